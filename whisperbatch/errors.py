@@ -1,0 +1,58 @@
+"""The error tree; every room raises from it, ``cli/failures`` turns it into sentences and exit codes.
+
+    WhisperbatchError
+    ├── UsageError      the command makes no sense                     exit 2
+    ├── FileError       one file; the run goes on                      exit 1 at its end
+    │   ├── LoadError       the audio could not be read
+    │   ├── InferenceError  the model failed on a clip of it
+    │   └── WriteError      a transcript could not be put on disk
+    └── RunError        the run cannot go on                           exit 3
+        └── ModelError      the model cannot be had or loaded
+
+A message is one sentence without the path: what happened and, where there is one, what to try.
+``path`` names the file; ``str(error)`` joins both.
+"""
+
+from pathlib import Path
+
+
+class WhisperbatchError(Exception):
+    """Anything that whisperbatch itself has to say; ``message`` is one sentence, ``path`` the file if any."""
+
+    def __init__(self, message: str, path: Path | None = None) -> None:
+        """Keep the sentence and the file it is about."""
+        super().__init__(message, path)
+        self.message = message
+        self.path = path
+
+    def __str__(self) -> str:
+        """``path: message``, or the message alone."""
+        return f"{self.path}: {self.message}" if self.path is not None else self.message
+
+
+class UsageError(WhisperbatchError):
+    """The command or call makes no sense as given."""
+
+
+class FileError(WhisperbatchError):
+    """One file failed; nobody else notices."""
+
+
+class LoadError(FileError):
+    """The audio of a file could not be read."""
+
+
+class InferenceError(FileError):
+    """The model failed on a clip of the file."""
+
+
+class WriteError(FileError):
+    """A transcript could not be put on disk."""
+
+
+class RunError(WhisperbatchError):
+    """The run cannot go on."""
+
+
+class ModelError(RunError):
+    """The model cannot be found, fetched or loaded."""

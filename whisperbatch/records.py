@@ -1,0 +1,223 @@
+"""Frozen records that cross rooms: what a source finds, a loader cuts, an engine decodes, a writer writes.
+
+Seconds are floats and end in ``_s``. Ranges are ``[start, end)``. Nothing here does any work.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from whisperbatch.errors import FileError, WhisperbatchError
+
+SAMPLE_RATE = 16_000  # Hz; what Whisper was trained on
+WINDOW_S = 30.0  # what the model looks at
+N_SAMPLES = int(WINDOW_S * SAMPLE_RATE)  # one window
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFile:
+    """One input as a source names it.
+
+    Attributes:
+        path: The file, as the user's argument spelled it.
+        root: The folder argument it was found in; None when it was named itself.
+        size: Bytes, when it was found.
+        mtime_ns: Time of last change in nanoseconds, when it was found.
+    """
+
+    path: Path
+    root: Path | None = None
+    size: int = 0
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSettings:
+    """What a clip asks of the decoder; each clip carries its own.
+
+    Attributes:
+        language: Whisper's code (``en``); None means detect.
+        task: ``transcribe`` or ``translate``.
+        prompt: Text put before the first window, or None.
+    """
+
+    language: str | None = None
+    task: str = "transcribe"
+    prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """A stretch of one file, ready for the engine.
+
+    Attributes:
+        file_id: The run's number for the file.
+        index: Position of the clip in its file, from 0.
+        start_s: Where its first sample lies in the file.
+        samples: int16 (n_samples,), 16 kHz mono, at most one window.
+        settings: Language, task and prompt.
+        speech: Ranges with speech, in seconds from the clip's start.
+    """
+
+    file_id: int
+    index: int
+    start_s: float
+    samples: np.ndarray
+    settings: ClipSettings = ClipSettings()
+    speech: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio in the clip."""
+        return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True, slots=True)
+class FileLoaded:
+    """The loader's last word on a file: how many clips it gave, how long it is, what was damaged.
+
+    ``n_clips`` may be 0: an empty transcript. ``damage`` is one sentence, or None when all of it decoded.
+    """
+
+    file_id: int
+    n_clips: int
+    duration_s: float
+    damage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its times in seconds and its probability; ``word`` keeps its leading space."""
+
+    word: str
+    start_s: float
+    end_s: float
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space."""
+
+    start_s: float
+    end_s: float
+    text: str
+    tokens: tuple[int, ...] = ()
+    seek: int = 0
+    temperature: float = 0.0
+    avg_logprob: float = 0.0
+    compression_ratio: float = 0.0
+    no_speech_prob: float = 0.0
+    words: tuple[Word, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipText:
+    """What the engine heard in a clip; segment times and seeks count from the clip's start."""
+
+    file_id: int
+    index: int
+    segments: tuple[Segment, ...]
+    language: str
+    language_probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClipFailed:
+    """The engine's answer for a clip that it could not decode."""
+
+    file_id: int
+    index: int
+    error: FileError
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """One file's segments, in order, with what is known about them.
+
+    Attributes:
+        language: Whisper's code; empty when nothing was heard and none was given.
+        segments: In time order; times in seconds from the file's start.
+        duration_s: Length of the audio.
+        language_probability: Of the detected language; None when it was given.
+        speech_s: Seconds of speech found; None when no speech detection ran.
+        covered_s: Seconds of speech that have text; None likewise.
+        size: Bytes of the audio file.
+        sha256: Hex digest of the audio file's bytes; None when not taken.
+        model: Name of the model.
+        revision: Which weights: a commit, or a digest of the weights file.
+        settings: Those that matter to the text, as plain JSON values.
+        suspects: Stretches worth a listener's ear, as plain JSON values.
+        warnings: Sentences, damage among them.
+    """
+
+    language: str
+    segments: tuple[Segment, ...]
+    duration_s: float
+    language_probability: float | None = None
+    speech_s: float | None = None
+    covered_s: float | None = None
+    size: int | None = None
+    sha256: str | None = None
+    model: str = ""
+    revision: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    suspects: tuple[Mapping[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All segments' text, joined as spelled."""
+        return "".join(segment.text for segment in self.segments)
+
+
+class Status(StrEnum):
+    """How an item ended; every item ends in exactly one of these."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of one file.
+
+    Attributes:
+        path: The audio file.
+        status: How it ended.
+        transcript: Its text when done.
+        outputs: Files written.
+        error: Why it failed.
+        reason: One sentence for skipped, interrupted and failed.
+        audio_s: Seconds of audio, 0 when unknown.
+        wall_s: Seconds from the start of loading to the last write.
+    """
+
+    path: Path
+    status: Status
+    transcript: Transcript | None = None
+    outputs: tuple[Path, ...] = ()
+    error: WhisperbatchError | None = None
+    reason: str = ""
+    audio_s: float = 0.0
+    wall_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run, for screens and logs.
+
+    ``kind`` is one of queued, loading, loaded, batch, progress, notice, finished; ``data`` holds plain values:
+    loaded: duration_s, n_clips. batch: n_clips, n_files, audio_s. progress: audio_s decoded of that file since
+    the last such event. notice: text (about the run, or about ``path``). finished: outcome (an Outcome).
+    """
+
+    kind: str
+    path: Path | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
