@@ -1,0 +1,138 @@
+"""The demo model's world of sentences: a small English and German grammar, split into training and held-out text.
+
+Comes in: a seeded ``random.Random``. Goes out: sentences. Who calls: ``demo/train`` and ``demo/samples``.
+A sentence is held out when the hash of its words falls into ``HELD_OUT`` of ``N_SHARES`` shares, so no
+sentence of the test set is ever spoken in training, whoever draws it and whenever.
+"""
+
+import hashlib
+import random
+import re
+
+N_SHARES = 12
+HELD_OUT = 0  # the share that training never sees
+
+NAMES = "Anna Peter Maria Thomas Laura Robert Sandra Martin Julia Daniel".split()
+EN = {
+    "name": NAMES,
+    "noun": (
+        "house garden river table window letter book train bridge market doctor teacher picture story question "
+        "answer morning evening dinner coffee water bread apple camera computer ticket station airport hospital "
+        "school kitchen office village mountain island forest summer winter holiday birthday music concert movie"
+    ).split(),
+    "things": "houses tables windows letters books trains bridges pictures tickets cameras hospitals apples".split(),
+    "adjective": (
+        "old new small large green blue red white black quiet cold warm heavy light beautiful strange simple "
+        "important different early late happy broken empty open expensive"
+    ).split(),
+    "person": "man woman child boy girl farmer driver neighbour friend brother sister mother father captain".split(),
+    "verb": "found bought sold painted opened closed cleaned carried forgot described showed moved wanted".split(),
+    "place": (
+        "in the garden|at the station|near the river|behind the house|under the bridge|in the kitchen|"
+        "at the market|on the table|in the city|by the sea|next to the school|across the street"
+    ).split("|"),
+    "time": (
+        "yesterday|today|tomorrow|last week|this morning|on Monday|on Tuesday|on Friday|on Sunday|in the evening|"
+        "after dinner|before breakfast|every day|in the summer|at night"
+    ).split("|"),
+    "digit": "zero one two three four five six seven eight nine".split(),
+    "tens": "twenty thirty forty fifty sixty seventy eighty ninety".split(),
+    "unit": "minutes hours days weeks months years dollars kilometers".split(),
+    "templates": [
+        "The {adjective} {noun} is {place}.",
+        "The {person} {verb} the {adjective} {noun} {time}.",
+        "{name} {verb} a {adjective} {noun} {place}.",
+        "{name} and {name2} will meet {place} {time}.",
+        "The code is {digit} {digit2} {digit3} {digit4}.",
+        "My number is {digit} {digit2} {digit3} {digit4} {digit5}.",
+        "It takes {tens} {digit} {unit} to reach the {noun}.",
+        "Please bring the {noun} and the {noun2} {time}.",
+        "Where is the {adjective} {noun}?",
+        "Did the {person} see the {noun} {place}?",
+        "There are {tens} {things} {place}.",
+        "We waited {tens} {unit} for the {person}.",
+        "I think the {noun} is very {adjective}.",
+        "She {verb} the {noun}, but he wanted the {noun2}.",
+        "The {person} lives {place} with a {adjective} {noun}.",
+        "{time}, {name} {verb} the {noun}.",
+        "Nobody knows why the {noun} was so {adjective}.",
+        "Can you help the {person} with the {noun}?",
+        "The first {noun} was {adjective} and the second was {adjective2}.",
+        "{name} said that the {person} {verb} the {noun}.",
+    ],
+}
+DE = {
+    "name": NAMES,
+    "noun": (
+        "das Haus|der Garten|der Tisch|das Fenster|der Brief|das Buch|der Zug|die Stadt|der Markt|die Schule|"
+        "die Tasche|das Bild|die Frage|der Kaffee|das Wasser|das Brot|die Karte|der Computer|die Musik|das Auto"
+    ).split("|"),
+    "adjective": "alt neu klein schön kalt warm schwer leicht teuer offen leer kaputt ruhig wichtig".split(),
+    "person": "der Mann|die Frau|das Kind|der Lehrer|der Nachbar|die Mutter|der Bruder|die Schwester".split(
+        "|"
+    ),
+    "verb": "gekauft verkauft gefunden vergessen gesehen geöffnet gebracht beschrieben".split(),
+    "place": "am Bahnhof|im Garten|in der Küche|auf dem Markt|hinter der Brücke|am Fluss|in der Stadt".split(
+        "|"
+    ),
+    "time": "heute|gestern|morgen|am Montag|am Freitag|am Abend|im Sommer|jeden Tag".split("|"),
+    "digit": "null eins zwei drei vier fünf sechs sieben acht neun".split(),
+    "tens": "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split(),
+    "unit": "Minuten Stunden Tage Wochen Jahre Euro Kilometer".split(),
+    "templates": [
+        "{noun} ist {place}.",
+        "{noun} war {time} sehr {adjective}.",
+        "{person} hat {time} nichts {verb}.",
+        "{name} und {name2} treffen sich {time} {place}.",
+        "Die Nummer ist {digit} {digit2} {digit3} {digit4}.",
+        "Der Code lautet {digit} {digit2} {digit3} {digit4} {digit5}.",
+        "Es dauert {tens} {unit}.",
+        "Wo ist {noun}?",
+        "{name} hat den Computer {place} {verb}.",
+        "{person} wohnt {place} und {noun} ist {adjective}.",
+        "Ich glaube, {noun} ist {adjective}.",
+        "Wir warten {tens} {unit} auf {name}.",
+        "{time} war {noun} {adjective} und {noun2} {adjective2}.",
+        "Warum ist {noun} so {adjective}?",
+    ],
+}
+GRAMMARS = {"en": EN, "de": DE}
+
+
+def sentence(rng: random.Random, language: str, held_out: bool) -> str:
+    """A sentence of ``language`` (``en`` or ``de``) from the training text, or from the held-out share."""
+    while True:
+        text = _fill(rng, GRAMMARS[language])
+        if is_held_out(text) == held_out:
+            return text
+
+
+def is_held_out(text: str) -> bool:
+    """Whether a sentence belongs to the share that training never sees, whatever its case and punctuation."""
+    digest = hashlib.sha256(" ".join(words_of(text)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") % N_SHARES == HELD_OUT
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a sentence, folded, without punctuation."""
+    return re.findall(r"\w+", text.casefold())
+
+
+def vocabulary() -> list[str]:
+    """Every word of both grammars, folded and sorted: the classes of the word head."""
+    words: set[str] = set()
+    for grammar in GRAMMARS.values():
+        for entries in grammar.values():
+            for entry in entries:
+                words.update(words_of(re.sub(r"\{\w+\}", " ", entry)))
+    return sorted(words)
+
+
+def _fill(rng: random.Random, grammar: dict[str, list[str]]) -> str:
+    template = rng.choice(grammar["templates"])
+
+    def draw(match: re.Match[str]) -> str:
+        return rng.choice(grammar[match.group(1).rstrip("0123456789")])
+
+    text = re.sub(r"\{(\w+)\}", draw, template)
+    return text[0].upper() + text[1:]

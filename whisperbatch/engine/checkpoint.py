@@ -1,0 +1,201 @@
+"""Weights, tokenizer, generation settings through transformers; the hub's cache.
+
+Comes in: a model's name. Goes out: a ``Checkpoint`` on its device, or a sentence that says how to get there. Who calls:
+``engine/generate``; the CLI's ``fetch`` and ``info``. Safetensors only; code that comes with a model is never run.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, scan_cache_dir, snapshot_download
+from huggingface_hub.constants import HF_HUB_CACHE
+from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from whisperbatch.engine.devices import Place
+from whisperbatch.errors import ModelError, UsageError
+from whisperbatch.options import EngineOptions
+
+OPENAI_NAMES = {
+    name: f"openai/whisper-{name}"
+    for name in (
+        *("tiny", "base", "small", "medium", "tiny.en", "base.en", "small.en", "medium.en"),
+        *("large-v1", "large-v2", "large-v3", "large-v3-turbo"),
+    )
+} | {"large": "openai/whisper-large-v3", "turbo": "openai/whisper-large-v3-turbo"}
+OPENAI_NAMES["large-v1"] = "openai/whisper-large"
+NO_TRANSLATION = ("turbo",)  # part of the name of models not trained to translate
+FILES = ["*.json", "*.txt", "model.safetensors", "model-*.safetensors"]
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+UNREACHABLE = (OSError, HfHubHTTPError, LocalEntryNotFoundError)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a model lies: its name for people, its folder and its revision."""
+
+    name: str
+    folder: Path
+    revision: str | None
+    is_demo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A loaded model; the fields are transformers' objects."""
+
+    found: Found
+    model: Any
+    tokenizer: Any
+    feature_extractor: Any
+
+    @property
+    def is_multilingual(self) -> bool:
+        """Whether the model tells languages apart."""
+        return bool(getattr(self.model.generation_config, "is_multilingual", False))
+
+    @property
+    def languages(self) -> dict[str, int]:
+        """Token ids by language code (``en``); empty for an English-only model."""
+        if not self.is_multilingual:
+            return {}
+        return {token[2:-2]: index for token, index in self.model.generation_config.lang_to_id.items()}
+
+    @property
+    def can_translate(self) -> bool:
+        """Whether the model was trained to translate into English."""
+        plain = not self.found.is_demo and not any(part in self.found.name for part in NO_TRANSLATION)
+        return plain and self.is_multilingual
+
+
+def find(options: EngineOptions, demo: Path, on_notice: Callable[[str], None]) -> Found:
+    """Where the model of the options lies, fetched when it has to be and may be; ModelError when it can't be had."""
+    if options.model == "demo":
+        on_notice("the demo model is for trying whisperbatch out and for tests; it knows a few hundred words")
+        return Found("demo", demo, _digest(demo), is_demo=True)
+    folder = Path(options.model).expanduser()
+    if folder.is_dir():
+        _require_weights(folder)
+        return Found(str(folder), folder, _digest(folder))
+    if options.model.startswith((".", "~", os.sep)):
+        raise ModelError(f"there is no model folder {options.model}")
+    cached = _cached(options.model, options.model_dir)
+    if cached is None:
+        if options.offline or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+            raise _missing(
+                options.model, options.model_dir, "is not in the cache and --offline forbids to fetch it"
+            )
+        cached = fetch(options.model, options.model_dir, on_notice)
+    return Found(options.model, cached, cached.name)
+
+
+def fetch(model: str, model_dir: Path | None, on_notice: Callable[[str], None]) -> Path:
+    """The folder of a downloaded model; ``on_notice`` hears its size and place first. ModelError when it can't be had."""
+    if model == "demo" or Path(model).expanduser().is_dir():
+        raise UsageError(f"{model} is already on this machine; nothing to fetch")
+    repo = _repo(model)
+    try:
+        info = HfApi().model_info(repo, files_metadata=True, timeout=15)
+        wanted = [
+            s for s in info.siblings or [] if any(Path(s.rfilename).match(pattern) for pattern in FILES)
+        ]
+        if not any(s.rfilename in WEIGHTS for s in wanted):
+            raise ModelError(f"{repo} holds no safetensors weights, and other kinds are not opened")
+        size = sum(s.size or 0 for s in wanted)
+        on_notice(f"fetching {repo}: {size / 1e9:.2f} GB into {model_dir or HF_HUB_CACHE}")
+        return Path(snapshot_download(repo, revision=info.sha, allow_patterns=FILES, cache_dir=model_dir))
+    except HFValidationError as err:
+        raise ModelError(
+            f"'{model}' is no model's name, no folder and no hub id; try turbo, large-v3, small or demo"
+        ) from err
+    except UNREACHABLE as err:
+        status = getattr(getattr(err, "response", None), "status_code", None)
+        reason = (
+            "is not on the hub"
+            if status in (401, 403, 404)
+            else "is not in the cache and the hub cannot be reached"
+        )
+        raise _missing(model, model_dir, reason) from err
+
+
+def cached_models(model_dir: Path | None) -> list[str]:
+    """Whisper models that lie in the cache, by the shortest name that selects them."""
+    try:
+        repos = scan_cache_dir(model_dir).repos
+    except (CacheNotFound, ValueError):
+        return []
+    short = {repo: name for name, repo in OPENAI_NAMES.items()}
+    names = (short.get(repo.repo_id, repo.repo_id) for repo in repos if repo.repo_type == "model")
+    return sorted(name for name in names if _cached(name, model_dir) is not None)
+
+
+def load(found: Found, place: Place) -> Checkpoint:
+    """The model on its device, ready to decode; ModelError with a sentence when the folder is not a whole Whisper."""
+    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizerFast
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        model = WhisperForConditionalGeneration.from_pretrained(
+            found.folder, dtype=place.dtype, use_safetensors=True, local_files_only=True
+        )
+        tokenizer = WhisperTokenizerFast.from_pretrained(found.folder, local_files_only=True)
+        features = WhisperFeatureExtractor.from_pretrained(found.folder, local_files_only=True)
+        model = model.eval().to(place.device)
+    except (OSError, ValueError, KeyError, RuntimeError) as err:
+        reason = str(err).strip().partition("\n")[0]
+        raise ModelError(
+            f"the model in {found.folder} cannot be loaded as a Whisper model: {reason}"
+        ) from err
+    return Checkpoint(found, model, tokenizer, features)
+
+
+def _repo(model: str) -> str:
+    return OPENAI_NAMES.get(model, model)
+
+
+def _cached(model: str, model_dir: Path | None) -> Path | None:
+    try:
+        folder = Path(
+            snapshot_download(_repo(model), cache_dir=model_dir, local_files_only=True, allow_patterns=FILES)
+        )
+    except HFValidationError as err:
+        raise ModelError(
+            f"'{model}' is no model's name, no folder and no hub id; try turbo, large-v3, small or demo"
+        ) from err
+    except UNREACHABLE:
+        return None
+    return folder if any((folder / name).exists() for name in WEIGHTS) else None
+
+
+def _missing(model: str, model_dir: Path | None, reason: str) -> ModelError:
+    here = cached_models(model_dir)
+    cached = f"cached here: {', '.join(here)}" if here else "no model is cached here"
+    return ModelError(
+        f"model {model} {reason} ({cached}); fetch it where there is a network with 'whisperbatch fetch {model}', "
+        "or try the tool with --model demo"
+    )
+
+
+def _require_weights(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"the folder {folder} holds no config.json, so it is not a model in Hugging Face's layout"
+        )
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        raise ModelError(
+            f"the folder {folder} holds no model.safetensors, and other kinds of weights are not opened"
+        )
+
+
+def _digest(folder: Path) -> str:
+    """The first 16 hex digits of the SHA-256 of the weights file (of the index, when weights are in several)."""
+    file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if file is None:
+        raise ModelError(f"the folder {folder} holds no weights")
+    with file.open("rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()[:16]

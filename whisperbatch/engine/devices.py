@@ -1,0 +1,96 @@
+"""Where a model runs and in which numbers; what this machine offers.
+
+Who calls: ``engine/generate`` and the CLI's ``info``. CUDA and MPS choices have not yet been run on such devices.
+"""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from whisperbatch.errors import UsageError
+from whisperbatch.options import EngineOptions
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A torch device and the numbers to compute in."""
+
+    device: torch.device
+    compute_type: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The torch type of ``compute_type``."""
+        return DTYPES[self.compute_type]
+
+
+def choose(options: EngineOptions) -> Place:
+    """The device and compute type that the options mean here; UsageError when the device is not there."""
+    name = options.device
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name.startswith("cuda"):
+        _require_cuda(name)
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("this machine has no MPS device that torch can use; try --device cpu")
+    compute_type = _fastest(name) if options.compute_type == "auto" else options.compute_type
+    return Place(torch.device(name), compute_type)
+
+
+def _require_cuda(name: str) -> None:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    index = int(name.partition(":")[2] or 0)
+    if index >= count:
+        there = f"{count} of them" if count else "none"
+        raise UsageError(f"--device {name} asks for a CUDA device and torch sees {there}; try --device cpu")
+
+
+def _fastest(name: str) -> str:
+    if name.startswith("cuda"):
+        return "float16"
+    if name == "cpu" and _has_bfloat16():
+        return "bfloat16"
+    return "float32"
+
+
+def _has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
+    asked = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.9
+    has = asked() if asked is not None else {}
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def describe() -> list[dict[str, str]]:
+    """The devices of this machine as plain rows: device, name, memory, compute_types."""
+    place = choose(EngineOptions(model="none", device="cpu"))
+    rows = [
+        {
+            "device": "cpu",
+            "name": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads",
+            "memory": "",
+            "compute_types": f"float32, bfloat16 (auto: {place.compute_type})",
+        }
+    ]
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        properties = torch.cuda.get_device_properties(index)
+        rows.append(
+            {
+                "device": f"cuda:{index}",
+                "name": properties.name,
+                "memory": f"{properties.total_memory / 2**30:.0f} GiB",
+                "compute_types": "float32, float16, bfloat16 (auto: float16)",
+            }
+        )
+    if torch.backends.mps.is_available():
+        rows.append(
+            {
+                "device": "mps",
+                "name": "Apple GPU",
+                "memory": "",
+                "compute_types": "float32, float16 (auto: float32)",
+            }
+        )
+    return rows

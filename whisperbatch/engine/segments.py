@@ -1,0 +1,49 @@
+"""A window's tokens to timed segments, and where the next window starts.
+
+Comes in: what a decoder sampled. Goes out: ``Piece``s with seconds in the window. Policy only: no torch. The cutting
+at pairs of timestamps follows openai-whisper's ``transcribe`` (whisper/transcribe.py, MIT). Ours: a window without a
+pair starts at its first timestamp and not at 0, and a window always moves on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+TIMESTAMP_S = 0.02  # one timestamp token
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A segment's tokens, timestamps included, with its start and end in seconds from the window's start."""
+
+    start_s: float
+    end_s: float
+    tokens: tuple[int, ...]
+
+
+def split(tokens: Sequence[int], timestamp_begin: int, duration_s: float) -> tuple[list[Piece], float]:
+    """The segments of a window and the seconds by which the next window starts later.
+
+    Args:
+        tokens: Sampled tokens without end of text.
+        timestamp_begin: The id of ``<|0.00|>``; ids from there on are times.
+        duration_s: Seconds of audio in the window, at most 30.
+    """
+    is_time = [token >= timestamp_begin for token in tokens]
+
+    def at_s(token: int) -> float:
+        return round((token - timestamp_begin) * TIMESTAMP_S, 2)
+
+    cuts = [index + 1 for index, (one, two) in enumerate(pairwise(is_time)) if one and two]
+    if not cuts:
+        times = [at_s(token) for token, timed in zip(tokens, is_time, strict=True) if timed]
+        start_s = times[0] if times and is_time[0] else 0.0
+        end_s = times[-1] if times and times[-1] > start_s else duration_s
+        pieces = [Piece(start_s, end_s, tuple(tokens))] if tokens else []
+        return pieces, duration_s
+    ends_in_one = is_time[-2:] == [False, True]
+    bounds = [0, *cuts, *([len(tokens)] if ends_in_one else [])]
+    slices = [tuple(tokens[first:last]) for first, last in pairwise(bounds)]
+    pieces = [Piece(at_s(part[0]), at_s(part[-1]), part) for part in slices]
+    moved_s = duration_s if ends_in_one else at_s(tokens[bounds[-1] - 1])
+    return pieces, moved_s if 0 < moved_s <= duration_s else duration_s
