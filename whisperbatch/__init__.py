@@ -22,7 +22,7 @@ _HOMES = {
     "batched": "whisperbatch.batcher",
     "transcribe": "whisperbatch.api",
 }
-__all__ = ["Outcome", "Transcriber", "Transcript", "__version__", "batched", "transcribe"]  # noqa: F822
+__all__ = ["Outcome", "Transcriber", "Transcript", "__version__", "batched", "transcribe"]
 
 
 def __getattr__(name: str) -> Any:

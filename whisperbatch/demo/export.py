@@ -8,6 +8,7 @@ renamed) and faster-whisper (converted) load unchanged. Who calls: ``demo/train`
 import json
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,7 @@ def write(state: Mapping[str, Tensor], vocabulary: Vocabulary, folder: Path) -> 
         ("tokenizer_config.json", _tokenizer_config()),
     ):
         indent = None if file == "tokenizer.json" else 2
-        (folder / file).write_text(
-            json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        (folder / file).write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _spread(compact: Tensor, vocabulary: Vocabulary) -> Tensor:
@@ -198,7 +197,7 @@ def _parts(token: bytes, ranks: Mapping[bytes, int]) -> tuple[bytes, bytes]:
     """The two tokens that byte-pair encoding joins last to make ``token``."""
     parts = [token[i : i + 1] for i in range(len(token))]
     while len(parts) > 2:
-        pairs = [ranks.get(a + b, len(ranks)) for a, b in zip(parts, parts[1:], strict=False)]
+        pairs = [ranks.get(a + b, len(ranks)) for a, b in pairwise(parts)]
         at = pairs.index(min(pairs))
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts[0], parts[1]
@@ -238,9 +237,7 @@ def _template() -> dict[str, Any]:
             {"Sequence": {"id": "B", "type_id": 1}},
             special(end),
         ],
-        "special_tokens": {
-            text: {"id": text, "ids": [index], "tokens": [text]} for text, index in around.items()
-        },
+        "special_tokens": {text: {"id": text, "ids": [index], "tokens": [text]} for text, index in around.items()},
     }
 
 

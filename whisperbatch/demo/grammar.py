@@ -12,32 +12,55 @@ import re
 N_SHARES = 12
 HELD_OUT = 0  # the share that training never sees
 
-NAMES = "Anna Peter Maria Thomas Laura Robert Sandra Martin Julia Daniel".split()
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+def _phrases(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in text.split("|")]
+
+
+NAMES = _words("Anna Peter Maria Thomas Laura Robert Sandra Martin Julia Daniel")
 EN = {
     "name": NAMES,
-    "noun": (
-        "house garden river table window letter book train bridge market doctor teacher picture story question "
-        "answer morning evening dinner coffee water bread apple camera computer ticket station airport hospital "
-        "school kitchen office village mountain island forest summer winter holiday birthday music concert movie"
-    ).split(),
-    "things": "houses tables windows letters books trains bridges pictures tickets cameras hospitals apples".split(),
-    "adjective": (
-        "old new small large green blue red white black quiet cold warm heavy light beautiful strange simple "
-        "important different early late happy broken empty open expensive"
-    ).split(),
-    "person": "man woman child boy girl farmer driver neighbour friend brother sister mother father captain".split(),
-    "verb": "found bought sold painted opened closed cleaned carried forgot described showed moved wanted".split(),
-    "place": (
-        "in the garden|at the station|near the river|behind the house|under the bridge|in the kitchen|"
-        "at the market|on the table|in the city|by the sea|next to the school|across the street"
-    ).split("|"),
-    "time": (
-        "yesterday|today|tomorrow|last week|this morning|on Monday|on Tuesday|on Friday|on Sunday|in the evening|"
-        "after dinner|before breakfast|every day|in the summer|at night"
-    ).split("|"),
-    "digit": "zero one two three four five six seven eight nine".split(),
-    "tens": "twenty thirty forty fifty sixty seventy eighty ninety".split(),
-    "unit": "minutes hours days weeks months years dollars kilometers".split(),
+    "noun": _words("""
+        house garden river table window letter book train bridge market doctor teacher picture story
+        question answer morning evening dinner coffee water bread apple camera computer ticket station
+        airport hospital school kitchen office village mountain island forest summer winter holiday birthday
+        music concert movie
+    """),
+    "things": _words("""
+        houses tables windows letters books trains bridges pictures tickets cameras hospitals apples
+    """),
+    "adjective": _words("""
+        old new small large green blue red white black quiet cold warm heavy light beautiful strange simple
+        important different early late happy broken empty open expensive
+    """),
+    "person": _words("""
+        man woman child boy girl farmer driver neighbour friend brother sister mother father captain
+    """),
+    "verb": _words("""
+        found bought sold painted opened closed cleaned carried forgot described showed moved wanted
+    """),
+    "place": _phrases("""
+        in the garden | at the station | near the river | behind the house | under the bridge | in the
+        kitchen | at the market | on the table | in the city | by the sea | next to the school | across the
+        street
+    """),
+    "time": _phrases("""
+        yesterday | today | tomorrow | last week | this morning | on Monday | on Tuesday | on Friday | on
+        Sunday | in the evening | after dinner | before breakfast | every day | in the summer | at night
+    """),
+    "digit": _words("""
+        zero one two three four five six seven eight nine
+    """),
+    "tens": _words("""
+        twenty thirty forty fifty sixty seventy eighty ninety
+    """),
+    "unit": _words("""
+        minutes hours days weeks months years dollars kilometers
+    """),
     "templates": [
         "The {adjective} {noun} is {place}.",
         "The {person} {verb} the {adjective} {noun} {time}.",
@@ -63,22 +86,35 @@ EN = {
 }
 DE = {
     "name": NAMES,
-    "noun": (
-        "das Haus|der Garten|der Tisch|das Fenster|der Brief|das Buch|der Zug|die Stadt|der Markt|die Schule|"
-        "die Tasche|das Bild|die Frage|der Kaffee|das Wasser|das Brot|die Karte|der Computer|die Musik|das Auto"
-    ).split("|"),
-    "adjective": "alt neu klein schön kalt warm schwer leicht teuer offen leer kaputt ruhig wichtig".split(),
-    "person": "der Mann|die Frau|das Kind|der Lehrer|der Nachbar|die Mutter|der Bruder|die Schwester".split(
-        "|"
-    ),
-    "verb": "gekauft verkauft gefunden vergessen gesehen geöffnet gebracht beschrieben".split(),
-    "place": "am Bahnhof|im Garten|in der Küche|auf dem Markt|hinter der Brücke|am Fluss|in der Stadt".split(
-        "|"
-    ),
-    "time": "heute|gestern|morgen|am Montag|am Freitag|am Abend|im Sommer|jeden Tag".split("|"),
-    "digit": "null eins zwei drei vier fünf sechs sieben acht neun".split(),
-    "tens": "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split(),
-    "unit": "Minuten Stunden Tage Wochen Jahre Euro Kilometer".split(),
+    "noun": _phrases("""
+        das Haus | der Garten | der Tisch | das Fenster | der Brief | das Buch | der Zug | die Stadt | der
+        Markt | die Schule | die Tasche | das Bild | die Frage | der Kaffee | das Wasser | das Brot | die
+        Karte | der Computer | die Musik | das Auto
+    """),
+    "adjective": _words("""
+        alt neu klein schön kalt warm schwer leicht teuer offen leer kaputt ruhig wichtig
+    """),
+    "person": _phrases("""
+        der Mann | die Frau | das Kind | der Lehrer | der Nachbar | die Mutter | der Bruder | die Schwester
+    """),
+    "verb": _words("""
+        gekauft verkauft gefunden vergessen gesehen geöffnet gebracht beschrieben
+    """),
+    "place": _phrases("""
+        am Bahnhof | im Garten | in der Küche | auf dem Markt | hinter der Brücke | am Fluss | in der Stadt
+    """),
+    "time": _phrases("""
+        heute | gestern | morgen | am Montag | am Freitag | am Abend | im Sommer | jeden Tag
+    """),
+    "digit": _words("""
+        null eins zwei drei vier fünf sechs sieben acht neun
+    """),
+    "tens": _words("""
+        zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig
+    """),
+    "unit": _words("""
+        Minuten Stunden Tage Wochen Jahre Euro Kilometer
+    """),
     "templates": [
         "{noun} ist {place}.",
         "{noun} war {time} sehr {adjective}.",

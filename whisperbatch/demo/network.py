@@ -106,7 +106,7 @@ class Encoder(nn.Module):
         self.layer_norm = nn.LayerNorm(D_MODEL)
 
     def forward(self, mel: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio states (n_rows, n_audio, d_model), and those after layer 2; ``positions`` (n_rows,) are first frames."""
+        """Audio states (n_rows, n_audio, d_model), and those after layer 2; ``positions`` (n_rows,) of first frames."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
         at = positions[:, None] + torch.arange(x.shape[1], device=x.device)[None]
         x = x.float() + self.embed_positions(at)
@@ -129,9 +129,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer() for _ in range(N_DECODER_LAYERS))
         self.layer_norm = nn.LayerNorm(D_MODEL)
 
-    def forward(
-        self, tokens: Tensor, audio: Tensor, visible: bool = True
-    ) -> tuple[Tensor, list[Tensor | None]]:
+    def forward(self, tokens: Tensor, audio: Tensor, visible: bool = True) -> tuple[Tensor, list[Tensor | None]]:
         """Logits (n_rows, n_tokens, n_classes) and each layer's weights (None for the first layer)."""
         x = self.embed_tokens(tokens) + self.embed_positions.weight[: tokens.shape[1]]
         seen: list[Tensor | None] = []
@@ -144,9 +142,7 @@ class Decoder(nn.Module):
 class Network(nn.Module):
     """Encoder, decoder, and the two heads that are thrown away after training."""
 
-    def __init__(
-        self, n_classes: int, timestamp_0: int, n_timestamps: int, n_phonemes: int, n_words: int
-    ) -> None:
+    def __init__(self, n_classes: int, timestamp_0: int, n_timestamps: int, n_phonemes: int, n_words: int) -> None:
         """Make and initialise all of it."""
         super().__init__()
         self.encoder, self.decoder = Encoder(), Decoder(n_classes)

@@ -1,6 +1,7 @@
 """What training does to sound: noise, telephone band, colouring, level; and windows in which nobody speaks.
 
-Arrays are float32 (n_samples,) in [-1, 1), 16 kHz mono. Who calls: ``demo/windows``, ``demo/evaluate``, ``demo/samples``.
+Arrays are float32 (n_samples,) in [-1, 1), 16 kHz mono. Who calls: ``demo/windows``, ``demo/evaluate``
+and ``demo/samples``.
 """
 
 import random
@@ -23,9 +24,7 @@ def roughen(
         wave = _filtered(wave, _telephone)
     elif rng.random() < 0.3:
         tilt, bend = rng.uniform(-0.35, 0.35), rng.uniform(-0.2, 0.2)
-        wave = _filtered(
-            wave, lambda hz: (np.maximum(hz, 100.0) / 1000.0) ** tilt * np.exp(bend * np.cos(hz / 900.0))
-        )
+        wave = _filtered(wave, lambda hz: (np.maximum(hz, 100.0) / 1000.0) ** tilt * np.exp(bend * np.cos(hz / 900.0)))
     level = np.sqrt(np.mean(np.square(wave[:end])) + 1e-12)
     if rng.random() < 0.9:
         hiss = hum(end, rng, noise)

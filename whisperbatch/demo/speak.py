@@ -1,6 +1,7 @@
 """espeak-ng through its library: a sentence in, 16 kHz samples with word and phoneme times out.
 
-Who calls: ``demo/windows``, ``demo/evaluate`` and ``demo/samples``. Needs Debian's libespeak-ng1 (``apt-get install espeak-ng``).
+Who calls: ``demo/windows``, ``demo/evaluate`` and ``demo/samples``. Needs Debian's libespeak-ng1
+(``apt-get install espeak-ng``).
 """
 
 import ctypes
@@ -8,6 +9,7 @@ import ctypes.util
 import random
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -84,9 +86,7 @@ class _Event(ctypes.Structure):
     )
 
 
-_CALLBACK = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event)
-)
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,7 @@ class Speaker:
             _Mark(m.is_word, m.position, min(max(m.at_s - first / self.source_rate, 0.0), end_s), m.name)
             for m in self._marks
         ]
-        samples = soxr.resample(
-            raw[first:last].astype(np.float32), self.source_rate, SAMPLE_RATE, quality="HQ"
-        )
+        samples = soxr.resample(raw[first:last].astype(np.float32), self.source_rate, SAMPLE_RATE, quality="HQ")
         rounded = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
         return Spoken(rounded, text, _words(text, marks, end_s), _phonemes(marks, end_s))
 
@@ -153,9 +151,7 @@ class Speaker:
         for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.pitch_range)):
             self._lib.espeak_SetParameter(parameter, value, 0)
 
-    def _collect(
-        self, wave: "ctypes._Pointer[ctypes.c_short]", n: int, events: "ctypes._Pointer[_Event]"
-    ) -> int:
+    def _collect(self, wave: "ctypes._Pointer[ctypes.c_short]", n: int, events: "ctypes._Pointer[_Event]") -> int:
         if wave and n > 0:
             self._blocks.append(np.ctypeslib.as_array(wave, (n,)).copy())
         i = 0
@@ -180,7 +176,7 @@ def _words(text: str, marks: list[_Mark], end_s: float) -> tuple[tuple[int, int,
     starts[0] = 0.0
     known = [*sorted(starts), len(spans)]
     words: list[tuple[int, int, float, float]] = []
-    for here, after in zip(known, known[1:], strict=False):
+    for here, after in pairwise(known):
         total_s = starts.get(after, end_s) - starts[here]
         n_characters = sum(last - first for first, last in spans[here:after])
         at_s = starts[here]
@@ -194,6 +190,4 @@ def _words(text: str, marks: list[_Mark], end_s: float) -> tuple[tuple[int, int,
 def _phonemes(marks: list[_Mark], end_s: float) -> tuple[tuple[str, float, float], ...]:
     sounds = [(mark.name, mark.at_s) for mark in marks if not mark.is_word]
     ends = [at_s for _, at_s in sounds[1:]] + [end_s]
-    return tuple(
-        (name, at_s, stop) for (name, at_s), stop in zip(sounds, ends, strict=True) if name and stop > at_s
-    )
+    return tuple((name, at_s, stop) for (name, at_s), stop in zip(sounds, ends, strict=True) if name and stop > at_s)

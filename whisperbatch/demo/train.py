@@ -1,7 +1,7 @@
 """Training of the demo model: ``python -m whisperbatch.demo.train --minutes 90 --work FOLDER``.
 
-Comes in: nothing but espeak-ng and a seed. Goes out: a checkpoint in ``--work`` every few minutes (training state, to go
-on from) and, with ``--export``, the Hugging Face folder. Runs on the CPU or, where there is one, on a CUDA device.
+Comes in: nothing but espeak-ng and a seed. Goes out: every few minutes a checkpoint in ``--work`` (training state, to
+go on from) and the Hugging Face folder beside it; with ``--install`` the bundled model itself. Runs on the CPU or, where there is one, on a CUDA device.
 Recipe: windows composed on the fly, a curriculum by share of the time, auxiliary losses on phonemes and words, guided
 attention; the losses' heads are thrown away.
 """
@@ -59,9 +59,7 @@ class LogMel:
 
     def __call__(self, samples: Tensor) -> Tensor:
         """Log-mel with each row's own floor, 8 below its maximum."""
-        spectrum = (
-            torch.stft(samples, 400, 160, window=self._window, return_complex=True)[..., :-1].abs() ** 2
-        )
+        spectrum = torch.stft(samples, 400, 160, window=self._window, return_complex=True)[..., :-1].abs() ** 2
         log = (self._bank @ spectrum).clamp(min=1e-10).log10()
         return (torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
 
@@ -79,9 +77,7 @@ def recipes(share: float, rng: random.Random) -> tuple[Recipe, int]:
         return replace(hard, length_s=5.0, n_sentences=(1, 1), p_silence=0.03), 22
     if (share < 0.35 and kind < 0.75) or kind < 0.38:
         length_s = rng.choice([6.0, 9.0, 12.0, 15.0])
-        return replace(hard, length_s=length_s, n_sentences=(2, 6), p_prompt=hard.p_prompt / 2), round(
-            110 / length_s
-        )
+        return replace(hard, length_s=length_s, n_sentences=(2, 6), p_prompt=hard.p_prompt / 2), round(110 / length_s)
     return hard, 4
 
 
@@ -264,15 +260,9 @@ def main() -> None:
         "--work", type=Path, required=True, help="folder for checkpoints; an existing one is gone on from"
     )
     parser.add_argument("--minutes", type=float, default=90.0, help="length of the training (default: 90)")
-    parser.add_argument(
-        "--steps", type=int, default=0, help="length in steps instead, so that a run can be repeated"
-    )
-    parser.add_argument(
-        "--hours", type=float, default=11.0, help="hours of single sentences to speak (default: 11)"
-    )
-    parser.add_argument(
-        "--rows", type=int, default=1, help="multiply the rows of a batch (default: 1; more for a GPU)"
-    )
+    parser.add_argument("--steps", type=int, default=0, help="length in steps instead, so that a run can be repeated")
+    parser.add_argument("--hours", type=float, default=11.0, help="hours of single sentences to speak (default: 11)")
+    parser.add_argument("--rows", type=int, default=1, help="multiply the rows of a batch (default: 1; more for a GPU)")
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
     parser.add_argument("--install", action="store_true", help="put the model into the package at the end")
     arguments = parser.parse_args()

@@ -66,16 +66,12 @@ class Vocabulary:
         """The sentence's tokens with times, spread over each word by its bytes."""
         line = " " + text
         full = self.encoding.encode(line)
-        byte_at = [
-            len(line[: i + 1].encode()) for i in range(len(text) + 1)
-        ]  # character of text -> byte of line
+        byte_at = [len(line[: i + 1].encode()) for i in range(len(text) + 1)]  # character of text -> byte of line
         knots, seconds = [], []
         for first, last, start_s, end_s in words:
             knots += [byte_at[first], byte_at[last]]
             seconds += [start_s, end_s]
         ends = np.cumsum([len(self.encoding.decode_single_token_bytes(token)) for token in full])
         starts = np.concatenate([[0], ends[:-1]]) + 1  # the leading space is no sound
-        times = np.stack(
-            [np.interp(np.minimum(starts, ends), knots, seconds), np.interp(ends, knots, seconds)], axis=1
-        )
+        times = np.stack([np.interp(np.minimum(starts, ends), knots, seconds), np.interp(ends, knots, seconds)], axis=1)
         return Spelled(np.array([self.compact[token] for token in full]), times)

@@ -95,9 +95,7 @@ class Labels:
         return phonemes, words
 
 
-def speak_pool(
-    seed: int, hours: float, vocabulary: Vocabulary, labels: Labels, held_out: bool
-) -> list[Sentence]:
+def speak_pool(seed: int, hours: float, vocabulary: Vocabulary, labels: Labels, held_out: bool) -> list[Sentence]:
     """Sentences of ``hours`` in all, about two English ones to a German one, each in a voice of its own."""
     rng, speaker, pool, left_s = random.Random(seed), Speaker(), [], hours * 3600
     while left_s > 0:
@@ -179,9 +177,7 @@ class Composer:
                 labels[frame : frame + len(of_sentence)] = of_sentence[: len(labels) - frame]
         last_s = min(placed[-1][1] + placed[-1][0].spoken.duration_s, recipe.length_s)
         end_s = recipe.length_s if rng.random() < 0.4 else min(last_s + rng.uniform(0, 1.5), recipe.length_s)
-        wave = sound.roughen(
-            wave, round(end_s * SAMPLE_RATE), rng, self._noise, recipe.snr_db, recipe.p_telephone
-        )
+        wave = sound.roughen(wave, round(end_s * SAMPLE_RATE), rng, self._noise, recipe.snr_db, recipe.p_telephone)
         position = 0 if recipe.is_window else rng.randrange(0, (N_SAMPLES - n_samples) // 320)
         return self._spell(wave, placed, recipe, position, phonemes, words)
 

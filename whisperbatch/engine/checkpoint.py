@@ -85,23 +85,19 @@ def find(options: EngineOptions, demo: Path, on_notice: Callable[[str], None]) -
     cached = _cached(options.model, options.model_dir)
     if cached is None:
         if options.offline or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-            raise _missing(
-                options.model, options.model_dir, "is not in the cache and --offline forbids to fetch it"
-            )
+            raise _missing(options.model, options.model_dir, "is not in the cache and --offline forbids to fetch it")
         cached = fetch(options.model, options.model_dir, on_notice)
     return Found(options.model, cached, cached.name)
 
 
 def fetch(model: str, model_dir: Path | None, on_notice: Callable[[str], None]) -> Path:
-    """The folder of a downloaded model; ``on_notice`` hears its size and place first. ModelError when it can't be had."""
+    """The folder of a model, downloaded; ``on_notice`` hears size and place first. ModelError when it can't be had."""
     if model == "demo" or Path(model).expanduser().is_dir():
         raise UsageError(f"{model} is already on this machine; nothing to fetch")
     repo = _repo(model)
     try:
         info = HfApi().model_info(repo, files_metadata=True, timeout=15)
-        wanted = [
-            s for s in info.siblings or [] if any(Path(s.rfilename).match(pattern) for pattern in FILES)
-        ]
+        wanted = [s for s in info.siblings or [] if any(Path(s.rfilename).match(pattern) for pattern in FILES)]
         if not any(s.rfilename in WEIGHTS for s in wanted):
             raise ModelError(f"{repo} holds no safetensors weights, and other kinds are not opened")
         size = sum(s.size or 0 for s in wanted)
@@ -114,9 +110,7 @@ def fetch(model: str, model_dir: Path | None, on_notice: Callable[[str], None]) 
     except UNREACHABLE as err:
         status = getattr(getattr(err, "response", None), "status_code", None)
         reason = (
-            "is not on the hub"
-            if status in (401, 403, 404)
-            else "is not in the cache and the hub cannot be reached"
+            "is not on the hub" if status in (401, 403, 404) else "is not in the cache and the hub cannot be reached"
         )
         raise _missing(model, model_dir, reason) from err
 
@@ -148,9 +142,7 @@ def load(found: Found, place: Place) -> Checkpoint:
         model = model.eval().to(place.device)
     except (OSError, ValueError, KeyError, RuntimeError) as err:
         reason = str(err).strip().partition("\n")[0]
-        raise ModelError(
-            f"the model in {found.folder} cannot be loaded as a Whisper model: {reason}"
-        ) from err
+        raise ModelError(f"the model in {found.folder} cannot be loaded as a Whisper model: {reason}") from err
     return Checkpoint(found, model, tokenizer, features)
 
 
@@ -160,9 +152,7 @@ def _repo(model: str) -> str:
 
 def _cached(model: str, model_dir: Path | None) -> Path | None:
     try:
-        folder = Path(
-            snapshot_download(_repo(model), cache_dir=model_dir, local_files_only=True, allow_patterns=FILES)
-        )
+        folder = Path(snapshot_download(_repo(model), cache_dir=model_dir, local_files_only=True, allow_patterns=FILES))
     except HFValidationError as err:
         raise ModelError(
             f"'{model}' is no model's name, no folder and no hub id; try turbo, large-v3, small or demo"
@@ -183,13 +173,9 @@ def _missing(model: str, model_dir: Path | None, reason: str) -> ModelError:
 
 def _require_weights(folder: Path) -> None:
     if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"the folder {folder} holds no config.json, so it is not a model in Hugging Face's layout"
-        )
+        raise ModelError(f"the folder {folder} holds no config.json, so it is not a model in Hugging Face's layout")
     if not any((folder / name).is_file() for name in WEIGHTS):
-        raise ModelError(
-            f"the folder {folder} holds no model.safetensors, and other kinds of weights are not opened"
-        )
+        raise ModelError(f"the folder {folder} holds no model.safetensors, and other kinds of weights are not opened")
 
 
 def _digest(folder: Path) -> str:

@@ -12,9 +12,7 @@ from whisperbatch.records import Clip, ClipFailed, ClipText, Segment
 
 def text_of(clip: Clip) -> str:
     """What the fake engine hears in a clip: its place, its length and a sum of its samples."""
-    return (
-        f" clip {clip.index} at {clip.start_s:.2f} s, {clip.duration_s:.2f} s, sum {int(clip.samples.sum())}."
-    )
+    return f" clip {clip.index} at {clip.start_s:.2f} s, {clip.duration_s:.2f} s, sum {int(clip.samples.sum())}."
 
 
 class FakeEngine:

@@ -18,7 +18,6 @@ from transformers import LogitsProcessor
 from transformers.modeling_outputs import BaseModelOutput
 
 from whisperbatch.engine import EngineFacts, checkpoint, devices, fallback, segments
-from whisperbatch.engine.checkpoint import Checkpoint
 from whisperbatch.errors import InferenceError, ModelError, UsageError
 from whisperbatch.options import EngineOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipSettings, ClipText, Segment
@@ -140,9 +139,7 @@ class GenerateEngine:
         """Raise UsageError when the model can't do what clips will ask."""
         name, languages = self._checkpoint.found.name, self._checkpoint.languages
         if settings.task == "translate" and not self._checkpoint.can_translate:
-            raise UsageError(
-                f"model {name} was not trained to translate; use large-v3 or medium with --task translate"
-            )
+            raise UsageError(f"model {name} was not trained to translate; use large-v3 or medium with --task translate")
         if settings.language and languages and settings.language not in languages:
             raise UsageError(f"model {name} does not know the language '{settings.language}'")
         if settings.language not in (None, "en") and not languages:
@@ -208,9 +205,7 @@ class GenerateEngine:
             num_beams=1,
         )
         rows = sampled.tolist()
-        for request, row, total, silence in zip(
-            requests, rows, logprobs.sums.tolist(), no_speech, strict=True
-        ):
+        for request, row, total, silence in zip(requests, rows, logprobs.sums.tolist(), no_speech, strict=True):
             self._hear(request, self._text_tokens(row), total, silence)
 
     def _listen(self, requests: list[_Request], audio: Tensor) -> list[float]:
@@ -218,13 +213,9 @@ class GenerateEngine:
         model = self._checkpoint.model
         config = model.generation_config
         start = torch.full((len(requests), 1), config.decoder_start_token_id, device=audio.device)
-        logits = model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=audio), decoder_input_ids=start
-        ).logits[:, -1]
+        logits = model(encoder_outputs=BaseModelOutput(last_hidden_state=audio), decoder_input_ids=start).logits[:, -1]
         logits = logits.float()
-        silence = logits.softmax(dim=-1)[
-            :, config.no_timestamps_token_id - 1
-        ]  # <|nospeech|> stands before it
+        silence = logits.softmax(dim=-1)[:, config.no_timestamps_token_id - 1]  # <|nospeech|> stands before it
         languages = self._checkpoint.languages
         if languages:
             codes = list(languages)
@@ -245,9 +236,7 @@ class GenerateEngine:
     def _text_tokens(self, row: list[int]) -> list[int]:
         """What was sampled: no forced tokens before it, no end of text after it."""
         end = self._checkpoint.model.generation_config.eos_token_id
-        first = next(
-            (i for i, token in enumerate(row) if token < end or token >= self._timestamp_begin), len(row)
-        )
+        first = next((i for i, token in enumerate(row) if token < end or token >= self._timestamp_begin), len(row))
         last = row.index(end, first) if end in row[first:] else len(row)
         return row[first:last]
 
@@ -275,9 +264,7 @@ class GenerateEngine:
                     no_speech_prob=no_speech_prob,
                 )
             )
-        request.seek_s = (
-            round(request.seek_s + moved_s, 3) if moved_s < request.rest_s else request.clip.duration_s
-        )
+        request.seek_s = round(request.seek_s + moved_s, 3) if moved_s < request.rest_s else request.clip.duration_s
 
 
 def _finished(request: _Request) -> ClipText:
