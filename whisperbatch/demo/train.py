@@ -1,9 +1,9 @@
 """Training of the demo model: ``python -m whisperbatch.demo.train --minutes 90 --work FOLDER``.
 
 Comes in: nothing but espeak-ng and a seed. Goes out: every few minutes a checkpoint in ``--work`` (training state, to
-go on from) and the Hugging Face folder beside it; with ``--install`` the bundled model itself. Runs on the CPU or, where there is one, on a CUDA device.
-Recipe: windows composed on the fly, a curriculum by share of the time, auxiliary losses on phonemes and words, guided
-attention; the losses' heads are thrown away.
+go on from) and the Hugging Face folder beside it; with ``--install`` the bundled model itself. Runs on the CPU or,
+where there is one, on a CUDA device (not yet run on a GPU). Recipe: windows composed on the fly, a curriculum by share
+of the time, auxiliary losses on phonemes and words, guided attention; the losses' heads are thrown away.
 """
 
 import argparse

@@ -1,0 +1,152 @@
+"""The Python face: ``transcribe`` for one call, ``Transcriber`` to keep the model loaded between calls.
+
+Who calls: users' scripts and the CLI.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Self
+
+from whisperbatch import demo, pipeline
+from whisperbatch.engine import Engine, open_engine
+from whisperbatch.errors import RunError, UsageError
+from whisperbatch.options import (
+    BatchOptions,
+    EngineOptions,
+    LoadOptions,
+    OutputOptions,
+    RunOptions,
+    parse_formats,
+)
+from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
+from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
+from whisperbatch.writers.beside import Namer, check_writable
+
+_SHORT = {"batch_size": "max_batch_size", "max_wait": "max_wait_s", "load_workers": "n_workers"}
+
+
+def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo", **options: Any) -> Iterator[Outcome]:
+    """The outcome of each file, as it finishes.
+
+    Args:
+        paths: A file, a folder (taken with all below it), a pattern, or several of them.
+        model: One of OpenAI's names, a hub id, a folder, or ``demo``.
+        **options: Any field of the option classes in ``whisperbatch.options`` and of ``ClipSettings``:
+            ``language``, ``task``, ``prompt``, ``device``, ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
+            (clips), ``max_wait`` (seconds), ``load_workers``, ``formats`` (a sequence, or one string with commas),
+            ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing.
+
+    Raises:
+        UsageError: At once, for options or paths that make no sense.
+        RunError: Out of the iterator, when the run cannot go on.
+    """
+    run_options = run_options_from(model=model, **options)
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    source = from_paths(given)
+
+    def outcomes() -> Iterator[Outcome]:
+        with Transcriber(run_options) as transcriber:
+            yield from transcriber.run(source)
+
+    return outcomes()
+
+
+def run_options_from(**options: Any) -> RunOptions:
+    """RunOptions from flat names; UsageError on a name that no room knows."""
+    given = {_SHORT.get(name, name): value for name, value in options.items()}
+    if isinstance(given.get("formats"), str):
+        given["formats"] = parse_formats([given["formats"]])
+    for name in ("model_dir", "output_dir", "relative_to"):
+        if given.get(name) is not None:
+            given[name] = Path(given[name])
+    rooms = {
+        "engine": EngineOptions,
+        "load": LoadOptions,
+        "batch": BatchOptions,
+        "output": OutputOptions,
+        "clip": ClipSettings,
+    }
+    made = {}
+    for room, kind in rooms.items():
+        known = {field.name for field in fields(kind)}
+        made[room] = kind(**{name: given.pop(name) for name in list(given) if name in known})
+    if given:
+        raise UsageError(f"unknown option {', '.join(sorted(given))}")
+    return RunOptions(**made)
+
+
+class Transcriber:
+    """A model that stays loaded; ``run`` may be called again and again, by one thread at a time."""
+
+    def __init__(self, options: RunOptions | None = None, **flat: Any) -> None:
+        """Keep the options: a RunOptions, or flat names as ``transcribe`` takes them. The first run loads the model."""
+        if options is not None and flat:
+            raise UsageError("give a RunOptions or flat names, not both")
+        self.options = options if options is not None else run_options_from(**flat)
+        self._engine: Engine | None = None
+        self._busy = threading.Lock()
+
+    def transcribe(self, paths: str | Path | Sequence[str | Path]) -> Iterator[Outcome]:
+        """The outcome of each file below ``paths``, as it finishes."""
+        given = [paths] if isinstance(paths, str | Path) else list(paths)
+        return self.run(from_paths(given))
+
+    def run(
+        self,
+        source: Iterable[AudioFile],
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[Outcome]:
+        """The outcome of each file that ``source`` gives, as it finishes.
+
+        Args:
+            source: Files; see ``whisperbatch.sources``.
+            on_event: Told what happens, from threads of the run, one at a time.
+            stop: Set it to end the run soon.
+
+        Raises:
+            UsageError, RunError: Out of the iterator.
+        """
+        if not self._busy.acquire(blocking=False):
+            raise RunError("this Transcriber is in a run already; make another one for a second run at once")
+        try:
+            tell = on_event or (lambda event: None)
+            check_writable(self.options.output)
+            yield from pipeline.run(
+                source,
+                self.options,
+                open_engine=lambda: self._open(tell),
+                namer=Namer(self.options.output, MEDIA_SUFFIXES),
+                on_event=tell,
+                stop=stop or threading.Event(),
+            )
+        finally:
+            self._busy.release()
+
+    def close(self) -> None:
+        """Free the model."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Free the model."""
+        self.close()
+
+    def _open(self, on_event: Callable[[Event], None]) -> Engine:
+        if self._engine is None:
+            self._engine = open_engine(
+                self.options.engine,
+                self.options.clip,
+                max_batch_size=self.options.batch.max_batch_size,
+                demo=demo.FOLDER,
+                on_notice=lambda text: on_event(Event("notice", None, {"text": text})),
+            )
+        return self._engine

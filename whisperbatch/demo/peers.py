@@ -1,0 +1,72 @@
+"""The same weights in programs that no one here wrote: openai-whisper and faster-whisper.
+
+Comes in: a Hugging Face Whisper folder. Goes out: the peer's own model object. Who calls: ``demo/evaluate`` and
+the tests.
+"""
+
+from pathlib import Path
+
+import ctranslate2
+import whisper
+from faster_whisper import WhisperModel
+from safetensors.torch import load_file
+from whisper.model import ModelDimensions, Whisper
+
+from whisperbatch.demo import network as net
+from whisperbatch.demo.vocabulary import N_VOCAB
+
+# Hugging Face's part of a name -> openai-whisper's; longer ones first
+_RENAMED = (
+    ("encoder_attn_layer_norm", "cross_attn_ln"),
+    ("self_attn_layer_norm", "attn_ln"),
+    ("final_layer_norm", "mlp_ln"),
+    ("encoder_attn", "cross_attn"),
+    ("self_attn", "attn"),
+    ("q_proj", "query"),
+    ("k_proj", "key"),
+    ("v_proj", "value"),
+    ("out_proj", "out"),
+    ("fc1", "mlp.0"),
+    ("fc2", "mlp.2"),
+    ("layers", "blocks"),
+    ("encoder.layer_norm", "encoder.ln_post"),
+    ("decoder.layer_norm", "decoder.ln"),
+    ("embed_tokens", "token_embedding"),
+    ("embed_positions.weight", "positional_embedding"),
+)
+
+
+def openai_whisper(folder: Path) -> Whisper:
+    """openai-whisper's model on the CPU in float32, from the renamed state dict."""
+    sizes = ModelDimensions(
+        n_mels=net.N_MELS,
+        n_audio_ctx=net.N_AUDIO,
+        n_audio_state=net.D_MODEL,
+        n_audio_head=net.N_HEADS,
+        n_audio_layer=net.N_ENCODER_LAYERS,
+        n_vocab=N_VOCAB,
+        n_text_ctx=net.N_TEXT,
+        n_text_state=net.D_MODEL,
+        n_text_head=net.N_HEADS,
+        n_text_layer=net.N_DECODER_LAYERS,
+    )
+    model = whisper.model.Whisper(sizes)
+    state = {}
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        renamed = name.removeprefix("model.")
+        for theirs, ours in _RENAMED:
+            renamed = renamed.replace(theirs, ours)
+        state[renamed] = tensor.float()
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def faster_whisper(folder: Path, converted: Path, n_threads: int = 0) -> WhisperModel:
+    """faster-whisper's model on the CPU in float32; its conversion is written to ``converted``."""
+    converter = ctranslate2.converters.TransformersConverter(
+        str(folder), copy_files=["tokenizer.json", "preprocessor_config.json"]
+    )
+    converter.convert(str(converted), force=True)
+    model = WhisperModel(str(converted), device="cpu", compute_type="float32", cpu_threads=n_threads)
+    assert model.model.is_multilingual  # else language detection is off, silently
+    return model

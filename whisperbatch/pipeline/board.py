@@ -1,0 +1,143 @@
+"""Which files are open and how each ended: the one place where a file becomes an Outcome.
+
+Who calls: every stage, from any thread.
+"""
+
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from whisperbatch.errors import WhisperbatchError
+from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status
+from whisperbatch.transcripts import Assembly
+
+
+@dataclass(eq=False)
+class Job:
+    """A file on its way; its loader, the engine and the writer each hold it in turn.
+
+    Attributes:
+        file_id: The run's number for it.
+        audio: The file.
+        assembly: Its clips' texts so far; touched under ``lock`` only.
+        started_s: When loading began, by the monotonic clock.
+        duration_s: Length of its audio, 0 until known.
+    """
+
+    file_id: int
+    audio: AudioFile
+    assembly: Assembly
+    started_s: float = field(default_factory=time.monotonic)
+    duration_s: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def expect(self, clip: Clip) -> None:
+        """Tell the assembly of a clip that is on its way to the engine."""
+        with self.lock:
+            self.assembly.expect(clip.index, clip.start_s, clip.duration_s)
+
+    def loaded(self, last: FileLoaded) -> bool:
+        """Whether the transcript is whole, now that the loader is done."""
+        with self.lock:
+            self.duration_s = last.duration_s
+            self.assembly.loaded(last)
+            return self.assembly.complete
+
+
+class Board:
+    """Open files and outcomes; any thread may call it.
+
+    A file is open from ``open`` until ``resolve``. ``claim`` keeps a file from being interrupted: what has begun to be
+    written is written.
+    """
+
+    def __init__(self, on_event: Callable[[Event], None]) -> None:
+        """Hold nothing yet; ``on_event`` is never called by two threads at once."""
+        self.fatal: WhisperbatchError | None = None
+        self._numbers = itertools.count()
+        self._open: dict[int, Job] = {}
+        self._claimed: set[int] = set()
+        self._source_ended = False
+        self._lock = threading.Lock()
+        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._on_event = on_event
+        self._event_lock = threading.Lock()
+
+    def emit(self, event: Event) -> None:
+        """Hand an event to the run's listener."""
+        with self._event_lock:
+            self._on_event(event)
+
+    def open(self, audio: AudioFile) -> Job | None:
+        """A new open file; None when the run takes no more."""
+        with self._lock:
+            if self._source_ended:
+                return None
+            job = Job(next(self._numbers), audio, Assembly(audio))
+            self._open[job.file_id] = job
+            return job
+
+    def find(self, file_id: int) -> Job | None:
+        """The open file of that number; None when it has ended."""
+        with self._lock:
+            return self._open.get(file_id)
+
+    def claim(self, job: Job) -> bool:
+        """Whether the file is still open; it then can no more be interrupted."""
+        with self._lock:
+            if job.file_id not in self._open or job.file_id in self._claimed:
+                return False
+            self._claimed.add(job.file_id)
+            return True
+
+    def resolve(self, job: Job, outcome: Outcome) -> bool:
+        """Whether this outcome is the file's; False when it had ended before."""
+        with self._lock:
+            if self._open.pop(job.file_id, None) is None:
+                return False
+            self._claimed.discard(job.file_id)
+            self._outcomes.put(outcome)
+            self._end_when_all_ended()
+            return True
+
+    def fail(self, job: Job, error: WhisperbatchError) -> bool:
+        """Resolve a file as failed."""
+        if error.path is None:
+            error.path = job.audio.path
+        wall_s = time.monotonic() - job.started_s
+        return self.resolve(
+            job,
+            Outcome(
+                job.audio.path, Status.FAILED, error=error, reason=error.message, audio_s=job.duration_s, wall_s=wall_s
+            ),
+        )
+
+    def end_of_source(self) -> None:
+        """No more files come."""
+        with self._lock:
+            if not self._source_ended:
+                self._source_ended = True
+                self._end_when_all_ended()
+
+    def interrupt(self, reason: str) -> None:
+        """Take no more files and resolve the open ones that are not claimed."""
+        with self._lock:
+            for file_id in [number for number in self._open if number not in self._claimed]:
+                job = self._open.pop(file_id)
+                self._outcomes.put(Outcome(job.audio.path, Status.INTERRUPTED, reason=reason, audio_s=job.duration_s))
+            if not self._source_ended:
+                self._source_ended = True
+                self._end_when_all_ended()
+            elif not self._open:
+                self._outcomes.put(None)
+
+    def next_outcome(self) -> Outcome | None:
+        """The next file that ended; None when all have. Blocks."""
+        return self._outcomes.get()
+
+    def _end_when_all_ended(self) -> None:
+        if self._source_ended and not self._open:
+            self._outcomes.put(None)

@@ -1,0 +1,125 @@
+"""Starting the threads of a run, and ending them: at the end, on stop, on an error that ends the run.
+
+Who calls: the API, from the thread that wants the outcomes.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+
+from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.engine import Engine
+from whisperbatch.errors import RunError, WhisperbatchError
+from whisperbatch.options import RunOptions
+from whisperbatch.pipeline.board import Board
+from whisperbatch.pipeline.stages import Stages
+from whisperbatch.records import AudioFile, Event, Outcome
+from whisperbatch.writers.beside import Namer
+
+STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
+JOIN_S = 60.0  # a step of a large model on a CPU may take as long
+
+
+def run(
+    source: Iterable[AudioFile],
+    options: RunOptions,
+    *,
+    open_engine: Callable[[], Engine],
+    namer: Namer,
+    on_event: Callable[[Event], None],
+    stop: threading.Event,
+) -> Iterator[Outcome]:
+    """Each file's outcome as it ends.
+
+    Args:
+        source: Files, as they come.
+        options: All settings.
+        open_engine: Gives the engine; called once, in the engine's thread, while files already load.
+        namer: Where outputs go.
+        on_event: Called from several threads, never by two at once; should return soon.
+        stop: Set it to end the run: open files come out as interrupted, what is being written is finished.
+
+    Raises:
+        RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
+    """
+    return _Run(source, options, open_engine, namer, on_event, stop).outcomes()
+
+
+class _Run:
+    """The threads of one run; owned by the thread that takes the outcomes."""
+
+    def __init__(
+        self,
+        source: Iterable[AudioFile],
+        options: RunOptions,
+        open_engine: Callable[[], Engine],
+        namer: Namer,
+        on_event: Callable[[Event], None],
+        stop: threading.Event,
+    ) -> None:
+        self._source = source
+        self._open_engine = open_engine
+        self._board = Board(on_event)
+        self._stages = Stages(options, self._board, namer)
+        self._workers = [LoadWorker() for _ in range(options.load.resolved_workers)]
+        self._stop = stop
+        self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def outcomes(self) -> Iterator[Outcome]:
+        with ExitStack() as last:
+            last.callback(self._shut_down)
+            self._start()
+            while (outcome := self._board.next_outcome()) is not None:
+                self._board.emit(Event("finished", outcome.path, {"outcome": outcome}))
+                yield outcome
+        if self._board.fatal is not None:
+            raise self._board.fatal
+
+    def _start(self) -> None:
+        for worker in self._workers:
+            worker.warm()
+        self._spawn("source", lambda: self._stages.find(self._source))
+        for index, worker in enumerate(self._workers):
+            self._spawn(f"load-{index}", lambda worker=worker: self._stages.load(worker))
+        self._spawn("engine", lambda: self._stages.decode(self._open_engine))
+        self._spawn("writer", self._stages.write)
+        self._spawn("stop", self._watch_stop)
+
+    def _spawn(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=self._guarded, args=(name, work), name=f"whisperbatch-{name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _guarded(self, name: str, work: Callable[[], None]) -> None:
+        """Top of a thread: whatever ends it unforeseen ends the run, and no file is left open."""
+        try:
+            work()
+        except WhisperbatchError as err:
+            self._end_early(err, err.message)
+        except Exception as err:
+            error = RunError(f"the {name} thread failed: {type(err).__name__}: {err}")
+            error.__cause__ = err
+            self._end_early(error, error.message)
+
+    def _end_early(self, error: WhisperbatchError | None, reason: str) -> None:
+        if error is not None and self._board.fatal is None:
+            self._board.fatal = error
+        self._stages.abort()
+        self._board.interrupt(reason)
+        for worker in self._workers:
+            worker.close()
+
+    def _watch_stop(self) -> None:
+        while not self._ended.is_set():
+            if self._stop.wait(STOP_LOOK_S):
+                self._end_early(None, "interrupted")
+                return
+
+    def _shut_down(self) -> None:
+        self._ended.set()
+        self._end_early(None, "interrupted")
+        for thread in self._threads:
+            # the source may hang in someone else's iterator or in a read of a terminal; it is left behind
+            if thread.name != "whisperbatch-source":
+                thread.join(JOIN_S)

@@ -1,0 +1,219 @@
+"""What each thread of a run does: find, load, decode, write.
+
+Each stage ends when what feeds it has ended, or when the run is aborted. A stage touches files only through the board.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.batcher import Batcher
+from whisperbatch.engine import Engine, EngineFacts
+from whisperbatch.errors import LoadError, WhisperbatchError, WriteError
+from whisperbatch.options import RunOptions
+from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Status, Transcript
+from whisperbatch.writers import render_all
+from whisperbatch.writers.beside import Namer, Plan, write_all
+
+MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
+MAX_BATCHES_AHEAD = 4  # loaded and not yet decoded
+
+
+class Stages:
+    """The queues of one run and the work between them; each method runs in threads of its own."""
+
+    def __init__(self, options: RunOptions, board: Board, namer: Namer) -> None:
+        """Make the queues."""
+        n_clips = max(64, MAX_BATCHES_AHEAD * options.batch.max_batch_size)
+        self.options = options
+        self.board = board
+        self.namer = namer
+        self.files: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
+        self.clips: Batcher[Clip] = Batcher(
+            options.batch.max_batch_size,
+            options.batch.max_wait_s,
+            max_items=n_clips,
+            max_weight=n_clips * 30.0,
+            weight=lambda clip: clip.duration_s,
+        )
+        self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
+        self._loaders = options.load.resolved_workers
+        self._loaders_lock = threading.Lock()
+        self._engine_ready = threading.Event()
+        self._facts: EngineFacts | None = None
+        self._cancelled: set[int] = set()
+
+    def abort(self) -> None:
+        """Wake every stage; what is queued is dropped."""
+        for queued in (self.files, self.clips, self.whole):
+            queued.abort()
+        self._engine_ready.set()
+
+    def find(self, source: Iterable[AudioFile]) -> None:
+        """Open each file that the source gives."""
+        for audio in source:
+            job = self.board.open(audio)
+            if job is None:
+                return
+            self.board.emit(Event("queued", audio.path))
+            if not self.files.put(job):
+                return
+        self.board.end_of_source()
+        self.files.close()
+
+    def load(self, worker: LoadWorker) -> None:
+        """Load files with one worker, clip by clip, until no more come."""
+        while jobs := self.files.take(1, idle=True):
+            (job,) = jobs
+            job.started_s = time.monotonic()
+            try:
+                self._load_one(job, worker)
+            except WhisperbatchError as err:
+                self._fail(job, err)
+            except Exception as err:
+                self._fail(job, _unexpected(LoadError, "while loading", err))
+        with self._loaders_lock:
+            self._loaders -= 1
+            if self._loaders == 0:
+                self.clips.close()
+
+    def decode(self, open_engine: Callable[[], Engine]) -> None:
+        """Feed the engine until no more clips come; the engine is left empty and open."""
+        engine = open_engine()
+        self._facts = engine.facts
+        self._engine_ready.set()
+        held: set[int] = set()
+        try:
+            while True:
+                limit = engine.capacity
+                clips = self.clips.take(limit, idle=engine.idle) if limit else []
+                self._pass_on_cancellations(engine)
+                clips = [clip for clip in clips if self.board.find(clip.file_id) is not None]
+                if clips:
+                    held.update(clip.file_id for clip in clips)
+                    self._announce_batch(clips)
+                    engine.admit(clips)
+                elif engine.idle and self.clips.finished:
+                    break
+                for result in engine.step():
+                    self._deliver(result)
+        finally:
+            for file_id in held:
+                engine.cancel(file_id)
+        self.whole.close()
+
+    def write(self) -> None:
+        """Put whole transcripts on disk until no more come."""
+        while jobs := self.whole.take(1, idle=True):
+            (job,) = jobs
+            if not self.board.claim(job):
+                continue
+            try:
+                self._write_one(job)
+            except WhisperbatchError as err:
+                self.board.fail(job, err)
+            except Exception as err:
+                self.board.fail(job, _unexpected(WriteError, "while writing", err))
+
+    def _fail(self, job: Job, error: WhisperbatchError) -> None:
+        """Resolve a file as failed, and cancel it in every room."""
+        if self.board.fail(job, error):
+            self.clips.discard(lambda clip: clip.file_id == job.file_id)
+            self._cancelled.add(job.file_id)
+
+    def _load_one(self, job: Job, worker: LoadWorker) -> None:
+        plan = self.namer.plan(job.audio) if self.options.output.write else None
+        if plan is not None and self._is_settled(job, plan):
+            return
+        self.board.emit(Event("loading", job.audio.path))
+        for item in worker.load(job.file_id, job.audio.path, self.options.clip):
+            if isinstance(item, Clip):
+                job.expect(item)
+                if not self.clips.put(item) or self.board.find(job.file_id) is None:
+                    return
+            else:
+                self.board.emit(
+                    Event("loaded", job.audio.path, {"duration_s": item.duration_s, "n_clips": item.n_clips})
+                )
+                if job.loaded(item):
+                    self.whole.put(job)
+
+    def _is_settled(self, job: Job, plan: Plan) -> bool:
+        """Whether what is on disk already settles the file: it is whole, or only other formats are missing."""
+        if plan.skip is not None:
+            self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=plan.outputs, reason=plan.skip))
+            return True
+        if plan.reuse is None or not self.board.claim(job):
+            return False
+        self._put_on_disk(job, plan.reuse)
+        return True
+
+    def _announce_batch(self, clips: list[Clip]) -> None:
+        data = {
+            "n_clips": len(clips),
+            "n_files": len({clip.file_id for clip in clips}),
+            "audio_s": sum(clip.duration_s for clip in clips),
+        }
+        self.board.emit(Event("batch", None, data))
+
+    def _pass_on_cancellations(self, engine: Engine) -> None:
+        while self._cancelled:
+            engine.cancel(self._cancelled.pop())
+
+    def _deliver(self, result: ClipText | ClipFailed) -> None:
+        job = self.board.find(result.file_id)
+        if job is None:
+            return
+        if isinstance(result, ClipFailed):
+            self._fail(job, result.error)
+            return
+        with job.lock:
+            audio_s = job.assembly.add(result)
+            is_whole = job.assembly.complete
+        self.board.emit(Event("progress", job.audio.path, {"audio_s": audio_s}))
+        if is_whole:
+            self.whole.put(job)
+
+    def _write_one(self, job: Job) -> None:
+        self._engine_ready.wait()
+        if self._facts is None:
+            return
+        transcript = job.assembly.build(
+            model=self._facts.model, revision=self._facts.revision, settings=_settings(self.options)
+        )
+        self._put_on_disk(job, transcript)
+
+    def _put_on_disk(self, job: Job, transcript: Transcript) -> None:
+        outputs: tuple[Path, ...] = ()
+        if self.options.output.write:
+            texts = render_all(transcript, self.options.output.formats)
+            places = self.namer.outputs(job.audio, transcript.language)
+            outputs = write_all({places[name]: text for name, text in texts.items()})
+        self.board.resolve(
+            job,
+            Outcome(
+                job.audio.path,
+                Status.DONE,
+                transcript=transcript,
+                outputs=outputs,
+                audio_s=transcript.duration_s,
+                wall_s=time.monotonic() - job.started_s,
+            ),
+        )
+
+
+def _unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> WhisperbatchError:
+    """An error of ``kind`` that names what nobody foresaw, with its cause kept."""
+    reason = str(err).strip().partition("\n")[0]
+    error = kind(f"unexpected {type(err).__name__} {when}" + (f": {reason}" if reason else ""))
+    error.__cause__ = err
+    return error
+
+
+def _settings(options: RunOptions) -> Mapping[str, Any]:
+    """The settings that matter to the text, as plain values."""
+    return {"task": options.clip.task, "language": options.clip.language, "prompt": options.clip.prompt}
