@@ -1,8 +1,8 @@
 """The demo model's figures on a test set that training never touched: ``python -m whisperbatch.demo.evaluate``.
 
-Voices and sentences are held out. Each clip is decoded by transformers, openai-whisper and faster-whisper, greedily, in
-in float32. Goes out: one JSON object with word error rates, segment counts, time errors, language accuracy, what is heard
-in silence, and on how many clips the three agree. The seed is fixed: the set is to be scored once, at the end.
+Voices and sentences are held out. Each clip is decoded by transformers, openai-whisper and faster-whisper, greedily
+in float32. Goes out: one JSON object with word error rates, segment counts, time errors, language accuracy, what is
+heard in silence, and on how many clips the three agree. The seed is fixed: the set is to be scored once, at the end.
 """
 
 import argparse

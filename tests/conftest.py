@@ -1,0 +1,27 @@
+"""Fixtures that several rooms' tests share."""
+
+from pathlib import Path
+
+import pytest
+
+from whisperbatch import demo
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def demo_folder() -> Path:
+    return demo.FOLDER
+
+
+@pytest.fixture(scope="session")
+def sample_audio() -> Path:
+    return REPOSITORY / "sample_audio"
+
+
+@pytest.fixture(scope="session")
+def references(sample_audio: Path) -> dict[str, tuple[str, str]]:
+    """(language, text) by file name, as sample_audio/references.tsv gives them."""
+    lines = (sample_audio / "references.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    rows = (line.split("\t") for line in lines)
+    return {name: (language, text) for name, language, text in rows}

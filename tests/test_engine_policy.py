@@ -1,0 +1,120 @@
+"""Policy of the engine room: cutting tokens into segments, and what counts as good text. No torch."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import whisper
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from whisper.tokenizer import get_tokenizer
+from whisper.transcribe import transcribe
+
+from whisperbatch.engine import fallback, segments
+
+BEGIN = 50_364
+
+
+def at(seconds: float) -> int:
+    return BEGIN + round(seconds / 0.02)
+
+
+def test_pairs_of_timestamps_cut_and_the_last_pair_says_where_to_go_on():
+    tokens = [at(0), 1, 2, at(2.0), at(3.0), 3, at(4.0), at(4.5)]
+    pieces, moved = segments.split(tokens, BEGIN, 30.0)
+    assert [(p.start_s, p.end_s, p.tokens) for p in pieces] == [
+        (0.0, 2.0, (at(0), 1, 2, at(2.0))),
+        (3.0, 4.0, (at(3.0), 3, at(4.0))),
+    ]
+    assert moved == 4.0
+
+
+def test_a_single_timestamp_at_the_end_uses_the_window_up():
+    pieces, moved = segments.split([at(0.5), 1, at(2.0), at(3.0), 3, at(4.0)], BEGIN, 12.0)
+    assert [(p.start_s, p.end_s) for p in pieces] == [(0.5, 2.0), (3.0, 4.0)]
+    assert moved == 12.0
+
+
+def test_without_a_pair_the_window_is_one_segment_from_its_first_timestamp():
+    pieces, moved = segments.split([at(0.6), 1, 2, at(2.2)], BEGIN, 5.0)
+    assert [(p.start_s, p.end_s) for p in pieces] == [(0.6, 2.2)]
+    assert moved == 5.0
+    pieces, _ = segments.split([at(0.6), 1, 2], BEGIN, 5.0)
+    assert [(p.start_s, p.end_s) for p in pieces] == [(0.6, 5.0)]
+
+
+def test_nothing_sampled_is_nothing_said():
+    assert segments.split([], BEGIN, 7.0) == ([], 7.0)
+
+
+@st.composite
+def sampled(draw: st.DrawFn) -> list[int]:
+    """Token sequences as the timestamp rules allow them: text between marks, marks never falling."""
+    tokens, now = [], 0
+    for _ in range(draw(st.integers(0, 6))):
+        now += draw(st.integers(0, 100))
+        tokens.append(BEGIN + now)
+        tokens += draw(st.lists(st.integers(0, 50_256), min_size=1, max_size=4))
+        if not draw(st.booleans()):
+            now += draw(st.integers(1, 100))
+            tokens.append(BEGIN + now)
+    if tokens and tokens[-1] >= BEGIN and draw(st.booleans()):
+        tokens.append(tokens[-1])
+    return tokens
+
+
+class Scripted:
+    """An openai-whisper model whose decoder says what it is told; for its own ``transcribe``."""
+
+    def __init__(self, tokens: list[int]) -> None:
+        self.dims = type("Dims", (), {"n_mels": 80, "n_audio_ctx": 1500, "n_text_ctx": 448})()
+        self.device, self.is_multilingual, self.num_languages = torch.device("cpu"), True, 99
+        self._tokens = tokens
+
+    def decode(self, mel: torch.Tensor, options: object) -> object:
+        text = get_tokenizer(True, language="en").decode([t for t in self._tokens if t < 50_257])
+        self_tokens, self._tokens = self._tokens, []
+        return whisper.decoding.DecodingResult(
+            audio_features=mel, language="en", tokens=self_tokens, text=text, avg_logprob=0.0, no_speech_prob=0.0,
+            temperature=0.0, compression_ratio=1.0,
+        )  # fmt: skip
+
+
+def text_of(tokens: tuple[int, ...]) -> str:
+    return get_tokenizer(True, language="en").decode([token for token in tokens if token < 50_257])
+
+
+@settings(deadline=None)
+@given(sampled())
+def test_segments_are_openai_whispers(tokens: list[int]):
+    theirs = transcribe(
+        Scripted(tokens), np.zeros(30 * 16_000, np.float32), language="en", temperature=0.0, fp16=False, verbose=None
+    )["segments"]
+    pieces, _ = segments.split(tokens, BEGIN, 30.0)
+    has_pair = any(one >= BEGIN and two >= BEGIN for one, two in pairwise(tokens))
+    # openai-whisper clears segments without length or text, and starts a window without a pair at 0
+    ours = [p for p in pieces if text_of(p.tokens).strip() and (p.start_s < p.end_s or not has_pair)]
+    spoken = [s for s in theirs if s["text"].strip()]
+    assert [list(p.tokens) for p in ours] == [s["tokens"] for s in spoken]
+    if has_pair:
+        assert [(p.start_s, p.end_s) for p in ours] == [
+            (pytest.approx(s["start"]), pytest.approx(s["end"])) for s in spoken
+        ]
+
+
+@given(sampled(), st.floats(0.5, 30.0))
+def test_a_window_always_moves_on(tokens: list[int], duration: float):
+    _, moved = segments.split(tokens, BEGIN, duration)
+    assert 0 < moved <= duration
+
+
+@given(st.text(min_size=1))
+def test_compression_ratio_is_openai_whispers(text: str):
+    assert fallback.compression_ratio(text) == whisper.utils.compression_ratio(text)
+
+
+def test_silence_needs_both_signs():
+    assert fallback.is_silence(0.9, -1.2)
+    assert not fallback.is_silence(0.9, -0.5)
+    assert not fallback.is_silence(0.2, -1.2)
