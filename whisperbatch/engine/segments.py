@@ -2,7 +2,7 @@
 
 Comes in: what a decoder sampled. Goes out: ``Piece``s with seconds in the window. Policy only: no torch. The cutting
 at pairs of timestamps follows openai-whisper's ``transcribe`` (whisper/transcribe.py, MIT). Ours: a window without a
-pair starts at its first timestamp and not at 0, and a window always moves on.
+pair starts at its first timestamp and not at 0, and a window always moves on by a second at least.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 TIMESTAMP_S = 0.02  # one timestamp token
+MIN_ADVANCE_S = 1.0  # else a confused model takes 1,500 windows for 30 seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +47,4 @@ def split(tokens: Sequence[int], timestamp_begin: int, duration_s: float) -> tup
     slices = [tuple(tokens[first:last]) for first, last in pairwise(bounds)]
     pieces = [Piece(at_s(part[0]), at_s(part[-1]), part) for part in slices]
     moved_s = duration_s if ends_in_one else at_s(tokens[bounds[-1] - 1])
-    return pieces, moved_s if 0 < moved_s <= duration_s else duration_s
+    return pieces, min(max(moved_s, MIN_ADVANCE_S), duration_s)

@@ -1,0 +1,81 @@
+"""Counts, durations, real-time factor and exit code of a run; prints nothing.
+
+Comes in: outcomes. Goes out: figures. Who calls: the CLI; users' scripts may.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from whisperbatch.records import Outcome, Status
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Report:
+    """What became of a run's files; owned by one thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start the clock."""
+        self._clock = clock
+        self._began_s = clock()
+        self.counts: Counter[Status] = Counter()
+        self.failures: list[Outcome] = []
+        self.audio_s = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a file that ended."""
+        self.counts[outcome.status] += 1
+        if outcome.status is Status.DONE:
+            self.audio_s += outcome.audio_s
+        elif outcome.status is Status.FAILED:
+            self.failures.append(outcome)
+
+    @property
+    def n_files(self) -> int:
+        """How many files have ended."""
+        return self.counts.total()
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds since the run began."""
+        return self._clock() - self._began_s
+
+    @property
+    def real_time_factor(self) -> float:
+        """RTFx: seconds of audio transcribed a second; 0 when nothing was."""
+        return self.audio_s / self.wall_s if self.audio_s and self.wall_s > 0 else 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is done or skipped, 1 when some file failed, 130 when some were interrupted."""
+        if self.counts[Status.INTERRUPTED]:
+            return EXIT_INTERRUPTED
+        return EXIT_FAILED if self.counts[Status.FAILED] else EXIT_DONE
+
+    def summary(self) -> str:
+        """One line for people."""
+        parts = [f"{self.counts[status]} {status.value}" for status in Status if self.counts[status]]
+        line = ", ".join(parts) or "nothing to do"
+        if self.audio_s:
+            line += f"; {_spelled(self.audio_s)} of audio in {_spelled(self.wall_s)} ({self.real_time_factor:.1f}x real time)"
+        return line
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {
+            **{status.value: self.counts[status] for status in Status},
+            "audio_seconds": round(self.audio_s, 3),
+            "wall_seconds": round(self.wall_s, 3),
+            "real_time_factor": round(self.real_time_factor, 2),
+            "exit_code": self.exit_code,
+        }
+
+
+def _spelled(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,12 @@
+"""Where recordings come from: each source is an iterator of AudioFile.
+
+Leaves: media (which names are recordings), folders (paths, folders, patterns), listed (list files and standard input),
+watched (drop folders).
+"""
+
+from whisperbatch.sources.folders import from_paths
+from whisperbatch.sources.listed import from_list
+from whisperbatch.sources.media import MEDIA_SUFFIXES
+from whisperbatch.sources.watched import watch
+
+__all__ = ["MEDIA_SUFFIXES", "from_list", "from_paths", "watch"]
