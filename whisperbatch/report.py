@@ -59,7 +59,8 @@ class Report:
         parts = [f"{self.counts[status]} {status.value}" for status in Status if self.counts[status]]
         line = ", ".join(parts) or "nothing to do"
         if self.audio_s:
-            line += f"; {_spelled(self.audio_s)} of audio in {_spelled(self.wall_s)} ({self.real_time_factor:.1f}x real time)"
+            line += f"; {_spelled(self.audio_s)} of audio in {_spelled(self.wall_s)}"
+            line += f" ({self.real_time_factor:.1f}x real time)"
         return line
 
     def as_dict(self) -> dict[str, Any]:

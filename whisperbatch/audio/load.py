@@ -19,7 +19,9 @@ from whisperbatch.records import SAMPLE_RATE
 av.logging.set_level(None)  # what matters is told in our own sentences
 
 # containers that open other files or the network; FFmpeg's names
-POINTING = frozenset(["hls", "applehttp", "concat", "dash", "imf", "image2", "rtsp", "sdp", "rtp", "lavfi", "tee", "tty", "webm_dash_manifest"])
+POINTING = frozenset(
+    "hls applehttp concat dash imf image2 rtsp sdp rtp lavfi tee tty webm_dash_manifest".split(),
+)
 # with no protocol allowed, a playlist that slips through can open nothing
 NO_PROTOCOLS = {"protocol_whitelist": "none"}
 UNREADABLE = "is not audio or video that can be read"

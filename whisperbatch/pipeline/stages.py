@@ -149,7 +149,7 @@ class Stages:
             return True
         if plan.reuse is None or not self.board.claim(job):
             return False
-        self._put_on_disk(job, plan.reuse)
+        self._put_on_disk(job, plan.reuse, kept=plan.outputs)
         return True
 
     def _announce_batch(self, clips: list[Clip]) -> None:
@@ -187,12 +187,13 @@ class Stages:
         )
         self._put_on_disk(job, transcript)
 
-    def _put_on_disk(self, job: Job, transcript: Transcript) -> None:
+    def _put_on_disk(self, job: Job, transcript: Transcript, kept: tuple[Path, ...] = ()) -> None:
         outputs: tuple[Path, ...] = ()
         if self.options.output.write:
             texts = render_all(transcript, self.options.output.formats)
             places = self.namer.outputs(job.audio, transcript.language)
-            outputs = write_all({places[name]: text for name, text in texts.items()})
+            write_all({places[name]: text for name, text in texts.items() if places[name] not in kept})
+            outputs = tuple(places.values())
         self.board.resolve(
             job,
             Outcome(

@@ -66,7 +66,7 @@ def _expand(path: Path) -> list[Path]:
         return [path]
     text = str(path)
     if glob.has_magic(text):
-        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
+        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207  (keeps the spelling)
         # a pattern's folders are not entered, as a shell's pattern names them too: they are walked like named ones
         files = [match for match in matches if match.is_dir() or is_media(match.name) or path.suffix == match.suffix]
         if files:

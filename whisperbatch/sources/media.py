@@ -5,13 +5,18 @@ from pathlib import Path
 from whisperbatch.records import AudioFile
 
 AUDIO_SUFFIXES = frozenset(
-    [".3ga", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".alac", ".amr", ".ape", ".au", ".awb", ".caf", ".dss", ".dts", ".eac3", ".flac", ".gsm", ".m4a", ".m4b", ".m4r", ".mka", ".mp2", ".mp3", ".mpc", ".mpga", ".oga", ".ogg", ".opus", ".ra", ".spx", ".tta", ".voc", ".w64", ".wav", ".wave", ".weba", ".wma", ".wv"]
+    """
+    .3ga .aac .ac3 .aif .aifc .aiff .alac .amr .ape .au .awb .caf .dss .dts .eac3 .flac .gsm .m4a .m4b .m4r .mka
+    .mp2 .mp3 .mpc .mpga .oga .ogg .opus .ra .spx .tta .voc .w64 .wav .wave .weba .wma .wv
+    """.split()
 )
 VIDEO_SUFFIXES = frozenset(
-    [".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv"]
+    """
+    .3g2 .3gp .asf .avi .dv .f4v .flv .m2ts .m2v .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .rm .rmvb .ts .vob
+    .webm .wmv
+    """.split()
 )
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
-UNFINISHED_SUFFIXES = frozenset([".part", ".partial", ".crdownload", ".download", ".tmp", ".temp", ".opdownload", ".filepart", ".!ut"])
 
 
 def is_media(name: str) -> bool:

@@ -1,0 +1,26 @@
+"""Transcripts to files: one small leaf a format, and where the files go (``beside``).
+
+A format is ``render(transcript) -> str``; a new one is a leaf and a line in ``FORMATS``. The bytes are those of
+openai-whisper's writers (whisper/utils.py, MIT).
+"""
+
+from collections.abc import Callable, Sequence
+
+from whisperbatch.records import Transcript
+from whisperbatch.writers import json_, srt, tsv, txt, vtt
+from whisperbatch.writers.json_ import read as read_json
+
+FORMATS: dict[str, Callable[[Transcript], str]] = {
+    "txt": txt.render,
+    "vtt": vtt.render,
+    "srt": srt.render,
+    "tsv": tsv.render,
+    "json": json_.render,
+}
+
+__all__ = ["FORMATS", "read_json", "render_all"]
+
+
+def render_all(transcript: Transcript, formats: Sequence[str]) -> dict[str, str]:
+    """The transcript in each of the formats."""
+    return {name: FORMATS[name](transcript) for name in formats}
