@@ -12,6 +12,7 @@ from typing import Any, Self
 from whisperbatch import demo, pipeline
 from whisperbatch.engine import Engine, open_engine
 from whisperbatch.errors import RunError, UsageError
+from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     BatchOptions,
     EngineOptions,
@@ -58,6 +59,8 @@ def run_options_from(**options: Any) -> RunOptions:
     given = {_SHORT.get(name, name): value for name, value in options.items()}
     if isinstance(given.get("formats"), str):
         given["formats"] = parse_formats([given["formats"]])
+    if given.get("language") is not None:
+        given["language"] = parse_language(given["language"])
     for name in ("model_dir", "output_dir", "relative_to"):
         if given.get(name) is not None:
             given[name] = Path(given[name])

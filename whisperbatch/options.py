@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whisperbatch.errors import UsageError
+from whisperbatch.languages import LANGUAGES
 from whisperbatch.records import ClipSettings
 
 FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
@@ -153,5 +154,9 @@ class RunOptions:
     clip: ClipSettings = field(default_factory=ClipSettings)
 
     def __post_init__(self) -> None:
-        """Check the task; whether the model can do it is the engine's to say."""
+        """Check task and language; whether the model can do them is the engine's to say."""
+        require(
+            self.clip.language in (None, *LANGUAGES),
+            f"unknown language '{self.clip.language}'; give a code such as en or de",
+        )
         require(self.clip.task in TASKS, f"unknown task '{self.clip.task}'; choose from {', '.join(TASKS)}")

@@ -1,0 +1,50 @@
+"""``convert``: transcripts in JSON to other formats."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from whisperbatch.cli import failures
+from whisperbatch.errors import FileError, UsageError, WriteError
+from whisperbatch.report import EXIT_DONE, EXIT_FAILED
+from whisperbatch.writers import read_json, render_all
+from whisperbatch.writers.atomic import write_all
+
+
+def convert_all(
+    files: Sequence[Path], formats: Sequence[str], output_dir: Path | None, overwrite: bool, stdout: bool
+) -> int:
+    """Convert each file, say what fails; the exit code."""
+    code = EXIT_DONE
+    for file in files:
+        try:
+            _convert(file, formats, output_dir, overwrite, stdout, heads=len(files) > 1)
+        except FileError as err:
+            failures.say(str(err))
+            code = EXIT_FAILED
+    return code
+
+
+def _convert(
+    file: Path, formats: Sequence[str], output_dir: Path | None, overwrite: bool, stdout: bool, heads: bool
+) -> None:
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError as err:
+        raise UsageError(f"there is no file {file}") from err
+    except OSError as err:
+        raise FileError(f"cannot be read: {err.strerror}", file) from err
+    texts = render_all(read_json(data, file), formats)
+    if stdout:
+        head = f"==> {failures.shown(file)} <==\n" if heads else ""
+        sys.stdout.buffer.write((head + next(iter(texts.values()))).encode(errors="replace"))
+        sys.stdout.buffer.flush()
+        return
+    folder = output_dir or file.parent
+    places = {folder / f"{file.stem}.{name}": text for name, text in texts.items()}
+    for path in places:
+        if path.exists() and not overwrite and not (path == file and len(places) > 1):
+            raise WriteError(f"{path} is in the way; use --overwrite to replace it", file)
+    places.pop(file, None)  # the transcript itself is left as it is
+    for path in write_all(places):
+        failures.say(f"wrote {path}")

@@ -1,0 +1,263 @@
+"""What people see while a run goes on: a live view, one line, plain lines, or failures only; all on standard error.
+
+Comes in: the run's events, one at a time, from several threads. ``Tally`` counts them; each screen shows it its way.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Self
+
+from whisperbatch.cli.failures import say, shown
+from whisperbatch.cli.params import ProgressKind
+from whisperbatch.records import Event, Outcome, Status
+from whisperbatch.report import Report
+
+MAX_IN_HAND = 6  # lines of files being loaded or decoded
+
+
+class Tally:
+    """Counts of a run so far."""
+
+    def __init__(self) -> None:
+        """Start the clock."""
+        self.began_s = time.monotonic()
+        self.n_found = self.n_ended = self.n_failed = self.n_loaded = 0
+        self.loaded_s = self.decoded_s = 0.0
+        self.in_hand: dict[Path, tuple[float, float]] = {}  # decoded and whole seconds, 0 when unknown
+
+    def add(self, event: Event) -> None:
+        """Count an event."""
+        path, data = event.path, event.data
+        if event.kind == "queued":
+            self.n_found += 1
+        elif event.kind == "loading" and path is not None:
+            self.in_hand[path] = (0.0, 0.0)
+        elif event.kind == "loaded" and path in self.in_hand:
+            self.n_loaded += 1
+            self.loaded_s += data["duration_s"]
+            self.in_hand[path] = (self.in_hand[path][0], data["duration_s"])
+        elif event.kind == "progress":
+            self.decoded_s += data["audio_s"]
+            if path in self.in_hand:
+                self.in_hand[path] = (self.in_hand[path][0] + data["audio_s"], self.in_hand[path][1])
+        elif event.kind == "finished":
+            self.n_ended += 1
+            self.n_failed += data["outcome"].status is Status.FAILED
+            self.in_hand.pop(path, None)  # type: ignore[arg-type]
+
+    @property
+    def whole_s(self) -> float:
+        """Seconds of audio in all: known of loaded files, guessed of the others by their mean."""
+        if not self.n_loaded:
+            return 0.0
+        n_unknown = max(0, self.n_found - self.n_ended - len(self.in_hand))
+        return max(self.loaded_s * (1 + n_unknown / self.n_loaded), self.decoded_s)
+
+    @property
+    def speed(self) -> float:
+        """RTFx so far."""
+        wall_s = time.monotonic() - self.began_s
+        return self.decoded_s / wall_s if wall_s > 0 else 0.0
+
+
+class Screen:
+    """Failures and notices only; the other screens add to it."""
+
+    def __init__(self, report: Report, verbose: bool = False) -> None:
+        """Show nothing yet."""
+        self.report = report
+        self.verbose = verbose
+        self.tally = Tally()
+
+    def on_event(self, event: Event) -> None:
+        """Take in one event of the run."""
+        self.tally.add(event)
+        if event.kind == "finished":
+            self.finished(event.data["outcome"])
+        elif event.kind == "notice":
+            self.line(event.data["text"] if event.path is None else f"{event.path}: {event.data['text']}")
+        elif event.kind == "batch" and self.verbose:
+            d = event.data
+            self.line(f"batch: {d['n_clips']} clips of {d['n_files']} files, {d['audio_s']:.1f} s of audio")
+        self.refresh()
+
+    def finished(self, outcome: Outcome) -> None:
+        """Show how a file ended."""
+        if outcome.status is Status.FAILED:
+            self.line(f"failed: {outcome.error}")
+        elif outcome.transcript is not None:
+            for warning in outcome.transcript.warnings:
+                self.line(f"{outcome.path}: {warning}")
+
+    def line(self, text: str) -> None:
+        """Show a line."""
+        say(text)
+
+    def refresh(self) -> None:
+        """Show the tally anew."""
+
+    def close(self, whole: bool) -> None:
+        """End the view; ``whole`` when no error ended the run."""
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the view."""
+        self.close(kind is None)
+
+
+class PlainScreen(Screen):
+    """A line a file, and a summary."""
+
+    def finished(self, outcome: Outcome) -> None:
+        """Show how a file ended."""
+        super().finished(outcome)
+        if outcome.status is Status.DONE and outcome.transcript is not None:
+            language = outcome.transcript.language or "nothing heard"
+            self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language})")
+        elif outcome.status in (Status.SKIPPED, Status.INTERRUPTED):
+            self.line(f"{outcome.status.value}: {outcome.path}" + _reason(outcome))
+
+    def close(self, whole: bool) -> None:
+        """Show the summary."""
+        if whole and self.report.n_files:
+            self.line(self.report.summary())
+
+
+class BarScreen(Screen):
+    """tqdm's one line, in seconds of audio."""
+
+    def __init__(self, report: Report, verbose: bool = False) -> None:
+        """Open the bar."""
+        super().__init__(report, verbose)
+        from tqdm import tqdm
+
+        self._bar: Any = tqdm(total=0, unit="s", unit_scale=True, file=sys.stderr, dynamic_ncols=True, desc="audio")
+
+    def line(self, text: str) -> None:
+        """Show a line above the bar."""
+        self._bar.write(shown(text), file=sys.stderr)
+
+    def refresh(self) -> None:
+        """Move the bar."""
+        self._bar.total = round(self.tally.whole_s, 1)
+        self._bar.set_postfix_str(f"{self.tally.n_ended}/{self.tally.n_found} files", refresh=False)
+        self._bar.n = round(self.tally.decoded_s, 1)
+        self._bar.refresh()
+
+    def close(self, whole: bool) -> None:
+        """Close the bar and show the summary."""
+        self._bar.close()
+        if whole and self.report.n_files:
+            say(self.report.summary())
+
+
+class LiveScreen(Screen):
+    """rich's live view: an overall bar, what is in hand, failures as they come, a closing table."""
+
+    def __init__(self, report: Report, verbose: bool = False) -> None:
+        """Open the view."""
+        super().__init__(report, verbose)
+        from rich.console import Console
+        from rich.live import Live
+
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(self, console=self._console, refresh_per_second=5, transient=True)
+        self._live.start()
+
+    def __rich__(self) -> Any:
+        """The view as it is now; called by rich's thread."""
+        from rich.console import Group
+        from rich.text import Text
+
+        tally = self.tally
+        lines: list[Any] = [self._overall()]
+        for path, (decoded_s, whole_s) in list(tally.in_hand.items())[:MAX_IN_HAND]:
+            how_far = f"{decoded_s / whole_s:4.0%}" if whole_s else " ..."
+            lines.append(Text(f"  {how_far}  {shown(path)}", overflow="ellipsis", no_wrap=True, style="dim"))
+        if len(tally.in_hand) > MAX_IN_HAND:
+            lines.append(Text(f"        and {len(tally.in_hand) - MAX_IN_HAND} more", style="dim"))
+        return Group(*lines)
+
+    def _overall(self) -> Any:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        tally = self.tally
+        row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(ratio=1, min_width=10)
+        row.add_column(no_wrap=True)
+        whole_s = tally.whole_s
+        left_s = (whole_s - tally.decoded_s) / tally.speed if tally.speed else 0.0
+        parts = [f"{tally.n_ended}/{tally.n_found} files"]
+        parts += [f"{tally.n_failed} failed"] if tally.n_failed else []
+        parts += [f"{clock(tally.decoded_s)}/{clock(whole_s)} audio", f"{tally.speed:.1f}x"] if whole_s else []
+        parts += [f"{clock(left_s)} left"] if left_s and tally.decoded_s else []
+        bar = ProgressBar(total=whole_s or 1.0, completed=tally.decoded_s, pulse=not tally.decoded_s)
+        row.add_row(bar, "  ".join(parts))
+        return row
+
+    def finished(self, outcome: Outcome) -> None:
+        """Show a failure above the view."""
+        super().finished(outcome)
+        if outcome.status is Status.INTERRUPTED and self.verbose:
+            self.line(f"interrupted: {outcome.path}")
+
+    def line(self, text: str) -> None:
+        """Show a line above the view."""
+        from rich.text import Text
+
+        style = "red" if text.startswith("failed:") else ""
+        self._console.print(Text(shown(text), style=style), soft_wrap=True)
+
+    def close(self, whole: bool) -> None:
+        """Leave the closing table."""
+        self._live.stop()
+        if whole and self.report.n_files:
+            self._console.print(self._closing())
+
+    def _closing(self) -> Any:
+        from rich import box
+        from rich.table import Table
+
+        report = self.report
+        table = Table(box=box.SIMPLE_HEAD)
+        for status in Status:
+            if report.counts[status] or status is Status.DONE:
+                table.add_column(status.value, justify="right", style="red" if status is Status.FAILED else "")
+        cells = [str(report.counts[s]) for s in Status if report.counts[s] or s is Status.DONE]
+        for name, cell in (
+            ("audio", clock(report.audio_s)),
+            ("time", clock(report.wall_s)),
+            ("speed", f"{report.real_time_factor:.1f}x"),
+        ):
+            table.add_column(name, justify="right")
+            cells.append(cell)
+        table.add_row(*cells)
+        return table
+
+
+def clock(seconds: float) -> str:
+    """``M:SS`` or ``H:MM:SS``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def open_screen(kind: ProgressKind, quiet: bool, verbose: bool, report: Report) -> Screen:
+    """The screen that was asked for; by itself a live view in a terminal, plain lines elsewhere."""
+    if quiet or kind is ProgressKind.NONE:
+        return Screen(report, verbose)
+    is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if kind is ProgressKind.AUTO:
+        kind = ProgressKind.LIVE if is_terminal else ProgressKind.PLAIN
+    screens = {ProgressKind.LIVE: LiveScreen, ProgressKind.BAR: BarScreen, ProgressKind.PLAIN: PlainScreen}
+    return screens[kind](report, verbose)
+
+
+def _reason(outcome: Outcome) -> str:
+    return f" ({outcome.reason})" if outcome.reason else ""

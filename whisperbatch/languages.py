@@ -1,0 +1,53 @@
+"""The languages that Whisper knows, by code and by English name (openai-whisper's table). Who calls: ``options``."""
+
+import difflib
+
+from whisperbatch.errors import UsageError
+
+
+def _table(text: str) -> dict[str, str]:
+    return dict(" ".join(part.split()).split(" ", 1) for part in text.split("|"))  # type: ignore[arg-type]
+
+
+LANGUAGES = _table("""
+    en english | zh chinese | de german | es spanish | ru russian | ko korean | fr french | ja japanese | pt
+    portuguese | tr turkish | pl polish | ca catalan | nl dutch | ar arabic | sv swedish | it italian | id
+    indonesian | hi hindi | fi finnish | vi vietnamese | he hebrew | uk ukrainian | el greek | ms malay | cs
+    czech | ro romanian | da danish | hu hungarian | ta tamil | no norwegian | th thai | ur urdu | hr croatian |
+    bg bulgarian | lt lithuanian | la latin | mi maori | ml malayalam | cy welsh | sk slovak | te telugu | fa
+    persian | lv latvian | bn bengali | sr serbian | az azerbaijani | sl slovenian | kn kannada | et estonian |
+    mk macedonian | br breton | eu basque | is icelandic | hy armenian | ne nepali | mn mongolian | bs bosnian |
+    kk kazakh | sq albanian | sw swahili | gl galician | mr marathi | pa punjabi | si sinhala | km khmer | sn
+    shona | yo yoruba | so somali | af afrikaans | oc occitan | ka georgian | be belarusian | tg tajik | sd
+    sindhi | gu gujarati | am amharic | yi yiddish | lo lao | uz uzbek | fo faroese | ht haitian creole | ps
+    pashto | tk turkmen | nn nynorsk | mt maltese | sa sanskrit | lb luxembourgish | my myanmar | bo tibetan |
+    tl tagalog | mg malagasy | as assamese | tt tatar | haw hawaiian | ln lingala | ha hausa | ba bashkir | jw
+    javanese | su sundanese | yue cantonese
+    """)  # English names by code, in the order of Whisper's tokens
+_OTHER_NAMES = {
+    "burmese": "my",
+    "valencian": "ca",
+    "flemish": "nl",
+    "haitian": "ht",
+    "letzeburgesch": "lb",
+    "pushto": "ps",
+    "panjabi": "pa",
+    "moldavian": "ro",
+    "moldovan": "ro",
+    "sinhalese": "si",
+    "castilian": "es",
+    "mandarin": "zh",
+}
+
+
+def parse_language(text: str) -> str:
+    """The code for a code or an English name, whatever its case; UsageError with near matches when it is unknown."""
+    given = text.strip().casefold()
+    if given in LANGUAGES:
+        return given
+    codes = {name: code for code, name in LANGUAGES.items()} | _OTHER_NAMES
+    if given in codes:
+        return codes[given]
+    near = difflib.get_close_matches(given, codes, n=3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "; give a code such as en or de, or an English name"
+    raise UsageError(f"unknown language '{text}'{hint}")
