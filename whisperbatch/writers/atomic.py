@@ -30,7 +30,7 @@ _REASONS = {
 
 
 def write_all(texts: Mapping[Path, str]) -> tuple[Path, ...]:
-    """The paths written, all of them in UTF-8 with ``\\n``; WriteError when one could not be, none half written."""
+    """The paths written, in UTF-8 with Unix line ends; WriteError when one could not be, none half written."""
     waiting: list[tuple[Path, Path]] = []
     try:
         for path, text in texts.items():
@@ -61,7 +61,7 @@ def reason(error: OSError) -> str:
 def remove_stale(folder: Path) -> None:
     """Remove temporary files that dead runs of this machine left in a folder."""
     try:
-        names = os.listdir(folder)
+        names = [entry.name for entry in folder.iterdir()]
     except OSError:
         return
     for name in names:

@@ -55,7 +55,7 @@ class Namer:
         self._cleaned: set[Path] = set()
 
     def plan(self, audio: AudioFile) -> Plan:
-        """What is to be done, and the recording's name decided; WriteError when there is no free name or no way to write."""
+        """What is to be done, with the name decided; WriteError when no name is free or nothing can be written."""
         folder = self.folder(audio)
         with self._lock:
             self._prepare(folder)
@@ -70,9 +70,7 @@ class Namer:
                 if free is None and (self._options.overwrite or not self._in_the_way(folder, base)):
                     free = base
             if free is None:
-                raise WriteError(
-                    "other files have all the names its transcripts could take; use --overwrite", audio.path
-                )
+                raise WriteError("other files have all the names its outputs could take; use --overwrite", audio.path)
             self._give(audio, folder, free)
             return Plan()
 
@@ -130,7 +128,7 @@ class Namer:
 
     def _list(self, folder: Path) -> None:
         try:
-            names = set(os.listdir(folder))
+            names = {entry.name for entry in folder.iterdir()}
         except OSError:
             names = set()
         stems: dict[str, int] = {}
@@ -172,7 +170,7 @@ class Namer:
             return
         before, _, after = self._options.name.format(stem=base, language="\0").partition("\0")
         try:
-            names = sorted(os.listdir(folder))
+            names = sorted(entry.name for entry in folder.iterdir())
         except OSError:
             return
         end = f"{after}.json"
