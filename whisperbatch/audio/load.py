@@ -24,6 +24,7 @@ POINTING = frozenset(
 )
 # with no protocol allowed, a playlist that slips through can open nothing
 NO_PROTOCOLS = {"protocol_whitelist": "none"}
+MAX_JITTER_S = 0.003
 UNREADABLE = "is not audio or video that can be read"
 
 
@@ -105,7 +106,10 @@ class Reader:
         import soundfile
 
         try:
-            wave, _ = librosa.load(soundfile.SoundFile(file), sr=SAMPLE_RATE, mono=True)
+            channels, rate = soundfile.read(file, dtype="float32", always_2d=True)
+            wave = librosa.resample(
+                librosa.to_mono(channels.T), orig_sr=rate, target_sr=SAMPLE_RATE, res_type="soxr_hq"
+            )
         except (soundfile.SoundFileError, ValueError, OSError) as err:
             raise (error or LoadError(UNREADABLE, self.path)) from err
         if len(wave) == 0:
@@ -119,7 +123,7 @@ def _is_folder(number: int) -> bool:
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
     """Decoded frames; None for each packet that would not decode. A container that breaks off ends the stream."""
-    packets = container.demux(stream)
+    packets, due_s, untimed = container.demux(stream), 0.0, False
     while True:
         try:
             packet = next(packets)
@@ -129,7 +133,13 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
             yield None
             return
         try:
-            yield from packet.decode()
+            for frame in packet.decode():
+                # a parser that has lost its way says nothing, but gives frames without time stamps, and then a gap
+                if untimed and frame.time is not None and frame.time > due_s + MAX_JITTER_S:
+                    yield None
+                untimed = frame.time is None
+                due_s = (due_s if untimed else frame.time) + frame.samples / frame.sample_rate
+                yield frame
         except av.FFmpegError:
             yield None
 

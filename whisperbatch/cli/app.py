@@ -45,7 +45,7 @@ def run(argv: list[str]) -> int:
     for notice in notices:
         failures.say(notice)
     try:
-        app(arguments)
+        app(arguments, prog_name="whisperbatch")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException as err:

@@ -108,7 +108,7 @@ class Namer:
         self._cleaned.add(folder)
 
     def _candidates(self, audio: AudioFile, folder: Path) -> Iterator[str]:
-        """Names in the order of preference: the one already given, the stem, the full name, the full name and a hash."""
+        """Names in the order of preference: the one already given, the stem, the full name, that and a hash."""
         if (given := self._bases.get(audio.path)) is not None:
             yield given
             return

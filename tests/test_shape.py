@@ -1,0 +1,184 @@
+"""The house rules, read from the source: who imports whom, where heavy libraries live, how long things are."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PACKAGE = REPOSITORY / "whisperbatch"
+
+FLOORS = (
+    ("errors", "records", "languages"),
+    ("options",),
+    (
+        *("sources", "audio", "batcher", "engine", "transcripts", "writers", "journal", "report", "events"),
+        *("review", "demo"),
+    ),
+    ("pipeline",),
+    ("backends", "bench", "api"),
+    ("cli",),
+    ("__init__", "__main__"),
+)
+FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+GROUND_IMPORTS = {("records", "errors"), ("languages", "errors")}  # within the ground floor, errors lies lowest
+
+HOMES = {
+    "torch": ("engine/", "demo/"),
+    "transformers": ("engine/", "demo/"),
+    "whisper": ("demo/",),
+    "faster_whisper": ("demo/",),
+    "ctranslate2": ("demo/",),
+    "jiwer": ("demo/",),
+    "soxr": ("demo/",),
+    "librosa": ("audio/load.py", "engine/features.py", "demo/"),
+    "soundfile": ("audio/load.py",),
+    "av": ("audio/load.py", "demo/samples.py", "cli/facts.py"),
+    "ray": ("backends/on_ray.py",),
+    "typer": ("cli/",),
+    "rich": ("cli/",),
+    "tqdm": ("cli/",),
+    "watchfiles": ("sources/watched.py",),
+    "click": (),
+    "TYPE_CHECKING": (),
+}
+BROAD_EXCEPT = {
+    "audio/worker.py": "item boundary of the load process",
+    "batcher.py": "item boundary of a batched function",
+    "engine/generate.py": "item boundary of a batch",
+    "pipeline/stages.py": "item boundary of loading and writing",
+    "pipeline/run.py": "top of a thread",
+    "cli/app.py": "CLI main",
+}
+TOP_LEVEL = {"pyproject.toml", "whisperbatch", "tests", "sample_audio", "README.md", "CHANGELOG.md", "LICENSE"}
+MAX_FILE, MAX_BODY = 400, 60
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, module or module.name) of every import, inside functions too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import"
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def room_of(path: str) -> str:
+    return path.split("/")[0].removesuffix(".py")
+
+
+def faults(package: Path) -> list[str]:
+    """Every breach of the rules in a source tree, with its file and line."""
+    found: list[str] = []
+    for file in sorted(package.rglob("*.py")):
+        path = file.relative_to(package).as_posix()
+        text = file.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        found += [f"{path}:{line}: {what}" for line, what in _faults_of(path, text, tree)]
+    return found
+
+
+def _faults_of(path: str, text: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    n_lines = len(text.splitlines())
+    if n_lines > MAX_FILE:
+        yield n_lines, f"file has more than {MAX_FILE} lines"
+    if text.strip() and ast.get_docstring(tree) is None:
+        yield 1, "no docstring"
+    for line, name in imports(tree):
+        yield from ((line, what) for what in _import_faults(path, name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            n_body = (node.end_lineno or 0) - node.body[0].lineno + 1
+            if n_body > MAX_BODY:
+                yield node.lineno, f"body of {node.name} has more than {MAX_BODY} lines"
+        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and path not in BROAD_EXCEPT:
+            yield node.lineno, "broad except"
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "time.sleep":
+            yield node.lineno, "time.sleep"
+
+
+def _is_broad(kind: ast.expr | None) -> bool:
+    return kind is None or ast.unparse(kind) in ("Exception", "BaseException")
+
+
+def _import_faults(path: str, name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for library, homes in HOMES.items():
+        if (parts[0] == library or parts[-1] == library == "TYPE_CHECKING") and not any(
+            path == home or (home.endswith("/") and path.startswith(home)) for home in homes
+        ):
+            yield f"imports {library} outside its home"
+    if parts[0] != "whisperbatch" or len(parts) < 2:
+        return
+    here, there = room_of(path), parts[1] if parts[1] in FLOOR else "__init__"
+    if there == "__init__" and parts[1] != "__version__" and here not in ("__init__", "__main__"):
+        yield f"imports {name}, which is no room"
+    if here == there or parts[1] == "__version__" or (here, there) in GROUND_IMPORTS:
+        return
+    if FLOOR[there] >= FLOOR[here]:
+        yield f"{here} imports {there}, which is not below it"
+
+
+def test_the_house_stands():
+    assert faults(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "fault"),
+    [
+        ("audio/x.py", "from whisperbatch.engine import fake", "audio imports engine"),
+        ("audio/x.py", "def f():\n    from whisperbatch import pipeline", "audio imports pipeline"),
+        ("records.py", "from whisperbatch.options import RunOptions", "records imports options"),
+        ("audio/x.py", "import torch", "imports torch outside"),
+        ("pipeline/x.py", "from transformers import pipeline", "imports transformers outside"),
+        ("cli/x.py", "import click", "imports click outside"),
+        ("sources/x.py", "from typing import TYPE_CHECKING", "imports TYPE_CHECKING outside"),
+        ("sources/x.py", "try:\n    pass\nexcept Exception:\n    pass", "broad except"),
+        ("sources/x.py", "import time\ntime.sleep(1)", "time.sleep"),
+        ("sources/x.py", "x = 1\n" * 401, "more than 400 lines"),
+        ("sources/x.py", "def f():\n" + "    x = 1\n" * 61, "more than 60 lines"),
+    ],
+)
+def test_each_rule_fires(tmp_path: Path, path: str, source: str, fault: str):
+    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).write_text('"""Doc."""\n' + source)
+    assert any(fault in told for told in faults(tmp_path)), faults(tmp_path)
+
+
+def test_a_module_without_docstring_is_told(tmp_path: Path):
+    (tmp_path / "errors.py").write_text("x = 1\n")
+    assert faults(tmp_path) == ["errors.py:1: no docstring"]
+
+
+def test_every_allowance_is_used():
+    sources = {path: (PACKAGE / path).read_text(encoding="utf-8") for path in BROAD_EXCEPT}
+    unused = [path for path, text in sources.items() if not any(_is_broad(h.type) for h in _handlers(text))]
+    assert unused == []
+
+
+def _handlers(text: str) -> list[ast.ExceptHandler]:
+    return [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ExceptHandler)]
+
+
+def test_the_top_level_holds_what_the_card_allows():
+    listed = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    names = {line.split("/")[0].strip('"') for line in listed.stdout.splitlines()}
+    assert {name for name in names if not name.startswith(".")} - TOP_LEVEL == set()
+
+
+@pytest.mark.parametrize("command", [["--help"], ["transcribe", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(command: list[str]):
+    code = (
+        "import sys; from whisperbatch.cli import main; code = main(sys.argv[1:]);"
+        "heavy = {'torch', 'librosa', 'transformers', 'av', 'numba', 'scipy'} & set(sys.modules);"
+        "sys.exit(code if not heavy else f'imported {heavy}')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "whisperbatch" in done.stdout
