@@ -90,7 +90,7 @@ def test_a_video_gives_its_sound(tmp_path: Path):
 
 
 def assert_equal_to_ffmpeg(path: Path) -> None:
-    """As openai-whisper's load_audio calls it; FFmpeg's versions resample with other rounding, a few steps of 65,536."""
+    """As openai-whisper's load_audio calls it; versions differ in rounding, by a few of 65,536 steps."""
     command = [FFMPEG, "-nostdin", "-v", "error", "-i", path, "-f", "s16le", "-ac", "1", "-acodec", "pcm_s16le"]
     raw = subprocess.run([*command, "-ar", "16000", "-"], capture_output=True, check=True).stdout
     theirs, ours = np.frombuffer(raw, np.int16), read(path)

@@ -1,0 +1,136 @@
+"""Files, folders, patterns and lists."""
+
+import io
+import os
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from whisperbatch.errors import UsageError
+from whisperbatch.sources import from_list, from_paths
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (
+        *("b.wav", "a.MP3", "notes.txt", "a.json", ".hidden.wav", "~copy.wav", "half.wav.part", "film.mp4"),
+        *("sub/c.flac", "sub/deep/d.ogg", ".cache/e.wav", "[x].wav"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"1234")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(sources, root: Path) -> list[str]:
+    return [os.path.relpath(audio.path, root) for audio in sources]
+
+
+def test_a_folder_is_walked_in_a_stable_order_without_what_is_no_recording(tree: Path):
+    found = list(from_paths([tree]))
+    assert names(found, tree) == ["[x].wav", "a.MP3", "b.wav", "film.mp4", "sub/c.flac", "sub/deep/d.ogg"]
+    assert {audio.root for audio in found} == {tree}
+    assert {audio.size for audio in found} == {4}
+    assert all(audio.mtime_ns > 0 for audio in found)
+
+
+def test_a_named_file_is_taken_whatever_its_extension_and_keeps_its_spelling(tree: Path):
+    found = list(from_paths(["notes.txt", Path("sub/../b.wav")]))
+    assert [(str(audio.path), audio.root) for audio in found] == [("notes.txt", None), ("sub/../b.wav", None)]
+
+
+def test_a_file_reached_twice_counts_once(tree: Path):
+    (tree / "link.wav").symlink_to(tree / "b.wav")
+    assert names(from_paths(["b.wav", tree, "sub", "./b.wav"]), tree).count("b.wav") == 1
+    assert "link.wav" not in names(from_paths(["b.wav", tree]), tree)
+
+
+def test_patterns_that_the_shell_left(tree: Path):
+    assert names(from_paths(["*.wav"]), tree) == ["[x].wav", "b.wav", "~copy.wav"]  # as a shell does
+    assert names(from_paths(["**/*.flac"]), tree) == ["sub/c.flac"]
+    assert names(from_paths(["s*"]), tree) == ["sub/c.flac", "sub/deep/d.ogg"]
+    assert names(from_paths(["[x].wav"]), tree) == ["[x].wav"]
+    with pytest.raises(UsageError, match=r"no file matches \*\.xyz"):
+        from_paths(["*.xyz"])
+
+
+def test_a_wrong_path_is_told_before_anything_is_done(tree: Path):
+    with pytest.raises(UsageError, match=r"there is no file or folder gone\.wav"):
+        from_paths(["b.wav", "gone.wav"])
+
+
+def test_links_that_lead_back_up_do_no_harm(tree: Path):
+    (tree / "sub" / "up").symlink_to(tree)
+    assert len(list(from_paths([tree]))) == 6
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_that_cannot_be_read_is_told(tree: Path):
+    (tree / "sub").chmod(0)
+    told: list[tuple[str, Path | None]] = []
+    assert "b.wav" in names(from_paths([tree], on_notice=lambda text, path: told.append((text, path))), tree)
+    (tree / "sub").chmod(0o700)
+    assert [path for _, path in told] == [tree / "sub"]
+
+
+def test_names_that_are_not_utf8(tree: Path):
+    odd = tree / os.fsdecode(b"\xff\xfe.wav")
+    odd.touch()
+    assert odd in [audio.path for audio in from_paths([tree])]
+    assert [audio.path for audio in from_list(io.BytesIO(os.fsencode(odd) + b"\n"))] == [odd]
+
+
+@pytest.mark.parametrize(
+    ("data", "nul"),
+    [
+        (b"b.wav\nsub/c.flac\n", False),
+        (b"b.wav\r\nsub/c.flac", False),
+        (b"\xef\xbb\xbfb.wav\n\n  \nsub/c.flac\nb.wav\n", False),
+        (b"b.wav\0sub/c.flac\0", True),
+        (b"b.wav\0sub/c.flac", True),
+    ],
+)
+def test_lists(tree: Path, data: bytes, nul: bool):
+    assert [str(audio.path) for audio in from_list(io.BytesIO(data), nul=nul)] == ["b.wav", "sub/c.flac"]
+
+
+def test_a_list_may_name_folders_and_what_is_not_there(tree: Path):
+    found = list(from_list(io.BytesIO(b"sub\ngone.wav\n")))
+    assert names(found, tree) == ["sub/c.flac", "sub/deep/d.ogg", "gone.wav"]
+    assert (found[0].root, found[2].root, found[2].size) == (Path("sub"), None, 0)
+
+
+def test_odd_names_in_lists(tree: Path):
+    for name in (" lead.wav", "tail.wav ", "new\nline.wav", "~x.wav", "-d.wav"):
+        (tree / name).touch()
+    data = b" lead.wav\0tail.wav \0new\nline.wav\0~x.wav\0-d.wav"
+    assert [str(a.path) for a in from_list(io.BytesIO(data), nul=True)] == [
+        " lead.wav", "tail.wav ", "new\nline.wav", "~x.wav", "-d.wav",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["garden.wav", "evening.flac", "station.mp3", "kitchen.m4a", "numbers.ogg"])
+@pytest.mark.parametrize("nul", [False, True])
+def test_audio_on_standard_input_is_told_apart(sample_audio: Path, name: str, nul: bool):
+    with (sample_audio / name).open("rb") as stream, pytest.raises(UsageError, match="a list of paths is wanted"):
+        list(from_list(stream, nul=nul))
+
+
+def test_noise_and_a_forgotten_zero_flag_are_told(tree: Path):
+    with pytest.raises(UsageError, match="a list of paths is wanted"):
+        list(from_list(io.BytesIO(random.Random(0).randbytes(200_000))))
+    with pytest.raises(UsageError, match="read it with -0"):
+        list(from_list(io.BytesIO(b"b.wav\0sub/c.flac\0")))
+
+
+def test_a_path_comes_out_before_the_list_has_ended(tree: Path):
+    reading, writing = os.pipe()
+    with open(reading, "rb") as stream:  # noqa: PTH123  (a descriptor)
+        source = from_list(stream)
+        os.write(writing, b"b.wav\nsub/")
+        assert str(next(source).path) == "b.wav"
+        threading.Timer(0.1, lambda: (os.write(writing, b"c.flac\n"), os.close(writing))).start()
+        assert [str(audio.path) for audio in source] == ["sub/c.flac"]
