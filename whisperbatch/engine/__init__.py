@@ -10,6 +10,7 @@ Glossary of axes: n_rows windows that run together, n_mels, n_frames 3000 (10 ms
 n_tokens, n_vocab.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,8 @@ def open_engine(
         UsageError: The model can't do what ``settings`` ask.
         ModelError: The model cannot be had or loaded.
     """
+    # threads that spin while they wait cost a busy CPU a factor of two to eight; read when torch is first imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from whisperbatch.engine.generate import GenerateEngine
 
     return GenerateEngine(options, settings, max_batch_size=max_batch_size, demo=demo, on_notice=on_notice)
