@@ -213,7 +213,7 @@ def test_bad_files_cost_only_themselves(some: Path):
         (["transcribe", "in", "--nonsense"], 2, "--nonsense"),
         (["transcribe", "nothing", "--model", "demo"], 2, "no recordings found"),
         (["convert", "gone.json", "--format", "srt"], 2, "gone.json"),
-        (["convert", "file", "--format", "srt"], 1, "is not a transcript"),
+        (["convert", "file", "--format", "srt"], 1, "not a transcript"),
         (["watch", "gone"], 2, "there is no folder gone"),
     ],
 )

@@ -195,8 +195,8 @@ class LiveScreen(Screen):
         left_s = (whole_s - tally.decoded_s) / tally.speed if tally.speed else 0.0
         parts = [f"{tally.n_ended}/{tally.n_found} files"]
         parts += [f"{tally.n_failed} failed"] if tally.n_failed else []
-        parts += [f"{clock(tally.decoded_s)}/{clock(whole_s)} audio", f"{tally.speed:.1f}x"] if whole_s else []
-        parts += [f"{clock(left_s)} left"] if left_s and tally.decoded_s else []
+        parts += [f"{clock(tally.decoded_s)}/{clock(whole_s)} audio"] if whole_s else []
+        parts += [f"{tally.speed:.1f}x", f"{clock(left_s)} left"] if tally.decoded_s else []
         bar = ProgressBar(total=whole_s or 1.0, completed=tally.decoded_s, pulse=not tally.decoded_s)
         row.add_row(bar, "  ".join(parts))
         return row
