@@ -1,281 +1,756 @@
-"""Names of outputs, collisions, what lies there already, and writing that is whole or not there."""
+"""Where outputs go, what is skipped, reused or never touched; files whole or not there, killed at any moment."""
 
+import errno
+import itertools
+import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
-import textwrap
+import tempfile
+import threading
+import time
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperbatch.errors import RunError, WriteError
 from whisperbatch.options import OutputOptions
 from whisperbatch.records import AudioFile, Segment, Transcript
-from whisperbatch.writers import render_all
-from whisperbatch.writers.atomic import PREFIX, remove_stale
-from whisperbatch.writers.beside import Namer, check_writable, write_all
+from whisperbatch.writers import atomic, render_all
+from whisperbatch.writers.beside import Namer, Plan, check_writable, remove_stale, write_all
 
-MEDIA = frozenset({".wav", ".mp3", ".flac"})
-
-
-def recording(path: Path, root: Path | None = None, size: int = 7) -> AudioFile:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"x" * size)
-    return AudioFile(path, root, size, 1)
+MEDIA = frozenset([".wav", ".mp3", ".mp4", ".m4a"])
+ALL = ("txt", "vtt", "srt", "tsv", "json")
 
 
-def namer(**options: object) -> Namer:
-    return Namer(OutputOptions(**{"formats": ("txt",), **options}), MEDIA)
-
-
-def name_of(namer: Namer, audio: AudioFile, language: str = "en") -> Path:
-    namer.plan(audio)
-    return namer.outputs(audio, language)["txt"]
-
-
-def transcribed(namer: Namer, audio: AudioFile, text: str = " Hello.") -> dict[str, Path]:
-    """Write outputs as a run would."""
-    transcript = Transcript("en", (Segment(0.0, 1.0, text),), 1.0, size=audio.size, model="m")
-    namer.plan(audio)
-    places = namer.outputs(audio, "en")
-    texts = render_all(transcript, tuple(places))
-    write_all({places[name]: text for name, text in texts.items()})
-    return places
-
-
-def test_beside_the_recording(tmp_path: Path):
-    assert name_of(namer(), recording(tmp_path / "talk.wav")) == tmp_path / "talk.txt"
-    assert name_of(namer(name="{stem}.{language}"), recording(tmp_path / "a.wav")) == tmp_path / "a.en.txt"
-    assert name_of(namer(name="{stem}.{language}"), recording(tmp_path / "b.wav"), "") == tmp_path / "b.und.txt"
-
-
-@pytest.mark.parametrize("order", [("talk.wav", "talk.mp3"), ("talk.mp3", "talk.wav")])
-def test_recordings_that_would_share_a_name_both_take_their_full_one(tmp_path: Path, order: tuple[str, str]):
-    files = [recording(tmp_path / name) for name in order]
-    one = namer()
-    assert [name_of(one, file).name for file in files] == [f"{name}.txt" for name in order]
-
-
-def test_names_are_compared_as_careless_file_systems_do(tmp_path: Path):
-    files = [recording(tmp_path / name) for name in ("Stra\u00dfe.wav", "STRASSE.mp3")]
-    decomposed = unicodedata.normalize("NFD", "caf\u00e9")
-    files += [recording(tmp_path / name) for name in ("caf\u00e9.wav", f"{decomposed}.mp3")]
-    one = namer()
-    assert [name_of(one, file).name for file in files] == [f"{file.path.name}.txt" for file in files]
-
-
-def test_a_late_comer_takes_the_full_name_and_the_first_keeps_its_own(tmp_path: Path):
-    one = namer()
-    first = recording(tmp_path / "talk.wav")
-    assert name_of(one, first).name == "talk.txt"
-    late = recording(tmp_path / "talk.mp3")
-    assert name_of(one, late).name == "talk.mp3.txt"
-    assert name_of(one, first).name == "talk.txt"
-
-
-def test_an_output_folder_mirrors_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    out = tmp_path / "out"
-    one = namer(output_dir=out)
-    found = recording(tmp_path / "in" / "a" / "talk.wav", root=tmp_path / "in")
-    listed = recording(tmp_path / "in" / "b" / "talk.wav")
-    assert name_of(one, found) == out / "a" / "talk.txt"
-    assert name_of(one, listed) == out / "in" / "b" / "talk.txt"
-    assert name_of(namer(output_dir=out, relative_to=tmp_path / "in"), listed) == out / "b" / "talk.txt"
-    monkeypatch.chdir(tmp_path / "in" / "a")
-    assert name_of(namer(output_dir=out), listed) == out.joinpath(*listed.path.parts[1:-1]) / "talk.txt"
-    climbing = AudioFile(Path("../b/talk.wav"), None, 7, 1)
-    assert name_of(namer(output_dir=out), climbing).is_relative_to(out)
-    assert ".." not in name_of(namer(output_dir=out), climbing).parts
+    return tmp_path
 
 
-def test_the_same_name_in_two_folders_under_one_output_folder(tmp_path: Path):
-    one = namer(output_dir=tmp_path / "out")
-    files = [recording(tmp_path / root / "talk.wav", root=tmp_path / root) for root in ("x", "y", "z")]
-    names = [name_of(one, file) for file in files]
-    assert len(set(names)) == 3
-    assert names[0].name == "talk.txt"
-    assert names[1].name == "talk.wav.txt"
-    assert names[2].name.startswith("talk.wav.")
-    assert [name_of(one, file) for file in files] == names
+def namer(*, formats=("txt", "json"), **given):
+    return Namer(OutputOptions(formats=formats, **given), MEDIA)
 
 
-def test_what_we_transcribed_is_skipped_and_missing_formats_are_made_from_the_json(tmp_path: Path):
-    audio = recording(tmp_path / "talk.wav")
-    transcribed(namer(formats=("txt", "json")), audio)
-    plan = namer(formats=("txt", "json")).plan(audio)
-    assert plan.skip == "already transcribed"
-    assert set(plan.outputs) == {tmp_path / "talk.txt", tmp_path / "talk.json"}
-    plan = namer(formats=("txt", "srt")).plan(audio)
-    assert plan.skip is None
-    assert plan.reuse is not None
-    assert plan.reuse.text == " Hello."
-    assert plan.outputs == (tmp_path / "talk.txt",)
+def audio(path, data=b"RIFF", root=None):
+    """A recording on disk, as a source names it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return AudioFile(path, root, len(data), path.stat().st_mtime_ns)
 
 
-def test_a_changed_recording_and_overwrite_are_done_again(tmp_path: Path):
-    audio = recording(tmp_path / "talk.wav")
-    transcribed(namer(formats=("txt", "json")), audio)
-    again = namer(formats=("txt", "json"), overwrite=True)
-    assert again.plan(audio) == type(again.plan(audio))()
-    assert again.outputs(audio, "en")["txt"] == tmp_path / "talk.txt"
-    longer = recording(tmp_path / "talk.wav", size=9)
-    changed = namer(formats=("txt", "json"))
-    assert changed.plan(longer).skip is None
-    assert changed.outputs(longer, "en")["txt"] == tmp_path / "talk.wav.txt"
+def transcript(audio, text=" Hello.", language="en"):
+    return Transcript(language, (Segment(0.0, 1.5, text),), duration_s=2.0, size=audio.size, model="demo")
 
 
-def test_a_hand_correction_is_left_alone(tmp_path: Path):
-    audio = recording(tmp_path / "talk.wav")
-    places = transcribed(namer(formats=("txt", "json")), audio)
-    places["txt"].write_text("corrected")
-    assert namer(formats=("txt", "json")).plan(audio).skip == "already transcribed"
+def names(places):
+    return [path.name for path in places.values()]
 
 
-def test_language_in_the_name_is_found_again(tmp_path: Path):
-    audio = recording(tmp_path / "talk.wav")
-    named = {"formats": ("txt", "json"), "name": "{stem}.{language}"}
-    assert transcribed(namer(**named), audio)["txt"].name == "talk.en.txt"
-    assert namer(**named).plan(audio).skip == "already transcribed"
+def finish(names, audio, text=" Hello.", language="en"):
+    """Plan, name and write, as a run does; what was planned and written."""
+    plan = names.plan(audio)
+    if plan.skip is not None:
+        return plan, ()
+    made = plan.reuse or transcript(audio, text, language)
+    places = names.outputs(audio, made.language)
+    texts = render_all(made, tuple(places))
+    return plan, write_all({path: texts[name] for name, path in places.items() if path not in plan.outputs})
 
 
-def test_a_file_that_is_not_ours_is_never_taken(tmp_path: Path):
-    audio = recording(tmp_path / "talk.wav")
-    (tmp_path / "talk.txt").write_text("my notes")
-    one = namer(formats=("txt", "json"))
-    assert name_of(one, audio).name == "talk.wav.txt"
-    transcribed(namer(formats=("txt", "json")), audio)
-    assert (tmp_path / "talk.txt").read_text() == "my notes"
-    assert namer(formats=("txt", "json")).plan(audio).skip == "already transcribed"
-    assert name_of(namer(formats=("txt", "json"), overwrite=True), audio).name == "talk.txt"
+def contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_when_every_name_is_taken_a_sentence_says_so(tmp_path: Path):
-    audio = recording(tmp_path / "talk.wav")
-    one = namer(formats=("txt", "json"))
-    for base in one._candidates(audio, tmp_path):
-        (tmp_path / f"{base}.txt").write_text("notes")
-    with pytest.raises(WriteError, match="use --overwrite"):
-        one.plan(audio)
+def older(path, seconds=100):
+    stamp = path.stat().st_mtime - seconds
+    os.utime(path, (stamp, stamp))
 
 
-def test_outputs_without_json_that_are_all_there_are_left(tmp_path: Path):
-    audio = recording(tmp_path / "talk.wav")
-    transcribed(namer(formats=("srt",)), audio)
-    assert namer(formats=("srt",)).plan(audio).skip is not None
+# names
 
 
-def test_long_names_are_cut_and_stay_different(tmp_path: Path):
-    files = [recording(tmp_path / ("ä" * 123 + end + ".wav")) for end in ("ab", "cd")]
-    one = namer(name="{stem}.transcript.{language}")
-    names = [name_of(one, file) for file in files]
-    assert len(set(names)) == 2
-    for path in names:
-        assert len(os.fsencode(path.name)) <= 255
-        write_all({path: "x"})
-        assert path.read_text() == "x"
+def test_outputs_lie_beside_the_audio_named_by_its_stem(here):
+    places = namer(formats=ALL).outputs(audio("in/talk.one.wav"), "en")
+    assert places == {name: Path(f"in/talk.one.{name}") for name in ALL}
 
 
-def test_names_that_are_not_utf8(tmp_path: Path):
-    audio = recording(tmp_path / os.fsdecode(b"\xff\xfetalk.wav"))
-    path = name_of(namer(), audio)
-    write_all({path: "x"})
-    assert os.fsencode(path.name) == b"\xff\xfetalk.txt"
+def test_the_template_may_name_the_language(here):
+    talk = audio("talk.wav")
+    assert names(namer(name="{stem}.{language}").outputs(talk, "de")) == ["talk.de.txt", "talk.de.json"]
+    assert names(namer(name="{language}-{stem}").outputs(talk, "")) == ["und-talk.txt", "und-talk.json"]
 
 
-@settings(max_examples=30, deadline=None)
+def test_a_language_out_of_a_strange_file_leads_nowhere(here):
+    places = namer(name="{stem}.{language}").outputs(audio("talk.wav"), "../../etc/x")
+    assert names(places) == ["talk.und.txt", "talk.und.json"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("talk.wav", "talk.mp3"), ("talk.wav", "TALK.mp3"), ("Straße.wav", "STRASSE.mp3"),
+     (unicodedata.normalize("NFC", "Müller.wav"), unicodedata.normalize("NFD", "Müller.mp3"))],
+)  # fmt: skip
+@pytest.mark.parametrize("backwards", [False, True])
+def test_recordings_that_would_share_a_name_both_use_full_names(here, one, other, backwards):
+    files = [audio(one), audio(other)]
+    order = files[::-1] if backwards else files
+    whole = namer()
+    given = {file.path.name: names(whole.outputs(file, "en"))[0] for file in order}
+    assert given == {one: f"{one}.txt", other: f"{other}.txt"}
+    assert names(namer().outputs(files[1], "en"))[0] == f"{other}.txt"  # alone in a run likewise
+
+
+def test_a_full_name_does_not_take_a_third_ones_stem(here):
+    files = [audio(name) for name in ("talk.wav", "talk.mp3", "talk.wav.mp3")]
+    for order in itertools.permutations(files):
+        whole = namer()
+        given = {file.path.name: names(whole.outputs(file, "en"))[0] for file in order}
+        assert given == {name: f"{name}.txt" for name in ("talk.wav", "talk.mp3", "talk.wav.mp3")}
+
+
 @given(
-    names=st.sets(st.sampled_from([s + e for s in ("a", "A", "b", "a.wav") for e in (".wav", ".mp3", ".flac")])),
-    seed=st.integers(0, 99),
+    st.sets(st.sampled_from([s + e for s in ("a", "A", "b", "a.wav", "a.wav.mp3") for e in (".wav", ".mp3", ".m4a")])),
+    st.randoms(use_true_random=False),
 )
-def test_no_two_recordings_share_an_output_and_order_does_not_matter(tmp_path_factory, names: set[str], seed: int):
-    folder = tmp_path_factory.mktemp("x")
-    files = [recording(folder / name) for name in sorted(names)]
-    one, other = namer(), namer()
-    shuffled = random.Random(seed).sample(files, len(files))
-    forward = {file.path: name_of(one, file) for file in files}
-    backward = {file.path: name_of(other, file) for file in shuffled}
-    folded = {str(path).casefold() for path in forward.values()}
-    assert len(folded) == len(files)
-    full = {file.path.name.casefold() for file in files}
-    if len(full) == len(files) and not any(file.path.stem.endswith(".wav") for file in files):
-        assert forward == backward
+def test_names_hang_neither_on_the_order_nor_on_what_else_is_in_the_run(stems, random):
+    with tempfile.TemporaryDirectory() as folder:
+        files = [audio(Path(folder, name)) for name in sorted(stems)]
+        shuffled = random.sample(files, len(files))
+        forward, backward, alone = namer(), namer(), {}
+        given = {file.path: forward.outputs(file, "en")["txt"] for file in files}
+        assert {file.path: backward.outputs(file, "en")["txt"] for file in shuffled} == given
+        alone = {file.path: namer().outputs(file, "en")["txt"] for file in files}
+        assert alone == given
+        assert len({str(path).casefold() for path in given.values()}) == len(files)
 
 
-def test_writing_makes_folders_and_leaves_no_temporary_file(tmp_path: Path):
-    paths = write_all({tmp_path / "a" / "b" / "x.txt": "one\n", tmp_path / "y.srt": "zwei ä\n"})
-    assert [path.read_bytes() for path in paths] == [b"one\n", "zwei ä\n".encode()]
-    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(PREFIX)]
+def test_folders_hidden_files_and_other_files_are_no_neighbours(here):
+    talk = audio("talk.wav")
+    Path("talk.mp3").mkdir()
+    Path("talk.pdf").touch()
+    Path(".talk.mp3").touch()
+    Path("talk.mp4").symlink_to("talk.mp4")  # in a circle
+    assert names(namer().outputs(talk, "en"))[0] == "talk.txt"
 
 
-def test_writing_that_fails_leaves_nothing_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "file").touch()
-    with pytest.raises(WriteError, match="cannot be written"):
-        write_all({tmp_path / "good.txt": "x", tmp_path / "file" / "x.txt": "x"})
-
-    def full(number: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(WriteError, match="the disk is full"):
-        write_all({tmp_path / "good.txt": "x"})
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+def test_a_late_comer_takes_the_full_name_and_the_first_keeps_its_own(here):
+    whole = namer()
+    talk = audio("talk.wav")
+    assert names(whole.outputs(talk, "en"))[0] == "talk.txt"
+    assert names(whole.outputs(audio("talk.mp3"), "en"))[0] == "talk.mp3.txt"
+    assert names(whole.outputs(talk, "en"))[0] == "talk.txt"
 
 
-def test_an_output_folder_that_cannot_be_written_ends_the_run_early(tmp_path: Path):
-    (tmp_path / "file").touch()
-    with pytest.raises(RunError, match="output folder"):
-        check_writable(OutputOptions(output_dir=tmp_path / "file" / "out"))
-    check_writable(OutputOptions(output_dir=tmp_path / "new" / "out"))
-    assert (tmp_path / "new" / "out").is_dir()
+def test_new_arrivals_in_a_known_folder_are_seen(here):
+    whole = namer()
+    whole.outputs(audio("first.wav"), "en")
+    files = [audio("talk.wav"), audio("talk.mp3")]
+    assert [names(whole.outputs(file, "en"))[0] for file in files] == ["talk.wav.txt", "talk.mp3.txt"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="kills with SIGKILL")
-def test_killing_while_writing_never_leaves_a_half_file(tmp_path: Path):
-    script = textwrap.dedent(
-        f"""
-        from pathlib import Path
-        from whisperbatch.writers.atomic import write_all
-        print("go", flush=True)
-        n = 0
-        while True:
-            n += 1
-            write_all({{Path({str(tmp_path)!r}) / f"x.{{s}}": f"{{n}}\\n" * 50_000 for s in ("txt", "srt")}})
-        """
+def test_in_a_later_run_the_first_keeps_its_name_too(here):
+    talk = audio("talk.wav", b"one recording")
+    finish(namer(), talk)
+    late = audio("talk.mp3", b"another")
+    plan, written = finish(namer(), late)
+    assert (plan, sorted(p.name for p in written)) == (Plan(), ["talk.mp3.json", "talk.mp3.txt"])
+    assert namer().plan(talk).skip == "already transcribed"
+    assert names(namer(overwrite=True).outputs(talk, "en"))[0] == "talk.txt"
+
+
+def test_an_output_folder_mirrors_the_tree(here):
+    out = Path("out")
+    inside = audio("in/a/b/talk.wav", root=Path("in"))
+    assert namer(output_dir=out).outputs(inside, "en")["txt"] == Path("out/a/b/talk.txt")
+    listed = audio("in/c/talk.wav")
+    assert namer(output_dir=out).outputs(listed, "en")["txt"] == Path("out/in/c/talk.txt")
+    assert namer(output_dir=out, relative_to=Path("in")).outputs(listed, "en")["txt"] == Path("out/c/talk.txt")
+    absolute = replace(listed, path=listed.path.absolute())
+    assert namer(output_dir=out).outputs(absolute, "en")["txt"] == Path("out/in/c/talk.txt")
+
+
+def test_a_file_outside_keeps_its_whole_path_as_cp_parents_does(here):
+    (here / "work").mkdir()
+    outside = audio(here / "elsewhere" / "talk.wav")
+    os.chdir("work")
+    expected = Path("out", *here.parts[1:], "elsewhere", "talk.txt")
+    assert namer(output_dir=Path("out")).outputs(outside, "en")["txt"] == expected
+    dotted = replace(outside, path=Path("../elsewhere/../elsewhere/talk.wav"))
+    assert namer(output_dir=Path("out")).outputs(dotted, "en")["txt"] == expected
+    by_root = replace(dotted, root=Path("../work"))  # a root that it does not lie in
+    assert namer(output_dir=Path("out")).outputs(by_root, "en")["txt"] == expected
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "b"]), max_size=6), st.booleans())
+def test_nothing_escapes_the_output_folder(parts, has_root):
+    talk = AudioFile(Path(*parts, "talk.wav"), Path("a") if has_root else None)
+    place = namer(output_dir=Path("/nowhere/out")).outputs(talk, "en")["txt"]
+    assert Path(os.path.normpath(place)).is_relative_to("/nowhere/out")
+
+
+def test_inputs_that_meet_in_the_output_folder_get_names_apart(here):
+    whole = namer(output_dir=Path("out"))
+    files = [audio(f"{folder}/a/talk.wav", root=Path(folder)) for folder in ("x", "y", "z", "w")]
+    given = [names(whole.outputs(file, "en"))[0] for file in files]
+    assert given[:2] == ["talk.txt", "talk.wav.txt"]
+    assert all(name.startswith("talk.wav.") and len(name) == len("talk.wav.01234567.txt") for name in given[2:])
+    assert len(set(given)) == 4
+    assert [names(whole.outputs(file, "en"))[0] for file in files] == given
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=255))
+def test_names_fit_the_file_system_and_are_told_apart(text):
+    stem = (text * 255).encode()[:251].decode(errors="ignore")
+    stem = stem.replace(".", "_")
+    for name in ("{stem}", "{stem}.{language}"):
+        whole = namer(formats=ALL, name=name)
+        places = whole.outputs(AudioFile(Path("/nowhere", f"{stem}.wav")), "en")
+        assert all(len(os.fsencode(path.name)) <= 255 for path in places.values())
+        assert len({path.name.removesuffix(f".{suffix}") for suffix, path in places.items()}) == 1
+        others = whole.outputs(AudioFile(Path("/nowhere", f"{stem[:-1]}§§§.wav")), "en")
+        assert not set(places.values()) & set(others.values())
+
+
+def test_long_names_are_cut_at_a_character_and_can_be_written(here):
+    stem = "語" * 83  # 249 bytes
+    talk = audio(f"{stem}.wav")
+    whole = namer(formats=ALL, name="{stem}.{language}")
+    places = whole.outputs(talk, "en")
+    shown = places["txt"].name.removesuffix(".txt")
+    assert stem.startswith(shown[:-9])
+    assert shown[-9] == "~"
+    finish(whole, talk)
+    assert all(path.exists() for path in places.values())
+    assert namer(formats=ALL, name="{stem}.{language}").plan(talk).skip == "already transcribed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems want UTF-8")
+def test_names_that_are_no_utf8_work(here):
+    talk = audio(os.fsdecode(b"caf\xe9 [1].wav"))
+    for name in ("{stem}", "{stem}.{language}"):
+        finish(namer(name=name), talk)
+        assert namer(name=name).plan(talk).skip == "already transcribed"
+    assert b"caf\xe9 [1].en.txt" in {os.fsencode(path.name) for path in here.iterdir()}
+
+
+def test_many_threads_get_names_apart(here):
+    files = [audio(f"{number % 10}/talk.{suffix}", root=Path(str(number % 10)))
+             for number in range(20) for suffix in ("wav", "mp3")]  # fmt: skip
+    whole, got, barrier = namer(output_dir=Path("out")), [], threading.Barrier(8)
+
+    def take(part):
+        barrier.wait(60)
+        got.extend((str(file.path), whole.outputs(file, "en")["txt"]) for file in part)
+
+    threads = [threading.Thread(target=take, args=(files[start::8],)) for start in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len({place for _, place in got}) == len({path for path, _ in got}) == 20
+    assert len(set(got)) == 20
+
+
+# plans
+
+
+def test_what_is_transcribed_is_skipped(here):
+    talk = audio("talk.wav")
+    plan, written = finish(namer(formats=ALL), talk)
+    assert plan == Plan()
+    before = contents(here)
+    again = namer(formats=ALL).plan(talk)
+    assert again.skip == "already transcribed"
+    assert set(again.outputs) == set(written) == {Path(f"talk.{name}") for name in ALL}
+    assert contents(here) == before
+
+
+def test_another_recording_of_that_name_is_not_skipped_and_replaces_nothing(here):
+    finish(namer(), audio("talk.wav", b"first"))
+    before = contents(here)
+    plan, written = finish(namer(), audio("talk.wav", b"second one"))
+    assert plan == Plan()
+    assert {p.name for p in written} == {"talk.wav.txt", "talk.wav.json"}
+    assert all(contents(here)[name] == data for name, data in before.items() if name != "talk.wav")
+
+
+def test_missing_formats_are_rendered_from_our_json(here):
+    talk = audio("talk.wav")
+    finish(namer(formats=("json",)), talk, " From JSON.")
+    plan, written = finish(namer(formats=("txt", "srt", "json")), talk, " From the engine.")
+    assert plan.reuse == transcript(talk, " From JSON.")
+    assert plan.outputs == (Path("talk.json"),)
+    assert set(written) == {Path("talk.txt"), Path("talk.srt")}
+    assert Path("talk.txt").read_text() == "From JSON.\n"
+    plan, written = finish(namer(formats=("vtt",)), talk)  # JSON not asked for, and there
+    assert plan.reuse is not None
+    assert written == (Path("talk.vtt"),)
+    assert namer(formats=("vtt",)).plan(talk).skip == "already transcribed"
+
+
+def test_a_file_that_is_not_ours_stays_and_the_full_name_is_used(here):
+    talk = audio("talk.wav")
+    Path("talk.txt").write_text("my notes")
+    plan, written = finish(namer(), talk)
+    assert plan == Plan()
+    assert set(written) == {Path("talk.wav.txt"), Path("talk.wav.json")}
+    assert Path("talk.txt").read_text() == "my notes"
+    assert namer().plan(talk).skip == "already transcribed"
+
+
+@pytest.mark.parametrize("data", [b"{}", b"[" * 9999, b'{"text": "", "segments": [], "language": "en"}', b"\xff"])
+def test_json_without_our_block_is_not_ours(here, data):
+    talk = audio("talk.wav")
+    Path("talk.json").write_bytes(data)
+    _, written = finish(namer(), talk)
+    assert set(written) == {Path("talk.wav.txt"), Path("talk.wav.json")}
+    assert Path("talk.json").read_bytes() == data
+
+
+def test_with_both_names_taken_the_hash_and_then_a_sentence(here):
+    talk = audio("talk.wav")
+    for name in ("talk.txt", "talk.wav.txt"):
+        Path(name).write_text("mine")
+    _, written = finish(namer(formats=("txt", "json")), talk)
+    third = next(path for path in written if path.suffix == ".txt")
+    assert len(third.name) == len("talk.wav.01234567.txt")
+    third.write_text("mine")
+    third.with_suffix(".json").unlink()
+    before = contents(here)
+    with pytest.raises(WriteError, match="--overwrite") as caught:
+        namer().plan(talk)
+    assert caught.value.path == talk.path
+    assert contents(here) == before
+
+
+def test_overwrite_replaces_what_is_in_the_way(here):
+    talk = audio("talk.wav")
+    Path("talk.txt").write_text("my notes")
+    plan, written = finish(namer(overwrite=True), talk)
+    assert plan == Plan()
+    assert set(written) == {Path("talk.txt"), Path("talk.json")}
+    plan, _ = finish(namer(overwrite=True), talk, " Once more.")
+    assert plan == Plan()
+    assert Path("talk.txt").read_text() == "Once more.\n"
+
+
+def test_overwrite_takes_the_plain_name_back(here):
+    talk = audio("talk.wav")
+    Path("talk.txt").write_text("my notes")
+    _, written = finish(namer(), talk)
+    assert set(written) == {Path("talk.wav.txt"), Path("talk.wav.json")}
+    _, written = finish(namer(overwrite=True), talk)
+    assert set(written) == {Path("talk.txt"), Path("talk.json")}
+
+
+def test_a_foreign_file_among_ours_moves_the_set_without_inference(here):
+    talk = audio("talk.wav")
+    finish(namer(formats=("json",)), talk)
+    Path("talk.txt").write_text("my notes")
+    older(Path("talk.txt"))
+    plan, written = finish(namer(), talk)
+    assert plan.reuse == transcript(talk)
+    assert set(written) == {Path("talk.wav.txt"), Path("talk.wav.json")}
+    assert Path("talk.txt").read_text() == "my notes"
+    assert namer().plan(talk).skip == "already transcribed"
+
+
+def test_a_correction_by_hand_is_kept_and_counts(here):
+    talk = audio("talk.wav")
+    finish(namer(), talk)
+    older(Path("talk.json"))
+    Path("talk.txt").write_text("Hello, corrected.")
+    assert namer().plan(talk).skip == "already transcribed"
+    plan, written = finish(namer(formats=("txt", "srt", "json")), talk)
+    assert written == (Path("talk.srt"),)
+    assert Path("talk.txt") in plan.outputs
+    assert Path("talk.txt").read_text() == "Hello, corrected."
+
+
+def test_a_text_format_alone_is_skipped_when_it_is_there_and_moves_aside_when_half_is(here):
+    talk = audio("talk.wav")
+    finish(namer(formats=("srt",)), talk)
+    plan = namer(formats=("srt",)).plan(talk)
+    assert (plan.skip, plan.outputs) == ("all its outputs are there already", (Path("talk.srt"),))
+    _, written = finish(namer(formats=("srt", "vtt")), talk)
+    assert set(written) == {Path("talk.wav.srt"), Path("talk.wav.vtt")}
+
+
+def test_a_new_recording_in_the_same_run_is_transcribed_and_replaces_nothing(here):
+    for formats in (("txt", "json"), ("txt",)):
+        folder = "-".join(formats)
+        whole = namer(formats=formats)
+        finish(whole, audio(f"{folder}/talk.wav", b"first"), " First.")
+        _, written = finish(whole, audio(f"{folder}/talk.wav", b"second one"), " Second.")
+        assert Path(folder, "talk.wav.txt") in written
+        assert Path(folder, "talk.txt").read_text() == "First.\n"
+        assert Path(folder, "talk.wav.txt").read_text() == "Second.\n"
+
+
+def test_with_a_language_in_the_name_outputs_are_found_in_any_language(here):
+    name = "{stem}.{language}"
+    talk, other = audio("talk [1]*.wav"), audio("talk.wav", b"another one")
+    finish(namer(name=name), talk, language="de")
+    finish(namer(name=name), other, language="haw")
+    assert Path("talk [1]*.de.json").exists()
+    plan = namer(name=name).plan(talk)
+    assert (plan.skip, set(plan.outputs)) == (
+        "already transcribed",
+        {Path(f"talk [1]*.de.{n}") for n in ("txt", "json")},
     )
-    rng = random.Random(0)
-    for _ in range(8):
-        writer = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        writer.stdout.readline()
+    plan, written = finish(namer(name=name, formats=("srt", "json")), talk)
+    assert (plan.reuse is not None, written) == (True, (Path("talk [1]*.de.srt"),))
+    assert namer(name=name).plan(other).skip == "already transcribed"
+
+
+def test_a_file_that_comes_again_in_one_run_is_skipped(here):
+    for name in ("{stem}", "{stem}.{language}"):
+        whole, talk = namer(name=name), audio("talk.wav")
+        finish(whole, talk)
+        assert whole.plan(talk).skip == "already transcribed"
+
+
+def test_with_a_language_in_the_name_only_the_same_language_is_in_the_way(here):
+    name = "{stem}.{language}"
+    talk = audio("talk.wav")
+    Path("talk.en.txt").write_text("a translation of mine")
+    _, written = finish(namer(name=name), talk, language="de")
+    assert set(written) == {Path("talk.de.txt"), Path("talk.de.json")}
+    other = audio("walk.wav", b"walk")
+    Path("walk.de.txt").write_text("mine")
+    whole = namer(name=name)
+    _, written = finish(whole, other, language="de")
+    assert set(written) == {Path("walk.wav.de.txt"), Path("walk.wav.de.json")}
+    assert set(whole.outputs(other, "de").values()) == set(written)
+    assert Path("walk.de.txt").read_text() == "mine"
+
+
+def test_a_file_that_appears_after_the_plan_is_not_replaced(here):
+    talk = audio("talk.wav")
+    whole = namer()
+    assert whole.plan(talk) == Plan()
+    Path("talk.txt").write_text("quickly noted")
+    assert names(whole.outputs(talk, "en")) == ["talk.wav.txt", "talk.wav.json"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_input_is_never_an_output(here, overwrite):
+    listed = audio("talk.txt", b"RIFF, in truth")
+    whole = namer(formats=("txt",), overwrite=overwrite)
+    plan, written = finish(whole, listed)
+    assert (plan, written) == (Plan(), (Path("talk.txt.txt"),))
+    beside = audio("talk.wav")
+    _, written = finish(whole, beside)
+    assert written == (Path("talk.wav.txt"),)
+    assert Path("talk.txt").read_bytes() == b"RIFF, in truth"
+    held = audio("held.json", b"RIFF too")
+    Path("held.txt").symlink_to("held.json")
+    _, written = finish(namer(overwrite=overwrite), held)
+    assert {path.name for path in written} == {"held.json.txt", "held.json.json"}
+    assert Path("held.json").read_bytes() == b"RIFF too"
+
+
+def test_what_an_input_is_a_link_to_is_never_an_output(here):
+    Path("talk.txt").write_bytes(b"RIFF, in truth")
+    Path("talk.wav").symlink_to("talk.txt")
+    _, written = finish(namer(formats=("txt",), overwrite=True), AudioFile(Path("talk.wav"), None, 14))
+    assert written == (Path("talk.wav.txt"),)
+    assert Path("talk.txt").read_bytes() == b"RIFF, in truth"
+
+
+def test_a_plan_on_a_closed_folder_says_so_but_skips_what_is_done(here, monkeypatch):
+    done, new = audio("talk.wav"), audio("walk.wav", b"walk")
+    finish(namer(), done)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert namer().plan(done).skip == "already transcribed"
+    with pytest.raises(WriteError, match="no permission to write there; use --output-dir"):
+        namer().plan(new)
+
+
+# writing
+
+
+def test_texts_are_written_as_they_are(here):
+    texts = {Path("out/deep/a.txt"): "Zeile\nnaïve 🎙\r\n", Path("out/a.json"): "{}"}
+    assert write_all(texts) == tuple(texts)
+    assert Path("out/deep/a.txt").read_bytes() == "Zeile\nnaïve 🎙\r\n".encode()
+    assert set(contents(here)) == {"out/deep/a.txt", "out/a.json"}
+    assert write_all({}) == ()
+
+
+def test_half_of_a_surrogate_pair_does_not_stop_a_file(here):
+    write_all({Path("a.txt"): "a\ud83cb"})
+    assert Path("a.txt").read_bytes() == b"a?b"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_mode_honours_the_umask(here, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_all({Path("a.txt"): "a"})
+    finally:
+        os.umask(before)
+    assert Path("a.txt").stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "the file system is read-only"),
+     (errno.EACCES, "no permission to write there"), (errno.EDQUOT, "quota")],
+)  # fmt: skip
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_refusal_is_one_sentence_and_leaves_nothing_behind(here, monkeypatch, number, told, call):
+    Path("a.txt").write_text("old")
+
+    def refuse(*args):
+        raise OSError(number, "strange words")
+
+    owner = os if call == "fsync" else Path
+    monkeypatch.setattr(owner, call, refuse)
+    with pytest.raises(WriteError, match=told) as caught:
+        write_all({Path("a.txt"): "new", Path("a.json"): "new"})
+    assert caught.value.path in (Path("a.txt"), Path("a.json"))
+    assert contents(here) == {"a.txt": b"old"}
+
+
+def test_a_disk_that_ends_in_the_middle_of_a_file_leaves_nothing_behind(here):
+    Path("a.txt").write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(WriteError, match="cannot be written"):
+            write_all({Path("a.json"): "{}", Path("a.txt"): "x" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert contents(here) == {"a.txt": b"old"}
+
+
+def test_names_and_folders_that_cannot_be_are_told(here):
+    Path("file").write_text("")
+    Path("a.txt").mkdir()
+    for path, told in [
+        (Path("n" * 300), "too long"),
+        (Path("file/a.txt"), "a file lies where its folder should be"),
+        (Path("file/deep/a.txt"), "a file lies where its folder should be"),
+        (Path("a.txt"), "a folder has its name"),
+    ]:
+        with pytest.raises(WriteError, match=told) as caught:
+            write_all({path.with_name("b.json"): "{}", path: "text"})
+        assert caught.value.path.parent == path.parent
+    assert contents(here) == {"file": b""}
+
+
+def test_an_interruption_leaves_no_temporary_file(here, monkeypatch):
+    def interrupt(number):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_all({Path("a.txt"): "a"})
+    assert contents(here) == {}
+
+
+def test_a_file_system_that_cannot_sync_folders_is_no_failure(here, monkeypatch):
+    sync = os.fsync
+
+    def refuse_folders(number):
+        if Path(f"/proc/self/fd/{number}").resolve().is_dir():
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    write_all({Path("a.txt"): "a"})
+    assert contents(here) == {"a.txt": b"a"}
+
+
+WRITER = """
+import itertools, os, signal, sys
+from pathlib import Path
+from whisperbatch.writers.beside import write_all
+
+folder, last_call = Path(sys.argv[1]), int(sys.argv[2])
+calls = itertools.count(1)
+
+def counted(call):
+    def stop_or_call(*args, **kwargs):
+        if next(calls) == last_call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*args, **kwargs)
+    return stop_or_call
+
+print("ready", flush=True)
+if last_call:
+    os.fsync, Path.replace, Path.open = counted(os.fsync), counted(Path.replace), counted(Path.open)
+for number in itertools.count():
+    text = (f"version {number} " * 50_000) + "end"
+    write_all({folder / f"talk.{name}": text for name in ("txt", "srt", "json")})
+"""
+
+
+def kill_a_writer(folder, last_call=0, after_s=0.0):
+    """Start a process that writes without end, and have it killed: at its nth system call, or after a time."""
+    command = [sys.executable, "-c", WRITER, str(folder), str(last_call)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"ready\n"
+        if not last_call:
+            time.sleep(after_s)
+            process.kill()
+        assert process.wait(120) == -signal.SIGKILL
+    return process.pid
+
+
+def assert_all_whole(folder):
+    """Every final file whole, none older by more than one version than its siblings."""
+    versions = []
+    for name in ("txt", "srt", "json"):
+        path = folder / f"talk.{name}"
+        if path.exists():
+            text = path.read_text()
+            number = int(text.split()[1])
+            assert text == f"version {number} " * 50_000 + "end"
+            versions.append(number)
+    assert not versions or max(versions) - min(versions) <= 1
+    return versions
+
+
+def test_a_writer_killed_at_any_moment_leaves_no_half_file(tmp_path):
+    chance = random.Random(5)
+    kills, written = 5, 0
+    for _ in range(kills):
+        kill_a_writer(tmp_path, after_s=chance.uniform(0, 0.15))
+        written += len(assert_all_whole(tmp_path))
+    assert written, "no writer came far enough to show anything"
+    remove_stale(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} <= {"talk.txt", "talk.srt", "talk.json"}
+
+
+@pytest.mark.slow
+def test_a_writer_killed_before_each_of_its_calls_leaves_no_half_file(tmp_path):
+    n_calls = 3 + 3 + 3 + 1  # a set: open, sync and rename three files, sync the folder
+    for last_call in range(1, 2 * n_calls + 1):
+        folder = tmp_path / str(last_call)
+        folder.mkdir()
+        kill_a_writer(folder, last_call)
+        versions = assert_all_whole(folder)
+        assert bool(versions) == (last_call > 7)
+        if len(versions) in (1, 2):
+            assert (folder / "talk.json").exists(), "the JSON tells whose the others are"
+        remove_stale(folder)
+        assert len(list(folder.iterdir())) == len(versions)
+
+
+def test_a_run_after_one_that_ended_between_renames_completes_the_set_without_inference(here, monkeypatch):
+    talk = audio("talk.wav")
+    rename, calls = Path.replace, itertools.count()
+
+    def rename_one_and_end(self, target):
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", rename_one_and_end)
+        with pytest.raises(KeyboardInterrupt):
+            finish(namer(formats=ALL), talk)
+    assert set(contents(here)) == {"talk.wav", "talk.json"}
+    plan, written = finish(namer(formats=ALL), talk)
+    assert plan.reuse is not None
+    assert len(written) == 4
+    assert set(contents(here)) == {"talk.wav", *(f"talk.{name}" for name in ALL)}
+
+
+def test_only_what_dead_runs_of_this_host_left_is_removed(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait(60)
+    ours = atomic.temporary_beside(tmp_path / "x")
+    parts = ours.name.removeprefix(atomic.PREFIX).split("-")
+
+    def leave(host=parts[0], pid=str(process.pid), run="00000000", end="3.tmp"):
+        path = tmp_path / f"{atomic.PREFIX}{host}-{pid}-{run}-{end}"
+        path.write_text("")
+        return path
+
+    ours.write_text("")
+    parent = leave(pid=str(os.getppid()))
+    dead, same_pid, huge = leave(), leave(pid=str(os.getpid())), leave(pid="9" * 30)
+    elsewhere, other = leave(host="0" * 8), leave(end="x.tmp")
+    is_here = parts[0] != "0" * 8
+    remove_stale(tmp_path)
+    assert set(tmp_path.iterdir()) == {ours, parent, elsewhere, other}
+    assert is_here
+    assert not any(path.exists() for path in (dead, same_pid, huge))
+    remove_stale(tmp_path / "nowhere")
+
+
+def test_a_run_clears_away_what_a_dead_one_left(here):
+    name = atomic.temporary_beside(Path("x")).name
+    left = Path(name.replace(atomic._RUN, "00000000"))
+    left.write_text("half")
+    finish(namer(), audio("talk.wav"))
+    assert not left.exists()
+
+
+def test_an_old_temporary_file_of_the_same_process_id_is_not_in_the_way(here, monkeypatch):
+    numbers = itertools.count(0)
+    monkeypatch.setattr(atomic, "_numbers", numbers)
+    for number in range(5):
+        Path(f"{atomic.PREFIX}{atomic._HOST}-{os.getpid()}-00000000-{number}.tmp").write_text("")
+    write_all({Path("a.txt"): "a"})
+    assert Path("a.txt").read_text() == "a"
+
+
+# the start of a run
+
+
+def test_a_writable_output_folder_is_made_and_left_empty(here):
+    check_writable(OutputOptions(output_dir=Path("out/deep")))
+    assert Path("out/deep").is_dir()
+    assert list(Path("out/deep").iterdir()) == []
+    check_writable(OutputOptions())
+
+
+def test_an_output_folder_that_cannot_be_is_told_at_once(here):
+    Path("file").write_text("")
+    for folder in (Path("file"), Path("file/out")):
+        with pytest.raises(RunError, match=r"cannot be written to \(a file has that name\).*--output-dir") as caught:
+            check_writable(OutputOptions(output_dir=folder))
+        assert caught.value.path == folder
+    check_writable(OutputOptions(output_dir=Path("file"), write=False))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX permissions")
+def test_an_output_folder_without_permission_is_told_at_once():
+    with tempfile.TemporaryDirectory() as name:
+        closed = Path(name) / "closed"
+        closed.mkdir(mode=0o555)
+        Path(name).chmod(0o755)
+        is_root = os.geteuid() == 0
+        if is_root:  # whom no mode keeps out
+            os.setresuid(65534, 65534, 0)
         try:
-            writer.wait(rng.uniform(0.02, 0.3))
-        except subprocess.TimeoutExpired:
-            writer.send_signal(signal.SIGKILL)
-        writer.wait()
-        writer.stdout.close()
-        for path in tmp_path.glob("x.*"):
-            lines = path.read_text().split("\n")
-            assert len(lines) == 50_001
-            assert len(set(lines[:-1])) == 1
-    remove_stale(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} <= {"x.txt", "x.srt"}
+            for folder in (closed, closed / "deep"):
+                with pytest.raises(RunError, match="Permission denied"):
+                    check_writable(OutputOptions(output_dir=folder))
+            with pytest.raises(WriteError, match="no permission"):
+                namer().plan(AudioFile(closed / "talk.wav", None, 4))
+            with pytest.raises(WriteError, match="no permission"):
+                write_all({closed / "a.txt": "a"})
+        finally:
+            if is_root:
+                os.setresuid(0, 0, 0)
 
 
-def test_temporary_files_of_the_living_are_left(tmp_path: Path):
-    host = next(iter(write_all({tmp_path / "x.txt": ""})))  # any write: the name's parts are private
-    from whisperbatch.writers import atomic
-
-    mine = tmp_path / f"{PREFIX}{atomic._HOST}-{os.getpid()}-0.tmp"
-    other = tmp_path / f"{PREFIX}0123abcd-1-0.tmp"
-    for path in (mine, other):
-        path.touch()
-    remove_stale(tmp_path)
-    assert mine.exists()
-    assert other.exists()
-    assert host.exists()
+def test_the_json_tells_the_size_that_a_plan_asks_for(here):
+    talk = audio("talk.wav", b"12345")
+    finish(namer(), talk)
+    assert json.loads(Path("talk.json").read_text())["whisperbatch"]["size"] == 5

@@ -1,6 +1,7 @@
 """The texts of a file's clips to one transcript: offsets, order, completeness.
 
-Comes in: clips expected, texts in any order, the loader's last word. Goes out: a Transcript. Pure; who calls locks.
+Comes in: clips expected, texts in any order, the loader's last word. Goes out: a Transcript, the same whatever the
+order of arrival. Pure; who calls locks. Who calls: the pipeline's board and stages.
 """
 
 from collections.abc import Mapping
@@ -8,6 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from whisperbatch.records import AudioFile, ClipText, FileLoaded, Segment, Transcript
+
+FRAMES_A_SECOND = 100  # what openai-whisper's ``seek`` counts
+N_DECIMALS = 3  # a clip's start is a sample's, and the sum of two floats has noise
 
 
 class Assembly:
@@ -48,16 +52,11 @@ class Assembly:
         """The transcript of the complete file."""
         assert self.complete
         assert self._loaded is not None
-        duration_s = self._loaded.duration_s
-        segments: list[Segment] = []
-        for index in sorted(self._texts):
-            start_s = self._expected[index][0]
-            segments += [_moved(s, start_s, duration_s) for s in self._texts[index].segments if s.text.strip()]
         language, probability = self._language(settings.get("language"))
         return Transcript(
             language=language,
-            segments=tuple(segments),
-            duration_s=round(duration_s, 3),
+            segments=self._segments(self._loaded.duration_s),
+            duration_s=round(self._loaded.duration_s, N_DECIMALS),
             language_probability=probability,
             size=self._audio.size or None,
             sha256=sha256,
@@ -67,34 +66,58 @@ class Assembly:
             warnings=(self._loaded.damage,) if self._loaded.damage else (),
         )
 
+    def _segments(self, duration_s: float) -> tuple[Segment, ...]:
+        """All clips' segments in the file's time, blank ones dropped."""
+        segments: list[Segment] = []
+        for index, text in sorted(self._texts.items()):
+            start_s, clip_s = self._expected[index]
+            limit_s = min(start_s + clip_s, duration_s)
+            segments += [_moved(segment, start_s, limit_s) for segment in _heard(text)]
+        return tuple(segments)
+
     def _language(self, given: str | None) -> tuple[str, float | None]:
         """The language of most of the heard audio, and its probability over the clips that agree; empty when silent."""
         if given:
             return given, None
         seconds: dict[str, float] = {}
-        for text in self._texts.values():
-            heard_s = sum(s.end_s - s.start_s for s in text.segments if s.text.strip())
-            if heard_s > 0:
-                seconds[text.language] = seconds.get(text.language, 0.0) + heard_s
+        voters: dict[str, list[tuple[float, float]]] = {}
+        for index, text in sorted(self._texts.items()):  # in order, since a sum of floats depends on it
+            if not (heard := _heard(text)):
+                continue
+            heard_s = sum(segment.end_s - segment.start_s for segment in heard)
+            seconds[text.language] = seconds.get(text.language, 0.0) + heard_s
+            if text.language_probability is not None:
+                vote = self._expected[index][1], text.language_probability
+                voters.setdefault(text.language, []).append(vote)
         if not seconds:
             return "", None
         language = max(sorted(seconds), key=lambda code: seconds[code])
-        voters = [
-            (self._expected[text.index][1], text.language_probability)
-            for _, text in sorted(self._texts.items())
-            if text.language == language and text.segments and text.language_probability is not None
-        ]
-        total_s = sum(weight for weight, _ in voters)
-        return language, round(sum(w * p for w, p in voters) / total_s, 6) if total_s else None
+        votes = voters.get(language, ())
+        total_s = sum(weight for weight, _ in votes)
+        return language, round(sum(w * p for w, p in votes) / total_s, 6) if total_s else None
 
 
-def _moved(segment: Segment, start_s: float, duration_s: float) -> Segment:
-    """A clip's segment in the time of its file, inside it, without float noise."""
-    first = round(min(segment.start_s + start_s, duration_s), 3)
-    last = round(min(max(segment.end_s + start_s, first), duration_s), 3)
+def _heard(text: ClipText) -> list[Segment]:
+    """A clip's segments that have text."""
+    return [segment for segment in text.segments if segment.text.strip()]
+
+
+def _moved(segment: Segment, start_s: float, limit_s: float) -> Segment:
+    """A clip's segment in the time of its file, inside the clip's audio, without float noise.
+
+    Trap: the model pads a short clip to 30 s and may well give times in the padding, where the next clip lies.
+    """
+
+    def at_s(seconds: float) -> float:
+        return round(min(start_s + seconds, limit_s), N_DECIMALS)
+
     words = segment.words
     if words is not None:
-        words = tuple(
-            replace(w, start_s=round(w.start_s + start_s, 3), end_s=round(w.end_s + start_s, 3)) for w in words
-        )
-    return replace(segment, start_s=first, end_s=last, seek=segment.seek + round(start_s * 100), words=words)
+        words = tuple(replace(w, start_s=at_s(w.start_s), end_s=at_s(max(w.start_s, w.end_s))) for w in words)
+    return replace(
+        segment,
+        start_s=at_s(segment.start_s),
+        end_s=at_s(max(segment.start_s, segment.end_s)),
+        seek=segment.seek + round(start_s * FRAMES_A_SECOND),
+        words=words,
+    )

@@ -1,7 +1,7 @@
-"""Transcripts to files: one small leaf a format, and where the files go (``beside``).
+"""Transcripts to files: one small leaf a format, and where the files go (``beside``, ``places``, ``atomic``).
 
 A format is ``render(transcript) -> str``; a new one is a leaf and a line in ``FORMATS``. The bytes are those of
-openai-whisper's writers (whisper/utils.py, MIT).
+openai-whisper's writers (whisper/utils.py, MIT). Who calls: the pipeline's writer thread and the CLI.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,9 @@ from whisperbatch.records import Transcript
 from whisperbatch.writers import json_, srt, tsv, txt, vtt
 from whisperbatch.writers.json_ import read as read_json
 
-FORMATS: dict[str, Callable[[Transcript], str]] = {
+Renderer = Callable[[Transcript], str]
+
+FORMATS: dict[str, Renderer] = {
     "txt": txt.render,
     "vtt": vtt.render,
     "srt": srt.render,
@@ -18,9 +20,9 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
     "json": json_.render,
 }
 
-__all__ = ["FORMATS", "read_json", "render_all"]
+__all__ = ["FORMATS", "Renderer", "read_json", "render_all"]
 
 
 def render_all(transcript: Transcript, formats: Sequence[str]) -> dict[str, str]:
-    """The transcript in each of the formats."""
+    """The transcript in each of the formats, by the format's name."""
     return {name: FORMATS[name](transcript) for name in formats}

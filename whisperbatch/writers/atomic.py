@@ -1,7 +1,7 @@
 """A set of text files on disk, each whole or not there.
 
 Temporary files lie in the target's own folder, are synced and renamed; those of dead runs are removed. Who calls:
-the pipeline's writer thread and the CLI's ``convert``.
+the pipeline's writer thread, the CLI's ``convert``, and ``beside``.
 """
 
 import errno
@@ -10,84 +10,122 @@ import itertools
 import os
 import platform
 import re
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from whisperbatch.errors import WriteError
 
 PREFIX = ".whisperbatch-"
+
 _HOST = hashlib.sha256(platform.node().encode(errors="replace")).hexdigest()[:8]
-_TEMPORARY = re.compile(re.escape(PREFIX) + r"([0-9a-f]{8})-(\d+)-\d+\.tmp")
+_RUN = secrets.token_hex(4)  # process ids come again, in containers at once: this does not
+_TEMPORARY = re.compile(re.escape(PREFIX) + r"(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<run>[0-9a-f]{8})-\d+\.tmp")
 _numbers = itertools.count()
+
+_ELSEWHERE = "use --output-dir to write elsewhere"
 _REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the file system is read-only; use --output-dir to write elsewhere",
-    errno.EACCES: "no permission to write there; use --output-dir to write elsewhere",
-    errno.EPERM: "no permission to write there; use --output-dir to write elsewhere",
-    errno.ENAMETOOLONG: "the name is too long for the file system",
+    errno.ENOSPC: "the disk is full; make room and run again",
+    errno.EDQUOT: "the disk quota is used up; make room and run again",
+    errno.EROFS: f"the file system is read-only; {_ELSEWHERE}",
+    errno.EACCES: f"no permission to write there; {_ELSEWHERE}",
+    errno.EPERM: f"no permission to write there; {_ELSEWHERE}",
+    errno.ENAMETOOLONG: "the path is too long for the file system; use --output-dir or --name for a shorter one",
+    errno.EISDIR: f"a folder has its name; {_ELSEWHERE}",
+    errno.ENOTDIR: f"a file lies where its folder should be; {_ELSEWHERE}",
+    errno.EEXIST: f"a file lies where its folder should be; {_ELSEWHERE}",
 }
 
 
 def write_all(texts: Mapping[Path, str]) -> tuple[Path, ...]:
-    """The paths written, in UTF-8 with Unix line ends; WriteError when one could not be, none half written."""
+    r"""The paths written, all of them in UTF-8 with ``\n``; WriteError when one could not be, none half written.
+
+    Nothing is renamed before all of it lies on the disk. JSON is renamed first, since it tells whose the others
+    are: a run killed in between finds it and renders what is missing.
+    """
     waiting: list[tuple[Path, Path]] = []
+    path = Path()
     try:
-        for path, text in texts.items():
+        for path in sorted(texts, key=lambda path: path.suffix != ".json"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.parent / f"{PREFIX}{_HOST}-{os.getpid()}-{next(_numbers)}.tmp"
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            temporary = temporary_beside(path)
             waiting.append((temporary, path))
-            with temporary.open("xb") as stream:
-                stream.write(text.encode(errors="replace"))
-                stream.flush()
-                os.fsync(stream.fileno())
-        for temporary, path in waiting:
+            _write(temporary, texts[path])
+        while waiting:
+            temporary, path = waiting[0]
             temporary.replace(path)
+            del waiting[0]
         for folder in {path.parent for path in texts}:
             _sync(folder)
     except OSError as err:
+        raise WriteError(f"the transcript cannot be written: {reason(err)}", path) from err
+    finally:
         for temporary, _ in waiting:
-            temporary.unlink(missing_ok=True)
-        raise WriteError(reason(err), Path(err.filename2 or path)) from err
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
     return tuple(texts)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A hidden name in the same folder that no other process and no other call takes."""
+    return path.parent / f"{PREFIX}{_HOST}-{os.getpid()}-{_RUN}-{next(_numbers)}.tmp"
+
+
 def reason(error: OSError) -> str:
-    """Why the operating system refused, as a sentence."""
-    told = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-    return f"the transcript cannot be written: {told}"
+    """Why the operating system refused, and what to try."""
+    return _REASONS.get(error.errno or 0) or error.strerror or str(error)
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove temporary files that dead runs of this machine left in a folder."""
+    """Remove temporary files that dead runs of this machine left in a folder; what cannot be removed stays."""
     try:
-        names = [entry.name for entry in folder.iterdir()]
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in entries]
     except OSError:
         return
     for name in names:
         match = _TEMPORARY.fullmatch(name)
-        if match and match[1] == _HOST and not _is_alive(int(match[2])):
-            (folder / name).unlink(missing_ok=True)
+        if match and match["host"] == _HOST and _is_dead(int(match["pid"]), match["run"]):
+            with suppress(OSError):
+                (folder / name).unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
+def _write(path: Path, text: str) -> None:
+    with path.open("xb") as stream:
+        stream.write(text.encode(errors="replace"))
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _is_dead(pid: int, run: str) -> bool:
+    if pid == os.getpid():
+        return run != _RUN
     if os.name == "nt":  # there, os.kill would end the process
-        return True
+        return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
+    except (ProcessLookupError, OverflowError):
         return True
-    return True
+    except OSError:
+        return False
+    return False
 
 
 def _sync(folder: Path) -> None:
-    """Make the renames last; Windows cannot open folders, and needs no such thing."""
-    if os.name == "nt":
+    """Make the renames last, where the system lets a folder be synced; the files themselves are on the disk."""
+    if os.name == "nt":  # Windows cannot open folders, and needs no such thing
         return
-    number = os.open(folder, os.O_RDONLY)
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:  # a folder may be written to and not be read
+        return
     try:
         os.fsync(number)
+    except OSError as err:
+        if err.errno == errno.EIO:  # network and user-space file systems refuse otherwise
+            raise
     finally:
         os.close(number)

@@ -4,25 +4,29 @@ Comes in: options and, one by one, recordings. Goes out: a Plan (is anything to 
 was given to a recording stays its own for the run. Who calls: the pipeline's threads and the CLI's dry run.
 """
 
-import hashlib
 import os
 import threading
-import unicodedata
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from whisperbatch.errors import RunError, WriteError
+from whisperbatch.errors import FileError, RunError, WriteError
+from whisperbatch.languages import LANGUAGES
 from whisperbatch.options import OutputOptions
 from whisperbatch.records import AudioFile, Transcript
-from whisperbatch.writers import json_
-from whisperbatch.writers.atomic import reason, remove_stale, write_all
+from whisperbatch.writers import FORMATS, read_json
+from whisperbatch.writers.atomic import reason, remove_stale, temporary_beside, write_all
+from whisperbatch.writers.places import UNDETERMINED, absolute, file_name, folded, folder_of, short_hash
 
-__all__ = ["Namer", "Plan", "check_writable", "write_all"]
+__all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
 
-MAX_NAME = 255  # bytes, on the file systems people use
-N_HASH = 8
-UNDETERMINED = "und"  # ISO 639-2's code, for a name with {language} when nothing was heard
+ALREADY = "already transcribed"
+ALL_THERE = "all its outputs are there already"
+
+_MAX_JSON = 1 << 28  # bytes; no transcript is larger, data sets are
+_MAX_LISTINGS = 256  # folders kept in mind
+_CODES = (*LANGUAGES, UNDETERMINED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,178 +44,315 @@ class Plan:
     reuse: Transcript | None = None
 
 
+@dataclass(slots=True)
+class _Given:
+    """The name that a recording has, what of it was there before, and the places told so far, by language."""
+
+    base: str
+    kept: frozenset[Path]
+    version: tuple[int, int]  # the recording's size and mtime
+    places: dict[str, dict[str, Path]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A transcript of the recording on disk, which outputs lie beside it, and whether another's file does."""
+
+    transcript: Transcript
+    there: tuple[Path, ...]
+    is_blocked: bool
+
+
 class Namer:
     """Names for one run's outputs; any thread may call it."""
 
     def __init__(self, options: OutputOptions, media_suffixes: frozenset[str]) -> None:
         """Keep the options; ``media_suffixes`` tell which neighbours are recordings."""
         self._options = options
-        self._suffixes = media_suffixes
+        self._has_language = options.name.format(stem="stem", language="\0") != options.name.format(
+            stem="stem", language=""
+        )
         self._lock = threading.Lock()
-        self._owners: dict[tuple[Path, str], Path] = {}  # (folder, folded base) -> recording
-        self._bases: dict[Path, str] = {}
-        self._listings: dict[Path, dict[str, int]] = {}
-        self._names: dict[Path, set[str]] = {}
+        self._neighbours = _Neighbours(media_suffixes)
+        self._owners: dict[str, str] = {}  # an output's path without suffix, folded -> who has it
+        self._given: dict[str, _Given] = {}  # by who has it
+        self._inputs: set[str] = set()  # recordings whose names could be an output's, folded
+        self._old: dict[Path, frozenset[str]] = {}  # an output folder's names before this run wrote to it
         self._cleaned: set[Path] = set()
 
     def plan(self, audio: AudioFile) -> Plan:
-        """What is to be done, with the name decided; WriteError when no name is free or nothing can be written."""
-        folder = self.folder(audio)
+        """What is to be done; the name is decided with it. WriteError when none is free or the folder is closed."""
         with self._lock:
-            self._prepare(folder)
-            free: str | None = None
-            for base in self._candidates(audio, folder):
-                if self._owners.get((folder, _folded(base)), audio.path) != audio.path:
-                    continue
-                plan = None if self._options.overwrite else self._look(audio, folder, base)
-                if plan is not None:
-                    self._give(audio, folder, base)
-                    return plan
-                if free is None and (self._options.overwrite or not self._in_the_way(folder, base)):
-                    free = base
-            if free is None:
-                raise WriteError("other files have all the names its outputs could take; use --overwrite", audio.path)
-            self._give(audio, folder, free)
-            return Plan()
+            return self._plan(audio)
 
     def outputs(self, audio: AudioFile, language: str) -> dict[str, Path]:
-        """Where each format goes, by the format's name."""
-        folder = self.folder(audio)
+        """Where each format goes, by the format's name; WriteError when others' files have all the names."""
         with self._lock:
-            known = audio.path in self._bases
-        if not known:
-            self.plan(audio)
-        with self._lock:
-            base = self._bases[audio.path]
-        return {name: self._path(folder, base, language or UNDETERMINED, name) for name in self._options.formats}
+            who = self._who(audio)
+            if who not in self._given:
+                self._plan(audio)
+            if language not in self._given[who].places:
+                self._settle(audio, language)
+            return dict(self._given[who].places[language])
 
-    def folder(self, audio: AudioFile) -> Path:
-        """The folder of a recording's outputs."""
-        if self._options.output_dir is None:
-            return audio.path.parent
-        if audio.root is not None:
-            inside = Path(os.path.relpath(audio.path, audio.root)).parent
-            return self._options.output_dir / inside
-        whole = Path(os.path.abspath(audio.path))  # noqa: PTH100  (resolve would follow links)
-        base = Path(os.path.abspath(self._options.relative_to or Path.cwd()))  # noqa: PTH100
-        if whole.is_relative_to(base):
-            return self._options.output_dir / whole.relative_to(base).parent
-        return self._options.output_dir.joinpath(*whole.parent.parts[1:])
+    def _plan(self, audio: AudioFile) -> Plan:
+        folder = folder_of(audio, self._options)
+        self._prepare(audio, folder)
+        free: str | None = None
+        reuse: Transcript | None = None
+        for base, must_be_known in self._candidates(audio):
+            if not self._may_have(audio, base, UNDETERMINED):
+                continue
+            found = self._find(audio, folder, base)
+            if found is not None and (self._options.overwrite or not found.is_blocked):
+                return self._take_up(audio, base, found)
+            if found is not None:
+                reuse = reuse or found.transcript
+            elif not must_be_known and (there := self._text_only(audio, folder, base)):
+                self._give(audio, base, there)
+                return Plan(skip=ALL_THERE, outputs=there)
+            if free is None and not must_be_known and self._is_free(folder, base):
+                free = base
+                if self._options.overwrite:
+                    break
+        if free is None:
+            raise _no_name(audio)
+        self._check_access(folder)
+        self._give(audio, free, ())
+        return Plan(reuse=reuse)
 
-    def _prepare(self, folder: Path) -> None:
-        """Once a folder: clear away what dead runs left, and see that it can be written to."""
-        if folder in self._cleaned or not folder.is_dir():
-            return
-        remove_stale(folder)
-        if not os.access(folder, os.W_OK):
-            raise WriteError(reason(PermissionError(13, "")), folder)
-        self._cleaned.add(folder)
+    def _take_up(self, audio: AudioFile, base: str, found: _Found) -> Plan:
+        """The plan for a recording whose own transcript was found: skip it, complete the set, or do it again."""
+        if not self._options.overwrite and len(found.there) == len(self._options.formats):
+            self._give(audio, base, found.there)
+            return Plan(skip=ALREADY, outputs=found.there)
+        self._check_access(folder_of(audio, self._options))
+        if self._options.overwrite:
+            self._give(audio, base, ())
+            return Plan()
+        self._give(audio, base, found.there)
+        return Plan(outputs=found.there, reuse=found.transcript)
 
-    def _candidates(self, audio: AudioFile, folder: Path) -> Iterator[str]:
-        """Names in the order of preference: the one already given, the stem, the full name, that and a hash."""
-        if (given := self._bases.get(audio.path)) is not None:
-            yield given
-            return
-        if not self._shares_stem(audio.path):
-            yield audio.path.stem
-        yield audio.path.name
-        yield f"{audio.path.name}.{_hash(os.path.abspath(audio.path))}"  # noqa: PTH100
+    def _prepare(self, audio: AudioFile, folder: Path) -> None:
+        """Clear away what dead runs left, once a folder, and remember an input that could be taken for an output."""
+        if folder not in self._cleaned:
+            remove_stale(folder)
+            self._cleaned.add(folder)
+        if self._who(audio) in self._given:  # it comes again: what this run wrote counts as there
+            self._old.pop(folder, None)
+        if audio.path.suffix[1:].lower() in FORMATS:
+            self._inputs.add(folded(str(absolute(audio.path))))
 
-    def _shares_stem(self, path: Path) -> bool:
-        """Whether another recording in the same folder would take the same name."""
-        folder = path.parent
-        if path.name not in self._names.get(folder, ()):
-            self._list(folder)
-        n_here = self._listings[folder].get(_folded(path.stem), 0)
-        is_counted = path.name in self._names[folder] and path.suffix.lower() in self._suffixes
-        return n_here - is_counted > 0
+    def _check_access(self, folder: Path) -> None:
+        if folder.is_dir() and not os.access(folder, os.W_OK):
+            refusal = PermissionError(13, "")
+            raise WriteError(f"the transcript cannot be written: {reason(refusal)}", folder)
 
-    def _list(self, folder: Path) -> None:
+    def _candidates(self, audio: AudioFile) -> Iterator[tuple[str, bool]]:
+        """Names in the order of preference, and whether each is only for a recording that has it from before."""
+        given = self._given.get(self._who(audio))
+        if given is not None:
+            yield given.base, False
+        yield audio.path.stem, self._neighbours.share_stem(audio.path)
+        yield audio.path.name, self._neighbours.share_whole(audio.path)
+        yield f"{audio.path.name}.{short_hash(str(absolute(audio.path)))}", False
+
+    def _who(self, audio: AudioFile) -> str:
+        return f"{folder_of(audio, self._options)}\0{absolute(audio.path)}"
+
+    def _slot(self, audio: AudioFile, base: str) -> str:
+        name = file_name(self._options.name, base, UNDETERMINED, "")
+        return f"{folder_of(audio, self._options)}/{folded(name)}"
+
+    def _give(self, audio: AudioFile, base: str, kept: tuple[Path, ...]) -> None:
+        self._owners[self._slot(audio, base)] = self._who(audio)
+        self._given[self._who(audio)] = _Given(base, frozenset(kept), (audio.size, audio.mtime_ns))
+
+    def _settle(self, audio: AudioFile, language: str) -> None:
+        """Decide the places for a language, now that it is known; another name when someone else's files lie there."""
+        folder, given = folder_of(audio, self._options), self._given[self._who(audio)]
+        bases = [base for base, must_be_known in self._candidates(audio) if base == given.base or not must_be_known]
+        for base in bases:
+            places = {name: self._path(folder, base, language, name) for name in self._options.formats}
+            if not self._may_have(audio, base, language):
+                continue
+            if self._options.overwrite or all(p in given.kept or not os.path.lexists(p) for p in places.values()):
+                if base != given.base:
+                    self._give(audio, base, ())
+                self._given[self._who(audio)].places[language] = places
+                return
+        raise _no_name(audio)
+
+    def _may_have(self, audio: AudioFile, base: str, language: str) -> bool:
+        """Whether the name belongs to no other recording of the run, and no output of it is a recording itself."""
+        if self._owners.get(self._slot(audio, base), self._who(audio)) != self._who(audio):
+            return False
+        folder = folder_of(audio, self._options)
+        paths = (self._path(folder, base, language, name) for name in self._options.formats)
+        return not any(self._is_input(path, audio) for path in paths)
+
+    def _is_input(self, path: Path, audio: AudioFile) -> bool:
+        if folded(str(absolute(path))) in self._inputs:
+            return True
         try:
-            names = {entry.name for entry in folder.iterdir()}
-        except OSError:
-            names = set()
-        stems: dict[str, int] = {}
-        for name in names:
-            if Path(name).suffix.lower() in self._suffixes and not name.startswith("."):
-                stem = _folded(Path(name).stem)
-                stems[stem] = stems.get(stem, 0) + 1
-        self._names[folder], self._listings[folder] = names, stems
+            return path.samefile(audio.path)  # through links too
+        except (OSError, ValueError):
+            return False
 
-    def _give(self, audio: AudioFile, folder: Path, base: str) -> None:
-        self._owners[folder, _folded(base)] = audio.path
-        self._bases[audio.path] = base
-
-    def _look(self, audio: AudioFile, folder: Path, base: str) -> Plan | None:
-        """The plan when transcripts of this very recording lie there; None when not."""
-        for language, file in self._own_json(folder, base):
+    def _find(self, audio: AudioFile, folder: Path, base: str) -> _Found | None:
+        """The recording's own transcript under that name; None when there is none."""
+        for language in self._languages(folder, base, "json"):
+            file = self._path(folder, base, language, "json")
             try:
-                data = file.read_bytes()
-                transcript = json_.read(data) if json_.is_ours(data) else None
-            except (OSError, json_.FileError):
+                if file.stat().st_size > _MAX_JSON:
+                    continue
+                transcript = read_json(file.read_bytes())
+            except (OSError, FileError):
                 continue
-            if transcript is None or (transcript.size is not None and transcript.size != audio.size):
+            if transcript.size is None or transcript.size != audio.size:
                 continue
-            places = [self._path(folder, base, language, name) for name in self._options.formats]
-            there = tuple(path for path in places if path.exists())
-            if len(there) == len(places):
-                return Plan(skip="already transcribed", outputs=there)
-            return Plan(outputs=there, reuse=transcript)
-        if "json" not in self._options.formats and "{language}" not in self._options.name:
-            places = [self._path(folder, base, "", name) for name in self._options.formats]
-            if all(path.exists() for path in places):
-                return Plan(skip="all its outputs are there already", outputs=tuple(places))
+            places = {name: self._path(folder, base, language, name) for name in self._options.formats}
+            taken = {name: path for name, path in places.items() if os.path.lexists(path)}
+            ours = tuple(path for name, path in taken.items() if _is_from(path, name, file, transcript))
+            return _Found(transcript, ours, is_blocked=len(ours) < len(taken))
         return None
 
-    def _own_json(self, folder: Path, base: str) -> Iterator[tuple[str, Path]]:
-        """(language, path) of JSON files that may be ours."""
-        if "{language}" not in self._options.name:
-            yield "", self._path(folder, base, "", "json")
-            return
-        before, _, after = self._options.name.format(stem=base, language="\0").partition("\0")
-        try:
-            names = sorted(entry.name for entry in folder.iterdir())
-        except OSError:
-            return
-        end = f"{after}.json"
-        for name in names:
-            language = name[len(before) : len(name) - len(end)]
-            if name.startswith(before) and name.endswith(end) and language.isalpha():
-                yield language, folder / name
+    def _text_only(self, audio: AudioFile, folder: Path, base: str) -> tuple[Path, ...]:
+        """All outputs, when no JSON is wanted that could tell whose they are and all are there; else nothing.
 
-    def _in_the_way(self, folder: Path, base: str) -> bool:
-        """Whether some file has one of the names; with {language} that shows only when the language is known."""
-        if "{language}" in self._options.name:
-            return False
-        return any(os.path.lexists(self._path(folder, base, "", name)) for name in self._options.formats)
+        Reason: without this, a second run with ``--format srt`` would do everything again under other names.
+        """
+        if self._options.overwrite or "json" in self._options.formats:
+            return ()
+        given = self._given.get(self._who(audio))
+        if given is not None and given.version != (audio.size, audio.mtime_ns):  # a new recording of that name
+            return ()
+        for language in self._languages(folder, base, self._options.formats[0]):
+            paths = tuple(self._path(folder, base, language, name) for name in self._options.formats)
+            if all(path.is_file() for path in paths):
+                return paths
+        return ()
+
+    def _is_free(self, folder: Path, base: str) -> bool:
+        """Whether nothing has one of the names; with {language} that shows when the language is known."""
+        if self._options.overwrite or self._has_language:
+            return True
+        return not any(os.path.lexists(self._path(folder, base, "", name)) for name in self._options.formats)
+
+    def _languages(self, folder: Path, base: str, suffix: str) -> Iterator[str]:
+        """The languages in which an output of that name and format was there before."""
+        if not self._has_language:
+            yield ""
+            return
+        if folder not in self._old:
+            self._old[folder], _ = _names(folder)
+        old = self._old[folder]
+        yield from (code for code in _CODES if file_name(self._options.name, base, code, suffix) in old)
 
     def _path(self, folder: Path, base: str, language: str, name: str) -> Path:
-        whole = f"{self._options.name.format(stem=base, language=language)}.{name}"
-        if len(os.fsencode(whole)) <= MAX_NAME:
-            return folder / whole
-        end = f"~{_hash(whole)}.{name}"
-        kept = whole.removesuffix(f".{name}")
-        while len(os.fsencode(kept)) + len(end) > MAX_NAME:
-            kept = kept[:-1]
-        return folder / (kept + end)
+        return folder / file_name(self._options.name, base, language, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A folder's names, and how many recordings have each stem and each whole name, folded."""
+
+    names: frozenset[str]
+    stems: Counter[str]
+    wholes: Counter[str]
+
+
+class _Neighbours:
+    """Which recordings lie in the folders that inputs come from; the Namer's, under its lock.
+
+    What it says is the same whichever recording asks first.
+    """
+
+    def __init__(self, suffixes: frozenset[str]) -> None:
+        self._suffixes = suffixes
+        self._listings: dict[Path, _Listing] = {}
+
+    def share_stem(self, path: Path) -> bool:
+        """Whether another recording in the folder takes the same name, so that both use their full ones.
+
+        Trap: beside ``talk.wav`` and ``talk.mp3``, which use full names, ``talk.wav.mp3`` must not be ``talk.wav``.
+        """
+        listing = self._listing(path)
+        stem = folded(path.stem)
+        itself = int(self._counts(path, listing))
+        return listing.stems[stem] > itself or (listing.wholes[stem] > 0 and self._is_full(stem, listing))
+
+    def share_whole(self, path: Path) -> bool:
+        """Whether another recording's whole name differs from this one's in case or composition only."""
+        listing = self._listing(path)
+        return listing.wholes[folded(path.name)] > int(self._counts(path, listing))
+
+    def _is_full(self, whole: str, listing: _Listing) -> bool:
+        """Whether a recording of that folded name uses its full name."""
+        stem = folded(Path(whole).stem)
+        return listing.stems[stem] > 1 or (listing.wholes[stem] > 0 and self._is_full(stem, listing))
+
+    def _counts(self, path: Path, listing: _Listing) -> bool:
+        return path.name in listing.names and self._is_media(path.name)
+
+    def _listing(self, path: Path) -> _Listing:
+        known = self._listings.get(path.parent)
+        if known is None or path.name not in known.names:  # it came after the folder was listed
+            if len(self._listings) >= _MAX_LISTINGS:
+                self._listings.clear()
+            names, files = _names(path.parent)
+            media = [name for name in files if self._is_media(name)]
+            known = _Listing(names, Counter(folded(Path(name).stem) for name in media), Counter(map(folded, media)))
+            self._listings[path.parent] = known
+        return known
+
+    def _is_media(self, name: str) -> bool:
+        return not name.startswith((".", "~")) and Path(name).suffix.lower() in self._suffixes
 
 
 def check_writable(options: OutputOptions) -> None:
     """Nothing, or RunError when the output folder cannot be made or written to."""
-    if options.output_dir is None or not options.write:
+    folder = options.output_dir
+    if folder is None or not options.write:
         return
     try:
-        options.output_dir.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = temporary_beside(folder / "probe")
+        probe.touch(exist_ok=False)
+        probe.unlink()
     except OSError as err:
-        raise RunError(f"the output folder {options.output_dir} cannot be made: {err.strerror}") from err
-    if not os.access(options.output_dir, os.W_OK):
-        raise RunError(f"the output folder {options.output_dir} cannot be written to; choose another --output-dir")
+        told = "a file has that name" if isinstance(err, FileExistsError | NotADirectoryError) else err.strerror
+        raise RunError(f"the output folder cannot be written to ({told}); choose another --output-dir", folder) from err
 
 
-def _folded(name: str) -> str:
-    """A name as a file system that ignores case and composition sees it."""
-    return unicodedata.normalize("NFC", name).casefold()
+def _is_from(path: Path, name: str, json_file: Path, transcript: Transcript) -> bool:
+    """Whether an output was made from the transcript in the JSON file, or from it and corrected by hand since."""
+    try:
+        if path == json_file or path.read_bytes() == FORMATS[name](transcript).encode(errors="replace"):
+            return True
+        return path.is_file() and path.stat().st_mtime_ns >= json_file.stat().st_mtime_ns
+    except OSError:
+        return False
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:N_HASH]
+def _names(folder: Path) -> tuple[frozenset[str], list[str]]:
+    """All names in a folder, and those of files; none when it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            there = list(entries)
+    except OSError:
+        return frozenset(), []
+    return frozenset(entry.name for entry in there), [entry.name for entry in there if _is_file(entry)]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def _no_name(audio: AudioFile) -> WriteError:
+    return WriteError(
+        "other files have all the names its transcripts could take; use --overwrite to replace them", audio.path
+    )

@@ -2,22 +2,24 @@
 
 from collections.abc import Iterator, Sequence
 
-from whisperbatch.records import Transcript, Word
+from whisperbatch.records import Segment, Transcript, Word
 
 LINE_WIDTH = 1000  # openai-whisper's, when none is asked for
+WORDS_A_CUE = 1000  # likewise
 
 
 def cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Start, end and text of each cue; with words a cue runs from its first word to its last, else with its segment."""
-    segments = transcript.segments
-    if segments and segments[0].words is not None:
-        for segment in segments:
-            if segment.words:
-                text = _lines(segment.words)
-                yield segment.words[0].start_s, segment.words[-1].end_s, text.replace("-->", "->")
-        return
-    for segment in segments:
-        yield segment.start_s, segment.end_s, segment.text.strip().replace("-->", "->")
+    """Start, end and text of each cue; with words a cue runs from its first word to its last, else with its segment.
+
+    openai-whisper's cues, but that ``-->``, which breaks a cue, is replaced in words too, and that a segment without
+    word times among others with them keeps its own times, where openai-whisper raises KeyError.
+    """
+    by_words = _has_words(transcript.segments)
+    for segment in transcript.segments:
+        if by_words and segment.words:
+            yield from _word_cues(segment.words)
+        elif not by_words or segment.words is None:
+            yield segment.start_s, segment.end_s, _safe(segment.text.strip())
 
 
 def stamp(seconds: float, decimal_mark: str, always_hours: bool) -> str:
@@ -27,6 +29,23 @@ def stamp(seconds: float, decimal_mark: str, always_hours: bool) -> str:
     hours, minutes = divmod(minutes, 60)
     prefix = f"{hours:02d}:" if always_hours or hours else ""
     return f"{prefix}{minutes:02d}:{rest // 1000:02d}{decimal_mark}{rest % 1000:03d}"
+
+
+def _has_words(segments: Sequence[Segment]) -> bool:
+    """Whether the first segment tells of words, as openai-whisper asks.
+
+    Trap: a cleared segment has an empty list of words even when word times are off. Where openai-whisper raises
+    KeyError on such a first one, the others decide.
+    """
+    if not segments or segments[0].words is None:
+        return False
+    return any(segment.words for segment in segments) or all(segment.words is not None for segment in segments)
+
+
+def _word_cues(words: Sequence[Word]) -> Iterator[tuple[float, float, str]]:
+    for first in range(0, len(words), WORDS_A_CUE):
+        part = words[first : first + WORDS_A_CUE]
+        yield part[0].start_s, part[-1].end_s, _safe(_lines(part))
 
 
 def _lines(words: Sequence[Word]) -> str:
@@ -39,3 +58,8 @@ def _lines(words: Sequence[Word]) -> str:
             text += ("\n" if width else "") + word.word.strip()
             width = len(word.word.strip())
     return text
+
+
+def _safe(text: str) -> str:
+    """Text without the arrow that stands between a cue's times."""
+    return text.replace("-->", "->")

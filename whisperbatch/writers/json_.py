@@ -1,10 +1,12 @@
 """openai-whisper's JSON with one key of ours at the end; and reading it back, ours and theirs.
 
-Nothing in it depends on the run; nothing is null where a player wants a number, and nothing is NaN.
+Nothing in it depends on the run; nothing is null where a player wants a number, and nothing is NaN. Who calls: the
+package's table of formats, ``beside`` and the CLI's ``convert``.
 """
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from whisperbatch.errors import FileError
 from whisperbatch.records import Segment, Transcript, Word
 
 SCHEMA = 1
-NOT_A_TRANSCRIPT = "is not a transcript in whisperbatch's or openai-whisper's JSON"
+NOT_A_TRANSCRIPT = "this is not a transcript; give a JSON file that whisperbatch or openai-whisper wrote"
 
 
 def render(transcript: Transcript) -> str:
@@ -27,25 +29,62 @@ def render(transcript: Transcript) -> str:
     return json.dumps(data, allow_nan=False)
 
 
+def read(data: str | bytes, path: Path | None = None) -> Transcript:
+    """The transcript in a JSON file, ours or openai-whisper's; FileError when it isn't one.
+
+    Keys that tools which follow openai-whisper leave out are filled in: scores with 0, an end without a time with
+    its start, a word without times (whisperX) with the place where the word before it ended.
+    """
+    try:
+        content = json.loads(data)
+        segments = tuple(_read_segment(entry) for entry in content["segments"])
+        block = content.get("whisperbatch") or {}
+        return Transcript(
+            language=str(content.get("language") or ""),
+            segments=segments,
+            duration_s=_number(block.get("duration"), max((s.end_s for s in segments), default=0.0)),
+            language_probability=_optional(block.get("language_probability")),
+            speech_s=_optional(block.get("speech_seconds")),
+            covered_s=_optional(block.get("covered_seconds")),
+            size=None if block.get("size") is None else int(block["size"]),
+            sha256=block.get("sha256"),
+            model=str(block.get("model") or ""),
+            revision=block.get("revision"),
+            settings=dict(block.get("settings") or {}),
+            suspects=tuple(dict(suspect) for suspect in block.get("suspects") or ()),
+            warnings=tuple(str(warning) for warning in block.get("warnings") or ()),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as err:
+        raise FileError(NOT_A_TRANSCRIPT, path) from err
+
+
 def _segment(number: int, segment: Segment) -> dict[str, Any]:
+    start_s = _number(segment.start_s)
     data: dict[str, Any] = {
         "id": number,
         "seek": segment.seek,
-        "start": _finite(segment.start_s),
-        "end": _finite(segment.end_s),
+        "start": start_s,
+        "end": _number(segment.end_s, start_s),
         "text": segment.text,
         "tokens": list(segment.tokens),
-        "temperature": _finite(segment.temperature),
-        "avg_logprob": _finite(segment.avg_logprob),
-        "compression_ratio": _finite(segment.compression_ratio),
-        "no_speech_prob": _finite(segment.no_speech_prob),
+        "temperature": _number(segment.temperature),
+        "avg_logprob": _number(segment.avg_logprob),
+        "compression_ratio": _number(segment.compression_ratio),
+        "no_speech_prob": _number(segment.no_speech_prob),
     }
     if segment.words is not None:
-        data["words"] = [
-            {"word": w.word, "start": w.start_s, "end": w.end_s, "probability": _finite(w.probability)}
-            for w in segment.words
-        ]
+        data["words"] = [_word(word) for word in segment.words]
     return data
+
+
+def _word(word: Word) -> dict[str, Any]:
+    start_s = _number(word.start_s)
+    return {
+        "word": word.word,
+        "start": start_s,
+        "end": _number(word.end_s, start_s),
+        "probability": _number(word.probability),
+    }
 
 
 def _block(transcript: Transcript) -> dict[str, Any]:
@@ -54,71 +93,60 @@ def _block(transcript: Transcript) -> dict[str, Any]:
         "version": __version__,
         "model": transcript.model,
         "revision": transcript.revision,
-        "settings": dict(transcript.settings),
-        "duration": transcript.duration_s,
+        "settings": _plain(transcript.settings),
+        "duration": _number(transcript.duration_s),
         "size": transcript.size,
         "sha256": transcript.sha256,
-        "language_probability": transcript.language_probability,
-        "speech_seconds": transcript.speech_s,
-        "covered_seconds": transcript.covered_s,
-        "suspects": [dict(suspect) for suspect in transcript.suspects],
+        "language_probability": _optional(transcript.language_probability),
+        "speech_seconds": _optional(transcript.speech_s),
+        "covered_seconds": _optional(transcript.covered_s),
+        "suspects": _plain(transcript.suspects),
         "warnings": list(transcript.warnings),
     }
 
 
-def _finite(number: float) -> float:
-    return number if math.isfinite(number) else 0.0
-
-
-def read(data: str | bytes, path: Path | None = None) -> Transcript:
-    """The transcript in a JSON file, ours or openai-whisper's; FileError when it isn't one."""
-    try:
-        content = json.loads(data)
-        segments = tuple(_read_segment(entry) for entry in content["segments"])
-        block = content.get("whisperbatch") or {}
-        return Transcript(
-            language=str(content.get("language") or ""),
-            segments=segments,
-            duration_s=float(block.get("duration") or max((s.end_s for s in segments), default=0.0)),
-            language_probability=block.get("language_probability"),
-            speech_s=block.get("speech_seconds"),
-            covered_s=block.get("covered_seconds"),
-            size=block.get("size"),
-            sha256=block.get("sha256"),
-            model=str(block.get("model") or ""),
-            revision=block.get("revision"),
-            settings=block.get("settings") or {},
-            suspects=tuple(block.get("suspects") or ()),
-            warnings=tuple(block.get("warnings") or ()),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
-        raise FileError(NOT_A_TRANSCRIPT, path) from err
-
-
-def is_ours(data: str | bytes) -> bool:
-    """Whether the JSON carries our block."""
-    try:
-        return isinstance(json.loads(data)["whisperbatch"]["schema"], int)
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return False
-
-
 def _read_segment(entry: dict[str, Any]) -> Segment:
-    start_s = float(entry["start"])
-    words = entry.get("words")
+    start_s, text, words = entry["start"], entry["text"], entry.get("words")
+    if not isinstance(text, str) or not math.isfinite(start_s):
+        raise ValueError(entry)
+    start_s = max(0.0, float(start_s))
     return Segment(
         start_s=start_s,
-        end_s=float(start_s if entry.get("end") is None else entry["end"]),
-        text=str(entry["text"]),
+        end_s=max(start_s, _number(entry.get("end"), start_s)),
+        text=text,
         tokens=tuple(int(token) for token in entry.get("tokens") or ()),
         seek=int(entry.get("seek") or 0),
-        temperature=float(entry.get("temperature") or 0.0),
-        avg_logprob=float(entry.get("avg_logprob") or 0.0),
-        compression_ratio=float(entry.get("compression_ratio") or 0.0),
-        no_speech_prob=float(entry.get("no_speech_prob") or 0.0),
-        words=None if words is None else tuple(_read_word(word) for word in words),
+        temperature=_number(entry.get("temperature")),
+        avg_logprob=_number(entry.get("avg_logprob")),
+        compression_ratio=_number(entry.get("compression_ratio")),
+        no_speech_prob=_number(entry.get("no_speech_prob")),
+        words=None if words is None else _read_words(words, start_s),
     )
 
 
-def _read_word(entry: dict[str, Any]) -> Word:
-    return Word(str(entry["word"]), float(entry["start"]), float(entry["end"]), float(entry.get("probability") or 0.0))
+def _read_words(entries: list[dict[str, Any]], from_s: float) -> tuple[Word, ...]:
+    words = []
+    for entry in entries:
+        start_s = max(0.0, _number(entry.get("start"), from_s))
+        from_s = max(start_s, _number(entry.get("end"), start_s))
+        probability = _number(entry.get("probability", entry.get("score")))  # whisperX says score
+        words.append(Word(str(entry["word"]), start_s, from_s, probability))
+    return tuple(words)
+
+
+def _number(value: float | None, otherwise: float = 0.0) -> float:
+    """The number as a float, ``otherwise`` when there is none or it is not finite."""
+    return float(value) if value is not None and math.isfinite(value) else otherwise
+
+
+def _optional(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it; numbers that JSON has not are null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return _optional(value) if isinstance(value, float) else value

@@ -1,0 +1,56 @@
+"""Folders and file names of outputs, as arithmetic on paths; nothing is looked up on disk. Who calls: ``beside``."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+from whisperbatch.options import FORMATS, OutputOptions
+from whisperbatch.records import AudioFile
+
+UNDETERMINED = "und"  # ISO 639-2's code, for a name with {language} when nothing was heard
+
+_MAX_NAME = 255  # bytes, on the file systems people use
+_MAX_SHOWN = _MAX_NAME - max(
+    len(f".{name}") for name in FORMATS
+)  # one limit for all, so that a file's set shares a name
+_N_HASH = 8
+_CODE = re.compile(r"[a-z]{2,3}")
+
+
+def folder_of(audio: AudioFile, options: OutputOptions) -> Path:
+    """The folder of a recording's outputs: beside it, or its place below ``output_dir``, never outside of that."""
+    if options.output_dir is None:
+        return audio.path.parent
+    whole = absolute(audio.path)
+    base = absolute(audio.root if audio.root is not None else options.relative_to or Path())
+    inside = whole.relative_to(base) if whole.is_relative_to(base) else Path(*whole.parts[1:])
+    return options.output_dir / inside.parent
+
+
+def file_name(template: str, base: str, language: str, suffix: str) -> str:
+    """The name of an output; one too long for file systems is cut at a character and told apart by a hash."""
+    code = language if _CODE.fullmatch(language) else UNDETERMINED  # it may come out of a file that others wrote
+    shown = re.sub(r"[/\\\0]", "_", template.format(stem=base, language=code))
+    if len(os.fsencode(shown)) > _MAX_SHOWN:
+        end = f"~{short_hash(shown)}"
+        while len(os.fsencode(shown)) + len(end) > _MAX_SHOWN:
+            shown = shown[:-1]
+        shown += end
+    return f"{shown}.{suffix}"
+
+
+def absolute(path: Path) -> Path:
+    """The path from the root, without ``..``, its links left as they are."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  (resolve would follow links)
+
+
+def folded(name: str) -> str:
+    """A name as a file system that ignores case and composition sees it."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def short_hash(text: str) -> str:
+    """Eight hex characters that tell a name or path from others."""
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:_N_HASH]
