@@ -1,15 +1,19 @@
 """The public decorator: every call gets its own answer or its own error, and none hangs."""
 
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field
 
 import pytest
 
 import whisperbatch
 from whisperbatch.batcher import BatchLengthError, batched
+from whisperbatch.errors import UsageError
 
 
 def test_it_is_public():
@@ -23,7 +27,7 @@ def test_ten_thousand_calls_from_many_threads():
 
     with ThreadPoolExecutor(32) as pool:
         assert list(pool.map(square, range(10_000), timeout=120)) == [n * n for n in range(10_000)]
-    assert sum(square.stats.sizes) == 10_000
+    assert square.stats.items == 10_000
     assert max(square.stats.sizes) <= 64
     assert square.stats.batches < 10_000
     square.close()
@@ -124,13 +128,114 @@ def test_two_instances_have_a_queue_each():
 def test_an_instance_can_be_collected_and_its_thread_ends():
     scaler = Scaler(2)
     assert scaler.scale(4) == 8
-    thread = scaler.scale._thread
+    thread = scaler.scale._line._thread
     gone = weakref.ref(scaler)
     del scaler
     gc.collect()
     assert gone() is None
     thread.join(30)
     assert not thread.is_alive()
+
+
+@dataclass(frozen=True)
+class Equal:
+    name: str
+    seen: list[int] = field(default_factory=list, compare=False)
+
+    @batched(max_batch_size=4, wait_ms=0)
+    def note(self, numbers: list[int]) -> list[int]:
+        self.seen.extend(numbers)
+        return numbers
+
+
+@dataclass
+class WithoutHash:
+    factor: int
+
+    @batched(max_batch_size=4, wait_ms=0)
+    def scale(self, numbers: list[int]) -> list[int]:
+        return [self.factor * n for n in numbers]
+
+
+def test_equal_instances_are_still_two_and_need_no_hash():
+    one, other = Equal("x"), Equal("x")
+    assert one == other
+    one.note(1)
+    other.note(2)
+    assert (one.seen, other.seen) == ([1], [2])
+    assert WithoutHash(3).scale(2) == 6
+
+
+def test_an_instance_lives_until_its_calls_are_answered():
+    assert Scaler(2).scale(4) == 8
+    futures = [Scaler(n).scale.submit(10) for n in range(20)]
+    gc.collect()
+    assert [f.result(60) for f in futures] == [10 * n for n in range(20)]
+
+
+def test_an_instance_that_cannot_be_held_weakly_is_told():
+    class Slotted:
+        __slots__ = ()
+
+        @batched()
+        def scale(self, numbers: list[int]) -> list[int]:
+            return numbers
+
+    with pytest.raises(UsageError, match="add '__weakref__'"):
+        Slotted().scale(1)
+
+
+def test_a_function_that_is_dropped_ends_its_thread():
+    @batched(max_batch_size=1, wait_ms=0)
+    def same(numbers: list[int]) -> list[int]:
+        return numbers
+
+    same(1)
+    thread = same._line._thread
+    del same
+    gc.collect()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_parameters_by_name_only():
+    @batched(max_batch_size=2, wait_ms=10_000)
+    def scaled(numbers: list[int], *, by: list[int] = 1) -> list[int]:  # type: ignore[assignment]
+        assert isinstance(by, list)
+        return [n * b for n, b in zip(numbers, by, strict=True)]
+
+    futures = [scaled.submit(3, by=2), scaled.submit(5)]
+    assert [f.result(60) for f in futures] == [6, 5]
+    scaled.close()
+
+
+@pytest.mark.parametrize("source", ["lambda *numbers: numbers", "lambda **numbers: numbers", "lambda: []"])
+def test_functions_that_do_not_name_their_parameters_are_refused(source: str):
+    with pytest.raises(UsageError, match="names its parameters"):
+        batched()(eval(source))
+
+
+@pytest.mark.parametrize(("size", "wait"), [(0, 1), (4, -1)])
+def test_values_that_make_no_sense_are_told_where_they_are_written(size: int, wait: float):
+    with pytest.raises(UsageError):
+        batched(size, wait)
+
+
+def test_what_is_queued_at_the_end_of_the_interpreter_is_answered():
+    code = (
+        "from whisperbatch import batched\n"
+        "@batched(max_batch_size=9, wait_ms=60_000)\n"
+        "def double(numbers):\n    return [2 * n for n in numbers]\n"
+        "class K:\n"
+        "    @batched(max_batch_size=9, wait_ms=60_000)\n"
+        "    def triple(self, numbers):\n        return [3 * n for n in numbers]\n"
+        "k = K()\n"
+        "for future in (double.submit(21), k.triple.submit(3)):\n"
+        "    future.add_done_callback(lambda f: print(f.result(), flush=True))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == ["42", "9"]
+    assert done.stderr == ""
 
 
 def test_closing_in_the_middle_answers_what_is_queued_and_refuses_the_rest():

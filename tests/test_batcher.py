@@ -9,19 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisperbatch.batcher import Batcher, Policy, run_split
+from whisperbatch.batcher import N_KEPT, Batcher, Policy, Stats, run_split
 from whisperbatch.errors import UsageError
 
 T = TypeVar("T")
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that stands still until it is set; ``looked`` is set whenever somebody looks at it."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.looked = threading.Event()
 
     def __call__(self) -> float:
+        self.looked.set()
         return self.now
 
 
@@ -102,9 +104,12 @@ def test_a_lone_late_item_goes_out_after_max_wait_and_not_before():
     batcher: Batcher[str] = Batcher(4, 5.0, max_items=10, clock=clock)
     batcher.put("late")
     taking = in_thread(lambda: batcher.take(4, idle=True))
+    assert clock.looked.wait(30)
     clock.now = 4.9
+    clock.looked.clear()
     batcher.discard(lambda item: False)  # wakes the taker, which must look at the clock and wait on
-    assert len(batcher) == 1
+    assert clock.looked.wait(30)
+    assert len(batcher) == 1  # asks for the lock, which the taker gives up when it waits on
     clock.now = 5.0
     batcher.discard(lambda item: False)
     assert taking() == ["late"]
@@ -127,6 +132,62 @@ def test_a_limit_below_the_batch_size_leaves_the_rest_in_order():
     assert batcher.take(2, idle=True) == [0, 1]
     assert batcher.take(9, idle=True) == [2, 3, 4]
     assert batcher.stats.sizes == [2, 3]
+
+
+def test_a_batch_that_can_grow_no_more_goes_at_once():
+    assert POLICY.due_at(2, 10.0, idle=True, ended=False, full=True) == -math.inf
+    clock = Clock()  # stands still: what waits for time waits for ever
+    batcher: Batcher[int] = Batcher(4, 100.0, max_items=3, clock=clock)
+    batcher.put(1)
+    batcher.put(2)
+    assert in_thread(lambda: batcher.take(2, idle=True))() == [1, 2]  # the consumer has room for no more
+    for item in range(3):
+        batcher.put(item)
+    taking = in_thread(lambda: batcher.take(4, idle=True))
+    putting = in_thread(lambda: batcher.put(3))  # the queue has room for no more
+    assert taking() == [0, 1, 2]
+    assert putting() is True
+
+
+def test_a_producer_goes_on_when_nobody_wants_its_item_any_more():
+    batcher: Batcher[str] = Batcher(4, 100.0, max_items=1)
+    batcher.put("a")
+    cancelled = threading.Event()
+    asked = threading.Event()
+
+    def is_cancelled() -> bool:
+        asked.set()
+        return cancelled.is_set()
+
+    putting = in_thread(lambda: batcher.put("b", is_cancelled))
+    assert asked.wait(30)
+    cancelled.set()
+    batcher.discard(lambda item: False)
+    assert putting() is False
+    assert batcher.take(4, idle=False) == ["a"]
+    assert batcher.put("c", lambda: False) is True
+
+
+def test_a_large_item_is_not_overtaken_for_ever():
+    batcher: Batcher[float] = Batcher(1, 0.0, max_items=9, max_weight=10.0, weight=float)
+    batcher.put(4.0)
+    asked = threading.Event()
+    large = in_thread(lambda: batcher.put(50.0, lambda: asked.set() is not None))
+    assert asked.wait(30)
+    batcher.discard(lambda item: False)  # asks for the lock, which the producer of the large one gives up by waiting
+    small = in_thread(lambda: batcher.put(5.0))  # would fit beside the first
+    out = [batcher.take(1, idle=True)[0] for _ in range(3)]
+    assert (large(), small()) == (True, True)
+    assert out == [4.0, 50.0, 5.0]
+
+
+def test_the_stats_of_a_long_watch_stay_small():
+    stats = Stats()
+    for n in range(3 * N_KEPT):
+        stats.add(2, float(n))
+    assert (stats.batches, stats.items) == (3 * N_KEPT, 6 * N_KEPT)
+    assert N_KEPT <= len(stats.sizes) == len(stats.waits_s) < 2 * N_KEPT
+    assert stats.waits_s[-1] == 3 * N_KEPT - 1
 
 
 def test_closing_drains():

@@ -5,6 +5,7 @@ the load threads and the engine; ``batched`` puts the same rule in front of any 
 itself (``Policy``) is pure and takes the time as an argument.
 """
 
+import atexit
 import functools
 import inspect
 import math
@@ -14,12 +15,15 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from whisperbatch.errors import UsageError, WhisperbatchError
 
 T = TypeVar("T")
+R = TypeVar("R")
+N_KEPT = 10_000  # batches that Stats remembers one by one; a watch may run for months
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Policy:
         if self.max_batch_size < 1 or self.max_wait_s < 0:
             raise UsageError("a batch holds 1 item or more and waits for 0 seconds or more")
 
-    def due_at(self, n_items: int, first_came_s: float, *, idle: bool, ended: bool) -> float:
+    def due_at(self, n_items: int, first_came_s: float, *, idle: bool, ended: bool, full: bool = False) -> float:
         """The time from which the batch may go out; -inf for at once, inf for not before something changes.
 
         Args:
@@ -42,21 +46,32 @@ class Policy:
             first_came_s: When the first of them came; of no meaning when none waits.
             idle: Whether the consumer has nothing to do; a busy one takes what there is and never waits.
             ended: Whether no more items will come.
+            full: Whether no further item can join: the consumer has no room for it, or the queue has none.
         """
         if n_items == 0:
             return -math.inf if ended or not idle else math.inf
-        if n_items >= self.max_batch_size or ended or not idle:
+        if n_items >= self.max_batch_size or full or ended or not idle:
             return -math.inf
         return first_came_s + self.max_wait_s
 
 
 @dataclass(slots=True)
 class Stats:
-    """What has gone out: number of batches, their sizes, and how long the first item of each had waited, in seconds."""
+    """What has gone out; of the latest batches their sizes and how long the first item of each waited, in seconds."""
 
     batches: int = 0
+    items: int = 0
     sizes: list[int] = field(default_factory=list)
     waits_s: list[float] = field(default_factory=list)
+
+    def add(self, size: int, wait_s: float) -> None:
+        """Note a batch that goes out; the oldest are forgotten."""
+        self.batches += 1
+        self.items += size
+        self.sizes.append(size)
+        self.waits_s.append(wait_s)
+        if len(self.sizes) >= 2 * N_KEPT:
+            del self.sizes[:N_KEPT], self.waits_s[:N_KEPT]
 
 
 class Batcher(Generic[T]):
@@ -78,21 +93,40 @@ class Batcher(Generic[T]):
         self._max_items, self._max_weight, self._weight_of = max_items, max_weight, weight
         self._clock = clock
         self._items: deque[tuple[T, float]] = deque()
+        self._waiting: deque[tuple[float, object]] = deque()  # producers: weight and a mark of their own
         self._weight = 0.0
         self._closed = False
         self._changed = threading.Condition()
 
-    def put(self, item: T) -> bool:
-        """Add an item, waiting while the queue is full; False when the queue was aborted or closed."""
+    def put(self, item: T, cancelled: Callable[[], bool] | None = None) -> bool:
+        """Add an item, waiting while the queue is full; producers get in in the order in which they came.
+
+        False, and the item stays out, when the queue was aborted or closed, or when ``cancelled()`` says that nobody
+        wants the item any more. ``cancelled`` is asked whenever the queue changes; ``discard`` is such a change.
+        """
         weight = self._weight_of(item)
+        me = (weight, object())
+
+        def unwanted() -> bool:
+            return self._closed or (cancelled is not None and cancelled())
+
+        def may_go() -> bool:
+            return unwanted() or (self._waiting[0] is me and self._fits(weight))
+
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or not self._items or self._fits(weight))
-            if self._closed:
-                return False
-            self._items.append((item, self._clock()))
-            self._weight += weight
-            self._changed.notify_all()
-            return True
+            self._waiting.append(me)
+            try:
+                if not may_go():
+                    self._changed.notify_all()  # what is queued is as full as it gets: an idle taker need not wait on
+                    self._changed.wait_for(may_go)
+                if unwanted():
+                    return False
+                self._items.append((item, self._clock()))
+                self._weight += weight
+                return True
+            finally:
+                self._waiting.remove(me)
+                self._changed.notify_all()
 
     def take(self, limit: int, *, idle: bool) -> list[T]:
         """The next batch, of at most ``limit`` items and never more than a full one.
@@ -103,7 +137,9 @@ class Batcher(Generic[T]):
         with self._changed:
             while True:
                 first_s = self._items[0][1] if self._items else 0.0
-                wait_s = self.policy.due_at(len(self._items), first_s, idle=idle, ended=self._closed) - self._clock()
+                full = len(self._items) >= limit or self._is_stuck()
+                due_s = self.policy.due_at(len(self._items), first_s, idle=idle, ended=self._closed, full=full)
+                wait_s = due_s - self._clock()
                 if wait_s <= 0:
                     return self._give(limit)
                 self._changed.wait(None if wait_s == math.inf else min(wait_s, threading.TIMEOUT_MAX))
@@ -111,11 +147,11 @@ class Batcher(Generic[T]):
     def discard(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Take out and give back the queued items that ``unwanted`` picks."""
         with self._changed:
-            gone = [entry for entry in self._items if unwanted(entry[0])]
-            self._items = deque(entry for entry in self._items if not unwanted(entry[0]))
+            marked = [(entry, unwanted(entry[0])) for entry in self._items]
+            self._items = deque(entry for entry, is_gone in marked if not is_gone)
             self._weight = sum(self._weight_of(item) for item, _ in self._items)
             self._changed.notify_all()
-            return [item for item, _ in gone]
+            return [entry[0] for entry, is_gone in marked if is_gone]
 
     def close(self) -> None:
         """No more items come; what is queued still goes out."""
@@ -145,15 +181,17 @@ class Batcher(Generic[T]):
             return len(self._items)
 
     def _fits(self, weight: float) -> bool:
-        return len(self._items) < self._max_items and self._weight + weight <= self._max_weight
+        has_room = len(self._items) < self._max_items and self._weight + weight <= self._max_weight
+        return has_room or not self._items  # one above the bounds passes alone
+
+    def _is_stuck(self) -> bool:
+        return bool(self._waiting) and not self._fits(self._waiting[0][0])
 
     def _give(self, limit: int) -> list[T]:
         n = min(limit, self.policy.max_batch_size, len(self._items))
         if n <= 0:
             return []
-        self.stats.batches += 1
-        self.stats.sizes.append(n)
-        self.stats.waits_s.append(self._clock() - self._items[0][1])
+        self.stats.add(n, self._clock() - self._items[0][1])
         batch = [self._items.popleft()[0] for _ in range(n)]
         self._weight = self._weight - sum(map(self._weight_of, batch)) if self._items else 0.0
         self._changed.notify_all()
@@ -164,23 +202,18 @@ class BatchLengthError(WhisperbatchError):
     """A batched function gave back more or fewer results than it got items."""
 
 
-def run_split(function: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> list[Any]:
-    """One result an item; a batch that raises is split until the culprit stands alone with its exception."""
+def run_split(function: Callable[[list[Any]], Sequence[Any]], items: list[Any], *, split: bool = True) -> list[Any]:
+    """One result an item; a batch that raises is split until the culprit stands alone with its exception.
+
+    With ``split`` False the exception goes to all of them.
+    """
     try:
         return _checked(function(items), len(items))
     except Exception as err:
-        if len(items) == 1:
-            return [err]
+        if not split or len(items) <= 1:
+            return [err] * len(items)
         half = len(items) // 2
         return run_split(function, items[:half]) + run_split(function, items[half:])
-
-
-def _run_whole(function: Callable[[list[Any]], Sequence[Any]], items: list[Any]) -> list[Any]:
-    """One result an item; an exception goes to all of them."""
-    try:
-        return _checked(function(items), len(items))
-    except Exception as err:
-        return [err] * len(items)
 
 
 def _checked(results: Sequence[Any], n_items: int) -> list[Any]:
@@ -193,31 +226,89 @@ def _checked(results: Sequence[Any], n_items: int) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    arguments: tuple[Any, ...]
+    head: tuple[Any, ...]  # nothing, or the instance, which lives until it is answered
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
     future: "Future[Any]"
 
 
-class BatchedFunction:
-    """A function from lists to a list, called with one item at a time from any thread.
+class _Line:
+    """A function's or an instance's queue and the thread that empties it; the thread starts with the first call."""
 
-    Attributes:
-        stats: Batches so far, their sizes, their waits.
-    """
-
-    def __init__(
-        self, function: Callable[..., Sequence[Any]], max_batch_size: int, wait_ms: float, split_on_error: bool
-    ) -> None:
-        """Keep the function; its thread starts with the first call."""
-        functools.update_wrapper(self, function)
-        self._function = function
+    def __init__(self, function: Callable[..., Sequence[Any]], size: int, wait_ms: float, split: bool) -> None:
+        self.function = function
+        self.queue: Batcher[_Call] = Batcher(size, wait_ms / 1000, max_items=2**62)
         self._signature = inspect.signature(function)
-        self._run = run_split if split_on_error else _run_whole
-        self._queue: Batcher[_Call] = Batcher(max_batch_size, wait_ms / 1000, max_items=2**62)
-        self._thread: threading.Thread | None = None
+        self._split = split
         self._lock = threading.Lock()
-        self.stats = self._queue.stats
+        self._thread: threading.Thread | None = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def submit(self, head: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> "Future[Any]":
+        bound = self._signature.bind(*head, *args, **kwargs)
+        bound.apply_defaults()
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a batched function cannot call itself for one item from inside its own batch")
+        call = _Call(head, bound.args[len(head) :], bound.kwargs, Future())
+        with self._lock:
+            if not self.queue.put(call):
+                raise RuntimeError("this batched function is closed")
+            if self._thread is None or not self._thread.is_alive():  # a fork leaves the thread behind
+                self._thread = threading.Thread(target=self._work, name="whisperbatch-batched", daemon=True)
+                self._thread.start()
+                _lines.add(self)
+        return call.future
+
+    def close(self) -> None:
+        with self._lock:
+            self.queue.close()
+            thread = self._thread
+        if thread is not None and thread.is_alive() and thread is not threading.current_thread():
+            thread.join()
+
+    def _work(self) -> None:
+        while calls := self.queue.take(self.queue.policy.max_batch_size, idle=True):
+            self._answer(calls)
+            del calls  # or this thread would keep the last calls' instance alive while it waits
+
+    def _answer(self, calls: list[_Call]) -> None:
+        wanted = [call for call in calls if call.future.set_running_or_notify_cancel()]
+        try:
+            results = run_split(self._on_columns, wanted, split=self._split) if wanted else []
+        except BaseException as err:  # SystemExit, say: still no caller may hang
+            results = [err] * len(wanted)
+        for call, result in zip(wanted, results, strict=True):
+            _resolve(call.future, result)
+
+    def _on_columns(self, calls: list[_Call]) -> Sequence[Any]:
+        columns = (list(column) for column in zip(*(call.args for call in calls), strict=True))
+        named = {name: [call.kwargs[name] for call in calls] for name in calls[0].kwargs}
+        return self.function(*calls[0].head, *columns, **named)
+
+
+_lines: "weakref.WeakSet[_Line]" = weakref.WeakSet()
+
+
+@atexit.register
+def _answer_the_rest() -> None:  # what is queued when the interpreter ends
+    for line in list(_lines):
+        line.close()
+
+
+def _resolve(future: "Future[Any]", result: Any) -> None:
+    settle = future.set_exception if isinstance(result, BaseException) else future.set_result
+    with suppress(InvalidStateError):  # the caller has settled it meanwhile
+        settle(result)
+
+
+class BatchedFunction(Generic[R]):
+    """A function from lists to a list, called with one item at a time from any thread."""
+
+    def __init__(self, line: _Line, head: tuple[Any, ...] = ()) -> None:
+        """Call through ``line``, on the instance in ``head`` if there is one."""
+        functools.update_wrapper(self, line.function)
+        self._line, self._head = line, head
+
+    def __call__(self, *args: Any, **kwargs: Any) -> R:
         """The result for one item; raises what the function raised for it.
 
         Raises:
@@ -225,127 +316,69 @@ class BatchedFunction:
         """
         return self.submit(*args, **kwargs).result()
 
-    def submit(self, *args: Any, **kwargs: Any) -> "Future[Any]":
+    def submit(self, *args: Any, **kwargs: Any) -> "Future[R]":
         """A future for one item's result."""
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        if threading.current_thread() is self._thread:
-            raise RuntimeError("a batched function cannot call itself for one item from inside its own batch")
-        call = _Call(tuple(bound.arguments.values()), Future())
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="whisperbatch-batched", daemon=True)
-                self._thread.start()
-            if not self._queue.put(call):
-                raise RuntimeError("this batched function is closed")
-        return call.future
-
-    def close(self) -> None:
-        """Answer what is queued, then end the thread; later calls raise RuntimeError."""
-        with self._lock:
-            self._queue.close()
-            thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-
-    def _work(self) -> None:
-        while calls := self._queue.take(self._queue.policy.max_batch_size, idle=True):
-            wanted = [call for call in calls if call.future.set_running_or_notify_cancel()]
-            if not wanted:
-                continue
-            try:
-                results = self._run(self._on_columns, wanted)
-            except BaseException as err:  # the interpreter ends, or worse: still no caller may hang
-                results = [err] * len(wanted)
-            for call, result in zip(wanted, results, strict=True):
-                _resolve(call.future, result)
-
-    def _on_columns(self, calls: list[_Call]) -> Sequence[Any]:
-        """Call the function with one list a parameter."""
-        return self._function(*(list(column) for column in zip(*(call.arguments for call in calls), strict=True)))
-
-
-def _resolve(future: "Future[Any]", result: Any) -> None:
-    try:
-        if isinstance(result, BaseException):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
-    except InvalidStateError:  # the caller has settled it meanwhile
-        pass
-
-
-class _BatchedMethod:
-    """What ``batched`` leaves in a module or class: itself when called, one queue an instance when a method."""
-
-    def __init__(self, function: Callable[..., Sequence[Any]], make: Callable[[Any], BatchedFunction]) -> None:
-        functools.update_wrapper(self, function)
-        self._function = function
-        self._make = make
-        self._plain: BatchedFunction | None = None
-        self._name = function.__name__
-        self._lock = threading.Lock()
-        self._instances: weakref.WeakKeyDictionary[Any, BatchedFunction] = weakref.WeakKeyDictionary()
-
-    def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            return self
-        with self._lock:
-            found = self._instances.get(instance)
-            if found is None:
-                found = self._instances[instance] = self._make(_weak_method(self._function, instance))
-                weakref.finalize(instance, found._queue.close)
-            return found
-
-    @property
-    def _own(self) -> BatchedFunction:
-        with self._lock:
-            if self._plain is None:
-                self._plain = self._make(self._function)
-            return self._plain
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._own(*args, **kwargs)
-
-    def submit(self, *args: Any, **kwargs: Any) -> "Future[Any]":
-        """A future for one item's result."""
-        return self._own.submit(*args, **kwargs)
+        return self._line.submit(self._head, args, kwargs)
 
     @property
     def stats(self) -> Stats:
         """Batches so far, their sizes, their waits."""
-        return self._own.stats
+        return self._line.queue.stats
 
     def close(self) -> None:
-        """Answer what is queued; later calls raise RuntimeError."""
-        self._own.close()
+        """Answer what is queued, then end the thread; later calls raise RuntimeError."""
+        self._line.close()
 
 
-def _weak_method(function: Callable[..., Sequence[Any]], instance: Any) -> Callable[..., Sequence[Any]]:
-    """The bound method without a hold on its instance, so that the queue does not keep it alive."""
-    reference = weakref.ref(instance)
-    parameters = list(inspect.signature(function).parameters.values())[1:]
+class _Decorated(BatchedFunction[R]):
+    """What ``batched`` leaves in a module or class: callable itself, and in a class one queue an instance."""
 
-    @functools.wraps(function)
-    def call(*columns: Any) -> Sequence[Any]:
-        alive = reference()
-        if alive is None:
-            raise RuntimeError("the object of this batched method is gone")
-        return function(alive, *columns)
+    def __init__(self, make: Callable[[], _Line]) -> None:
+        super().__init__(make())
+        self._make = make
+        self._lock = threading.Lock()
+        self._lines: dict[int, _Line] = {}  # by id: instances may be equal, or have no hash
+        _close_when_collected(self, self._line, self._lines)
 
-    del call.__wrapped__  # its signature would show the instance
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return call
+    def __get__(self, instance: object | None, owner: type | None = None) -> BatchedFunction[R]:
+        if instance is None:
+            return self
+        with self._lock:
+            line = self._lines.get(id(instance))
+            if line is None:
+                line = self._make()
+                _close_when_collected(instance, line, self._lines)
+                self._lines[id(instance)] = line
+        return BatchedFunction(line, (instance,))
+
+
+def _close_when_collected(owner: object, line: _Line, lines: dict[int, _Line]) -> None:
+    def close(key: int = id(owner)) -> None:  # takes no lock of ours, since the collector may call it anywhere
+        lines.pop(key, None)
+        line.queue.close()
+
+    try:
+        weakref.finalize(owner, close).atexit = False  # _answer_the_rest does better then
+    except TypeError as err:
+        kind = type(owner).__name__
+        raise UsageError(f"{kind} has a batched method: add '__weakref__' to its __slots__") from err
 
 
 def batched(
     max_batch_size: int = 64, wait_ms: float = 1000.0, split_on_error: bool = False
-) -> Callable[[Callable[..., Sequence[Any]]], Any]:
+) -> Callable[[Callable[..., Sequence[R | Exception]]], BatchedFunction[R]]:
     """A decorator that lets a function from lists to a list be called with one item, from any thread.
 
     Calls that come together run together: a batch goes out when ``max_batch_size`` calls wait or when the first has
-    waited ``wait_ms``, whichever is first. Each parameter becomes a list. In a class each instance has its own queue.
-    The decorated function has ``submit`` (a Future), ``stats`` and ``close``.
+    waited ``wait_ms``, whichever is first. Each parameter becomes a list; parameters are given by place or by name,
+    and one that a call leaves out becomes its default in the list. In a class each instance has its own queue.
+    The decorated function has ``submit`` (a Future), ``stats`` and ``close``; when the interpreter ends, what is
+    queued is still answered.
+
+        @batched(max_batch_size=32, wait_ms=20)
+        def embed(texts: list[str]) -> list[Vector]: ...
+
+        vector = embed("one text")  # from any number of threads
 
     Args:
         max_batch_size: Most calls in one batch.
@@ -356,7 +389,10 @@ def batched(
     """
     Policy(max_batch_size, wait_ms / 1000)  # check the values where they are written
 
-    def make(function: Callable[..., Sequence[Any]]) -> BatchedFunction:
-        return BatchedFunction(function, max_batch_size, wait_ms, split_on_error)
+    def decorate(function: Callable[..., Sequence[R | Exception]]) -> BatchedFunction[R]:
+        kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
+        if not kinds or kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+            raise UsageError("a batched function names its parameters, one list each, without *args and **kwargs")
+        return _Decorated(lambda: _Line(function, max_batch_size, wait_ms, split_on_error))
 
-    return lambda function: _BatchedMethod(function, make)
+    return decorate
