@@ -1,9 +1,12 @@
 """Cutting: nothing lost, nothing too long, the same whatever the blocks, and in the pauses."""
 
+from unittest import mock
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whisperbatch.audio import clips as clips_room
 from whisperbatch.audio.clips import cut
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
 
@@ -52,3 +55,27 @@ def test_silence_is_cut_late_and_a_short_file_not_at_all():
     assert lengths[0] > 29 * SAMPLE_RATE
     assert [len(c) for _, c in cut([np.zeros(N_SAMPLES, np.int16)])] == [N_SAMPLES]
     assert list(cut([])) == []
+
+
+@settings(deadline=None)
+@given(
+    samples=st.lists(st.sampled_from([0, 1, -1, 2, 300, -32768]), max_size=400),
+    sizes=st.lists(st.integers(1, 90), min_size=1, max_size=5),
+)
+def test_each_cut_is_the_quietest_place_near_the_limit(samples: list[int], sizes: list[int]):
+    """Windows of 40 samples, cut in their last 16, against the plain way to say it."""
+    wave, expected, start = np.array(samples, np.int16), [], 0
+    while len(wave) - start > 40:
+        energies = {at: sum(int(x) ** 2 for x in wave[start + at : start + at + 4]) for at in range(24, 37, 2)}
+        length = max(at for at, energy in energies.items() if energy == min(energies.values())) + 2
+        expected.append((start, length))
+        start += length
+    expected += [(start, len(wave) - start)] * (start < len(wave))
+    with mock.patch.multiple(clips_room, N_SAMPLES=40, N_SEARCH=16, N_QUIET=4, N_HOP=2):
+        assert [(at, len(clip)) for at, clip in cut(blocks_of(wave, sizes))] == expected
+
+
+def test_clips_do_not_change_when_later_ones_are_cut():
+    samples = np.arange(70 * SAMPLE_RATE).astype(np.int16)
+    clips = list(cut(blocks_of(samples, [1000])))
+    assert all(np.array_equal(clip, samples[start : start + len(clip)]) for start, clip in clips)

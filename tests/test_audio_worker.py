@@ -1,6 +1,7 @@
 """The load process: clips through the pipe, and what happens when it, its file or its parent comes to grief."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from whisperbatch.audio import pool
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.errors import LoadError
 from whisperbatch.records import Clip, ClipSettings, FileLoaded
@@ -62,7 +64,7 @@ def test_a_crash_is_told_and_the_next_file_loads(long_wav: Path):
         loading = worker.load(0, long_wav, SETTINGS)
         next(loading)
         os.kill(worker._process.pid, signal.SIGSEGV)
-        with pytest.raises(LoadError, match=r"crashed on this file \(SIGSEGV\)"):
+        with pytest.raises(LoadError, match=r"crashed on this file \(signal 11, SIGSEGV\)"):
             list(loading)
         assert isinstance(list(worker.load(1, long_wav, SETTINGS))[-1], FileLoaded)
 
@@ -101,7 +103,7 @@ def test_no_file_or_process_is_leaked(tmp_path: Path, long_wav: Path):
         return len(list(Path("/proc/self/fd").iterdir()))
 
     before = n_open()
-    for _ in range(5):
+    for _ in range(15):  # two processes each
         with LoadWorker() as worker:
             next(loading := worker.load(0, long_wav, SETTINGS))
             loading.close()
@@ -111,35 +113,239 @@ def test_no_file_or_process_is_leaked(tmp_path: Path, long_wav: Path):
         os.waitpid(-1, os.WNOHANG)
 
 
-@pytest.mark.parametrize("state", ["idle", "in a file"])
-def test_the_death_of_the_parent_ends_the_worker(tmp_path: Path, long_wav: Path, state: str):
-    script = textwrap.dedent(
-        f"""
-        import sys, time
-        from pathlib import Path
-        from whisperbatch.audio.pool import LoadWorker
-        from whisperbatch.records import ClipSettings
-        worker = LoadWorker()
-        loading = worker.load(0, Path({str(long_wav)!r}), ClipSettings())
-        next(loading) if {state!r} != "idle" else list(loading)
-        print(worker._process.pid, flush=True)
-        sys.stdin.read()
-        """
+def started_with(code: str) -> str:
+    """What a load process runs, with ``code`` put in before its main."""
+    head, main, tail = pool.START.rpartition("main()")
+    return head + textwrap.dedent(code) + main + tail
+
+
+def with_blocks(body: str) -> str:
+    """The same, with another ``Reader.blocks``; ``body`` is indented by four."""
+    return started_with(
+        "import numpy, os, threading\nfrom whisperbatch.audio import load, worker\nold = load.Reader.blocks\n"
+        f"def blocks(self):\n{body}\nload.Reader.blocks = blocks\n"
     )
+
+
+def is_gone(pid: int) -> bool:
+    """Whether the process ended, within half a minute."""
+    waiting = threading.Event()
+    for _ in range(300):
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        if not state.stdout.strip() or state.stdout.startswith("Z"):
+            return True
+        waiting.wait(0.1)
+    return False
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="looks for processes with ps")
+@pytest.mark.parametrize("state", ["idle", "in a file", "busy"])
+def test_the_death_of_the_parent_ends_the_worker(long_wav: Path, state: str):
+    """Idle; blocked in a full pipe; decoding something that gives no clips."""
+    busy = with_blocks("    yield from old(self)\n    while True: pass\n    yield")
+    script = f"""
+import sys
+from pathlib import Path
+from whisperbatch.audio import pool
+from whisperbatch.records import ClipSettings
+if {state!r} == "busy":
+    pool.START = {busy!r}
+worker = pool.LoadWorker()
+loading = worker.load(0, Path({str(long_wav)!r}), ClipSettings())
+list(loading) if {state!r} == "idle" else next(loading)
+if {state!r} == "busy":
+    [next(loading) for _ in range(2)]
+print(worker._process.pid, flush=True)
+sys.stdin.read()
+"""
     parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert parent.stdout is not None
     assert parent.stdin is not None
     pid = int(parent.stdout.readline())
+    assert os.getsid(pid) == pid  # a Ctrl-C in the terminal does not reach it
     parent.kill()
     parent.wait()
     parent.stdout.close()
     parent.stdin.close()
-    deadline = threading.Event()
-    for _ in range(300):
-        if not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]:
-            return
-        deadline.wait(0.1)
-    pytest.fail("the worker outlived its parent")
+    assert is_gone(pid)
+
+
+def test_a_worker_that_died_between_two_files_is_replaced(long_wav: Path):
+    with LoadWorker() as worker:
+        list(worker.load(0, long_wav, SETTINGS))
+        os.kill(worker._process.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, worker._process.pid, os.WEXITED | os.WNOWAIT)
+        assert isinstance(list(worker.load(1, long_wav, SETTINGS))[-1], FileLoaded)
+
+
+@pytest.mark.parametrize(
+    ("start", "why"),
+    [
+        ("raise SystemExit(3)", r"exit code 3"),
+        (started_with("sys.modules['av'] = None\n"), r"ModuleNotFoundError: import of av halted; None in sys.modules"),
+    ],
+)
+def test_a_process_that_cannot_start_is_not_blamed_on_the_file(
+    long_wav: Path, monkeypatch: pytest.MonkeyPatch, start: str, why: str
+):
+    monkeypatch.setattr(pool, "START", start)
+    with LoadWorker() as worker:
+        worker.warm()
+        for _ in range(2):
+            with pytest.raises(LoadError, match=rf"the load process cannot start \({why}\)"):
+                list(worker.load(0, long_wav, SETTINGS))
+        monkeypatch.undo()
+        assert isinstance(list(worker.load(1, long_wav, SETTINGS))[-1], FileLoaded)
+
+
+def test_an_interpreter_that_is_not_there_is_told(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with LoadWorker() as worker:
+        worker.warm()
+        with pytest.raises(LoadError, match=r"cannot start \(No such file"):
+            list(worker.load(0, long_wav, SETTINGS))
+
+
+def test_what_a_library_prints_or_reads_does_no_harm(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
+    noisy = "    os.write(1, b'noise'); print('noise'); assert sys.stdin.read() == ''\n    yield from old(self)"
+    monkeypatch.setattr(pool, "START", with_blocks(noisy))
+    with LoadWorker() as worker:
+        for i in range(2):
+            assert list(worker.load(i, long_wav, SETTINGS))[-1] == FileLoaded(i, 5, 100.0, None)
+
+
+def test_slow_is_not_hung(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
+    slow = "    for _ in range(15): threading.Event().wait(0.2); yield numpy.ones(1600, numpy.int16)"
+    monkeypatch.setattr(pool, "START", with_blocks("    worker.ALIVE_S = 0.1\n" + slow))
+    with LoadWorker(timeout_s=2.0) as worker:
+        assert list(worker.load(0, long_wav, SETTINGS))[-1] == FileLoaded(0, 1, 1.5, None)
+
+
+def test_what_nobody_foresaw_costs_one_file(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
+    odd = "    if 'odd' in self.path.name: raise RuntimeError('first\\nsecond')\n    yield from old(self)"
+    monkeypatch.setattr(pool, "START", with_blocks(odd))
+    with LoadWorker() as worker:
+        with pytest.raises(LoadError) as caught:
+            list(worker.load(0, long_wav.with_name("odd.wav"), SETTINGS))
+        assert caught.value.message == "cannot be read (RuntimeError: first)"
+        pid = worker._process.pid
+        assert isinstance(list(worker.load(1, long_wav, SETTINGS))[-1], FileLoaded)
+        assert worker._process.pid == pid
+
+
+def test_damage_comes_with_the_last_word(tmp_path: Path, long_wav: Path):
+    with long_wav.open("r+b") as file:
+        file.truncate(44 + 2 * 16_000 * 40)
+    with LoadWorker() as worker:
+        *_, last = worker.load(0, long_wav, SETTINGS)
+    assert last == FileLoaded(0, 2, 40.0, "damaged: it breaks off after 40.0 of 100.0 s")
+
+
+def test_a_file_without_samples_gives_no_clips(tmp_path: Path):
+    with LoadWorker() as worker:
+        path = write_wav(tmp_path / "x.wav", np.zeros(0))
+        assert list(worker.load(0, path, SETTINGS)) == [FileLoaded(0, 0, 0.0, None)]
+
+
+@pytest.mark.parametrize("name", [b"\xff\xfe \n.wav", b"-x.wav", b"http:x.wav"])
+def test_odd_and_relative_names_mean_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes):
+    """Relative to where the caller is now, not to where the process started."""
+    here = Path(os.fsdecode(name))
+    with LoadWorker() as worker:
+        worker.warm()
+        (tmp_path / "a").mkdir()
+        monkeypatch.chdir(tmp_path / "a")
+        try:
+            write_wav(here, np.ones(1600))
+        except OSError:
+            pytest.skip("such a name cannot be here")
+        assert list(worker.load(0, here, SETTINGS))[-1] == FileLoaded(0, 1, 0.1, None)
+        with pytest.raises(LoadError, match="does not exist") as caught:
+            list(worker.load(0, Path("gone.wav"), SETTINGS))
+        assert caught.value.path == Path("gone.wav")
+
+
+def test_warm_and_close_may_come_in_any_order_from_any_thread(long_wav: Path):
+    worker = LoadWorker()
+    worker.close()
+    worker.warm()
+    assert worker._process is None
+    for _ in range(10):
+        worker = LoadWorker()
+        worker.warm()
+        loading = worker.load(0, long_wav, SETTINGS)
+        next(loading)
+        worker.warm()
+        process = worker._process
+        closers = [threading.Thread(target=worker.close) for _ in range(3)]
+        for thread in closers:
+            thread.start()
+        with pytest.raises(LoadError, match="ended"):
+            list(loading)
+        for thread in closers:
+            thread.join()
+        assert process.returncode is not None
+        assert process.stdin.closed
+        assert process.stdout.closed
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_a_slow_reader_holds_the_worker_back(tmp_path: Path):
+    """The pipe is the only buffer: an hour that is not taken is not decoded ahead."""
+    path, second = tmp_path / "hour.wav", np.random.default_rng(0).integers(-3000, 3000, 16_000).astype(np.int16)
+    with path.open("wb") as file, wave.open(file, "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        for _ in range(3600):
+            out.writeframes(second.tobytes())
+    with LoadWorker() as worker:
+        loading = worker.load(0, path, SETTINGS)
+        next(loading)
+        threading.Event().wait(2.0)
+        status = Path(f"/proc/{worker._process.pid}/status").read_text()
+        peak_kb = int(status.split("VmHWM:")[1].split()[0])
+        n_seconds = sum(item.duration_s for item in loading if isinstance(item, Clip))
+    assert peak_kb < 120_000  # the hour alone has 115 MB, the libraries 55
+    assert 3500 < n_seconds < 3600
+
+
+def test_a_script_needs_no_guard(tmp_path: Path, long_wav: Path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"""
+from pathlib import Path
+from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.records import ClipSettings
+print("once")
+with LoadWorker() as worker:
+    print(len(list(worker.load(0, Path({str(long_wav)!r}), ClipSettings()))))
+"""
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("once\n6\n", "")
+
+
+def test_the_worker_is_the_parents_and_nothing_beside_it_shadows_a_library(tmp_path: Path, long_wav: Path):
+    package = Path(pool.PACKAGE).parent
+    shutil.copytree(package, tmp_path / "whisperbatch", ignore=shutil.ignore_patterns("demo", "__pycache__"))
+    load = tmp_path / "whisperbatch" / "audio" / "load.py"
+    load.write_text(load.read_text(encoding="utf-8").replace("does not exist", "is not there, says the copy"))
+    for name in ("json", "queue", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')")
+    script = f"""
+import json, queue, signal, subprocess, threading, numpy, sys
+sys.path.insert(0, {str(tmp_path)!r})
+from pathlib import Path
+from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.errors import LoadError
+from whisperbatch.records import ClipSettings
+try:
+    list(LoadWorker().load(0, Path("gone.wav"), ClipSettings()))
+except LoadError as err:
+    print(err.message)
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "is not there, says the copy\n", done.stderr
 
 
 def test_it_never_imports_torch_and_ignores_the_current_folder(tmp_path: Path, long_wav: Path):
@@ -147,11 +353,13 @@ def test_it_never_imports_torch_and_ignores_the_current_folder(tmp_path: Path, l
     script = f"""
 import os; os.chdir({str(tmp_path)!r})
 from pathlib import Path
+from whisperbatch.audio import pool
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.records import ClipSettings
 print(len(list(LoadWorker().load(0, Path({str(long_wav)!r}), ClipSettings()))))
 """
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    code = "import sys, whisperbatch.audio.worker; sys.exit('torch' in sys.modules or 'librosa' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    for room, absent in (("load", {"torch", "librosa"}), ("pool", {"torch", "av"})):  # the parent decodes nothing
+        code = f"import sys, whisperbatch.audio.{room}; sys.exit(bool({absent} & set(sys.modules)))"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -17,15 +17,21 @@ N_HOP = SAMPLE_RATE // 50
 
 def cut(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
     """Each clip's first sample in the file and its samples, int16 (n_samples,), at most a window long."""
-    start, held = 0, np.zeros(0, np.int16)
+    window = np.empty(N_SAMPLES, np.int16)  # decoders give blocks of a few hundred samples: joining them would be slow
+    start, n_held = 0, 0
     for block in blocks:
-        held = np.concatenate([held, block])
-        while len(held) > N_SAMPLES:
-            length = quietest(held[:N_SAMPLES])
-            yield start, held[:length].copy()
-            start, held = start + length, held[length:]
-    if len(held):
-        yield start, held
+        at = 0
+        while at < len(block):
+            if n_held == N_SAMPLES:
+                length = quietest(window)
+                yield start, window[:length].copy()
+                start, n_held = start + length, n_held - length
+                window[:n_held] = window[length:].copy()
+            taken = block[at : at + N_SAMPLES - n_held]
+            window[n_held : n_held + len(taken)] = taken
+            at, n_held = at + len(taken), n_held + len(taken)
+    if n_held:
+        yield start, window[:n_held].copy()
 
 
 def quietest(window: np.ndarray) -> int:

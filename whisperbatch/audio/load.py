@@ -6,145 +6,361 @@ librosa (libsndfile) reads what they can't. Only regular local files are opened,
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import av
 import numpy as np
+from av.filter import Graph
+from av.stream import Disposition
 
 from whisperbatch.errors import LoadError
 from whisperbatch.records import SAMPLE_RATE
 
 av.logging.set_level(None)  # what matters is told in our own sentences
 
-# containers that open other files or the network; FFmpeg's names
+# demuxers that open other files, devices or the network; FFmpeg's names
 POINTING = frozenset(
-    "hls applehttp concat dash imf image2 rtsp sdp rtp lavfi tee tty webm_dash_manifest".split(),
+    "hls applehttp concat dash imf image2 rtsp sdp rtp sap lavfi tty webm_dash_manifest vobsub avisynth vapoursynth "
+    "alsa oss pulse jack sndio openal fbdev kmsgrab video4linux2 v4l2 x11grab avfoundation dshow gdigrab vfwcap".split()
 )
-# with no protocol allowed, a playlist that slips through can open nothing
-NO_PROTOCOLS = {"protocol_whitelist": "none"}
-MAX_JITTER_S = 0.003
+READING = ",".join(sorted(name for name in av.formats_available if not POINTING & set(name.split(","))))
+# files are handed over open, so no protocol is needed: a list that slipped through could still open nothing
+GUARDS = {"format_whitelist": READING, "protocol_whitelist": "none"}
+
+MAX_JITTER_S = 0.003  # between frames of a parser that lost its way and found it again
+MAX_GAP_S = 0.1  # between frames of any other; time stamps of cheap recorders are coarse
+MAX_SHORTFALL_S = 0.5  # a header that promises more is believed
+RIFF_UNKNOWN = 0x7FFF0000  # sizes from here on are what programs write that cannot seek back
+FIRST_PAGE = b"OggS\x00\x02"  # begins a recording within an Ogg file
+N_SCAN = 1 << 20  # bytes a look
+
 UNREADABLE = "is not audio or video that can be read"
+UNDECODABLE = "holds audio, but nothing of it can be decoded"
+POINTS = "is a playlist or a list of files, not a recording"
+
+
+@dataclass(slots=True)
+class Harm:
+    """What was found damaged in a file; false when nothing was."""
+
+    n_parts: int = 0
+    gap_s: float = 0.0
+    broke_off: bool = False
+    end_s: float = 0.0
+    promised_s: float = 0.0
+
+    def __bool__(self) -> bool:
+        """Whether anything was."""
+        return bool(self.n_parts or self.gap_s or self.broke_off)
+
+    @property
+    def sentence(self) -> str | None:
+        """What to tell, or None."""
+        told = []
+        if self.n_parts:
+            were = "parts were" if self.n_parts > 1 else "part was"
+            told.append(f"{self.n_parts} {were} left out that could not be decoded")
+        if self.gap_s:
+            told.append(f"{self.gap_s:.1f} s are missing in the middle")
+        if self.broke_off:
+            of = f" of {self.promised_s:.1f}" if self.promised_s > self.end_s else ""
+            told.append(f"it breaks off after {self.end_s:.1f}{of} s")
+        return "damaged: " + ", ".join(told) if told else None
 
 
 class Reader:
-    """The samples of one file; ``damage`` is a sentence once blocks have been read, None when all decoded."""
+    """The samples of one file, for one thread and one pass."""
 
     def __init__(self, path: Path) -> None:
         """Keep the path; ``blocks`` opens it."""
         self.path = path
-        self.damage: str | None = None
+        self._harm = Harm()
+
+    @property
+    def damage(self) -> str | None:
+        """One sentence once the blocks have been read; None when all of it decoded."""
+        return self._harm.sentence
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Blocks of int16 (n_samples,), 16 kHz mono; LoadError when the file can't be read at all."""
-        with self._open() as file:
+        """Blocks of int16 (n_samples,), 16 kHz mono, each a fraction of a second or so.
+
+        Raises:
+            LoadError: Nothing of the file can be read.
+        """
+        with _opened(self.path) as file:
             n_samples, error = 0, None
             try:
-                for block in self._decoded(file):
+                for block in self._by_pyav(file):
                     n_samples += len(block)
                     yield block
             except LoadError as err:
                 error = err
-            if n_samples or (error is None and self.damage is None):
+            if n_samples == 0 and (error is not None or self._harm):
+                self._harm = Harm()
+                yield from self._by_librosa(file, error or LoadError(UNDECODABLE, self.path))
+
+    def _by_pyav(self, file: BinaryIO) -> Iterator[np.ndarray]:
+        offset: int | None = 0
+        while offset is not None:
+            try:
+                container = self._container(file, offset)
+                stream = self._stream(container)
+            except LoadError:
+                if offset == 0:
+                    raise
+                self._harm.broke_off = True
                 return
-            file.seek(0)
-            self.damage = None
-            yield from self._by_librosa(file, error)
+            with container:
+                ogg = container.format.name == "ogg"
+                decoding = _Decoding(container, stream, self._harm)
+                yield from self._resampled(decoding.frames())
+                decoding.judge_end(file)
+            # FFmpeg's Ogg demuxer gives up where a recording with other channels is joined on
+            after = max(decoding.last_byte, offset) + 1
+            offset = _next_recording(file, after) if decoding.failed and ogg else None
+            self._harm.broke_off = self._harm.broke_off and offset is None
 
-    def _open(self) -> BinaryIO:
-        """The file, opened; regular ones only, without waiting on a pipe that nobody writes to."""
+    def _container(self, file: BinaryIO, offset: int) -> Any:
+        file.seek(0)
+        options = GUARDS | ({"skip_initial_bytes": str(offset)} if offset else {})
         try:
-            number = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        except FileNotFoundError as err:
-            raise LoadError("does not exist", self.path) from err
-        except OSError as err:
-            raise LoadError(f"cannot be opened: {err.strerror}", self.path) from err
-        file = os.fdopen(number, "rb", closefd=True) if not _is_folder(number) else None
-        if file is None:
-            os.close(number)
-            raise LoadError("is a folder", self.path)
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode) or status.st_size == 0:
-            file.close()
-            raise LoadError("is empty" if stat.S_ISREG(status.st_mode) else "is not a regular file", self.path)
-        return file
-
-    def _decoded(self, file: BinaryIO) -> Iterator[np.ndarray]:
-        try:
-            container = av.open(file, options=dict(NO_PROTOCOLS), metadata_errors="replace")
+            return av.open(file, options=options, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as err:
-            raise LoadError(UNREADABLE, self.path) from err
-        with container:
-            if POINTING & set(container.format.name.split(",")):
-                raise LoadError("is a playlist or list of files, not a recording", self.path)
-            stream = container.streams.best("audio")
-            if stream is None:
-                raise LoadError("holds no audio", self.path)
-            yield from self._resampled(container, stream)
+            # a format that is not on the list gives this, but so do some damaged recordings
+            pointing = isinstance(err, av.error.ArgumentError) and _is_text(file)
+            raise LoadError(POINTS if pointing else UNREADABLE, self.path) from err
+        except OSError as err:
+            raise LoadError(f"cannot be read: {err.strerror or err}", self.path) from err
 
-    def _resampled(self, container: Any, stream: Any) -> Iterator[np.ndarray]:
-        resampler, kind, n_bad = None, None, 0
-        for frame in _frames(container, stream):
-            if frame is None:
-                n_bad += 1
-                self.damage = f"damaged: {n_bad} part{'s' * (n_bad > 1)} of it could not be decoded and were left out"
-                continue
+    def _stream(self, container: Any) -> Any:
+        """The stream that ffmpeg takes: one marked as default, then one of most channels, then the first."""
+        if not container.streams.audio:
+            raise LoadError("holds no audio", self.path)
+        known = [stream for stream in container.streams.audio if stream.codec_context is not None]
+        if not known:
+            raise LoadError("holds audio of a kind that cannot be decoded", self.path)
+        chosen = max(
+            known,
+            key=lambda stream: (
+                stream.codec_context.sample_rate > 0,  # a stream without packets has none
+                bool(stream.disposition & Disposition.default),
+                stream.codec_context.channels,
+            ),
+        )
+        for stream in container.streams:
+            if stream is not chosen:
+                with suppress(AttributeError):  # pictures need not be read; older PyAV can't say so
+                    stream.discard = av.stream.Discard.all
+        return chosen
+
+    def _resampled(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
+        """Frames of any kind as blocks; a recording may change rate and channels midway."""
+        graph, kind = None, None
+        for frame in frames:
             here = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if here != kind:  # some recordings change channels or rate midway
-                if resampler is not None:
-                    yield from _arrays(resampler.resample(None))
-                resampler, kind = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE), here
-            frame.pts = None  # a gap in the time stamps is no silence, as for ffmpeg's s16le output
-            yield from _arrays(resampler.resample(frame))
-        if resampler is not None:
-            yield from _arrays(resampler.resample(None))
+            try:
+                if here != kind:
+                    yield from _through(graph, None)
+                    graph, kind = None, None
+                    graph, kind = _graph(frame), here
+                frame.pts = None  # a gap in the time stamps is no silence, as for ffmpeg's s16le output
+                yield from _through(graph, frame)
+            except (av.FFmpegError, ValueError):  # channels that cannot be mixed
+                self._harm.n_parts += 1
+        with suppress(av.FFmpegError):
+            yield from _through(graph, None)
 
-    def _by_librosa(self, file: BinaryIO, error: LoadError | None) -> Iterator[np.ndarray]:
-        """The second loader: what libsndfile reads and FFmpeg doesn't."""
-        import librosa
+    def _by_librosa(self, file: BinaryIO, error: LoadError) -> Iterator[np.ndarray]:
+        """The second loader: what libsndfile reads and FFmpeg doesn't; ``error`` when that neither."""
         import soundfile
 
+        file.seek(0)
+        n_samples = 0
         try:
-            channels, rate = soundfile.read(file, dtype="float32", always_2d=True)
-            wave = librosa.resample(
-                librosa.to_mono(channels.T), orig_sr=rate, target_sr=SAMPLE_RATE, res_type="soxr_hq"
-            )
+            with soundfile.SoundFile(file) as sound:
+                import librosa  # takes seconds, so only for what libsndfile knows
+
+                rate = sound.samplerate
+                waves = librosa.stream(sound, block_length=1, frame_length=rate, hop_length=rate)
+                for block in self._resampled(_frame(wave, rate) for wave in waves):
+                    n_samples += len(block)
+                    yield block
         except (soundfile.SoundFileError, ValueError, OSError) as err:
-            raise (error or LoadError(UNREADABLE, self.path)) from err
-        if len(wave) == 0:
-            raise error or LoadError(UNREADABLE, self.path)
-        yield np.clip(np.rint(wave * 32768), -32768, 32767).astype(np.int16)
+            if n_samples == 0:
+                raise error from err
+            self._harm.broke_off, self._harm.end_s = True, n_samples / SAMPLE_RATE
+        if n_samples == 0:
+            raise error
 
 
-def _is_folder(number: int) -> bool:
-    return stat.S_ISDIR(os.fstat(number).st_mode)
+class _Decoding:
+    """One pass over a stream: its frames, and what is wrong with them."""
 
+    def __init__(self, container: Any, stream: Any, harm: Harm) -> None:
+        self._container = container
+        self._stream = stream
+        self._harm = harm
+        self._first_s: float | None = None
+        self._due_s = 0.0  # where the next frame should begin
+        self._n_gone = 0
+        self.failed = False  # the container could not be read on
+        self.last_byte = 0  # where the last packet lies
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames; None for each packet that would not decode. A container that breaks off ends the stream."""
-    packets, due_s, untimed = container.demux(stream), 0.0, False
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:
-            yield None
-            return
-        try:
-            for frame in packet.decode():
-                # a parser that has lost its way says nothing, but gives frames without time stamps, and then a gap
-                if untimed and frame.time is not None and frame.time > due_s + MAX_JITTER_S:
-                    yield None
+    def frames(self) -> Iterator[Any]:
+        """Decoded frames; what will not decode is left out and noted."""
+        untimed = False
+        for packet in self._packets():
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                self._n_gone += 1
+                continue
+            for frame in frames:
+                begin_s = frame.time if frame.time is not None else self._due_s
+                if self._first_s is None:
+                    self._first_s = self._due_s = begin_s
+                self._note_gap(begin_s - self._due_s, untimed)
+                # a parser that has lost its way says nothing, but gives frames without time stamps
                 untimed = frame.time is None
-                due_s = (due_s if untimed else frame.time) + frame.samples / frame.sample_rate
+                self._due_s = begin_s + frame.samples / frame.sample_rate
                 yield frame
-        except av.FFmpegError:
-            yield None
+
+    def judge_end(self, file: BinaryIO) -> None:
+        """Note whether it came to its end, as far as the container tells how long it should be."""
+        harm, begin_s = self._harm, self._first_s or 0.0
+        harm.n_parts += self._n_gone
+        harm.end_s += self._due_s - begin_s
+        promised_s = self._promised_s(file)
+        if self.failed or promised_s > harm.end_s + max(MAX_SHORTFALL_S, 0.005 * promised_s):
+            harm.broke_off, harm.promised_s = True, promised_s
+
+    def _packets(self) -> Iterator[Any]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError):
+                self.failed = True
+                return
+            self.last_byte = packet.pos or self.last_byte
+            yield packet
+
+    def _note_gap(self, gap_s: float, untimed: bool) -> None:
+        if untimed and gap_s > MAX_JITTER_S:
+            self._n_gone += 1
+        elif gap_s > MAX_GAP_S:
+            self._harm.gap_s += gap_s
+
+    def _promised_s(self, file: BinaryIO) -> float:
+        """Seconds of audio that the file's header tells of; 0.0 where it tells nothing that can be relied on."""
+        kinds, stream = set(self._container.format.name.split(",")), self._stream
+        length_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
+        if kinds & {"flac", "aiff"}:
+            return length_s
+        if "mp3" in kinds:  # without a count of frames in its first one, FFmpeg reckons from the size
+            reckoned_s = self._container.size * 8 / (stream.bit_rate or 1)
+            return length_s if abs(length_s - reckoned_s) > 0.02 * reckoned_s else 0.0
+        if "mov" in kinds:  # edits may shorten what is played
+            return length_s if self._n_gone or self.failed else 0.0
+        if "matroska" in kinds and len(self._container.streams) == 1:  # else it is the longest stream's length
+            return (self._container.duration or 0) / av.time_base
+        return _promised_by_riff(file) * 8 / (stream.bit_rate or np.inf) if "wav" in kinds else 0.0
 
 
-def _arrays(frames: list[Any]) -> Iterator[np.ndarray]:
-    for frame in frames:
-        if frame is not None and frame.samples:
-            yield frame.to_ndarray()[0]
+def _opened(path: Path) -> BinaryIO:
+    """The file, opened; regular ones only, as opening a pipe may wait for ever and a device may act."""
+    try:
+        _check_kind(path.stat(), path)
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError as err:
+        raise LoadError("does not exist", path) from err
+    except (OSError, ValueError) as err:
+        raise LoadError(f"cannot be opened: {getattr(err, 'strerror', None) or err}", path) from err
+    try:
+        _check_kind(os.fstat(number), path)  # another may lie there by now
+    except LoadError:
+        os.close(number)
+        raise
+    return os.fdopen(number, "rb")
+
+
+def _check_kind(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise LoadError("is a folder", path)
+    if not stat.S_ISREG(status.st_mode):
+        raise LoadError("is not a regular file", path)
+    if status.st_size == 0:
+        raise LoadError("is empty", path)
+
+
+def _graph(frame: Any) -> Graph:
+    """What ffmpeg puts behind a decoder for ``-ac 1 -ar 16000 -f s16le``."""
+    graph = Graph()
+    with suppress(AttributeError):  # else it starts a thread a core, all idle; older PyAV can't say so
+        graph.threads = 1
+    source = graph.add(
+        "abuffer",
+        sample_rate=str(frame.sample_rate),
+        sample_fmt=frame.format.name,
+        channel_layout=frame.layout.name,
+        time_base=f"1/{frame.sample_rate}",
+    )
+    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts="mono")
+    source.link_to(wanted)
+    wanted.link_to(graph.add("abuffersink"))
+    graph.configure()
+    return graph
+
+
+def _through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
+    """What comes out of the graph for a frame, or at the end for None."""
+    if graph is not None:
+        graph.push(frame)
+    while graph is not None:
+        try:
+            out = graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):  # wants more; has no more
+            return
+        if out.samples:
+            yield out.to_ndarray()[0]
+
+
+def _frame(wave: np.ndarray, rate: int) -> Any:
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave[None], np.float32), format="fltp", layout="mono")
+    frame.sample_rate = rate
+    return frame
+
+
+def _is_text(file: BinaryIO) -> bool:
+    file.seek(0)
+    return b"\0" not in file.read(1024)
+
+
+def _next_recording(file: BinaryIO, start: int) -> int | None:
+    """Where after ``start`` the next recording of a chained Ogg file begins."""
+    file.seek(start)
+    at, held = start, b""
+    while more := file.read(N_SCAN):
+        held += more
+        found = held.find(FIRST_PAGE)
+        if found >= 0:
+            return at + found
+        kept = held[-len(FIRST_PAGE) + 1 :]
+        at, held = at + len(held) - len(kept), kept
+    return None
+
+
+def _promised_by_riff(file: BinaryIO) -> int:
+    """Bytes that a WAVE file's header tells of when there are fewer; else 0."""
+    here = file.tell()
+    file.seek(0)
+    head, n_there = file.read(8), os.fstat(file.fileno()).st_size
+    file.seek(here)
+    size = int.from_bytes(head[4:], "little")
+    return size if head[:4] == b"RIFF" and n_there < size + 8 < RIFF_UNKNOWN else 0

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,69 +21,85 @@ from whisperbatch.errors import LoadError
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipSettings, FileLoaded
 
 TIMEOUT_S = 120.0  # without a sign of life; decoding a window takes a fraction of a second
+REAP_S = 10.0  # a killed process ends at once, unless the kernel holds it in a dead file system
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent.parent)
+PACKAGE = Path(__file__).resolve().parent.parent / "__init__.py"
+# "-m" finds the package by the search path: the current folder would come in, or, through PYTHONPATH, all that lies
+# beside the package would come before the standard library. So it is named by its place; the parent's path goes last.
+START = """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("whisperbatch", sys.argv[1])
+sys.modules["whisperbatch"] = package = module_from_spec(spec)
+spec.loader.exec_module(package)
+sys.path += [folder for folder in sys.argv[2:] if folder not in sys.path]
+from whisperbatch.audio.worker import main
+main()
+"""
 
 
 class LoadWorker:
     """One load process, started when it is needed and again when it died.
 
-    ``load`` is for one thread at a time; ``close`` may be called from any thread.
+    ``load`` is for one thread at a time; ``warm`` and ``close`` may be called from any thread.
     """
 
     def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
         """Start nothing yet; a process that is silent for ``timeout_s`` in the middle of a file is killed."""
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._closed = False
+        self._is_ready = False  # the process has said so
         self._in_flight = False  # a load will end the process itself
+        self._closed = False
         self._lock = threading.Lock()
 
     def warm(self) -> None:
-        """Start the process ahead of the first file, without waiting for it."""
-        self._running()
+        """Start the process ahead of the first file, without waiting for it; nothing once closed."""
+        with self._lock, suppress(OSError):  # load tells of it
+            if not self._closed and self._process is None:
+                self._process = self._start()
 
     def load(self, file_id: int, path: Path, settings: ClipSettings) -> Iterator[Clip | FileLoaded]:
         """The file's clips as they are cut, and FileLoaded last.
 
-        Closing the iterator early gives the file up; the worker stays of use.
+        Closing the iterator early gives the file up by killing the process; the next load starts another.
 
         Raises:
             LoadError: The file can't be read, or the process died or hung on it, or the worker was closed.
         """
-        process, whole, n_clips = self._running(path), False, 0
+        process, whole, n_clips = self._take(path), False, 0
         try:
-            request = json.dumps({"path": os.fsencode(path).hex()}) + "\n"
-            self._write(process, request.encode(), path)
+            self._request(process, path)
             while True:
-                header = self._header(process, path)
-                if header["kind"] == "clip":
-                    data = self._read(process, header["n_samples"] * 2, path)
-                    samples = np.frombuffer(data, np.int16)
-                    yield Clip(file_id, n_clips, header["start"] / SAMPLE_RATE, samples, settings)
-                    n_clips += 1
-                    continue
-                whole = True
-                if header["kind"] == "failed":
-                    raise LoadError(header["message"], path)
-                yield FileLoaded(file_id, n_clips, header["n_samples"] / SAMPLE_RATE, header["damage"])
-                return
+                header, payload = self._message(process, path)
+                match header["kind"]:
+                    case "clip":
+                        start_s, samples = header["start"] / SAMPLE_RATE, np.frombuffer(payload, np.int16)
+                        yield Clip(file_id, n_clips, start_s, samples, settings)
+                        n_clips += 1
+                    case "loaded":
+                        whole = True
+                        yield FileLoaded(file_id, n_clips, header["n_samples"] / SAMPLE_RATE, header["damage"])
+                        return
+                    case "failed":
+                        whole = True
+                        raise LoadError(header["message"], path)
+                    case "unfit":
+                        raise LoadError(f"the load process cannot start ({header['message']})", path)
+                    case "ready":
+                        self._is_ready = True
         finally:
-            with self._lock:
-                self._in_flight = False
-                whole = whole and not self._closed
-            if not whole:
-                self._end(process)
+            self._put_back(process, whole)
 
     def close(self) -> None:
-        """End the process; a load in flight raises LoadError."""
+        """End the process; a load in flight raises LoadError unless all of it had come, and every later one does."""
         with self._lock:
             self._closed = True
-            process = self._process
-        if process is not None:
-            process.kill()
-            if not self._in_flight:
-                self._end(process)
+            process, in_flight = self._process, self._in_flight
+        if process is not None and in_flight:
+            _kill(process)  # its pipes are closed by who reads them
+        elif process is not None:
+            self._end(process)
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -92,43 +109,54 @@ class LoadWorker:
         """End the process."""
         self.close()
 
-    def _running(self, path: Path | None = None) -> subprocess.Popen[bytes]:
+    def _take(self, path: Path) -> subprocess.Popen[bytes]:
+        """The process, marked as in use."""
+        died = self._process
+        if died is not None and died.poll() is not None:  # between two files, so neither is to blame
+            self._end(died)
         with self._lock:
             if self._closed:
                 raise LoadError("loading was ended", path)
-            if self._process is None or self._process.poll() is not None:
-                self._process = self._start()
-            self._in_flight = path is not None
+            if self._process is None:
+                try:
+                    self._process = self._start()
+                except OSError as err:
+                    raise LoadError(f"the load process cannot start ({err.strerror or err})", path) from err
+            self._in_flight = True
             return self._process
 
+    def _put_back(self, process: subprocess.Popen[bytes], whole: bool) -> None:
+        """Keep the process for the next file if it is done with this one."""
+        with self._lock:
+            self._in_flight = False
+            keep = whole and not self._closed
+        if not keep:
+            self._end(process)
+
     def _start(self) -> subprocess.Popen[bytes]:
-        paths = [PACKAGE_PARENT, *filter(None, [os.environ.get("PYTHONPATH")])]
-        # the current folder must not shadow modules, which "-m" alone would let it
-        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+        self._is_ready = False
+        folders = [str(Path(folder).absolute()) for folder in sys.path if folder]
         return subprocess.Popen(
-            [sys.executable, "-m", "whisperbatch.audio.worker"],
+            [sys.executable, "-P", "-c", START, str(PACKAGE), *folders],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env={**os.environ, **ONE_THREAD},
             start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
 
-    def _write(self, process: subprocess.Popen[bytes], data: bytes, path: Path) -> None:
+    def _request(self, process: subprocess.Popen[bytes], path: Path) -> None:
         assert process.stdin is not None
+        whole = path if path.is_absolute() else Path.cwd() / path  # the current folder may have changed since its start
         try:
-            process.stdin.write(data)
+            process.stdin.write(json.dumps({"path": os.fsencode(whole).hex()}).encode() + b"\n")
             process.stdin.flush()
         except (OSError, ValueError) as err:
             raise self._died(process, path) from err
 
-    def _header(self, process: subprocess.Popen[bytes], path: Path) -> dict[str, Any]:
-        (length,) = LENGTH.unpack(self._read(process, LENGTH.size, path))
-        return json.loads(self._read(process, length, path))
-
-    def _read(self, process: subprocess.Popen[bytes], n_bytes: int, path: Path) -> bytes:
-        """Exactly so many bytes; a process that is silent for too long is killed, which ends the read."""
-        assert process.stdout is not None
+    def _message(self, process: subprocess.Popen[bytes], path: Path) -> tuple[dict[str, Any], bytes]:
+        """The next header and what follows it; a process that is silent for too long is killed, which ends the read."""
         hung = threading.Event()
 
         def give_up() -> None:
@@ -139,23 +167,26 @@ class LoadWorker:
         watchdog.daemon = True
         watchdog.start()
         try:
-            data = process.stdout.read(n_bytes)
-        except ValueError:  # closed by another thread
-            data = b""
+            return _read_message(process)
+        except EOFError as err:
+            if hung.is_set() and not self._closed:
+                told = f"the decoder hung on this file for {self._timeout_s:.0f} s and was stopped"
+                raise LoadError(told, path) from err
+            raise self._died(process, path) from err
         finally:
             watchdog.cancel()
-        if len(data) < n_bytes:
-            if hung.is_set():
-                raise LoadError(f"the decoder hung on this file for {self._timeout_s:.0f} s and was stopped", path)
-            raise self._died(process, path)
-        return data
 
     def _died(self, process: subprocess.Popen[bytes], path: Path) -> LoadError:
+        if not self._closed:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(REAP_S)  # its pipe has ended, and its own exit code tells why
+        _kill(process)
         if self._closed:
             return LoadError("loading was ended", path)
-        process.kill()
-        code = process.wait()
-        why = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        code = process.returncode or 0
+        why = f"signal {-code}, {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        if not self._is_ready:
+            return LoadError(f"the load process cannot start ({why})", path)
         return LoadError(f"the decoder crashed on this file ({why})", path)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
@@ -163,11 +194,36 @@ class LoadWorker:
         with self._lock:
             if self._process is process:
                 self._process = None
-        process.kill()
-        process.wait()
+        _kill(process)
         for pipe in (process.stdin, process.stdout):
-            try:
-                if pipe is not None:
+            if pipe is not None:
+                with suppress(BrokenPipeError):
                     pipe.close()
-            except BrokenPipeError:
-                pass
+
+
+def _read_message(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], bytes]:
+    (length,) = LENGTH.unpack(_read(process, LENGTH.size))
+    header = json.loads(_read(process, length))
+    return header, _read(process, header["n_samples"] * 2) if header["kind"] == "clip" else b""
+
+
+def _read(process: subprocess.Popen[bytes], n_bytes: int) -> bytes:
+    assert process.stdout is not None
+    data = process.stdout.read(n_bytes)
+    if len(data) < n_bytes:
+        raise EOFError
+    return data
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill and reap."""
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(REAP_S)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return "unknown"
