@@ -1,11 +1,12 @@
 """Files, folders and patterns to recordings, in a stable order, each once.
 
-Who calls: the API and the CLI; ``listed`` for each line.
+Who calls: the API and the CLI; ``listed`` for each line, ``watched`` for each look.
 """
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import UsageError
@@ -18,8 +19,8 @@ Notice = Callable[[str, Path | None], None]
 def from_paths(paths: Sequence[str | Path], *, on_notice: Notice | None = None) -> Iterator[AudioFile]:
     """The recordings that the paths name: files, folders with all below them, patterns the shell did not expand.
 
-    A named file is taken whatever its extension; a file reached twice counts once. ``on_notice`` hears of folders that
-    cannot be read.
+    A named file is taken whatever its extension; a file reached twice counts once. What a pattern matches counts as
+    listed: it keeps its place below the current folder. ``on_notice`` hears of folders that cannot be read.
 
     Raises:
         UsageError: At once, when a path does not exist and no file matches it as a pattern.
@@ -27,22 +28,19 @@ def from_paths(paths: Sequence[str | Path], *, on_notice: Notice | None = None) 
     places = [place for path in paths for place in _expand(Path(path))]
 
     def files() -> Iterator[AudioFile]:
-        seen: set[tuple[int, int]] = set()
-        for place in places:
+        for place, is_matched in places:
             for audio in below(place, on_notice):
-                if (key := _identity(audio.path)) not in seen:
-                    seen.add(key)
-                    yield audio
+                yield replace(audio, root=None) if is_matched else audio
 
-    return files()
+    return once(files())
 
 
 def below(path: Path, on_notice: Notice | None = None) -> Iterator[AudioFile]:
     """The file itself, or the recordings in a folder and all below it, sorted."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises on names too long and folders not to be entered)
         yield found(path)
         return
-    visited: set[tuple[int, int]] = set()
+    visited: set[object] = set()
 
     def failed(error: OSError) -> None:
         if on_notice is not None:
@@ -57,32 +55,69 @@ def below(path: Path, on_notice: Notice | None = None) -> Iterator[AudioFile]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(folder) / name
-            if is_media(name) and file.is_file():
+            if is_media(name) and os.path.isfile(file):  # noqa: PTH113  (as above)
                 yield found(file, path)
 
 
-def _expand(path: Path) -> list[Path]:
+def once(files: Iterable[AudioFile]) -> Iterator[AudioFile]:
+    """Each file when it first comes, however its path is spelled and through whichever link it is reached."""
+    seen: set[object] = set()
+    for audio in files:
+        if (key := _identity(audio.path)) not in seen:
+            seen.add(key)
+            yield audio
+
+
+def _expand(path: Path) -> list[tuple[Path, bool]]:
+    """The path itself, or what it matches as a pattern; with each, whether it was matched."""
     if os.path.lexists(path):
-        return [path]
+        return [(path, False)]
     text = str(path)
-    if glob.has_magic(text):
-        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207  (keeps the spelling)
-        # a pattern's folders are not entered, as a shell's pattern names them too: they are walked like named ones
-        files = [match for match in matches if match.is_dir() or is_media(match.name) or path.suffix == match.suffix]
-        if files:
-            return [match for match in files if not _has_parent_in(match, files)]
+    if not glob.has_magic(text):
+        raise UsageError(f"there is no file or folder {text}")
+    matches = sorted(set(_matches(path)))
+    wanted = [
+        match
+        for match in matches
+        if os.path.isdir(match)  # noqa: PTH112
+        or is_media(match.name)
+        or (path.suffix and path.suffix == match.suffix)
+    ]
+    if not matches:
         raise UsageError(f"no file matches {text}")
-    raise UsageError(f"there is no file or folder {text}")
+    chosen = set(wanted or matches)  # a pattern that matches nothing with a known extension is taken at its word
+    # a matched folder is walked whole, and so finds again what is matched below it
+    return [(match, True) for match in matches if match in chosen and chosen.isdisjoint(match.parents)]
 
 
-def _has_parent_in(path: Path, others: list[Path]) -> bool:
-    """Whether one of ``path``'s folders is matched too, so that walking it finds the file again."""
-    return any(parent in set(others) for parent in path.parents)
+def _matches(pattern: Path) -> list[Path]:
+    """What a pattern names; ``**`` is any depth of folders, none hidden and none behind a link.
+
+    ``glob`` itself follows links below ``**``: two that lead back up keep it busy for ever.
+    """
+    parts = pattern.parts
+    if "**" not in parts:
+        return [Path(match) for match in glob.glob(str(pattern))]  # noqa: PTH207  (keeps the spelling)
+    at = parts.index("**")
+    start, rest = Path(*parts[:at]), parts[at + 1 :]
+    starts = _matches(start) if glob.has_magic(str(start)) else [start]
+    if not rest:
+        return [one for one in starts if os.path.isdir(one)]  # noqa: PTH112
+    found_here: list[Path] = []
+    for one in starts:
+        for folder, folders, _ in os.walk(one):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            found_here += _matches(Path(glob.escape(folder), *rest))
+    return found_here
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Path) -> object:
+    """What two ways to the same file have in common; hard links are files of their own, each with its own name."""
     try:
         status = path.stat()
     except (OSError, ValueError):
-        return 0, hash(os.fspath(path))
+        return os.path.normpath(path)
+    is_hard_linked = status.st_nlink > 1 and not os.path.isdir(path)  # noqa: PTH112
+    if is_hard_linked or status.st_ino == 0:  # some file systems number nothing
+        return os.path.realpath(path)
     return status.st_dev, status.st_ino

@@ -4,45 +4,62 @@ Who calls: the CLI.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from whisperbatch.errors import UsageError
 from whisperbatch.records import AudioFile
-from whisperbatch.sources.folders import Notice, below
+from whisperbatch.sources.folders import Notice, below, once
 
 N_BLOCK = 65_536
+N_HEAD = 4_096  # bytes by which a list is told from audio
 MAX_PATH = 65_536  # bytes; what has no end by then is no path
-AUDIO_STARTS = (b"RIFF", b"ID3", b"fLaC", b"OggS", b"\x1a\x45\xdf\xa3", b"FORM", b"\xff\xfb", b"\xff\xf3", b"\xff\xf1")
+# strict enough that a folder may be called RIFF or ID3
+AUDIO_START = re.compile(
+    rb"RIFF....(WAVE|AVI )|RF64....WAVE|FORM....AIF[FC]|ID3[\x02-\x04]|fLaC[\0\x80]|OggS\0|caff\0|#!AMR"
+    rb"|\x1a\x45\xdf\xa3|....ftyp|\xff[\xf1\xf3\xf9\xfa\xfb]",
+    re.DOTALL,
+)
 NOT_A_LIST = "standard input or list holds audio or other binary data; a list of paths is wanted, a path a line"
 BOM = b"\xef\xbb\xbf"
+WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def from_list(stream: BinaryIO, *, nul: bool = False, on_notice: Notice | None = None) -> Iterator[AudioFile]:
+def from_list(
+    stream: BinaryIO, *, nul: bool = False, base: Path | None = None, on_notice: Notice | None = None
+) -> Iterator[AudioFile]:
     """The recordings that a list names, each as soon as its line is there; folders are walked.
 
-    A path that does not exist comes out too, for the loader to fail: one wrong line must not end a run.
+    A path that does not exist comes out too, for the loader to fail: one wrong line must not end a run. A file listed
+    twice counts once.
+
+    Args:
+        stream: The list's bytes.
+        nul: Whether NUL stands between the paths, and not the end of a line.
+        base: The folder that relative paths count from; None means the current one.
+        on_notice: Hears of folders that cannot be read.
 
     Raises:
         UsageError: The stream holds audio or other binary data and not a list.
     """
-    seen: set[bytes] = set()
-    for line in _lines(stream, b"\0" if nul else b"\n"):
-        if line in seen:
-            continue
-        seen.add(line)
-        yield from below(Path(os.fsdecode(line)), on_notice)
+    lines = _lines(stream, b"\0" if nul else b"\n")
+    paths = (Path(base or "", os.fsdecode(line)) for line in lines)
+    return once(audio for path in paths for audio in below(path, on_notice))
 
 
 def _lines(stream: BinaryIO, end: bytes) -> Iterator[bytes]:
     """Non-empty lines, carriage returns at their ends and a byte order mark at the beginning cut off."""
-    rest, is_first = b"", True
+    rest, head = b"", b""
     read = getattr(stream, "read1", stream.read)
     while block := read(N_BLOCK):
+        is_first = not head
+        if len(head) < N_HEAD:
+            head += block
+            _refuse_binary(head)
         if is_first:
-            _refuse_binary(block, end)
-            block, is_first = block.removeprefix(BOM), False
+            block = block.removeprefix(BOM)
         *whole, rest = (rest + block).split(end)
         for line in whole:
             if cleaned := _cleaned(line, end):
@@ -61,8 +78,9 @@ def _cleaned(line: bytes, end: bytes) -> bytes:
     return line if line.strip() else b""
 
 
-def _refuse_binary(block: bytes, end: bytes) -> None:
-    controls = sum(byte < 32 and byte not in b"\t\r\n\0\x1b" for byte in block)
-    is_box = block[4:8] == b"ftyp"
-    if block.startswith(AUDIO_STARTS) or is_box or controls > 2 + len(block) // 50 or block.count(0) > len(block) // 4:
+def _refuse_binary(head: bytes) -> None:
+    if head.startswith(WIDE_BOMS) and b"\0" in head[:4]:
+        raise UsageError("the list is UTF-16 text; save it as UTF-8")
+    controls = sum(byte < 32 and byte not in b"\t\r\n\0\x1b" for byte in head)
+    if AUDIO_START.match(head) or b"\0\0\0" in head or controls > 2 + len(head) // 50:
         raise UsageError(NOT_A_LIST)

@@ -4,9 +4,10 @@ watchfiles says that something changed; a rescan every ``rescan_s`` is the net b
 ``Settling`` is pure and takes the time as an argument. Who calls: the CLI.
 """
 
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from whisperbatch.records import AudioFile
 from whisperbatch.sources.folders import Notice, below
 
 N_MS_LOOK = 200  # the longest time in which nobody looks at ``stop`` while nothing happens
+REST = 9  # times as long as a look took, until the next: a flood of changes in a large tree costs a tenth of a core
 
 
 @dataclass(slots=True)
@@ -35,10 +37,11 @@ class Settling:
         self._moving: dict[Path, _Seen] = {}
         self._given: dict[Path, tuple[int, int]] = {}
 
-    def look(self, files: Sequence[AudioFile], now_s: float) -> list[AudioFile]:
+    def look(self, files: Sequence[AudioFile], now_s: float, *, is_whole: bool = True) -> list[AudioFile]:
         """The files among those that lie there now which are ready, in their order.
 
-        A file is ready when size and mtime are as they were ``settle_s`` ago. One that has gone is forgotten.
+        A file is ready when size and mtime are as they were ``settle_s`` ago. One that has gone is forgotten,
+        unless the look was not whole: a network folder that is away for a minute brings back the same files.
         """
         ready, moving = [], {}
         for audio in files:
@@ -53,8 +56,9 @@ class Settling:
                 self._given[audio.path] = state
             else:
                 moving[audio.path] = seen
-        here = {audio.path for audio in files}
-        self._given = {path: state for path, state in self._given.items() if path in here}
+        if is_whole:
+            here = {audio.path for audio in files}
+            self._given = {path: state for path, state in self._given.items() if path in here}
         self._moving = moving
         return ready
 
@@ -67,6 +71,11 @@ class Settling:
     def n_moving(self) -> int:
         """How many files have not stood still yet; empty ones, which somebody is about to fill, do not count."""
         return sum(seen.audio.size > 0 for seen in self._moving.values())
+
+    @property
+    def empty(self) -> list[Path]:
+        """Files that lie there and have no content yet."""
+        return [seen.audio.path for seen in self._moving.values() if seen.audio.size == 0]
 
 
 def watch(
@@ -96,36 +105,89 @@ def _watch(
     on_notice: Notice | None,
     clock: Callable[[], float],
 ) -> Iterator[AudioFile]:
-    settling, quiet_since_s, scan_at_s = Settling(options.settle_s), clock(), clock()
-    done = threading.Event()
-    changes = watchfiles.watch(
-        *places,
-        watch_filter=None,
-        stop_event=_Either(stop, done),
-        rust_timeout=N_MS_LOOK,
-        yield_on_timeout=True,
-        raise_interrupt=False,
-        ignore_permission_denied=True,
-    )
+    settling, looker, done = Settling(options.settle_s), _Looker(places, on_notice), threading.Event()
+    changes = _changes(places, stop, done, looker.tell)
     try:
-        changed: object = True  # what lies there already
+        next(changes, None)  # listen before the first look, so that nothing arrives between the two
+        changed, not_before_s, rescan_at_s, quiet_since_s = True, clock(), clock(), clock()
         while not stop.is_set():
-            due_s = settling.next_due_s()
-            if changed or clock() >= scan_at_s or (due_s is not None and clock() >= due_s):
-                scan_at_s = clock() + options.rescan_s
-                for audio in settling.look([a for place in places for a in below(place, on_notice)], clock()):
+            now_s, due_s = clock(), settling.next_due_s()
+            is_over = options.until_idle_s is not None and now_s - quiet_since_s >= options.until_idle_s
+            is_wanted = changed or is_over or now_s >= rescan_at_s or (due_s is not None and now_s >= due_s)
+            if is_wanted and now_s >= not_before_s:
+                ready = settling.look(looker.look(), clock(), is_whole=looker.is_whole)
+                changed, rescan_at_s = False, clock() + options.rescan_s
+                not_before_s = clock() + REST * (clock() - now_s)
+                for audio in ready:
+                    if stop.is_set():
+                        return
                     yield audio
+                if ready or settling.n_moving:
                     quiet_since_s = clock()
-            if settling.n_moving:
-                quiet_since_s = clock()
-            if options.until_idle_s is not None and clock() - quiet_since_s >= options.until_idle_s:
+                elif is_over:
+                    return
+            told = next(changes, None)
+            if told is None:
                 return
-            changed = next(changes, None)
-            if changed is None:
-                return
+            changed = changed or bool(told)
     finally:
         done.set()
         changes.close()
+        for path in settling.empty:
+            looker.tell("this file is empty and was left out", path)
+
+
+def _changes(
+    places: list[Path], stop: threading.Event, done: threading.Event, tell: Notice
+) -> Generator[object, None, None]:
+    """Something true whenever something may have changed, something false a few times a second; ends on a stop."""
+    try:
+        yield from watchfiles.watch(
+            *places,
+            watch_filter=None,
+            stop_event=_Either(stop, done),
+            rust_timeout=N_MS_LOOK,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+            ignore_permission_denied=True,
+        )
+        return
+    except (OSError, RuntimeError) as err:  # too many folders for the system's limit, say
+        reason = str(err).strip().partition("\n")[0]
+        tell(f"changes cannot be listened for ({reason}); the folders are looked through at intervals", None)
+    while not stop.wait(N_MS_LOOK / 1000):
+        yield False
+
+
+class _Looker:
+    """Looks through the folders; tells once of each that cannot be read, not at every look."""
+
+    def __init__(self, places: list[Path], on_notice: Notice | None) -> None:
+        self.is_whole = True  # whether the last look saw all there is
+        self._places = places
+        self._on_notice = on_notice
+        self._told: set[tuple[str, Path | None]] = set()
+
+    def look(self) -> list[AudioFile]:
+        """The recordings that lie there now."""
+        self.is_whole = True
+        files: list[AudioFile] = []
+        for place in self._places:
+            if os.path.isdir(place):  # noqa: PTH112  (never raises)
+                files += below(place, self._unreadable)
+            else:
+                self._unreadable("this folder is gone; it is looked for again", place)
+        return files
+
+    def tell(self, text: str, path: Path | None) -> None:
+        """Tell it, once."""
+        if self._on_notice is not None and (text, path) not in self._told:
+            self._told.add((text, path))
+            self._on_notice(text, path)
+
+    def _unreadable(self, text: str, path: Path | None) -> None:
+        self.is_whole = False
+        self.tell(text, path)
 
 
 class _Either:
