@@ -63,8 +63,15 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"line {node.lineno}: relative import"
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+            module = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in (
+            "import_module",
+            "__import__",
+        ):
+            yield from ((node.lineno, arg.value) for arg in node.args[:1] if isinstance(arg, ast.Constant))
+        elif isinstance(node, ast.Attribute) and node.attr == "TYPE_CHECKING":
+            yield node.lineno, "typing.TYPE_CHECKING"
 
 
 def room_of(path: str) -> str:
@@ -95,18 +102,33 @@ def _faults_of(path: str, text: str, tree: ast.Module) -> Iterator[tuple[int, st
             n_body = (node.end_lineno or 0) - node.body[0].lineno + 1
             if n_body > MAX_BODY:
                 yield node.lineno, f"body of {node.name} has more than {MAX_BODY} lines"
-        if isinstance(node, ast.ExceptHandler) and _is_broad(node.type) and path not in BROAD_EXCEPT:
+        if path not in BROAD_EXCEPT and _catches_all(node):
             yield node.lineno, "broad except"
-        if isinstance(node, ast.Attribute) and ast.unparse(node) == "time.sleep":
+        if isinstance(node, ast.Attribute) and node.attr == "sleep":
             yield node.lineno, "time.sleep"
 
 
+def _catches_all(node: ast.AST) -> bool:
+    if isinstance(node, ast.ExceptHandler):
+        return _is_broad(node.type)
+    is_suppress = isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "suppress"
+    return is_suppress and any(_is_broad(kind) for kind in node.args)
+
+
 def _is_broad(kind: ast.expr | None) -> bool:
-    return kind is None or ast.unparse(kind) in ("Exception", "BaseException")
+    if isinstance(kind, ast.Tuple):
+        return any(_is_broad(one) for one in kind.elts)
+    return kind is None or ast.unparse(kind).removeprefix("builtins.") in ("Exception", "BaseException")
 
 
 def _import_faults(path: str, name: str) -> Iterator[str]:
     parts = name.split(".")
+    if name.startswith("."):
+        yield "relative import"
+    if name == "time.sleep":
+        yield name
+    if name == "whisperbatch" and room_of(path) not in ("__init__", "__main__"):
+        yield "imports the whole package, through which every room is in reach"
     for library, homes in HOMES.items():
         if (parts[0] == library or parts[-1] == library == "TYPE_CHECKING") and not any(
             path == home or (home.endswith("/") and path.startswith(home)) for home in homes
@@ -139,6 +161,23 @@ def test_the_house_stands():
         ("sources/x.py", "from typing import TYPE_CHECKING", "imports TYPE_CHECKING outside"),
         ("sources/x.py", "try:\n    pass\nexcept Exception:\n    pass", "broad except"),
         ("sources/x.py", "import time\ntime.sleep(1)", "time.sleep"),
+        ("sources/x.py", "from time import sleep", "time.sleep"),
+        ("sources/x.py", "import time as t\nt.sleep(1)", "time.sleep"),
+        ("sources/x.py", "try:\n    pass\nexcept (OSError, Exception):\n    pass", "broad except"),
+        ("sources/x.py", "try:\n    pass\nexcept:\n    pass", "broad except"),
+        ("sources/x.py", "import contextlib\nwith contextlib.suppress(BaseException):\n    pass", "broad except"),
+        ("sources/x.py", "import typing\nx = typing.TYPE_CHECKING", "imports TYPE_CHECKING outside"),
+        ("sources/x.py", "from .media import found", "relative import"),
+        ("audio/x.py", "import whisperbatch", "the whole package"),
+        ("audio/x.py", "from importlib import import_module\nimport_module('torch')", "imports torch outside"),
+        ("audio/x.py", "import importlib\nimportlib.import_module('whisperbatch.cli')", "audio imports cli"),
+        ("pipeline/x.py", "import librosa.filters", "imports librosa outside"),
+        ("engine/x.py", "import watchfiles", "imports watchfiles outside"),
+        ("sources/x.py", "import av", "imports av outside"),
+        ("api.py", "import rich", "imports rich outside"),
+        ("engine/x.py", "import whisper", "imports whisper outside"),
+        ("backends/local.py", "import ray", "imports ray outside"),
+        ("api.py", "from whisperbatch.backends import local", "api imports backends"),
         ("sources/x.py", "x = 1\n" * 401, "more than 400 lines"),
         ("sources/x.py", "def f():\n" + "    x = 1\n" * 61, "more than 60 lines"),
     ],
@@ -146,7 +185,23 @@ def test_the_house_stands():
 def test_each_rule_fires(tmp_path: Path, path: str, source: str, fault: str):
     (tmp_path / path).parent.mkdir(exist_ok=True)
     (tmp_path / path).write_text('"""Doc."""\n' + source)
-    assert any(fault in told for told in faults(tmp_path)), faults(tmp_path)
+    told = faults(tmp_path)
+    assert any(fault in one for one in told), told
+    assert all(one.startswith(f"{path}:") and one.split(":")[1].isdigit() for one in told)
+
+
+def test_what_is_allowed_is_not_told(tmp_path: Path):
+    allowed = {
+        "audio/x.py": "import subprocess\nfrom whisperbatch.records import Clip\nfrom whisperbatch.audio import y",
+        "audio/load.py": "import av\nimport librosa",
+        "engine/x.py": "import torch\nfrom transformers import AutoModel",
+        "batcher.py": "try:\n    pass\nexcept Exception:\n    pass",
+        "cli/x.py": "from whisperbatch import __version__, api\nimport typer",
+    }
+    for path, source in allowed.items():
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text('"""Doc."""\n' + source + "\n")
+    assert faults(tmp_path) == []
 
 
 def test_a_module_without_docstring_is_told(tmp_path: Path):
@@ -170,6 +225,15 @@ def test_the_top_level_holds_what_the_card_allows():
         pytest.skip("not a git checkout")
     names = {line.split("/")[0].strip('"') for line in listed.stdout.splitlines()}
     assert {name for name in names if not name.startswith(".")} - TOP_LEVEL == set()
+
+
+def test_the_package_imports_nothing_heavy():
+    code = (
+        "import sys, whisperbatch; from whisperbatch import batched;"
+        "sys.exit(str({'torch', 'librosa', 'transformers', 'av', 'typer', 'rich'} & set(sys.modules) or '') or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", [["--help"], ["transcribe", "--help"], ["--version"]])

@@ -71,11 +71,12 @@ class Report:
             "wall_seconds": round(self.wall_s, 3),
             "real_time_factor": round(self.real_time_factor, 2),
             "exit_code": self.exit_code,
+            "failures": [{"path": str(one.path), "reason": one.reason} for one in self.failures],
         }
 
 
 def _spelled(seconds: float) -> str:
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -128,6 +128,7 @@ def cached_models(model_dir: Path | None) -> list[str]:
 
 def load(found: Found, place: Place) -> Checkpoint:
     """The model on its device, ready to decode; ModelError with a sentence when the folder is not a whole Whisper."""
+    from safetensors import SafetensorError
     from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizerFast
     from transformers.utils import logging
 
@@ -140,7 +141,7 @@ def load(found: Found, place: Place) -> Checkpoint:
         tokenizer = WhisperTokenizerFast.from_pretrained(found.folder, local_files_only=True)
         features = WhisperFeatureExtractor.from_pretrained(found.folder, local_files_only=True)
         model = model.eval().to(place.device)
-    except (OSError, ValueError, KeyError, RuntimeError) as err:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as err:
         reason = str(err).strip().partition("\n")[0]
         raise ModelError(f"the model in {found.folder} cannot be loaded as a Whisper model: {reason}") from err
     return Checkpoint(found, model, tokenizer, features)

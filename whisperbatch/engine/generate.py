@@ -24,6 +24,7 @@ from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipSettings, Cl
 
 MAX_SAMPLED = 224  # tokens a window, as in openai-whisper
 MAX_PROMPT = 223
+N_FORCED = 3  # start of transcript, language, task
 MIN_REST_S = 0.1  # less audio than this at a clip's end holds no word
 
 
@@ -89,6 +90,7 @@ class GenerateEngine:
         config = self._checkpoint.model.generation_config
         if getattr(config, "no_timestamps_token_id", None) is None:
             raise ModelError(f"the model {found.name} has no timestamps in its generation settings")
+        self._n_text = self._checkpoint.model.config.max_target_positions
         self._timestamp_begin = config.no_timestamps_token_id + 1
         self.facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
 
@@ -200,7 +202,7 @@ class GenerateEngine:
             force_unique_generate_call=True,
             logits_processor=[logprobs],
             max_length=None,
-            max_new_tokens=MAX_SAMPLED,
+            max_new_tokens=min(MAX_SAMPLED, self._n_text - N_FORCED - (0 if prompt is None else len(prompt))),
             do_sample=False,
             num_beams=1,
         )
@@ -234,8 +236,10 @@ class GenerateEngine:
         return torch.tensor([previous, *tokens], device=self._place.device)
 
     def _text_tokens(self, row: list[int]) -> list[int]:
-        """What was sampled: no forced tokens before it, no end of text after it."""
-        end = self._checkpoint.model.generation_config.eos_token_id
+        """What was sampled: no prompt and no forced tokens before it, no end of text after it."""
+        config = self._checkpoint.model.generation_config
+        end, start = config.eos_token_id, config.decoder_start_token_id
+        row = row[row.index(start) :] if start in row else row
         first = next((i for i, token in enumerate(row) if token < end or token >= self._timestamp_begin), len(row))
         last = row.index(end, first) if end in row[first:] else len(row)
         return row[first:last]
