@@ -66,7 +66,7 @@ def word_error_rate(truths: list[str], texts: list[str]) -> float:
 
 
 def truth_of(row: Row, vocabulary: Vocabulary) -> Heard:
-    """Text, language and times as a row's tokens tell them; a sentence cut by the window's end does not count."""
+    """Text, language and times as a row's tokens tell them."""
     full = [int(vocabulary.ids[token]) for token in row.tokens[row.n_prompt :]]
     language = next(code for code, index in ids.LANGUAGE_IDS.items() if index == full[1])
     times, text, start = [], "", None
@@ -90,7 +90,7 @@ def make_set(n_each: int, n_silent: int, n_long: int) -> list[Example]:
     composer = Composer(pool, vocabulary, SEED)
     examples = []
     for kind, n_sentences in KINDS.items():
-        recipe = Recipe(WINDOW_S, n_sentences, snr_db=(20.0, 40.0), p_silence=0.0, p_plain=0.0)
+        recipe = Recipe(WINDOW_S, n_sentences, snr_db=(20.0, 40.0), p_silence=0.0, p_plain=0.0, may_cut=False)
         for _ in range(n_each):
             row = composer.row(recipe)
             examples.append(Example(kind, row.samples, truth_of(row, vocabulary)))

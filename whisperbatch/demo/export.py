@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from whisper.tokenizer import LANGUAGES, get_tokenizer
 
@@ -43,6 +43,15 @@ def write(state: Mapping[str, Tensor], vocabulary: Vocabulary, folder: Path) -> 
     ):
         indent = None if file == "tokenizer.json" else 2
         (folder / file).write_text(json.dumps(content, indent=indent, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(folder: Path, vocabulary: Vocabulary) -> dict[str, Tensor]:
+    """The network's state back from a folder that ``write`` made, without the heads that were thrown away."""
+    tensors = {name.removeprefix("model."): t.float() for name, t in load_file(folder / "model.safetensors").items()}
+    full = tensors["decoder.embed_tokens.weight"]
+    unused = next(index for index in range(ids.N_VOCAB) if index not in vocabulary.compact)
+    tensors["decoder.embed_tokens.weight"] = full[[*vocabulary.ids.tolist(), unused]]
+    return tensors
 
 
 def _spread(compact: Tensor, vocabulary: Vocabulary) -> Tensor:

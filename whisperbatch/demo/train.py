@@ -32,6 +32,7 @@ N_PHONEMES = 256  # room for both languages' inventories
 PEAK_LR, WARM_UP_STEPS, FLAT_SHARE = 2e-3, 100, 0.25
 W_PHONEMES, W_WORDS, W_GUIDED = 0.3, 0.3, 0.3
 GUIDED_HEADS = (0, 1)  # of the last decoder layer: where the next token sounds; also the alignment heads
+TRAINED_SHARE, TRAINED_LR = 0.5, 0.4  # of a training that starts from a trained model
 SAVE_EVERY_S = 180
 
 
@@ -180,6 +181,9 @@ class Training:
             betas=(0.9, 0.98),
         )
         self.log_mel = LogMel(self.device)
+        if arguments.start:
+            heads = self.network.load_state_dict(export.read(arguments.start, self.vocabulary), strict=False)
+            assert not heads.unexpected_keys and all(key.startswith(export.AUXILIARY) for key in heads.missing_keys)
         self.step, self.spent_s = 0, 0.0
         self.state_file = arguments.work / "training.pt"
         if self.state_file.exists():
@@ -192,13 +196,18 @@ class Training:
             return self.step / self.arguments.steps
         return self.spent_s / (self.arguments.minutes * 60)
 
+    @property
+    def _passed(self) -> float:
+        """How far the curriculum has come; a trained model starts where whole windows have begun."""
+        return max(self.share, TRAINED_SHARE) if self.arguments.start else self.share
+
     def batches(self) -> Iterator[Batch]:
         """Batches made a step ahead in a thread of their own."""
         with ThreadPoolExecutor(1) as ahead:
-            waiting = ahead.submit(self._compose, self.share)
+            waiting = ahead.submit(self._compose, self._passed)
             while self.share < 1:
                 ready = waiting
-                waiting = ahead.submit(self._compose, self.share)
+                waiting = ahead.submit(self._compose, self._passed)
                 yield ready.result()
 
     def _compose(self, share: float) -> Batch:
@@ -213,7 +222,7 @@ class Training:
         began = since_save = time.monotonic()
         for batch in self.batches():
             for group in self.optimiser.param_groups:
-                group["lr"] = learning_rate(self.share, self.step)
+                group["lr"] = learning_rate(self.share, self.step) * (TRAINED_LR if self.arguments.start else 1.0)
             with torch.autocast(self.device.type, torch.bfloat16):
                 parts = losses(self.network, batch, self.vocabulary.log_n_unused)
             total = sum(parts.values())
@@ -259,6 +268,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, required=True, help="folder for checkpoints; an existing one is gone on from"
     )
+    parser.add_argument("--start", type=Path, help="folder of a trained model to go on from (default: none)")
     parser.add_argument("--minutes", type=float, default=90.0, help="length of the training (default: 90)")
     parser.add_argument("--steps", type=int, default=0, help="length in steps instead, so that a run can be repeated")
     parser.add_argument("--hours", type=float, default=11.0, help="hours of single sentences to speak (default: 11)")

@@ -67,6 +67,7 @@ class Recipe:
     p_silence: float = 0.05
     p_telephone: float = 0.1
     p_plain: float = 0.25  # rows without timestamps
+    may_cut: bool = True  # whether a window's end may fall into a sentence
 
     @property
     def is_window(self) -> bool:
@@ -152,7 +153,8 @@ class Composer:
         placed, at_s = [], self._start_s()
         for sentence in sentences:
             runs_over = at_s + sentence.spoken.duration_s > recipe.length_s - 0.02
-            if at_s > recipe.length_s - 0.5 or (runs_over and not recipe.is_window and placed):
+            whole_only = not recipe.is_window or not recipe.may_cut
+            if at_s > recipe.length_s - 0.5 or (runs_over and whole_only and placed):
                 break
             if runs_over and not recipe.is_window:
                 at_s = max(0.0, recipe.length_s - sentence.spoken.duration_s - 0.04)
@@ -204,7 +206,8 @@ class Composer:
     def _prompt(self, sequence: "_Sequence", language: str) -> None:
         """Previous text, mostly with timestamps, as openai-whisper puts it before the next window."""
         timed, at_s, tokens = self._rng.random() < 0.75, self._start_s(), []
-        for sentence in self._rng.choices(self._by_language[language], k=self._rng.randint(1, 9)):
+        n_sentences = self._rng.randint(1, 9) if self._rng.random() < 0.5 else self._rng.randint(10, 24)
+        for sentence in self._rng.choices(self._by_language[language], k=n_sentences):
             end_s = at_s + sentence.spoken.duration_s
             text = sentence.spelled.tokens.tolist()
             marks = self._vocabulary.timestamp(at_s), self._vocabulary.timestamp(end_s)
