@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,18 @@ from whisperbatch.errors import FileError, WhisperbatchError
 SAMPLE_RATE = 16_000  # Hz; what Whisper was trained on
 WINDOW_S = 30.0  # what the model looks at
 N_SAMPLES = int(WINDOW_S * SAMPLE_RATE)  # one window
+
+
+class Samples(Protocol):
+    """int16 (n_samples,), 16 kHz mono: an array, or a file too long for memory that is read slice by slice."""
+
+    def __len__(self) -> int:
+        """How many samples there are."""
+        ...
+
+    def __getitem__(self, span: slice, /) -> np.ndarray:
+        """The samples of ``[start, stop)``, without a step."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +55,17 @@ class ClipSettings:
         language: Whisper's code (``en``); None means detect.
         task: ``transcribe`` or ``translate``.
         prompt: Text put before the first window, or None.
+        long_form: ``clips`` (a file is cut at silences, its clips run side by side) or ``sequential`` (one clip a
+            file, decoded window after window by openai-whisper's rules).
+        clip_timestamps: Seconds of the file, start and end in turn, outside of which nothing is decoded; the last end
+            may be missing. Empty means all of it.
     """
 
     language: str | None = None
     task: str = "transcribe"
     prompt: str | None = None
+    long_form: str = "clips"
+    clip_timestamps: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,19 +74,26 @@ class Clip:
 
     Attributes:
         file_id: The run's number for the file.
-        index: Position of the clip in its file, from 0.
+        index: Position of the clip in its file, from 0; clips may come in another order.
         start_s: Where its first sample lies in the file.
-        samples: int16 (n_samples,), 16 kHz mono, at most one window.
-        settings: Language, task and prompt.
-        speech: Ranges with speech, in seconds from the clip's start.
+        samples: At most one window; in sequential mode all of the file.
+        settings: Language, task, prompt, long form.
+        speech: Ranges with speech, in seconds from the clip's start; empty when no speech detection ran.
+        joins: ``(at_s, skipped_s)``: from ``at_s`` in the clip on, a time is ``skipped_s`` later in the file than the
+            samples before it tell, since a pause was left out there. In order; each counts from the clip's start.
+        vote: ``(k, n)`` when it is the k-th of the n clips that decide the file's language.
+        channel: Which channel it was taken from, from 0; None when channels were mixed.
     """
 
     file_id: int
     index: int
     start_s: float
-    samples: np.ndarray
+    samples: Samples
     settings: ClipSettings = ClipSettings()
     speech: tuple[tuple[float, float], ...] = ()
+    joins: tuple[tuple[float, float], ...] = ()
+    vote: tuple[int, int] | None = None
+    channel: int | None = None
 
     @property
     def duration_s(self) -> float:
@@ -81,12 +106,14 @@ class FileLoaded:
     """The loader's last word on a file: how many clips it gave, how long it is, what was damaged.
 
     ``n_clips`` may be 0: an empty transcript. ``damage`` is one sentence, or None when all of it decoded.
+    ``speech_s`` is how much speech was found, None when no speech detection ran.
     """
 
     file_id: int
     n_clips: int
     duration_s: float
     damage: str | None = None
+    speech_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +124,15 @@ class Word:
     start_s: float
     end_s: float
     probability: float
+    speaker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space."""
+    """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
+
+    ``speaker`` and ``channel`` name who said it and on which channel, None when not known.
+    """
 
     start_s: float
     end_s: float
@@ -113,17 +144,25 @@ class Segment:
     compression_ratio: float = 0.0
     no_speech_prob: float = 0.0
     words: tuple[Word, ...] | None = None
+    speaker: str | None = None
+    channel: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClipText:
-    """What the engine heard in a clip; segment times and seeks count from the clip's start."""
+    """What the engine heard in a clip; all times and seeks count from the clip's start.
+
+    ``covered_s`` is how much of the clip's speech has text, None when its speech is not known. ``suspects`` are
+    stretches worth a listener's ear, plain JSON values: ``start``, ``end``, ``reason``.
+    """
 
     file_id: int
     index: int
     segments: tuple[Segment, ...]
     language: str
     language_probability: float | None = None
+    covered_s: float | None = None
+    suspects: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
