@@ -12,6 +12,8 @@ from whisper.tokenizer import get_tokenizer
 from whisper.transcribe import transcribe
 
 from whisperbatch.engine import fallback, segments
+from whisperbatch.engine.fallback import Decoded, Judge
+from whisperbatch.options import DecodeOptions
 
 BEGIN = 50_364
 
@@ -114,7 +116,35 @@ def test_compression_ratio_is_openai_whispers(text: str):
     assert fallback.compression_ratio(text) == whisper.utils.compression_ratio(text)
 
 
-def test_silence_needs_both_signs():
-    assert fallback.is_silence(0.9, -1.2)
-    assert not fallback.is_silence(0.9, -0.5)
-    assert not fallback.is_silence(0.2, -1.2)
+LOOP = " The same words again." * 30
+
+
+def decoded(logprob: float = -0.3, silence: float = 0.1, text: str = " Good words.", warmth: float = 0.0) -> Decoded:
+    return Decoded((1, 2), text, warmth, logprob, silence)
+
+
+@pytest.mark.parametrize("faithful", [False, True])
+def test_silence_needs_both_signs(faithful: bool):
+    judge = Judge(DecodeOptions(), faithful=faithful)
+    assert judge.is_silence(decoded(-1.2, 0.9))
+    assert not judge.is_silence(decoded(-0.5, 0.9))
+    assert not judge.is_silence(decoded(-1.2, 0.2))
+    assert not judge.fails(decoded(-1.2, 0.9))
+    assert judge.fails(decoded(-1.2, 0.2))
+    assert judge.fails(decoded(text=LOOP))
+    assert not judge.fails(decoded())
+
+
+def test_a_loop_is_no_silence_but_by_openai_whispers_rule():
+    silent_loop = decoded(-1.2, 0.9, LOOP)
+    assert Judge(DecodeOptions(), faithful=False).fails(silent_loop)
+    assert not Judge(DecodeOptions(), faithful=True).fails(silent_loop)
+
+
+def test_when_all_failed_the_best_that_is_no_loop_is_kept():
+    tried = [decoded(-0.1, text=LOOP), decoded(-1.4), decoded(-1.1, warmth=0.4), decoded(-1.9, warmth=0.6)]
+    assert Judge(DecodeOptions(), faithful=False).best(tried) is tried[2]
+    assert Judge(DecodeOptions(), faithful=True).best(tried) is tried[3]
+    assert Judge(DecodeOptions(), faithful=False).best(tried[:1]) is tried[0]
+    fine = [decoded(text=LOOP), decoded(-0.2, warmth=0.2)]
+    assert Judge(DecodeOptions(), faithful=False).best(fine) is fine[1]

@@ -48,7 +48,7 @@ HOMES = {
 BROAD_EXCEPT = {
     "audio/worker.py": "item boundary of the load process",
     "batcher.py": "item boundary of a batched function",
-    "engine/generate.py": "item boundary of a batch",
+    "engine/continuous.py": "item boundary of a clip",
     "pipeline/stages.py": "item boundary of loading and writing",
     "pipeline/run.py": "top of a thread",
     "cli/app.py": "CLI main",

@@ -15,6 +15,7 @@ from whisperbatch.errors import RunError, UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     BatchOptions,
+    DecodeOptions,
     EngineOptions,
     LoadOptions,
     OutputOptions,
@@ -68,6 +69,7 @@ def run_options_from(**options: Any) -> RunOptions:
         "engine": EngineOptions,
         "load": LoadOptions,
         "batch": BatchOptions,
+        "decode": DecodeOptions,
         "output": OutputOptions,
         "clip": ClipSettings,
     }
@@ -151,5 +153,6 @@ class Transcriber:
                 max_batch_size=self.options.batch.max_batch_size,
                 demo=demo.FOLDER,
                 on_notice=lambda text: on_event(Event("notice", None, {"text": text})),
+                decode=self.options.decode,
             )
         return self._engine

@@ -112,6 +112,66 @@ class EngineOptions:
         require(bool(self.model), "--model must not be empty")
 
 
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """How text is searched for and when it is good enough; defaults and names are those of openai-whisper.
+
+    Attributes:
+        beam_size: Beams at temperature 0; 1 is greedy.
+        best_of: Candidates at temperatures above 0.
+        patience: Beam search ends with ``beam_size * patience`` finished candidates.
+        length_penalty: Exponent of Google NMT's length penalty, 0 to 1; None ranks by mean log-probability.
+        temperatures: Tried in this order until a result is good enough.
+        compression_ratio_threshold: Above it text repeats itself; None asks nothing.
+        logprob_threshold: Below it text is improbable; None asks nothing.
+        no_speech_threshold: Above it a window with improbable text is silence; None asks nothing.
+        condition_on_previous_text: Put what was heard before a window (sequential mode).
+        carry_initial_prompt: Put the prompt before every window and not before the first only (sequential mode).
+        prefix: Text that each window is made to begin with.
+        without_timestamps: Text only; a window is then one segment.
+        max_initial_timestamp: Seconds; the first timestamp of a window is no later. None asks nothing.
+        suppress_tokens: Ids never given; -1 stands for the model's own list of symbols that nobody speaks.
+        suppress_blank: Whether text may not begin with a blank or its end.
+        sample_len: Most tokens sampled a window; None is half of what the decoder holds.
+        seed: Of the sampling noise.
+        second_pass: Decode speech that was left without text once more (clips mode).
+    """
+
+    beam_size: int = 5
+    best_of: int = 5
+    patience: float = 1.0
+    length_penalty: float | None = None
+    temperatures: tuple[float, ...] = TEMPERATURES
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    condition_on_previous_text: bool = True
+    carry_initial_prompt: bool = False
+    prefix: str | None = None
+    without_timestamps: bool = False
+    max_initial_timestamp: float | None = 1.0
+    suppress_tokens: tuple[int, ...] = (-1,)
+    suppress_blank: bool = True
+    sample_len: int | None = None
+    seed: int = 0
+    second_pass: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(self.beam_size >= 1, "--beam-size must be 1 or more")
+        require(self.best_of >= 1, "--best-of must be 1 or more")
+        require(self.patience > 0, "--patience must be above 0")
+        require(self.length_penalty is None or 0 <= self.length_penalty <= 1, "--length-penalty must be from 0 to 1")
+        require(bool(self.temperatures), "--temperature must name one temperature or more")
+        require(all(t >= 0 for t in self.temperatures), "--temperature must not be negative")
+        require(self.sample_len is None or self.sample_len >= 1, "--sample-len must be 1 or more")
+        limit_s = self.max_initial_timestamp
+        require(limit_s is None or 0 <= limit_s <= 30, "--max-initial-timestamp must be from 0 to 30 seconds")
+
+
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
     """Where transcripts go and what they are called.
@@ -150,6 +210,7 @@ class RunOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
     load: LoadOptions = field(default_factory=LoadOptions)
     batch: BatchOptions = field(default_factory=BatchOptions)
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     clip: ClipSettings = field(default_factory=ClipSettings)
 

@@ -166,6 +166,19 @@ class ClipText:
 
 
 @dataclass(frozen=True, slots=True)
+class Segments:
+    """What the engine has just heard in a clip that goes on; the same segments come again in its ClipText.
+
+    ``decoded_s`` is how much of the clip has been decoded so far. Times count from the clip's start.
+    """
+
+    file_id: int
+    index: int
+    segments: tuple[Segment, ...]
+    decoded_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClipFailed:
     """The engine's answer for a clip that it could not decode."""
 

@@ -2,12 +2,17 @@
 
 An engine (``Engine`` below) is owned by one thread. ``open_engine`` makes the one that the options ask for.
 
-Leaves: checkpoint (weights, tokenizer, generation settings; the hub's cache), devices (where, and in which numbers),
-generate (the engine on transformers' ``generate``), segments (tokens to timed text), fallback (is this text good
-enough), fake (the same contract, no weights).
+Leaves, in the order data takes: checkpoint (weights, tokenizer, generation settings; the hub's cache), devices (where,
+and in which numbers), spelling (text and ids), build (all of it put together), continuous (the engine: who runs, what
+becomes of faults), requests and sequential (one clip's decode state), votes (a file's language), scheduler (who runs
+next), runner (what runs on the device), features (log-mel), decoder (one pass on static caches), lane (windows side by
+side), slots (who sits in which row), rules (what may not be sampled), beams, noise (how it is sampled), fallback (is
+this text good enough), segments (tokens to timed text), coverage (speech without text), fake (the same contract, no
+weights).
 
-Glossary of axes: n_rows windows that run together, n_mels, n_frames 3000 (10 ms each), n_audio 1500 (20 ms each),
-n_tokens, n_vocab.
+Glossary of axes: n_windows; n_slots windows that a lane holds; n_group rows of a window, its beams or candidates;
+n_rows = n_slots * n_group; n_mels; n_frames 3000 (10 ms each); n_audio 1500 (20 ms each); n_tokens; n_context 448,
+tokens that a row can hold; n_vocab; d_model = n_heads * d_head.
 """
 
 import os
@@ -16,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from whisperbatch.options import EngineOptions
-from whisperbatch.records import Clip, ClipFailed, ClipSettings, ClipText
+from whisperbatch.options import DecodeOptions, EngineOptions
+from whisperbatch.records import Clip, ClipFailed, ClipSettings, ClipText, Segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +61,8 @@ class Engine(Protocol):
         """Forget a file's clips; nothing more comes out for them."""
         ...
 
-    def step(self) -> list[ClipText | ClipFailed]:
-        """Work for a while; what has been finished."""
+    def step(self) -> list[Segments | ClipText | ClipFailed]:
+        """Work for a while; what has been heard and what is finished."""
         ...
 
     def close(self) -> None:
@@ -72,6 +77,7 @@ def open_engine(
     max_batch_size: int,
     demo: Path,
     on_notice: Callable[[str], None],
+    decode: DecodeOptions | None = None,
 ) -> Engine:
     """The engine that ``options`` ask for, its model loaded.
 
@@ -81,6 +87,7 @@ def open_engine(
         max_batch_size: Most clips in one batch.
         demo: Folder of the bundled demo model.
         on_notice: Called with a sentence that the user should read.
+        decode: How text is searched for; None is openai-whisper's way.
 
     Raises:
         UsageError: The model can't do what ``settings`` ask.
@@ -88,6 +95,6 @@ def open_engine(
     """
     # threads that spin while they wait cost a busy CPU a factor of two to eight; read when torch is first imported
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from whisperbatch.engine.generate import GenerateEngine
+    from whisperbatch.engine.build import build
 
-    return GenerateEngine(options, settings, max_batch_size=max_batch_size, demo=demo, on_notice=on_notice)
+    return build(options, decode or DecodeOptions(), settings, n_slots=max_batch_size, demo=demo, on_notice=on_notice)

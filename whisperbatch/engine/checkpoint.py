@@ -1,7 +1,7 @@
 """Weights, tokenizer, generation settings through transformers; the hub's cache.
 
 Comes in: a model's name. Goes out: a ``Checkpoint`` on its device, or a sentence that says how to get there. Who calls:
-``engine/generate``; the CLI's ``fetch`` and ``info``. Safetensors only; code that comes with a model is never run.
+``engine/build``; the CLI's ``fetch`` and ``info``. Safetensors only; code that comes with a model is never run.
 """
 
 import hashlib

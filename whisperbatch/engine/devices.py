@@ -1,6 +1,6 @@
 """Where a model runs and in which numbers; what this machine offers.
 
-Who calls: ``engine/generate`` and the CLI's ``info``. CUDA and MPS choices have not yet been run on such devices.
+Who calls: ``engine/build`` and the CLI's ``info``. CUDA and MPS choices have not yet been run on such devices.
 """
 
 import os

@@ -1,8 +1,9 @@
 """A window's tokens to timed segments, and where the next window starts.
 
 Comes in: what a decoder sampled. Goes out: ``Piece``s with seconds in the window. Policy only: no torch. The cutting
-at pairs of timestamps follows openai-whisper's ``transcribe`` (whisper/transcribe.py, MIT). Ours: a window without a
-pair starts at its first timestamp and not at 0, and a window always moves on by a second at least.
+at pairs of timestamps follows openai-whisper's ``transcribe`` (whisper/transcribe.py, MIT). Ours, where ``faithful`` is
+not asked for: a window without a pair starts at its first timestamp and not at 0, and a window always moves on by a
+second at least and never beyond its audio.
 """
 
 from collections.abc import Sequence
@@ -22,13 +23,16 @@ class Piece:
     tokens: tuple[int, ...]
 
 
-def split(tokens: Sequence[int], timestamp_begin: int, duration_s: float) -> tuple[list[Piece], float]:
+def split(
+    tokens: Sequence[int], timestamp_begin: int, duration_s: float, *, faithful: bool = False
+) -> tuple[list[Piece], float]:
     """The segments of a window and the seconds by which the next window starts later.
 
     Args:
         tokens: Sampled tokens without end of text.
         timestamp_begin: The id of ``<|0.00|>``; ids from there on are times.
         duration_s: Seconds of audio in the window, at most 30.
+        faithful: Keep to openai-whisper's rules to the letter.
     """
     is_time = [token >= timestamp_begin for token in tokens]
 
@@ -38,13 +42,13 @@ def split(tokens: Sequence[int], timestamp_begin: int, duration_s: float) -> tup
     cuts = [index + 1 for index, (one, two) in enumerate(pairwise(is_time)) if one and two]
     if not cuts:
         times = [at_s(token) for token, timed in zip(tokens, is_time, strict=True) if timed]
-        start_s = times[0] if times and is_time[0] else 0.0
+        start_s = times[0] if times and is_time[0] and not faithful else 0.0
         end_s = times[-1] if times and times[-1] > start_s else duration_s
-        pieces = [Piece(start_s, end_s, tuple(tokens))] if tokens else []
+        pieces = [Piece(start_s, end_s, tuple(tokens))] if tokens or faithful else []
         return pieces, duration_s
     ends_in_one = is_time[-2:] == [False, True]
     bounds = [0, *cuts, *([len(tokens)] if ends_in_one else [])]
     slices = [tuple(tokens[first:last]) for first, last in pairwise(bounds)]
     pieces = [Piece(at_s(part[0]), at_s(part[-1]), part) for part in slices]
     moved_s = duration_s if ends_in_one else at_s(tokens[bounds[-1] - 1])
-    return pieces, min(max(moved_s, MIN_ADVANCE_S), duration_s)
+    return pieces, moved_s if faithful else min(max(moved_s, MIN_ADVANCE_S), duration_s)

@@ -25,6 +25,7 @@ class Job:
         assembly: Its clips' texts so far; touched under ``lock`` only.
         started_s: When loading began, by the monotonic clock.
         duration_s: Length of its audio, 0 until known.
+        decoded_s: How much of each clip has been decoded, by index.
     """
 
     file_id: int
@@ -32,12 +33,19 @@ class Job:
     assembly: Assembly
     started_s: float = field(default_factory=time.monotonic)
     duration_s: float = 0.0
+    decoded_s: dict[int, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, clip: Clip) -> None:
         """Tell the assembly of a clip that is on its way to the engine."""
         with self.lock:
             self.assembly.expect(clip.index, clip.start_s, clip.duration_s)
+
+    def progress(self, index: int, decoded_s: float) -> float:
+        """Seconds of a clip that have been decoded since this was asked last."""
+        before_s = self.decoded_s.get(index, 0.0)
+        self.decoded_s[index] = max(before_s, decoded_s)
+        return max(0.0, decoded_s - before_s)
 
     def loaded(self, last: FileLoaded) -> bool:
         """Whether the transcript is whole, now that the loader is done."""

@@ -15,7 +15,7 @@ from whisperbatch.engine import Engine, EngineFacts
 from whisperbatch.errors import LoadError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job
-from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Status, Transcript
+from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status, Transcript
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, Plan, write_all
 
@@ -164,17 +164,19 @@ class Stages:
         while self._cancelled:
             engine.cancel(self._cancelled.pop())
 
-    def _deliver(self, result: ClipText | ClipFailed) -> None:
+    def _deliver(self, result: Segments | ClipText | ClipFailed) -> None:
         job = self.board.find(result.file_id)
         if job is None:
             return
         if isinstance(result, ClipFailed):
             self._fail(job, result.error)
             return
+        is_text = isinstance(result, ClipText)
         with job.lock:
-            audio_s = job.assembly.add(result)
-            is_whole = job.assembly.complete
-        self.board.emit(Event("progress", job.audio.path, {"audio_s": audio_s}))
+            decoded_s = job.assembly.add(result) if is_text else result.decoded_s
+            new_s = job.progress(result.index, decoded_s)
+            is_whole = is_text and job.assembly.complete
+        self.board.emit(Event("progress", job.audio.path, {"audio_s": new_s}))
         if is_whole:
             self.whole.put(job)
 

@@ -1,0 +1,84 @@
+"""Beam search for many windows at once, on the device.
+
+Comes in: log-probabilities of the next tokens. Goes out: which beam each new one comes from, its token and its sum; the
+candidates that reached the end are kept here. Who calls: ``engine/lane``. The search is openai-whisper's
+BeamSearchDecoder (whisper/decoding.py, MIT), ties included; ours keeps all windows' candidates in tensors.
+
+Axes: n_slots, n_group beams, n_kept candidates that end a search, n_room tokens.
+"""
+
+import torch
+from torch import Tensor
+
+
+class Beams:
+    """The ended candidates of each slot; owned by the engine's thread."""
+
+    def __init__(
+        self, n_slots: int, n_group: int, n_room: int, patience: float, end: int, device: torch.device
+    ) -> None:
+        """Nothing has ended."""
+        self._n_group, self._end = n_group, end
+        self.n_kept = max(1, round(n_group * patience))
+        self._tokens = torch.full((n_slots, self.n_kept, n_room), end, device=device)  # int64
+        self._sums = torch.zeros((n_slots, self.n_kept), device=device)
+        self._counts = torch.zeros(n_slots, dtype=torch.int64, device=device)
+
+    def clear(self, slots: Tensor) -> None:
+        """Forget what ended in some slots, int64 (n,)."""
+        self._counts[slots] = 0
+
+    def move(self, source: int, target: int) -> None:
+        """A slot's candidates to another slot."""
+        for kept in (self._tokens, self._sums, self._counts):
+            kept[target] = kept[source]
+
+    def n_ended(self, n_slots: int) -> list[int]:
+        """How many candidates have ended in each of the first slots."""
+        return self._counts[:n_slots].tolist()
+
+    def ended(self, slot: int) -> list[tuple[list[int], float]]:
+        """A slot's ended candidates, whole rows of tokens, with their sums of log-probabilities."""
+        n = int(self._counts[slot])
+        return list(zip(self._tokens[slot, :n].tolist(), self._sums[slot, :n].tolist(), strict=True))
+
+    def advance(
+        self, slots: Tensor, logprobs: Tensor, sums: Tensor, tokens: Tensor, n_tokens: Tensor, is_first: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The beams after one more token: source beam and token, int64, and sum, float32, (n, n_group) each.
+
+        Args:
+            slots: int64 (n,).
+            logprobs: float32 (n, n_group, n_vocab).
+            sums: float32 (n, n_group), of the log-probabilities so far.
+            tokens: int64 (n, n_group, n_room), so far.
+            n_tokens: int64 (n,), how many of them.
+            is_first: bool (n,), whether the beams are still the same.
+        """
+        n, width = len(slots), self._n_group + 1
+        best, token = logprobs.topk(width, dim=-1)  # (n, n_group, width)
+        scores = (sums[..., None] + best).flatten(1)  # (n, n_group * width)
+        later = torch.arange(scores.shape[1], device=scores.device) >= width
+        scores = scores.masked_fill(is_first[:, None] & later, -torch.inf)
+        scores, order = scores.sort(dim=1, descending=True, stable=True)
+        token, source = token.flatten(1).gather(1, order), order // width
+        ends = token == self._end
+        n_before = (~ends).cumsum(dim=1) - (~ends).long()
+        looked_at = n_before < self._n_group  # the search stops looking once it has its beams
+        self._keep(slots, ends & looked_at, source, scores, tokens, n_tokens)
+        kept = (ends | ~looked_at).long().argsort(dim=1, stable=True)[:, : self._n_group]
+        assert kept.shape == (n, self._n_group)
+        return source.gather(1, kept), token.gather(1, kept), scores.gather(1, kept)
+
+    def _keep(
+        self, slots: Tensor, ending: Tensor, source: Tensor, scores: Tensor, tokens: Tensor, n_tokens: Tensor
+    ) -> None:
+        """Keep candidates that end, the most probable first, up to ``n_kept`` a slot."""
+        place = self._counts[slots, None] + ending.cumsum(dim=1) - 1
+        row, column = (ending & (place < self.n_kept) & scores.isfinite()).nonzero(as_tuple=True)
+        whole = tokens[row, source[row, column]]
+        beyond = torch.arange(whole.shape[1], device=whole.device) >= n_tokens[row, None]
+        target = slots[row], place[row, column]
+        self._tokens[target] = whole.masked_fill(beyond, self._end)
+        self._sums[target] = scores[row, column]
+        self._counts[slots] = (self._counts[slots] + ending.sum(dim=1)).clamp(max=self.n_kept)

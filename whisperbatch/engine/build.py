@@ -1,0 +1,45 @@
+"""The engine that the options ask for, put together: model, tokenizer, device, continuous batching.
+
+Who calls: ``open_engine``.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from whisperbatch.engine import EngineFacts, checkpoint, devices
+from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine.runner import Runner
+from whisperbatch.engine.spelling import Spelling
+from whisperbatch.errors import UsageError
+from whisperbatch.options import DecodeOptions, EngineOptions
+from whisperbatch.records import ClipSettings
+
+
+def build(
+    options: EngineOptions,
+    decode: DecodeOptions,
+    settings: ClipSettings,
+    *,
+    n_slots: int,
+    demo: Path,
+    on_notice: Callable[[str], None],
+) -> ContinuousEngine:
+    """The engine with its model loaded; see ``open_engine``."""
+    place = devices.choose(options)
+    found = checkpoint.find(options, demo, on_notice)
+    loaded = checkpoint.load(found, place)
+    spelling = Spelling(loaded)
+    _refuse(loaded, settings)
+    facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
+    return ContinuousEngine(Runner(loaded, spelling, decode, n_slots), spelling, decode, facts, on_notice)
+
+
+def _refuse(loaded: checkpoint.Checkpoint, settings: ClipSettings) -> None:
+    """Raise UsageError when the model can't do what clips will ask."""
+    name, languages = loaded.found.name, loaded.languages
+    if settings.task == "translate" and not loaded.can_translate:
+        raise UsageError(f"model {name} was not trained to translate; use large-v3 or medium with --task translate")
+    if settings.language and languages and settings.language not in languages:
+        raise UsageError(f"model {name} does not know the language '{settings.language}'")
+    if settings.language not in (None, "en") and not languages:
+        raise UsageError(f"model {name} knows English only, so --language {settings.language} cannot be used with it")

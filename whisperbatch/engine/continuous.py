@@ -1,0 +1,352 @@
+"""The engine: windows of many clips side by side, each replaced by the next as it ends.
+
+Comes in: clips. Goes out: segments as they are settled, and a ClipText or ClipFailed for every clip. Who calls: the
+pipeline's engine thread, through ``open_engine``. This leaf decides who runs and what becomes of faults, and never
+imports torch; ``runner`` does the arithmetic, ``requests`` and ``sequential`` know what a clip needs next.
+
+A window's way: ready, encoded, seated in a slot, its language guessed (and parked until its file has voted), decoded at
+one temperature after the other, settled. Faults: what raises is tried again in halves until the culprit stands alone;
+only its clip fails. Out of memory halves the slots, and what ran is decoded again.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+from whisperbatch.engine import EngineFacts
+from whisperbatch.engine.fallback import Decoded, Judge
+from whisperbatch.engine.requests import ClipRequest, Request, Sampled, Speller, Window
+from whisperbatch.engine.scheduler import Scheduler
+from whisperbatch.engine.sequential import FileRequest
+from whisperbatch.engine.slots import Slots
+from whisperbatch.engine.votes import Votes
+from whisperbatch.errors import InferenceError
+from whisperbatch.options import DecodeOptions
+from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
+
+MAX_STEPS = 16  # decoder steps after which the pipeline is heard, whether or not a window ended
+ENCODE_BATCH = 8  # windows in a pass of the encoder
+
+
+class Lane(Protocol):
+    """Slots for windows, as ``engine/lane`` has them."""
+
+    slots: Slots[Any]
+
+    def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
+        """Free the slots of windows that ``unwanted`` picks; those."""
+        ...
+
+
+class Device(Protocol):
+    """What runs windows, as ``engine/runner`` does; any call may raise."""
+
+    n_slots: int
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """All lanes."""
+        ...
+
+    def lane_of(self, window: Window) -> Lane:
+        """Where a window's next try runs."""
+        ...
+
+    def resize(self, n_slots: int) -> None:
+        """Make the lanes anew, empty."""
+        ...
+
+    def encode(self, windows: Sequence[Window]) -> None:
+        """Set each window's ``audio``."""
+        ...
+
+    def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
+        """Seat windows; their slots."""
+        ...
+
+    def guess(self, lane: Lane, slots: Sequence[int]) -> list[dict[str, float]]:
+        """The probability of each language in each slot."""
+        ...
+
+    def begin(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
+        """Begin the next try of seated windows."""
+        ...
+
+    def step(self, lane: Lane) -> list[tuple[int, Window, Sampled]]:
+        """One token more in a lane; what ended."""
+        ...
+
+    def read(self, window: Window, sampled: Sampled) -> Decoded:
+        """Sampled tokens as text with its figures."""
+        ...
+
+    def is_out_of_memory(self, err: Exception) -> bool:
+        """Whether fewer slots may help."""
+        ...
+
+    def close(self) -> None:
+        """Free the device."""
+        ...
+
+
+class ContinuousEngine:
+    """Continuous batching over a fixed number of slots; owned by one thread."""
+
+    def __init__(
+        self,
+        device: Device,
+        speller: Speller,
+        options: DecodeOptions,
+        facts: EngineFacts,
+        on_notice: Callable[[str], None],
+    ) -> None:
+        """Hold nothing yet; ``on_notice`` is called with a sentence that the user should read."""
+        self.facts = facts
+        self.device = device
+        self._speller, self._options, self._on_notice = speller, options, on_notice
+        self._judges = {faithful: Judge(options, faithful=faithful) for faithful in (False, True)}
+        self._scheduler, self._votes = Scheduler(), Votes()
+        self._requests: list[Request] = []
+        self._quarantine: deque[list[Window]] = deque()  # groups that hold the culprit of a fault
+        self._is_alone = False  # such a group is running
+        self._n_admitted = 0
+        self._out: list[Segments | ClipText | ClipFailed] = []
+
+    @property
+    def capacity(self) -> int:
+        """Clips that it would take now: a whole batch when idle, later as many as end, and a few in reserve."""
+        if self.idle:
+            return self.device.n_slots
+        n_spare = max(1, self.device.n_slots // 4)
+        return max(0, self.device.n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked))
+
+    @property
+    def idle(self) -> bool:
+        """Whether it holds no clip."""
+        return not self._requests and not self._out
+
+    def admit(self, clips: Sequence[Clip]) -> None:
+        """Take clips."""
+        for clip in clips:
+            kind = FileRequest if clip.settings.long_form == "sequential" else ClipRequest
+            judge = self._judges[kind is FileRequest]
+            if clip.vote is not None and clip.settings.language is None and self._speller.languages:
+                self._votes.expect(clip.file_id, clip.vote[1])
+            try:
+                request = kind(clip, self._n_admitted, self._speller, self._options, judge)
+            except Exception as err:
+                self._out.append(_failure(clip, err))
+                self._bury(clip)
+                continue
+            if not self._speller.languages:
+                request.language = request.language or "en"
+            self._n_admitted += 1
+            self._requests.append(request)
+            self._go_on(request)
+
+    def cancel(self, file_id: int) -> None:
+        """Forget a file's clips."""
+
+        def is_gone(window: Window) -> bool:
+            return window.request.clip.file_id == file_id
+
+        self._scheduler.discard(is_gone)
+        for lane in self.device.lanes:
+            lane.discard(is_gone)
+        self._quarantine = deque([w for w in group if not is_gone(w)] for group in self._quarantine)
+        self._requests = [request for request in self._requests if request.clip.file_id != file_id]
+        self._out = [result for result in self._out if result.file_id != file_id]
+        self._votes.forget(file_id)
+
+    def step(self) -> list[Segments | ClipText | ClipFailed]:
+        """Work until a window has ended, or for some steps; what is new."""
+        self._fill()
+        for _ in range(MAX_STEPS):
+            if self._out or not any(lane.slots.n_used for lane in self.device.lanes):
+                break
+            for lane in self.device.lanes:
+                self._advance(lane)
+        out, self._out = self._out, []
+        return out
+
+    def close(self) -> None:
+        """Drop what it holds, and free the device."""
+        self._requests.clear()
+        self.device.close()
+
+    def _fill(self) -> None:
+        """Seat windows where there is room; while a fault's culprit is looked for, one group of suspects alone."""
+        is_busy = any(lane.slots.n_used for lane in self.device.lanes)
+        if is_busy and (self._is_alone or self._quarantine):
+            return
+        self._is_alone = bool(self._quarantine)
+        if self._is_alone:
+            for window in self._quarantine.popleft():
+                self._seat(self.device.lane_of(window), [window])
+            return
+        for lane in self.device.lanes:
+            while lane.slots.n_free and (windows := self._next(lane)):
+                self._seat(lane, windows)
+
+    def _next(self, lane: Lane) -> list[Window]:
+        n = min(ENCODE_BATCH, lane.slots.n_free)
+        return self._scheduler.take(n, lambda window: self.device.lane_of(window) is lane)
+
+    def _seat(self, lane: Lane, windows: Sequence[Window]) -> None:
+        """Encode windows where that is still to be done, find their languages, begin; without room they wait."""
+        self._again(windows[lane.slots.n_free :])
+        windows = windows[: lane.slots.n_free]
+        self._isolate([w for w in windows if w.audio is None], self.device.encode)
+        encoded = [window for window in windows if window.audio is not None and window.request in self._requests]
+        self._isolate(encoded, lambda some: self._begin(lane, some))
+
+    def _begin(self, lane: Lane, windows: Sequence[Window]) -> None:
+        slots = self.device.enter(lane, windows)
+        self._find_languages(lane, list(zip(slots, windows, strict=True)))
+        known = []
+        for slot, window in zip(slots, windows, strict=True):
+            if window.request.language is not None and not window.is_probe:
+                known.append((slot, window))
+                continue
+            lane.slots.clear(slot)
+            if window.is_probe:
+                self._go_on(window.request)
+            else:
+                self._scheduler.park(window)
+        if known:
+            self.device.begin(lane, known)
+        for _, window in known:
+            self._release(window.request.clip.file_id)
+
+    def _find_languages(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
+        """Guess the languages that are not known; a clip that votes gets its file's, once all have voted."""
+        asked = [(slot, window) for slot, window in seated if window.request.language is None]
+        if not asked:
+            return
+        for (_, window), chances in zip(asked, self.device.guess(lane, [slot for slot, _ in asked]), strict=True):
+            clip = window.request.clip
+            if clip.vote is not None:
+                weight_s = sum(end_s - start_s for start_s, end_s in clip.speech) or clip.duration_s
+                self._votes.cast(clip.file_id, clip.vote[0], weight_s, chances)
+            else:
+                best = max(chances, key=lambda code: chances[code])
+                window.request.language, window.request.language_probability = best, chances[best]
+        for _, window in asked:
+            self._adopt(window.request)
+
+    def _adopt(self, request: Request) -> None:
+        """Give a clip its file's language, if that is decided."""
+        decision = self._votes.decision(request.clip.file_id)
+        if request.language is None and decision is not None:
+            request.language, request.language_probability = decision
+
+    def _release(self, file_id: int) -> None:
+        """Let the windows run that waited for a file's language, if it is decided, or if nobody can vote any more."""
+        if self._votes.holds(file_id):
+            return
+        for window in self._scheduler.unpark(file_id):
+            self._adopt(window.request)
+            self._scheduler.add(window)
+
+    def _advance(self, lane: Lane) -> None:
+        """One step of a lane; what raises is put in quarantine, in halves."""
+        try:
+            ended = self.device.step(lane)
+        except Exception as err:
+            windows = lane.discard(lambda window: True)
+            if self.device.is_out_of_memory(err) and self._shrink():
+                self._again(windows)
+            elif len(windows) == 1:
+                self._fail(windows[0].request, err)
+            else:
+                half = len(windows) // 2
+                self._quarantine.extendleft([windows[half:], windows[:half]])
+            return
+        for slot, window, sampled in ended:
+            self._isolate([window], partial(self._end, lane, slot, sampled))
+            if lane not in self.device.lanes:  # out of memory: all that was seated is queued again
+                break
+
+    def _end(self, lane: Lane, slot: int, sampled: Sampled, windows: Sequence[Window]) -> None:
+        """Judge what was decoded of a window: try again, or settle it and go on with its clip."""
+        (window,) = windows
+        request = window.request
+        window.tried.append(self.device.read(window, sampled))
+        if request.wants_more(window):
+            if self.device.lane_of(window) is lane:
+                self.device.begin(lane, [(slot, window)])
+            else:
+                lane.slots.clear(slot)
+                self._scheduler.add(window)
+            return
+        lane.slots.clear(slot)
+        window.audio = None
+        clip, new = request.clip, request.settle(window)
+        end_s = min(window.start_s + window.duration_s, request.seek / 100)
+        self._out.append(Segments(clip.file_id, clip.index, new, end_s))
+        self._go_on(request)
+
+    def _go_on(self, request: Request) -> None:
+        """Queue a clip's next window, or give out its text."""
+        window = request.next()
+        if window is None:
+            self._out.append(request.text())
+            self._requests.remove(request)
+            self._bury(request.clip)
+            return
+        self._adopt(request)
+        waits = self._votes.holds(request.clip.file_id) and request.clip.vote is None and request.language is None
+        (self._scheduler.park if waits else self._scheduler.add)(window)
+
+    def _isolate(self, windows: Sequence[Window], work: Callable[[Sequence[Window]], None]) -> None:
+        """Do the work; what raises is split until the culprit stands alone, and fails its clip."""
+        if not windows:
+            return
+        try:
+            work(windows)
+        except Exception as err:
+            for lane in self.device.lanes:
+                lane.discard(lambda window: window in windows)
+            if self.device.is_out_of_memory(err) and self._shrink():
+                self._again(windows)
+            elif len(windows) == 1:
+                self._fail(windows[0].request, err)
+            else:
+                half = len(windows) // 2
+                self._isolate(windows[:half], work)
+                self._isolate(windows[half:], work)
+
+    def _again(self, windows: Sequence[Window]) -> None:
+        for window in windows:
+            self._scheduler.add(window)
+
+    def _shrink(self) -> bool:
+        """Whether there were slots to give up; what ran in the others is queued again."""
+        n_slots = self.device.n_slots // 2
+        if n_slots == 0:
+            return False
+        for lane in self.device.lanes:
+            self._again(lane.discard(lambda window: True))
+        self.device.resize(n_slots)
+        self._on_notice(f"the device is out of memory: going on with {n_slots} windows at once")
+        return True
+
+    def _fail(self, request: Request, err: Exception) -> None:
+        if request in self._requests:
+            self._requests.remove(request)
+            self._out.append(_failure(request.clip, err))
+            self._bury(request.clip)
+
+    def _bury(self, clip: Clip) -> None:
+        """A clip that has ended votes no more; the last of a file's frees its ballot."""
+        if clip.vote is not None:
+            self._votes.die(clip.file_id, clip.vote[0])
+            self._release(clip.file_id)
+
+
+def _failure(clip: Clip, err: Exception) -> ClipFailed:
+    reason = str(err).strip().partition("\n")[0] or type(err).__name__
+    failure = InferenceError(f"the model failed on it ({reason})")
+    failure.__cause__ = err
+    return ClipFailed(clip.file_id, clip.index, failure)

@@ -1,0 +1,188 @@
+"""Whisper's decoder on static caches: many rows a pass, each at a position of its own.
+
+Comes in: tokens, positions and the caches that a lane owns. Goes out: logits. Who calls: ``engine/lane``. The
+architecture is Radford et al. 2022 (openai/whisper, MIT); weights are transformers'. Ours: cross-attention keys and
+values are held once a window and shared by its group; attention with one query a row is two batched matrix products.
+
+Axes: n_slots windows, n_group rows a window (beams or candidates), n_rows = n_slots * n_group, n_heads, d_head, n_audio
+1500, n_context tokens that a row can hold.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the field's name for it)
+from torch import Tensor
+
+MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One layer's weights; queries, keys and values of self-attention in one matrix."""
+
+    self_norm: Any
+    self_qkv: tuple[Tensor, Tensor]
+    self_out: Any
+    cross_norm: Any
+    cross_q: Any
+    cross_k: Any
+    cross_v: Any
+    cross_out: Any
+    norm: Any
+    fc1: Any
+    fc2: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """What a lane's rows have seen; lists are by layer."""
+
+    cross_k: list[Tensor]  # (n_slots, n_heads, n_audio, d_head)
+    cross_v: list[Tensor]
+    self_k: list[Tensor]  # (n_rows, n_heads, n_context, d_head)
+    self_v: list[Tensor]
+
+
+class Decoder:
+    """The decoder of one model; owned by the engine's thread."""
+
+    def __init__(self, model: Any) -> None:
+        """Take the weights of a WhisperForConditionalGeneration; no copy but of the joined ones."""
+        decoder, config = model.model.decoder, model.config
+        self._embed = decoder.embed_tokens.weight  # (n_vocab, d_model)
+        self._positions = decoder.embed_positions.weight  # (n_context, d_model)
+        self._scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
+        self._norm, self._act = decoder.layer_norm, decoder.layers[0].activation_fn
+        self._project = model.proj_out.weight
+        self._layers = [_layer(one) for one in decoder.layers]
+        self.n_heads = config.decoder_attention_heads
+        self.d_head = config.d_model // self.n_heads
+        self.n_context, self.n_vocab = config.max_target_positions, config.vocab_size
+        self.n_audio = config.max_source_positions
+        self.device, self.dtype = self._embed.device, self._embed.dtype
+
+    def caches(self, n_slots: int, n_group: int) -> Caches:
+        """Empty caches."""
+        cross = (n_slots, self.n_heads, self.n_audio, self.d_head)
+        rows = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
+
+        def make(shape: tuple[int, ...]) -> list[Tensor]:
+            return [torch.zeros(shape, device=self.device, dtype=self.dtype) for _ in self._layers]
+
+        return Caches(make(cross), make(cross), make(rows), make(rows))
+
+    def hear(self, caches: Caches, slots: Tensor, audio: Tensor) -> None:
+        """Fill the slots' cross-attention keys and values from the encoder's output.
+
+        Args:
+            caches: The lane's.
+            slots: int64 (n_windows,).
+            audio: (n_windows, n_audio, d_model).
+        """
+        for layer, k, v in zip(self._layers, caches.cross_k, caches.cross_v, strict=True):
+            k[slots] = self._heads(layer.cross_k(audio))
+            v[slots] = self._heads(layer.cross_v(audio))
+
+    def prefill(self, caches: Caches, slots: Tensor, n_group: int, tokens: Tensor) -> Tensor:
+        """All tokens of some windows at once, into each row of their groups; (n_windows, n_tokens, d_model), normed.
+
+        Args:
+            caches: The lane's.
+            slots: int64 (n_windows,).
+            n_group: Rows a slot.
+            tokens: int64 (n_windows, n_tokens), shorter ones padded at the end.
+        """
+        n_tokens = tokens.shape[1]
+        x = self._enter(tokens, torch.arange(n_tokens, device=self.device))
+        rows = (slots[:, None] * n_group + torch.arange(n_group, device=self.device)).flatten()
+        for index, layer in enumerate(self._layers):
+            q, k, v = (self._heads(part) for part in self._qkv(layer, x))  # (n_windows, n_heads, n_tokens, d_head)
+            caches.self_k[index][rows, :, :n_tokens] = k.repeat_interleave(n_group, dim=0)
+            caches.self_v[index][rows, :, :n_tokens] = v.repeat_interleave(n_group, dim=0)
+            x = x + layer.self_out(self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
+            q = self._heads(layer.cross_q(layer.cross_norm(x)))
+            heard = F.scaled_dot_product_attention(q, caches.cross_k[index][slots], caches.cross_v[index][slots])
+            x = x + layer.cross_out(self._merge(heard))
+            x = self._feed(layer, x)
+        return self._norm(x)
+
+    def step(self, caches: Caches, n_slots: int, n_group: int, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
+        """Logits float32 (n_rows, n_vocab) after one token more in each row of the first ``n_slots`` slots.
+
+        Args:
+            caches: The lane's.
+            n_slots: How many slots take part.
+            n_group: Rows a slot.
+            tokens: int64 (n_rows,).
+            positions: int64 (n_rows,), where they stand in their rows.
+            reach: No position is as large; caches are read up to there.
+        """
+        n_rows = n_slots * n_group
+        n_padded = max(n_rows, MIN_ROWS)
+        rows = torch.arange(n_rows, device=self.device)
+        unseen = torch.arange(reach, device=self.device) > positions[:, None]  # (n_rows, reach)
+        x = self._enter(F.pad(tokens, (0, n_padded - n_rows)), F.pad(positions, (0, n_padded - n_rows)))
+        for index, layer in enumerate(self._layers):
+            q, k, v = (part[:n_rows].view(n_rows, self.n_heads, self.d_head) for part in self._qkv(layer, x))
+            self_k, self_v = caches.self_k[index], caches.self_v[index]
+            self_k[rows, :, positions], self_v[rows, :, positions] = k, v
+            mine = self._attend(q[:, :, None], self_k[:n_rows, :, :reach], self_v[:n_rows, :, :reach], unseen)
+            x = x + layer.self_out(self._pad(mine.reshape(n_rows, -1), n_padded))
+            q = layer.cross_q(layer.cross_norm(x))[:n_rows].view(n_slots, n_group, self.n_heads, self.d_head)
+            heard = self._attend(q.transpose(1, 2), caches.cross_k[index][:n_slots], caches.cross_v[index][:n_slots])
+            x = x + layer.cross_out(self._pad(heard.transpose(1, 2).reshape(n_rows, -1), n_padded))
+            x = self._feed(layer, x)
+        return self.logits(self._norm(x))[:n_rows]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits in float32 of normed states."""
+        return F.linear(x, self._project).float()
+
+    def _enter(self, tokens: Tensor, positions: Tensor) -> Tensor:
+        return F.embedding(tokens, self._embed) * self._scale + self._positions[positions]
+
+    def _qkv(self, layer: _Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        weight, bias = layer.self_qkv
+        return F.linear(layer.self_norm(x), weight, bias).chunk(3, dim=-1)  # type: ignore[return-value]
+
+    def _feed(self, layer: _Layer, x: Tensor) -> Tensor:
+        return x + layer.fc2(self._act(layer.fc1(layer.norm(x))))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None = None) -> Tensor:
+        """Attention of few queries, (n, n_heads, n_queries, d_head), on many keys; ``unseen`` is (n, n_keys)."""
+        scores = (q * self.d_head**-0.5) @ k.transpose(-1, -2)
+        if unseen is not None:
+            scores = scores.masked_fill(unseen[:, None, None], -torch.inf)
+        return scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype) @ v
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(n, n_tokens, d_model) to (n, n_heads, n_tokens, d_head)."""
+        return x.unflatten(-1, (self.n_heads, self.d_head)).transpose(1, 2)
+
+    def _merge(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2).flatten(2)
+
+    def _pad(self, x: Tensor, n_rows: int) -> Tensor:
+        return F.pad(x, (0, 0, 0, n_rows - len(x)))
+
+
+def _layer(one: Any) -> _Layer:
+    mine, cross = one.self_attn, one.encoder_attn
+    weight = torch.cat([mine.q_proj.weight, mine.k_proj.weight, mine.v_proj.weight])
+    bias = torch.cat([mine.q_proj.bias, torch.zeros_like(mine.q_proj.bias), mine.v_proj.bias])
+    return _Layer(
+        one.self_attn_layer_norm,
+        (weight, bias),
+        mine.out_proj,
+        one.encoder_attn_layer_norm,
+        cross.q_proj,
+        cross.k_proj,
+        cross.v_proj,
+        cross.out_proj,
+        one.final_layer_norm,
+        one.fc1,
+        one.fc2,
+    )

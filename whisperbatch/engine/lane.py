@@ -1,0 +1,219 @@
+"""Windows that are decoded side by side: slots, their caches, and one token more for all of them.
+
+Comes in: encoded windows with their openings. Goes out: what was sampled in those that ended. Who calls:
+``engine/runner``. All rows of a lane make one pass of the decoder a step, whatever their positions, temperatures and
+languages; a slot whose window ended is taken by the next one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from whisperbatch.engine import noise
+from whisperbatch.engine.beams import Beams
+from whisperbatch.engine.decoder import Decoder
+from whisperbatch.engine.requests import Sampled, Window
+from whisperbatch.engine.rules import Rules
+from whisperbatch.engine.slots import Slots
+from whisperbatch.options import DecodeOptions
+
+REACH = 32  # caches are read in whole multiples of so many positions
+PREFILL = 8  # openings are padded to multiples of so many tokens
+
+
+@dataclass(eq=False, slots=True)
+class Seat:
+    """A window in a slot.
+
+    Attributes:
+        window: Which one.
+        opening: Tokens before the first sampled one; empty until it begins.
+        temperature: Of this try; at 0 a group of several rows is a beam search.
+        max_tokens: It ends when it has as many, opening included.
+        keys: Of the noise, one a row; empty at temperature 0.
+        n_tokens: Tokens so far, opening included.
+    """
+
+    window: Window
+    opening: Sequence[int] = ()
+    temperature: float = 0.0
+    max_tokens: int = 0
+    keys: Sequence[int] = ()
+    n_tokens: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing sampled yet."""
+        self.n_tokens = len(self.opening)
+
+
+class Lane:
+    """Slots of ``n_group`` rows each; owned by the engine's thread."""
+
+    def __init__(self, decoder: Decoder, rules: Rules, options: DecodeOptions, n_slots: int, n_group: int) -> None:
+        """Make the caches."""
+        self.n_group = n_group
+        self.slots: Slots[Seat] = Slots(n_slots)
+        self._decoder, self._rules = decoder, rules
+        self._end, self._length_penalty = rules.end, options.length_penalty
+        self._device, n_rows = decoder.device, n_slots * n_group
+        n_room = decoder.n_context + 2
+        self._caches = decoder.caches(n_slots, n_group)
+        self._tokens = torch.full((n_rows, n_room), self._end, device=self._device)  # int64
+        self._sums = torch.zeros(n_rows, device=self._device)
+        self._keys = torch.zeros(n_rows, dtype=torch.int64, device=self._device)
+        self._beams = Beams(n_slots, n_group, n_room, options.patience, self._end, self._device)
+
+    def take(self, windows: Sequence[Window], audio: Tensor) -> list[int]:
+        """The slots that now hear these windows; ``audio`` is (n_windows, n_audio, d_model)."""
+        slots = [self.slots.put(Seat(window)) for window in windows]
+        self._decoder.hear(self._caches, self._ints(slots), audio)
+        return slots
+
+    def guess(self, slots: Sequence[int], start: int, languages: Sequence[int]) -> list[list[float]]:
+        """The probability of each language in each slot, after the token ``start`` alone."""
+        tokens = torch.full((len(slots), 1), start, device=self._device)
+        states = self._decoder.prefill(self._caches, self._ints(slots), self.n_group, tokens)
+        return self._decoder.logits(states[:, 0])[:, list(languages)].softmax(dim=-1).tolist()
+
+    def begin(self, seats: Sequence[tuple[int, Seat]], start: int, no_speech: int) -> list[float]:
+        """Put openings into slots; the probability of ``no_speech`` after the token ``start`` of each."""
+        n_longest = -(-max(seat.n_tokens for _, seat in seats) // PREFILL) * PREFILL
+        opening = torch.full((len(seats), n_longest), self._end)
+        for row, (_, seat) in zip(opening, seats, strict=True):
+            row[: seat.n_tokens] = torch.tensor(seat.opening)
+        opening, slots = opening.to(self._device), self._ints([slot for slot, _ in seats])
+        states = self._decoder.prefill(self._caches, slots, self.n_group, opening)
+        at = self._ints([list(seat.opening).index(start) for _, seat in seats])
+        silence = self._decoder.logits(states[torch.arange(len(seats), device=self._device), at]).softmax(dim=-1)
+        rows = self._rows(slots).flatten()
+        self._tokens[rows, :n_longest] = opening.repeat_interleave(self.n_group, dim=0)
+        self._sums[rows] = 0.0
+        self._beams.clear(slots)
+        for slot, seat in seats:
+            self.slots.replace(slot, seat)
+            first = slot * self.n_group
+            self._keys[first : first + len(seat.keys)] = self._ints(seat.keys)
+        return silence[:, no_speech].tolist()
+
+    def step(self) -> list[tuple[int, Seat, Sampled]]:
+        """One token more in every row; slot, seat and best candidate of each window that ended."""
+        self._close_ranks()
+        seats = [seat for _, seat in self.slots]
+        if not seats:
+            return []
+        n_tokens = self._spread([seat.n_tokens for seat in seats])
+        n_opening = self._spread([len(seat.opening) for seat in seats])
+        tokens = self._tokens[: len(n_tokens)]
+        last = tokens.gather(1, n_tokens[:, None] - 1)[:, 0]
+        longest = max(seat.n_tokens for seat in seats)
+        reach = min(-(-longest // REACH) * REACH, self._decoder.n_context)
+        logits = self._decoder.step(self._caches, len(seats), self.n_group, last, n_tokens - 1, reach)
+        logits = self._rules.apply(logits, tokens, n_tokens, n_opening)
+        logprobs = logits.log_softmax(dim=-1)
+        searching = [slot for slot, seat in enumerate(seats) if self._searches(seat)]
+        sampling = [slot for slot, seat in enumerate(seats) if not self._searches(seat)]
+        if sampling:
+            self._sample(sampling, seats, logits, logprobs)
+        if searching:
+            self._search(searching, seats, logprobs, reach)
+        for seat in seats:
+            seat.n_tokens += 1
+        return self._ended(seats)
+
+    def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
+        """Free the slots of windows that ``unwanted`` picks; those."""
+        return [seat.window for seat in self.slots.discard(lambda seat: unwanted(seat.window))]
+
+    def _searches(self, seat: Seat) -> bool:
+        return seat.temperature == 0 and self.n_group > 1
+
+    def _close_ranks(self) -> None:
+        """Move the last slots into holes, so that the used ones are the first."""
+        for source, target in self.slots.compact():
+            for cache in (*self._caches.cross_k, *self._caches.cross_v):
+                cache[target] = cache[source]
+            of = slice(source * self.n_group, (source + 1) * self.n_group)
+            to = slice(target * self.n_group, (target + 1) * self.n_group)
+            for rows in (*self._caches.self_k, *self._caches.self_v, self._tokens, self._sums, self._keys):
+                rows[to] = rows[of]
+            self._beams.move(source, target)
+
+    def _sample(self, slots: Sequence[int], seats: Sequence[Seat], logits: Tensor, logprobs: Tensor) -> None:
+        """Append the next token of greedy and sampled rows; rows that had ended get an end once more."""
+        rows = self._rows(self._ints(slots)).flatten()
+        n_tokens = self._spread([seats[slot].n_tokens for slot in slots])
+        chosen = logits[rows]
+        if any(seats[slot].temperature > 0 for slot in slots):
+            warmth = self._spread([seats[slot].temperature for slot in slots])[:, None]
+            n_sampled = self._spread([seats[slot].n_tokens - len(seats[slot].opening) for slot in slots])
+            drawn = chosen / warmth.clamp(min=1e-6) + noise.gumbel(self._keys[rows], n_sampled, logits.shape[1])
+            chosen = torch.where(warmth > 0, drawn, chosen)
+        following = chosen.argmax(dim=-1)
+        ended = self._tokens[rows, n_tokens - 1] == self._end
+        self._sums[rows] += logprobs[rows, following] * ~ended
+        self._tokens[rows, n_tokens] = torch.where(ended, self._end, following)
+
+    def _search(self, slots: Sequence[int], seats: Sequence[Seat], logprobs: Tensor, reach: int) -> None:
+        """One step of beam search; rows follow the beams they come from."""
+        here = self._ints(slots)
+        rows = self._rows(here)  # (n, n_group)
+        n_tokens = self._ints([seats[slot].n_tokens for slot in slots])
+        is_first = n_tokens == self._ints([len(seats[slot].opening) for slot in slots])
+        source, following, sums = self._beams.advance(
+            here, logprobs[rows], self._sums[rows], self._tokens[rows], n_tokens, is_first
+        )
+        origin, target = rows.gather(1, source).flatten(), rows.flatten()
+        moved = origin != target
+        origin, at = origin[moved], target[moved]
+        if len(at):
+            for cache in (*self._caches.self_k, *self._caches.self_v):
+                cache[at, :, :reach] = cache[origin, :, :reach]
+            self._tokens[at] = self._tokens[origin]
+        self._tokens[target, n_tokens.repeat_interleave(self.n_group)] = following.flatten()
+        self._sums[target] = sums.flatten()
+
+    def _ended(self, seats: Sequence[Seat]) -> list[tuple[int, Seat, Sampled]]:
+        n_tokens = self._spread([seat.n_tokens for seat in seats])
+        last = self._tokens[: len(n_tokens)].gather(1, n_tokens[:, None] - 1)
+        at_end = (last.view(len(seats), self.n_group) == self._end).all(dim=1).tolist()
+        n_ended = self._beams.n_ended(len(seats))
+        found = []
+        for slot, seat in enumerate(seats):
+            is_done = n_ended[slot] >= self._beams.n_kept if self._searches(seat) else at_end[slot]
+            if is_done or seat.n_tokens >= seat.max_tokens:
+                found.append((slot, seat, self._best(slot, seat)))
+        return found
+
+    def _best(self, slot: int, seat: Seat) -> Sampled:
+        """The candidate of a window that ranks first, by openai-whisper's MaximumLikelihoodRanker."""
+        rows = slice(slot * self.n_group, (slot + 1) * self.n_group)
+        candidates = list(zip(self._tokens[rows].tolist(), self._sums[rows].tolist(), strict=True))
+        if self._searches(seat):
+            ended = self._beams.ended(slot)
+            unended = sorted(candidates, key=lambda one: one[1])[::-1]  # ties as in a reversed argsort
+            candidates = [*ended, *unended[: max(0, self.n_group - len(ended))]]
+        sampled = [Sampled(self._cut(seat, tokens), sum_logprob) for tokens, sum_logprob in candidates]
+        return max(sampled, key=self._rank)
+
+    def _cut(self, seat: Seat, tokens: list[int]) -> tuple[int, ...]:
+        text = tokens[len(seat.opening) : seat.n_tokens]
+        return tuple(text[: text.index(self._end)] if self._end in text else text)
+
+    def _rank(self, one: Sampled) -> float:
+        n_tokens = max(1, len(one.tokens))
+        if self._length_penalty is None:
+            return one.sum_logprob / n_tokens
+        return one.sum_logprob / ((5 + n_tokens) / 6) ** self._length_penalty  # Google's NMT paper
+
+    def _rows(self, slots: Tensor) -> Tensor:
+        """The rows of slots, (n_slots, n_group)."""
+        return slots[:, None] * self.n_group + torch.arange(self.n_group, device=self._device)
+
+    def _spread(self, values: Sequence[float]) -> Tensor:
+        """A value a slot as one a row."""
+        return torch.tensor(values, device=self._device).repeat_interleave(self.n_group)
+
+    def _ints(self, values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=self._device)

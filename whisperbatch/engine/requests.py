@@ -1,0 +1,210 @@
+"""One clip's decode state: how far it has come, what was heard, which window is next. Policy only: no torch.
+
+Comes in: a clip, and what was decoded of its windows. Goes out: windows, segments, at last a ClipText. Who calls:
+``engine/continuous``. ``ClipRequest`` (clips mode) is here; ``FileRequest`` (sequential mode) in ``sequential``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from whisperbatch.engine import coverage, segments
+from whisperbatch.engine.fallback import Decoded, Judge
+from whisperbatch.options import DecodeOptions
+from whisperbatch.records import SAMPLE_RATE, WINDOW_S, Clip, ClipText, Segment
+
+FRAMES_A_SECOND = 100
+N_FRAMES = int(WINDOW_S * FRAMES_A_SECOND)
+N_HOP = SAMPLE_RATE // FRAMES_A_SECOND
+MIN_REST = 10  # frames; less audio than this at a clip's end holds no word
+N_PROMPT = 223  # openai-whisper keeps the last so many tokens of a prompt
+
+
+class Speller(Protocol):
+    """What a request asks of ``engine/spelling``."""
+
+    timestamp_begin: int
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text."""
+        ...
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of ids."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Window:
+    """A stretch of a clip that the model looks at at once.
+
+    Attributes:
+        request: Whose it is.
+        start: Its first frame (10 ms) in the clip.
+        n_frames: How much of the clip it holds, at most a window.
+        prompt: Tokens of text that stands before it.
+        is_gap: Whether it is a second look at speech without text.
+        is_probe: Whether only its language is asked.
+        tried: What was decoded of it so far, a temperature each.
+        no_speech_prob: Of the first try; the others' openings are the same.
+        audio: The encoder's output, kept while another pass may need it; the runner's to know.
+    """
+
+    request: "Request"
+    start: int
+    n_frames: int
+    prompt: Sequence[int] = ()
+    is_gap: bool = False
+    is_probe: bool = False
+    tried: list[Decoded] = field(default_factory=list)
+    no_speech_prob: float = 0.0
+    audio: Any = None
+
+    @property
+    def start_s(self) -> float:
+        """Where it begins in the clip."""
+        return self.start / FRAMES_A_SECOND
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio in it."""
+        return self.n_frames / FRAMES_A_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Sampled tokens without end of text, and the sum of their log-probabilities with that of the end."""
+
+    tokens: tuple[int, ...]
+    sum_logprob: float
+
+    @property
+    def avg_logprob(self) -> float:
+        """Mean log-probability, the end counted."""
+        return self.sum_logprob / (len(self.tokens) + 1)
+
+
+class Request(ABC):
+    """A clip on its way through the engine; owned by the engine's thread.
+
+    Attributes:
+        clip: The clip.
+        number: Of its admission; the lower goes first.
+        language: Whisper's code, once it is known.
+        language_probability: Of the detected language; None when it was given.
+    """
+
+    def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
+        """Nothing heard yet."""
+        self.clip, self.number = clip, number
+        self.language = clip.settings.language
+        self.language_probability: float | None = None
+        self.n_frames = len(clip.samples) // N_HOP
+        self.judge = judge
+        self.seek = 0
+        self._speller, self._options = speller, options
+        self._heard: list[Segment] = []
+        self._suspects: list[dict[str, Any]] = []
+        self._asked = speller.encode(" " + clip.settings.prompt.strip()) if (clip.settings.prompt or "").strip() else []
+
+    @abstractmethod
+    def next(self) -> Window | None:
+        """The window to decode next; None when the clip is done. Asked once for each window."""
+
+    @abstractmethod
+    def settle(self, window: Window) -> tuple[Segment, ...]:
+        """The segments of a window whose last temperature was tried; the clip moves on."""
+
+    def text(self) -> ClipText:
+        """What was heard."""
+        speech, clip = self.clip.speech, self.clip
+        return ClipText(
+            clip.file_id,
+            clip.index,
+            tuple(self._heard),
+            self.language or "en",
+            self.language_probability,
+            covered_s=coverage.covered_s(speech, self._heard) if speech else None,
+            suspects=tuple(self._suspects),
+        )
+
+    def wants_more(self, window: Window) -> bool:
+        """Whether the window is to be tried at the next temperature."""
+        return len(window.tried) < len(self._options.temperatures) and self.judge.fails(window.tried[-1])
+
+    def _segment(self, window: Window, piece: segments.Piece, decoded: Decoded) -> Segment:
+        return Segment(
+            start_s=window.start_s + piece.start_s,
+            end_s=window.start_s + piece.end_s,
+            text=self._speller.decode(piece.tokens),
+            tokens=piece.tokens,
+            seek=window.start,
+            temperature=decoded.temperature,
+            avg_logprob=decoded.avg_logprob,
+            compression_ratio=decoded.compression_ratio,
+            no_speech_prob=decoded.no_speech_prob,
+        )
+
+    def _suspect(self, start_s: float, end_s: float, reason: str) -> None:
+        self._suspects.append({"start": round(start_s, 2), "end": round(end_s, 2), "reason": reason})
+
+    def _note_doubts(self, new: Sequence[Segment], decoded: Decoded) -> None:
+        """List what was kept although no temperature gave better."""
+        if not new or not self.judge.fails(decoded):
+            return
+        reason = "the text repeats itself" if self.judge.is_loop(decoded) else "the text is improbable"
+        self._suspect(new[0].start_s, new[-1].end_s, reason)
+
+
+class ClipRequest(Request):
+    """A clip of at most a window, decoded until its audio is used up; blank segments are dropped.
+
+    When it ends, its speech that has no text is decoded once more, a window each stretch.
+    """
+
+    def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
+        """Nothing heard yet."""
+        super().__init__(clip, number, speller, options, judge)
+        self._gaps: list[tuple[float, float]] | None = None
+
+    def next(self) -> Window | None:
+        """The rest of the clip, then its gaps."""
+        rest = self.n_frames - self.seek
+        if rest >= MIN_REST or (self.seek == 0 and rest > 0):
+            return Window(self, self.seek, min(rest, N_FRAMES), self._asked[-N_PROMPT:])
+        if self._gaps is None:
+            second = self._options.second_pass and self.seek > 0
+            self._gaps = coverage.uncovered(self.clip.speech, self._heard) if second else []
+        if self._gaps:
+            start_s, end_s = self._gaps.pop(0)
+            start, end = round(start_s * FRAMES_A_SECOND), round(end_s * FRAMES_A_SECOND)
+            return Window(self, start, min(end, self.n_frames) - start, self._asked[-N_PROMPT:], is_gap=True)
+        return None
+
+    def settle(self, window: Window) -> tuple[Segment, ...]:
+        """The window's segments that have text and lie in its audio."""
+        decoded = self.judge.best(window.tried)
+        pieces, moved_s = segments.split(decoded.tokens, self._speller.timestamp_begin, window.duration_s)
+        if self.judge.is_silence(decoded):
+            pieces, moved_s = [], window.duration_s
+        limit_s = window.start_s + window.duration_s
+        made = (self._segment(window, piece, decoded) for piece in pieces if piece.start_s < window.duration_s)
+        new = [
+            replace(one, start_s=round(one.start_s, 2), end_s=round(max(one.start_s, min(one.end_s, limit_s)), 2))
+            for one in made
+            if one.text.strip()
+        ]
+        self._note_doubts(new, decoded)
+        self._heard += new
+        if window.is_gap:
+            self._heard.sort(key=lambda one: one.start_s)
+        else:
+            self.seek += min(round(moved_s * FRAMES_A_SECOND), window.n_frames)
+        return tuple(new)
+
+    def text(self) -> ClipText:
+        """What was heard, and which speech still has no text."""
+        for start_s, end_s in coverage.uncovered(self.clip.speech, self._heard):
+            self._suspect(start_s, end_s, "speech without text")
+        return super().text()

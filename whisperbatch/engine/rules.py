@@ -1,0 +1,74 @@
+"""What may not be sampled next, as minus infinity on the logits, for all rows at once.
+
+Comes in: logits and the tokens so far. Goes out: the same logits, masked. Who calls: ``engine/lane``. The rules are
+openai-whisper's SuppressBlank, SuppressTokens and ApplyTimestampRules (whisper/decoding.py, MIT); ours look at all rows
+together and never at the host.
+"""
+
+import torch
+from torch import Tensor
+
+from whisperbatch.engine.spelling import Spelling
+from whisperbatch.options import DecodeOptions
+
+PRECISION_S = 0.02  # one timestamp token
+
+
+class Rules:
+    """The rules of one run on one device."""
+
+    def __init__(self, spelling: Spelling, options: DecodeOptions, n_vocab: int, device: torch.device) -> None:
+        """Make the masks that do not change."""
+        self._begin, self.end = spelling.timestamp_begin, spelling.end
+        self._no_timestamps = spelling.no_timestamps
+        self._timed = not options.without_timestamps
+        self._never = _mask(spelling.suppressed(options.suppress_tokens), n_vocab, device)
+        first = spelling.suppressed_first() if options.suppress_blank else []
+        self._first = _mask(first, n_vocab, device)
+        self._times = torch.arange(self._begin, n_vocab, device=device)
+        limit_s = options.max_initial_timestamp
+        self._last_initial = self._begin + round(limit_s / PRECISION_S) if limit_s else n_vocab
+
+    def apply(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> Tensor:
+        """The logits, masked in place.
+
+        Args:
+            logits: float32 (n_rows, n_vocab), of the next token.
+            tokens: int64 (n_rows, n_context), openings and sampled tokens; later ones have no meaning.
+            n_tokens: int64 (n_rows,), how many there are.
+            n_opening: int64 (n_rows,), how many of them were not sampled.
+        """
+        is_first = (n_tokens == n_opening)[:, None]
+        logits += self._never
+        logits += torch.where(is_first, self._first, 0.0)
+        if self._timed:
+            self._apply_times(logits, tokens, n_tokens, n_opening)
+        return logits
+
+    def _apply_times(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
+        begin, n_sampled = self._begin, n_tokens - n_opening
+        last = tokens.gather(1, (n_tokens - 1)[:, None])[:, 0]
+        before = tokens.gather(1, (n_tokens - 2).clamp(min=0)[:, None])[:, 0]
+        after_time = (n_sampled >= 1) & (last >= begin)
+        after_pair = after_time & ((n_sampled < 2) | (before >= begin))
+        in_pair = after_time & ~after_pair  # text, then a time: its pair or the end
+        logits[:, self._no_timestamps] = -torch.inf
+
+        at = torch.arange(tokens.shape[1], device=tokens.device)
+        sampled = (at >= n_opening[:, None]) & (at < n_tokens[:, None])
+        latest = torch.where(sampled & (tokens >= begin), tokens, -1).amax(dim=1)  # times never fall
+        earliest = torch.where(latest >= 0, torch.where(in_pair, latest, latest + 1), begin)
+        final = torch.where(n_sampled == 0, self._last_initial, logits.shape[1])
+        banned = (self._times < earliest[:, None]) | (self._times > final[:, None]) | after_pair[:, None]
+        times, text = logits[:, begin:], logits[:, :begin]
+        times.masked_fill_(banned, -torch.inf)
+        text[:, : self.end].masked_fill_(in_pair[:, None], -torch.inf)
+        text.masked_fill_((n_sampled == 0)[:, None], -torch.inf)
+        surely_time = times.logsumexp(dim=1) > text.amax(dim=1)  # the norm of all logits falls out
+        text.masked_fill_(surely_time[:, None], -torch.inf)
+
+
+def _mask(tokens: list[int], n_vocab: int, device: torch.device) -> Tensor:
+    mask = torch.zeros(n_vocab)
+    mask[tokens] = -torch.inf
+    return mask.to(device)

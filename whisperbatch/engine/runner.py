@@ -1,0 +1,170 @@
+"""What runs on the device: features, encoder, and the lanes in which windows are decoded.
+
+Comes in: windows. Goes out: what was decoded of them at one temperature, and guessed languages. Who calls:
+``engine/continuous``, which decides who runs and what failed. A window's encoder output is kept until its text is
+settled, so that a retry, a vote or a fault costs no second pass of the encoder.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from whisperbatch.engine import noise
+from whisperbatch.engine.checkpoint import Checkpoint
+from whisperbatch.engine.decoder import Decoder
+from whisperbatch.engine.fallback import Decoded
+from whisperbatch.engine.features import N_HOP, LogMel
+from whisperbatch.engine.lane import Lane, Seat
+from whisperbatch.engine.requests import Sampled, Window
+from whisperbatch.engine.rules import Rules
+from whisperbatch.engine.sequential import FileRequest
+from whisperbatch.engine.spelling import Spelling
+from whisperbatch.options import DecodeOptions
+from whisperbatch.records import N_SAMPLES
+
+
+class Runner:
+    """One model on one device; owned by the engine's thread."""
+
+    def __init__(self, checkpoint: Checkpoint, spelling: Spelling, options: DecodeOptions, n_slots: int) -> None:
+        """Make the lanes: ``n_slots`` windows at the first temperature, and fewer at others if they need more rows."""
+        model = checkpoint.model
+        self._encoder = model.model.encoder
+        self._decoder = Decoder(model)
+        self._mel = LogMel(
+            np.array(checkpoint.feature_extractor.mel_filters), self._decoder.device, self._decoder.dtype
+        )
+        self._spelling, self._options = spelling, options
+        self._rules = Rules(spelling, options, self._decoder.n_vocab, self._decoder.device)
+        self._prefix = spelling.encode(" " + options.prefix.strip()) if (options.prefix or "").strip() else []
+        self._lanes: dict[int, Lane] = {}
+        self.n_encoded = 0  # windows that the encoder has seen
+        self.resize(n_slots)
+
+    @torch.inference_mode()
+    def resize(self, n_slots: int) -> None:
+        """Make the lanes anew, empty."""
+        self.n_slots = n_slots
+        self._lanes.clear()
+        groups = [self._group(temperature) for temperature in self._options.temperatures]
+        for group in dict.fromkeys(groups):
+            n_here = n_slots if group == groups[0] else max(1, n_slots // 4)
+            self._lanes[group] = Lane(self._decoder, self._rules, self._options, n_here, group)
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """All lanes; the first is that of the first temperature."""
+        return tuple(self._lanes.values())
+
+    def lane_of(self, window: Window) -> Lane:
+        """Where the window's next try runs."""
+        return self._lanes[self._group(self._temperature(window))]
+
+    @torch.inference_mode()
+    def encode(self, windows: Sequence[Window]) -> None:
+        """Give each window its encoder output, (n_audio, d_model)."""
+        mel = torch.stack(self._features(windows))  # (n_windows, n_mels, n_frames)
+        audio = self._encoder(mel).last_hidden_state  # (n_windows, n_audio, d_model)
+        self.n_encoded += len(windows)
+        for window, one in zip(windows, audio, strict=True):
+            window.audio = one
+
+    @torch.inference_mode()
+    def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
+        """Seat encoded windows in a lane that has room for them; their slots."""
+        return lane.take(windows, torch.stack([window.audio for window in windows]))
+
+    @torch.inference_mode()
+    def guess(self, lane: Lane, slots: Sequence[int]) -> list[dict[str, float]]:
+        """The probability of each language in each slot."""
+        codes = list(self._spelling.languages)
+        found = lane.guess(slots, self._spelling.start, list(self._spelling.languages.values()))
+        return [dict(zip(codes, probabilities, strict=True)) for probabilities in found]
+
+    @torch.inference_mode()
+    def begin(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
+        """Begin a try of windows whose language is known, at the next temperature of each."""
+        seats = [(slot, self._seat(window)) for slot, window in seated]
+        silence = lane.begin(seats, self._spelling.start, self._spelling.no_speech)
+        for (_, window), probability in zip(seated, silence, strict=True):
+            if not window.tried:
+                window.no_speech_prob = probability
+
+    @torch.inference_mode()
+    def step(self, lane: Lane) -> list[tuple[int, Window, Sampled]]:
+        """One token more in a lane; slot, window and sampled tokens of those that ended."""
+        return [(slot, seat.window, sampled) for slot, seat, sampled in lane.step()]
+
+    def read(self, window: Window, sampled: Sampled) -> Decoded:
+        """Sampled tokens as text with its figures."""
+        return Decoded(
+            sampled.tokens,
+            self._spelling.decode(sampled.tokens),
+            self._temperature(window),
+            sampled.avg_logprob,
+            window.no_speech_prob,
+        )
+
+    def is_out_of_memory(self, err: Exception) -> bool:
+        """Whether the device, or the machine, had too little memory."""
+        return isinstance(err, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(err)
+
+    def close(self) -> None:
+        """Drop the model and what the device holds for it."""
+        device = self._decoder.device
+        self._lanes.clear()
+        del self._encoder, self._decoder
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _group(self, temperature: float) -> int:
+        return self._options.best_of if temperature > 0 else self._options.beam_size
+
+    def _temperature(self, window: Window) -> float:
+        return self._options.temperatures[len(window.tried)]
+
+    def _features(self, windows: Sequence[Window]) -> list[Tensor]:
+        clips = [window for window in windows if not isinstance(window.request, FileRequest)]
+        made = self._mel.clips([_samples(window) for window in clips]) if clips else ()
+        rows = dict(zip(map(id, clips), made, strict=True))
+        return [rows[id(w)] if id(w) in rows else self._stretch(w, w.request) for w in windows]
+
+    def _stretch(self, window: Window, request: Any) -> Tensor:
+        samples = request.clip.samples
+        if request.loudest is None:
+            request.loudest = self._mel.maximum(samples)
+        return self._mel.stretch(samples, window.start, window.n_frames, request.loudest)
+
+    def _seat(self, window: Window) -> Seat:
+        spelling, request, options = self._spelling, window.request, self._options
+        timed = not options.without_timestamps
+        opening = [*self._prompt(window), *spelling.opening(request.language, request.clip.settings.task, timed=timed)]
+        sample_len = options.sample_len or self._decoder.n_context // 2
+        opening += self._prefix[-(self._decoder.n_context // 2 - sample_len) :]
+        max_tokens = min(len(opening) + sample_len, self._decoder.n_context + 1)
+        return Seat(window, opening, self._temperature(window), max_tokens, tuple(self._keys(window)))
+
+    def _prompt(self, window: Window) -> list[int]:
+        if not window.prompt or self._spelling.previous is None:
+            return []
+        return [self._spelling.previous, *window.prompt]
+
+    def _keys(self, window: Window) -> Iterator[int]:
+        """Keys of the sampling noise, one a candidate."""
+        temperature = self._temperature(window)
+        if temperature == 0:
+            return
+        samples = _samples(window)
+        for candidate in range(self._options.best_of):
+            yield noise.key(self._options.seed, samples, window.start, temperature, candidate)
+
+
+def _samples(window: Window) -> np.ndarray:
+    """int16 (n_samples,) of a window; all that is left of a clip, or the stretch of a second look or a file."""
+    first = window.start * N_HOP
+    is_stretch = window.is_gap or isinstance(window.request, FileRequest)
+    n_samples = window.n_frames * N_HOP if is_stretch else N_SAMPLES
+    return window.request.clip.samples[first : first + n_samples]

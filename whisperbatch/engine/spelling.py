@@ -1,0 +1,90 @@
+"""Text to token ids and back, and the ids that have a meaning of their own.
+
+Comes in: a Checkpoint. Goes out: ``Spelling``. Who calls: every leaf that knows tokens. Ids are read from the model's
+generation settings; what those lack is found as openai-whisper finds it (whisper/tokenizer.py, MIT).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from whisperbatch.engine.checkpoint import Checkpoint
+from whisperbatch.errors import ModelError
+
+MARKS = "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪".split()
+SYMBOLS = list('"#()*+/:;<=>@[\\]^_`{|}~「」『』')
+NOTES = frozenset("♩♪♫♬♭♮♯")
+PREVIOUS, NO_SPEECH = "<|startofprev|>", ("<|nospeech|>", "<|nocaptions|>")
+
+
+class Spelling:
+    """The tokenizer of one model; any thread may call it.
+
+    Attributes:
+        start: ``<|startoftranscript|>``.
+        end: ``<|endoftext|>``; ids from there on are not text.
+        previous: ``<|startofprev|>``, before a prompt.
+        no_speech: ``<|nospeech|>``.
+        no_timestamps: ``<|notimestamps|>``.
+        timestamp_begin: ``<|0.00|>``; ids from there on are times, 0.02 s apart.
+        languages: Id by language code; empty for English-only models.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        """Read the ids; ModelError when the model can't tell times."""
+        config = checkpoint.model.generation_config
+        self._tokenizer = checkpoint.tokenizer
+        if getattr(config, "no_timestamps_token_id", None) is None:
+            raise ModelError(f"the model {checkpoint.found.name} has no timestamps in its generation settings")
+        self.start, self.end = config.decoder_start_token_id, config.eos_token_id
+        if isinstance(self.end, list):
+            self.end = self.end[0]
+        self.no_timestamps = config.no_timestamps_token_id
+        self.timestamp_begin = self.no_timestamps + 1
+        self.previous = self._id(PREVIOUS)
+        self.no_speech = next((i for i in map(self._id, NO_SPEECH) if i is not None), self.no_timestamps - 1)
+        self.languages = checkpoint.languages if checkpoint.is_multilingual else {}
+        self._tasks = dict(getattr(config, "task_to_id", None) or {}) if checkpoint.is_multilingual else {}
+        self._suppressed = getattr(config, "suppress_tokens", None)
+        self._suppressed_first = getattr(config, "begin_suppress_tokens", None)
+
+    def _id(self, text: str) -> int | None:
+        found = self._tokenizer.convert_tokens_to_ids(text)
+        return None if found is None or found == self._tokenizer.unk_token_id != self.end else found
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, none of them special."""
+        return self._tokenizer.encode(text, add_special_tokens=False)
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The text of ids; those that are not text are left out."""
+        return self._tokenizer.decode([t for t in tokens if t < self.end], clean_up_tokenization_spaces=False)
+
+    def opening(self, language: str | None, task: str, *, timed: bool) -> list[int]:
+        """What stands before the sampled tokens: start, language and task where the model has several, no times."""
+        tokens = [self.start]
+        if self.languages:
+            tokens += [self.languages[language or "en"], self._tasks[task]]
+        return tokens if timed else [*tokens, self.no_timestamps]
+
+    def suppressed(self, asked: Sequence[int]) -> list[int]:
+        """Ids that are never given; -1 among ``asked`` stands for the model's own list."""
+        ids = {token for token in asked if token >= 0}
+        if -1 in asked:
+            ids.update(self._suppressed if self._suppressed else self._unspoken())
+        tasks = self._tasks.values()
+        silent = (self.start, self.previous, self.no_speech, self._id("<|startoflm|>"), *tasks)
+        return sorted(ids.union(token for token in silent if token is not None))
+
+    def suppressed_first(self) -> list[int]:
+        """Ids that no text begins with: a blank, and its end where the model says so."""
+        if self._suppressed_first is not None:
+            return list(self._suppressed_first)
+        return [*self.encode(" "), self.end]
+
+    def _unspoken(self) -> set[int]:
+        """Symbols that annotate speech and are not spoken, such as music notes; openai-whisper's list and rule."""
+        found = {self.encode(" -")[0], self.encode(" '")[0]}
+        for symbol in [*SYMBOLS, *MARKS, *NOTES]:
+            for tokens in (self.encode(symbol), self.encode(" " + symbol)):
+                if len(tokens) == 1 or symbol in NOTES:
+                    found.add(tokens[0])
+        return found
