@@ -212,7 +212,7 @@ class LiveScreen(Screen):
         from rich.text import Text
 
         style = "red" if text.startswith("failed:") else ""
-        self._console.print(Text(shown(text), style=style), soft_wrap=True)
+        self._console.print(Text(shown(text), style=style, overflow="fold"))
 
     def close(self, whole: bool) -> None:
         """Leave the closing table."""
