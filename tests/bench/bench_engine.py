@@ -1,0 +1,182 @@
+"""The engine alone beside its peers, for the record: ``python tests/bench/bench_engine.py``.
+
+Whisper's tiny shape with random weights, 100 forced tokens a window, greedy, on the CPU. Ours, transformers' ``generate``
+and CTranslate2 (which faster-whisper runs on) take turns in one process; printed are medians of seconds a window and
+their ratios. Loading and features are not counted for anyone; the encoder is.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import ctranslate2
+import numpy as np
+import torch
+from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
+from transformers.utils import logging
+
+from whisperbatch import demo
+from whisperbatch.engine import open_engine
+from whisperbatch.options import DecodeOptions, EngineOptions
+from whisperbatch.records import N_SAMPLES, Clip, ClipSettings, ClipText
+
+N_TOKENS = 100
+END = 50_257
+OPENING = [50_258, 50_259, 50_359, 50_363]
+SHAPES = {"tiny": (384, 6, 4), "base": (512, 8, 6), "small": (768, 12, 12)}  # d_model, heads, layers
+
+
+def make_model(folder: Path, shape: str) -> None:
+    """A folder with random weights of a shape, and the demo model's tokenizer."""
+    d_model, n_heads, n_layers = SHAPES[shape]
+    torch.manual_seed(1)
+    config = WhisperConfig.from_pretrained(
+        demo.FOLDER,
+        d_model=d_model,
+        encoder_layers=n_layers,
+        decoder_layers=n_layers,
+        encoder_attention_heads=n_heads,
+        decoder_attention_heads=n_heads,
+        encoder_ffn_dim=4 * d_model,
+        decoder_ffn_dim=4 * d_model,
+        dtype="float32",
+    )
+    WhisperForConditionalGeneration(config).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"):
+        shutil.copy(demo.FOLDER / file, folder / file)
+    settings = json.loads((demo.FOLDER / "generation_config.json").read_text())
+    settings["alignment_heads"] = [[n_layers - 1, 0]]
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+
+
+def ours(folder: Path, windows: list[np.ndarray], batch_size: int, compute_type: str) -> Callable[[], None]:
+    """Our engine over all windows."""
+    decode = DecodeOptions(
+        beam_size=1,
+        temperatures=(0.0,),
+        sample_len=N_TOKENS,
+        suppress_tokens=(-1, END),
+        without_timestamps=True,
+        no_speech_threshold=None,
+    )
+    engine = open_engine(
+        EngineOptions(str(folder), device="cpu", compute_type=compute_type),
+        ClipSettings(),
+        max_batch_size=batch_size,
+        demo=demo.FOLDER,
+        on_notice=print,
+        decode=decode,
+    )
+    clips = [Clip(i, 0, 0.0, samples, ClipSettings(language="en")) for i, samples in enumerate(windows)]
+
+    def run() -> None:
+        left, n_done = list(clips), 0
+        while left or not engine.idle:
+            n = engine.capacity
+            engine.admit(left[:n])
+            left = left[n:]
+            n_done += sum(isinstance(result, ClipText) for result in engine.step())
+        assert n_done == len(clips)
+
+    return run
+
+
+def generate(folder: Path, windows: list[np.ndarray], batch_size: int, dtype: torch.dtype) -> Callable[[], None]:
+    """Transformers' ``generate`` over all windows, a batch after the other."""
+    model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval()
+    features = _features(folder, windows).to(dtype)
+
+    def run() -> None:
+        for first in range(0, len(windows), batch_size):
+            some = features[first : first + batch_size]
+            with torch.inference_mode():
+                out = model.generate(
+                    some,
+                    attention_mask=torch.ones(some.shape[0], some.shape[-1], dtype=torch.long),
+                    language="en",
+                    task="transcribe",
+                    min_new_tokens=N_TOKENS,
+                    max_new_tokens=N_TOKENS,
+                    max_length=None,
+                    do_sample=False,
+                    num_beams=1,
+                )
+            assert out.shape[-1] >= N_TOKENS
+
+    return run
+
+
+def ctranslate(folder: Path, windows: list[np.ndarray], batch_size: int, compute_type: str) -> Callable[[], None]:
+    """CTranslate2 over all windows, a batch after the other."""
+    converted = folder / "converted"
+    ctranslate2.converters.TransformersConverter(str(folder)).convert(str(converted), force=True)
+    model = ctranslate2.models.Whisper(
+        str(converted), device="cpu", compute_type=compute_type, intra_threads=torch.get_num_threads()
+    )
+    features = _features(folder, windows).numpy()
+
+    def run() -> None:
+        for first in range(0, len(windows), batch_size):
+            some = np.ascontiguousarray(features[first : first + batch_size])
+            audio = model.encode(ctranslate2.StorageView.from_array(some))
+            out = model.generate(
+                audio,
+                [OPENING] * len(some),
+                beam_size=1,
+                max_length=2 * N_TOKENS + 2 * len(OPENING),
+                suppress_tokens=[-1, END],
+                sampling_temperature=0.0,
+            )
+            n_tokens = [len(one.sequences_ids[0]) for one in out]
+            assert min(n_tokens) >= N_TOKENS, n_tokens
+
+    return run
+
+
+def _features(folder: Path, windows: list[np.ndarray]) -> torch.Tensor:
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    waves = [samples.astype(np.float32) / 32768 for samples in windows]
+    return extractor(waves, sampling_rate=16_000, return_tensors="pt").input_features
+
+
+def main() -> None:
+    """Time all of them in turn and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--windows", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    logging.set_verbosity_error()
+    rng = np.random.default_rng(1)
+    windows = [(rng.normal(size=N_SAMPLES) * 3000).astype(np.int16) for _ in range(arguments.windows)]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        make_model(folder, arguments.shape)
+        runs = {
+            "ours float32, 16": ours(folder, windows, 16, "float32"),
+            "ours bfloat16, 16": ours(folder, windows, 16, "bfloat16"),
+            "generate float32, 16": generate(folder, windows, 16, torch.float32),
+            "generate float32, 32": generate(folder, windows, 32, torch.float32),
+            "generate bfloat16, 16": generate(folder, windows, 16, torch.bfloat16),
+            "CTranslate2 float32, 16": ctranslate(folder, windows, 16, "float32"),
+        }
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for round_number in range(arguments.rounds + 1):
+            for name, run in runs.items():
+                began = time.perf_counter()
+                run()
+                if round_number:  # the first warms up
+                    times[name].append((time.perf_counter() - began) / len(windows))
+    best = statistics.median(times["ours float32, 16"])
+    for name, seconds in times.items():
+        median = statistics.median(seconds)
+        print(f"{name:26} {median * 1000:8.0f} ms a window {median / best:6.2f} of ours in float32")
+
+
+if __name__ == "__main__":
+    main()
