@@ -11,7 +11,7 @@ import pytest
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine, text_of
 from whisperbatch.errors import ModelError, RunError, UsageError
-from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions
+from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions, SpeechOptions
 from whisperbatch.records import AudioFile, Clip, Event, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer
@@ -35,6 +35,7 @@ def options(batch_size: int = 16, max_wait: float = 0.0, **output: object) -> Ru
     return RunOptions(
         batch=BatchOptions(batch_size, max_wait),
         load=LoadOptions(1),
+        speech=SpeechOptions(vad=False),  # most recordings here are noise
         output=OutputOptions(formats=("txt",), **output),  # type: ignore[arg-type]
     )
 
