@@ -113,16 +113,16 @@ def theirs_of(samples: np.ndarray, options: SpeechOptions, longest_s: float, mod
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "n_longest"),
     [
-        SpeechOptions(),
-        SpeechOptions(vad_min_silence_s=2.0),
-        SpeechOptions(vad_threshold=0.8, vad_min_silence_s=0.4, vad_min_speech_s=0.3, vad_pad_s=0.1),
-        SpeechOptions(vad_threshold=0.1, vad_pad_s=0.0, vad_min_silence_s=0.0),
+        (SpeechOptions(), N_SAMPLES),
+        (SpeechOptions(vad_min_silence_s=2.0), None),
+        (SpeechOptions(vad_threshold=0.8, vad_min_silence_s=0.4, vad_min_speech_s=0.3, vad_pad_s=0.1), N_SAMPLES),
+        (SpeechOptions(vad_threshold=0.1, vad_pad_s=0.0, vad_min_silence_s=0.0), None),
     ],
 )
-def test_spans_are_those_of_faster_whisper(material, options: SpeechOptions):
-    """95 % of the borders lie within 100 ms, both ways.
+def test_spans_are_those_of_faster_whisper(material, options: SpeechOptions, n_longest: int | None):
+    """95 % of the borders lie within 100 ms, both ways; where speech is cut for its length, ours is another rule.
 
     faster-whisper 1.2.1 brings silero-vad 6.0's weights, which tell other probabilities than 6.2's, so its code runs
     on the same weights here. How far the older ones are away is printed.
@@ -130,15 +130,16 @@ def test_spans_are_those_of_faster_whisper(material, options: SpeechOptions):
     same, older = vad.SileroVADModel(str(speech.model_path())), vad.get_vad_model()
     n_near, n_all = {"same": 0, "older": 0}, {"same": 0, "older": 0}
     for samples in material.values():
-        ours = borders([(span.start, span.end) for span in spans(probabilities(samples), len(samples), options)])
+        found = spans(probabilities(samples), len(samples), options, n_longest)
+        ours = borders([(span.start, span.end) for span in found])
         for name, model in (("same", same), ("older", older)):
-            theirs = borders(theirs_of(samples, options, 30.0, model))
+            theirs = borders(theirs_of(samples, options, n_longest / SAMPLE_RATE if n_longest else np.inf, model))
             for one, two in ((ours, theirs), (theirs, ours)):
                 n_all[name] += len(one)
                 n_near[name] += sum(np.abs(two - border).min(initial=np.inf) <= 0.1 * SAMPLE_RATE for border in one)
     for name, n in n_all.items():
         print(f"{n_near[name] / n:.1%} of {n} borders within 100 ms of faster-whisper's with {name} weights")
-    assert n_all["same"] > 100
+    assert n_all["same"] >= 100
     assert n_near["same"] >= 0.95 * n_all["same"]
 
 
