@@ -80,6 +80,7 @@ class Assembly:
                 min((begin_s for begin_s, _ in speech if begin_s >= at_s), default=duration_s),
             )
             for at_s, _ in joins
+            if speech
         )
         self._expected[index] = _Place(start_s, duration_s, joins, quiets, channel)
 
