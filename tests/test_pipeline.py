@@ -209,11 +209,11 @@ def test_an_empty_recording_is_an_empty_transcript(tmp_path: Path):
 
 def test_what_is_done_is_skipped_and_other_formats_need_no_engine(tmp_path: Path):
     files = short_files(tmp_path, 3)
-    both = RunOptions(load=LoadOptions(1), output=OutputOptions(formats=("txt", "json")))
+    both = replace(options(), output=OutputOptions(formats=("txt", "json")))
     Run(from_paths(files), FakeEngine(4), both).end()
     engine = FakeEngine(4)
     assert set(statuses(Run(from_paths(files), engine, both).end()).values()) == {Status.SKIPPED}
-    srt = RunOptions(load=LoadOptions(1), output=OutputOptions(formats=("srt", "json")))
+    srt = replace(options(), output=OutputOptions(formats=("srt", "json")))
     assert set(statuses(Run(from_paths(files), engine, srt).end()).values()) == {Status.DONE}
     assert engine.batches == []
     assert (tmp_path / "000.srt").read_text().startswith("1\n00:00:00,000 --> ")
