@@ -16,9 +16,11 @@ import pytest
 from whisperbatch.audio import pool
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.errors import LoadError
+from whisperbatch.options import SpeechOptions
 from whisperbatch.records import Clip, ClipSettings, FileLoaded
 
 SETTINGS = ClipSettings(language="de")
+NO_VAD = SpeechOptions(vad=False)  # most recordings here are noise
 
 
 def write_wav(path: Path, samples: np.ndarray) -> Path:
@@ -34,7 +36,7 @@ def long_wav(tmp_path: Path) -> Path:
 
 
 def test_clips_and_the_last_word(long_wav: Path):
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         *clips, last = worker.load(7, long_wav, SETTINGS)
     assert all(isinstance(clip, Clip) for clip in clips)
     assert [(clip.file_id, clip.index, clip.settings) for clip in clips] == [
@@ -52,7 +54,7 @@ def test_clips_and_the_last_word(long_wav: Path):
 def test_one_bad_file_costs_only_itself(tmp_path: Path, long_wav: Path):
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"nothing")
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         with pytest.raises(LoadError, match="not audio") as caught:
             list(worker.load(0, bad, SETTINGS))
         assert caught.value.path == bad
@@ -60,7 +62,7 @@ def test_one_bad_file_costs_only_itself(tmp_path: Path, long_wav: Path):
 
 
 def test_a_crash_is_told_and_the_next_file_loads(long_wav: Path):
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         loading = worker.load(0, long_wav, SETTINGS)
         next(loading)
         os.kill(worker._process.pid, signal.SIGSEGV)
@@ -78,7 +80,7 @@ def test_a_hanging_decoder_is_stopped(long_wav: Path):
 
 
 def test_giving_a_file_up_leaves_the_worker_of_use(long_wav: Path):
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         loading = worker.load(0, long_wav, SETTINGS)
         next(loading)
         loading.close()
@@ -86,7 +88,7 @@ def test_giving_a_file_up_leaves_the_worker_of_use(long_wav: Path):
 
 
 def test_close_from_another_thread_ends_a_load(long_wav: Path):
-    worker = LoadWorker()
+    worker = LoadWorker(speech=NO_VAD)
     loading = worker.load(0, long_wav, SETTINGS)
     next(loading)
     os.kill(worker._process.pid, signal.SIGSTOP)
@@ -104,7 +106,7 @@ def test_no_file_or_process_is_leaked(tmp_path: Path, long_wav: Path):
 
     before = n_open()
     for _ in range(15):  # two processes each
-        with LoadWorker() as worker:
+        with LoadWorker(speech=NO_VAD) as worker:
             next(loading := worker.load(0, long_wav, SETTINGS))
             loading.close()
             list(worker.load(1, long_wav, SETTINGS))
@@ -147,11 +149,12 @@ def test_the_death_of_the_parent_ends_the_worker(long_wav: Path, state: str):
 import sys
 from pathlib import Path
 from whisperbatch.audio import pool
+from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings
 if {state!r} == "busy":
     pool.START = {busy!r}
-worker = pool.LoadWorker()
-loading = worker.load(0, Path({str(long_wav)!r}), ClipSettings())
+worker = pool.LoadWorker(speech=SpeechOptions(vad=False))
+loading = worker.load(0, Path({str(long_wav)!r}), ClipSettings("de"))
 list(loading) if {state!r} == "idle" else next(loading)
 if {state!r} == "busy":
     [next(loading) for _ in range(2)]
@@ -171,7 +174,7 @@ sys.stdin.read()
 
 
 def test_a_worker_that_died_between_two_files_is_replaced(long_wav: Path):
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         list(worker.load(0, long_wav, SETTINGS))
         os.kill(worker._process.pid, signal.SIGKILL)
         os.waitid(os.P_PID, worker._process.pid, os.WEXITED | os.WNOWAIT)
@@ -189,7 +192,7 @@ def test_a_process_that_cannot_start_is_not_blamed_on_the_file(
     long_wav: Path, monkeypatch: pytest.MonkeyPatch, start: str, why: str
 ):
     monkeypatch.setattr(pool, "START", start)
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         worker.warm()
         for _ in range(2):
             with pytest.raises(LoadError, match=rf"the load process cannot start \({why}\)"):
@@ -200,7 +203,7 @@ def test_a_process_that_cannot_start_is_not_blamed_on_the_file(
 
 def test_an_interpreter_that_is_not_there_is_told(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         worker.warm()
         with pytest.raises(LoadError, match=r"cannot start \(No such file"):
             list(worker.load(0, long_wav, SETTINGS))
@@ -209,7 +212,7 @@ def test_an_interpreter_that_is_not_there_is_told(long_wav: Path, monkeypatch: p
 def test_what_a_library_prints_or_reads_does_no_harm(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
     noisy = "    os.write(1, b'noise'); print('noise'); assert sys.stdin.read() == ''\n    yield from old(self)"
     monkeypatch.setattr(pool, "START", with_blocks(noisy))
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         for i in range(2):
             assert list(worker.load(i, long_wav, SETTINGS))[-1] == FileLoaded(i, 5, 100.0, None)
 
@@ -224,7 +227,7 @@ def test_slow_is_not_hung(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
 def test_what_nobody_foresaw_costs_one_file(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
     odd = "    if 'odd' in self.path.name: raise RuntimeError('first\\nsecond')\n    yield from old(self)"
     monkeypatch.setattr(pool, "START", with_blocks(odd))
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         with pytest.raises(LoadError) as caught:
             list(worker.load(0, long_wav.with_name("odd.wav"), SETTINGS))
         assert caught.value.message == "cannot be read (RuntimeError: first)"
@@ -236,13 +239,13 @@ def test_what_nobody_foresaw_costs_one_file(long_wav: Path, monkeypatch: pytest.
 def test_damage_comes_with_the_last_word(tmp_path: Path, long_wav: Path):
     with long_wav.open("r+b") as file:
         file.truncate(44 + 2 * 16_000 * 40)
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         *_, last = worker.load(0, long_wav, SETTINGS)
     assert last == FileLoaded(0, 2, 40.0, "damaged: it breaks off after 40.0 of 100.0 s")
 
 
 def test_a_file_without_samples_gives_no_clips(tmp_path: Path):
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         path = write_wav(tmp_path / "x.wav", np.zeros(0))
         assert list(worker.load(0, path, SETTINGS)) == [FileLoaded(0, 0, 0.0, None)]
 
@@ -251,7 +254,7 @@ def test_a_file_without_samples_gives_no_clips(tmp_path: Path):
 def test_odd_and_relative_names_mean_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: bytes):
     """Relative to where the caller is now, not to where the process started."""
     here = Path(os.fsdecode(name))
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         worker.warm()
         (tmp_path / "a").mkdir()
         monkeypatch.chdir(tmp_path / "a")
@@ -266,12 +269,12 @@ def test_odd_and_relative_names_mean_the_same_file(tmp_path: Path, monkeypatch: 
 
 
 def test_warm_and_close_may_come_in_any_order_from_any_thread(long_wav: Path):
-    worker = LoadWorker()
+    worker = LoadWorker(speech=NO_VAD)
     worker.close()
     worker.warm()
     assert worker._process is None
     for _ in range(10):
-        worker = LoadWorker()
+        worker = LoadWorker(speech=NO_VAD)
         worker.warm()
         loading = worker.load(0, long_wav, SETTINGS)
         next(loading)
@@ -298,7 +301,7 @@ def test_a_slow_reader_holds_the_worker_back(tmp_path: Path):
         out.setparams((1, 2, 16_000, 0, "NONE", ""))
         for _ in range(3600):
             out.writeframes(second.tobytes())
-    with LoadWorker() as worker:
+    with LoadWorker(speech=NO_VAD) as worker:
         loading = worker.load(0, path, SETTINGS)
         next(loading)
         threading.Event().wait(2.0)
@@ -315,9 +318,10 @@ def test_a_script_needs_no_guard(tmp_path: Path, long_wav: Path):
         f"""
 from pathlib import Path
 from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings
 print("once")
-with LoadWorker() as worker:
+with LoadWorker(speech=SpeechOptions(vad=False)) as worker:
     print(len(list(worker.load(0, Path({str(long_wav)!r}), ClipSettings()))))
 """
     )
@@ -338,9 +342,11 @@ sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.errors import LoadError
+from whisperbatch.options import LoadOptions, SpeechOptions
+from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings
 try:
-    list(LoadWorker().load(0, Path("gone.wav"), ClipSettings()))
+    list(LoadWorker(speech=SpeechOptions(vad=False)).load(0, Path("gone.wav"), ClipSettings()))
 except LoadError as err:
     print(err.message)
 """
@@ -355,8 +361,9 @@ import os; os.chdir({str(tmp_path)!r})
 from pathlib import Path
 from whisperbatch.audio import pool
 from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings
-print(len(list(LoadWorker().load(0, Path({str(long_wav)!r}), ClipSettings()))))
+print(len(list(LoadWorker(speech=SpeechOptions(vad=False)).load(0, Path({str(long_wav)!r}), ClipSettings()))))
 """
     done = subprocess.run([sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 import threading
 import wave
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine, text_of
 from whisperbatch.errors import ModelError, RunError, UsageError
-from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions
-from whisperbatch.records import AudioFile, Clip, Event, Outcome, Status
+from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions, SpeechOptions
+from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer
 
@@ -35,6 +36,7 @@ def options(batch_size: int = 16, max_wait: float = 0.0, **output: object) -> Ru
     return RunOptions(
         batch=BatchOptions(batch_size, max_wait),
         load=LoadOptions(1),
+        speech=SpeechOptions(vad=False),  # most recordings here are noise
         output=OutputOptions(formats=("txt",), **output),  # type: ignore[arg-type]
     )
 
@@ -207,11 +209,11 @@ def test_an_empty_recording_is_an_empty_transcript(tmp_path: Path):
 
 def test_what_is_done_is_skipped_and_other_formats_need_no_engine(tmp_path: Path):
     files = short_files(tmp_path, 3)
-    both = RunOptions(load=LoadOptions(1), output=OutputOptions(formats=("txt", "json")))
+    both = replace(options(), output=OutputOptions(formats=("txt", "json")))
     Run(from_paths(files), FakeEngine(4), both).end()
     engine = FakeEngine(4)
     assert set(statuses(Run(from_paths(files), engine, both).end()).values()) == {Status.SKIPPED}
-    srt = RunOptions(load=LoadOptions(1), output=OutputOptions(formats=("srt", "json")))
+    srt = replace(options(), output=OutputOptions(formats=("srt", "json")))
     assert set(statuses(Run(from_paths(files), engine, srt).end()).values()) == {Status.DONE}
     assert engine.batches == []
     assert (tmp_path / "000.srt").read_text().startswith("1\n00:00:00,000 --> ")
@@ -309,3 +311,45 @@ def test_events_tell_the_whole_story_one_at_a_time(tmp_path: Path):
         assert kinds.count(kind) == 10, kind
     assert sum(e.data["n_clips"] for e in run.events if e.kind == "batch") == 10
     assert sum(e.data["audio_s"] for e in run.events if e.kind == "progress") == pytest.approx(10 * 0.1)
+
+
+def test_channels_of_a_call_are_one_transcript(tmp_path: Path):
+    rows = np.random.default_rng(0).integers(-900, 900, (2, 16_000 * 70)).astype(np.int16)
+    path = tmp_path / "call.wav"
+    with path.open("wb") as file, wave.open(file, "wb") as out:
+        out.setparams((2, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(np.ascontiguousarray(rows.T).tobytes())
+    opts = replace(options(write=False), load=LoadOptions(1, "split", ("agent", "caller")))
+    (outcome,) = Run(from_paths([path]), FakeEngine(8), opts).end()
+    assert outcome.transcript is not None
+    segments = outcome.transcript.segments
+    assert {s.channel for s in segments} == {"agent", "caller"}
+    assert [s.start_s for s in segments] == sorted(s.start_s for s in segments)
+    assert outcome.transcript.settings["channels"] == "split"
+
+
+def test_sequential_mode_gives_the_engine_whole_files(tmp_path: Path):
+    samples = np.random.default_rng(0).integers(-900, 900, 16_000 * 70)
+    files = [write_wav(tmp_path / "long.wav", samples), *short_files(tmp_path, 3)]
+    opts = replace(
+        options(),
+        clip=ClipSettings(long_form="sequential"),
+        load=LoadOptions(1, spool_dir=tmp_path / "spool"),
+    )
+    outcomes = {outcome.path: outcome for outcome in Run(from_paths(files), FakeEngine(8), opts).end()}
+    assert statuses(list(outcomes.values())) == {path.name: Status.DONE for path in files}
+    transcript = outcomes[files[0]].transcript
+    assert transcript is not None
+    assert transcript.text == f" clip 0 at 0.00 s, 70.00 s, sum {samples.sum()}."
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_recording_without_speech_is_an_empty_transcript(tmp_path: Path):
+    path = write_wav(tmp_path / "noise.wav", np.random.default_rng(0).integers(-900, 900, 16_000 * 40))
+    engine = FakeEngine(8)
+    (outcome,) = Run(from_paths([path]), engine, replace(options(), speech=SpeechOptions())).end()
+    assert outcome.status is Status.DONE
+    assert outcome.transcript is not None
+    assert (outcome.transcript.text, outcome.transcript.speech_s, outcome.transcript.covered_s) == ("", 0.0, 0.0)
+    assert engine.batches == []
+    assert path.with_suffix(".txt").read_text() == ""

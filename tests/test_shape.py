@@ -36,6 +36,8 @@ HOMES = {
     "soxr": ("demo/",),
     "librosa": ("audio/load.py", "engine/features.py", "demo/"),
     "soundfile": ("audio/load.py",),
+    "onnxruntime": ("audio/speech.py",),
+    "silero_vad": (),
     "av": ("audio/load.py", "demo/samples.py", "cli/facts.py"),
     "ray": ("backends/on_ray.py",),
     "typer": ("cli/",),

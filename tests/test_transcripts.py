@@ -33,6 +33,16 @@ def assemble(clips, *, order=None, settings=SETTINGS, duration_s=None, damage=No
     return assembly.build(model="demo", revision="r", settings=settings)
 
 
+def assemble_placed(clips, *, duration_s, settings=SETTINGS, speech_s=None, channel_names=()):
+    """The transcript of [(ClipText, arguments of expect)]."""
+    assembly = Assembly(AUDIO)
+    for text, place in clips:
+        assembly.expect(text.index, **place)
+        assembly.add(text)
+    assembly.loaded(FileLoaded(0, len(clips), duration_s, None, speech_s))
+    return assembly.build(model="demo", revision="r", settings=settings, channel_names=channel_names)
+
+
 def clip(index, start_s, clip_s, *segments, language="en", probability=0.9):
     return start_s, clip_s, ClipText(0, index, segments, language, probability)
 
@@ -171,3 +181,111 @@ def test_a_text_that_comes_twice_or_was_not_expected_is_our_mistake():
         assembly.add(ClipText(0, 1, (), "en"))
     with pytest.raises(AssertionError):
         assembly.loaded(FileLoaded(0, 2, 60.0))
+
+
+@st.composite
+def joined_clips(draw):
+    """A clip's start, its length, and the pauses left out of it: where in the clip, and how long."""
+    lengths = draw(st.lists(st.floats(0.5, 6), min_size=1, max_size=5))
+    pauses = draw(st.lists(st.floats(2.1, 500), min_size=len(lengths) - 1, max_size=len(lengths) - 1))
+    return draw(st.floats(0, 5000)), lengths, pauses
+
+
+@given(joined_clips(), st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_times_map_back_through_the_pauses_that_were_left_out(clip, shares):
+    """Each time, to within a sample, against walking along the clip's parts."""
+    start_s, lengths, pauses = clip
+    clip_s = sum(lengths)
+    ends = [sum(lengths[: n + 1]) for n in range(len(lengths))]
+    joins = tuple((ends[n], sum(pauses[: n + 1])) for n in range(len(pauses)))
+
+    def place_s(time_s, is_end):
+        part = sum(time_s > end_s or (time_s == end_s and not is_end) for end_s in ends[:-1])
+        return start_s + time_s + sum(pauses[:part])
+
+    times = sorted(share * clip_s for share in shares)
+    words = tuple(Word(" w", one, two, 0.5) for one, two in pairwise(times))
+    segment = Segment(times[0], times[-1], " w", words=words, seek=0)
+    place = {"start_s": start_s, "duration_s": clip_s, "joins": joins}
+    text = ClipText(0, 0, (segment,), "en")
+    duration_s = start_s + clip_s + sum(pauses)
+    for speech in ((), tuple(pairwise([0.0, *ends]))):  # with speech up to the pauses on both sides
+        (same,) = assemble_placed([(text, {**place, "speech": speech})], duration_s=duration_s).segments
+        for word, (one, two) in zip(same.words, pairwise(times), strict=True):
+            assert word.start_s == pytest.approx(place_s(one, False), abs=0.001)
+            assert word.end_s == pytest.approx(max(place_s(one, False), place_s(two, True)), abs=0.001)
+        assert all(one.start_s <= two.start_s and one.end_s <= two.end_s for one, two in pairwise(same.words))
+
+
+def test_a_segment_does_not_hang_over_a_pause_that_was_left_out():
+    """Speech at 1 to 9 and 11 to 20 s in the clip, ten minutes left out at 10 s."""
+    place = {"start_s": 100.0, "duration_s": 21.0, "joins": ((10.0, 600.0),), "speech": ((1.0, 9.0), (11.0, 20.0))}
+    times = [(0.5, 9.4), (9.4, 12.0), (3.0, 10.8), (3.0, 15.0), (10.0, 12.0), (2.0, 10.0)]
+    texts = tuple(Segment(one, two, f" {one} {two}", seek=round(one * 100)) for one, two in times)
+    segments = assemble_placed([(ClipText(0, 0, texts, "en"), place)], duration_s=2000.0).segments
+    assert [(s.start_s, s.end_s) for s in segments] == [
+        (100.5, 109.4),
+        (710.0, 712.0),  # begins in the silence before the pause
+        (103.0, 110.0),  # ends in the silence after it
+        (103.0, 715.0),  # text on both sides
+        (710.0, 712.0),
+        (102.0, 110.0),
+    ]
+    assert [s.seek for s in segments] == [10_050, 10_940, 10_300, 10_300, 71_000, 10_200]
+
+
+def test_channels_are_merged_by_time_and_named():
+    texts = [
+        (ClipText(0, 0, (Segment(0, 2, " a"), Segment(5, 6, " c")), "en"), 0),
+        (ClipText(0, 1, (Segment(1, 4, " b"), Segment(7, 8, " d")), "en"), 1),
+        (ClipText(0, 2, (Segment(3, 4, " e"),), "en"), 2),
+    ]
+    clips = [(text, {"start_s": 0.0, "duration_s": 10.0, "channel": channel}) for text, channel in texts]
+    transcript = assemble_placed(clips, duration_s=10.0, channel_names=("agent", "caller"))
+    assert [(s.text, s.channel) for s in transcript.segments] == [
+        (" a", "agent"),
+        (" b", "caller"),
+        (" e", "CH3"),
+        (" c", "agent"),
+        (" d", "caller"),
+    ]
+    mixed = assemble_placed([(text, {"start_s": 0.0, "duration_s": 10.0}) for text, _ in texts], duration_s=10.0)
+    assert {s.channel for s in mixed.segments} == {None}
+
+
+def test_coverage_is_summed_and_unknown_when_it_is_of_any_clip():
+    place = {"start_s": 0.0, "duration_s": 10.0}
+    clips = [(ClipText(0, k, (), "en", covered_s=covered_s), place) for k, covered_s in enumerate((1.5, 2.25))]
+    known = assemble_placed(clips, duration_s=20.0, speech_s=5.0)
+    assert (known.speech_s, known.covered_s) == (5.0, 3.75)
+    assert assemble_placed(clips, duration_s=20.0).covered_s is None
+    unknown = [*clips, (ClipText(0, 2, (), "en"), place)]
+    transcript = assemble_placed(unknown, duration_s=20.0, speech_s=5.0)
+    assert (transcript.speech_s, transcript.covered_s) == (5.0, None)
+    silent = assemble_placed([], duration_s=20.0, speech_s=0.0)
+    assert (silent.speech_s, silent.covered_s) == (0.0, 0.0)
+
+
+def test_suspects_come_in_the_files_time():
+    late = ClipText(0, 1, (), "en", suspects=({"start": 1.0, "end": 12.0, "reason": "loop"},))
+    early = ClipText(0, 0, (), "en", suspects=({"start": 2.0, "end": 3.0, "reason": "no text"},))
+    clips = [
+        (late, {"start_s": 30.0, "duration_s": 20.0, "joins": ((10.0, 60.0),)}),
+        (early, {"start_s": 0.0, "duration_s": 30.0}),
+    ]
+    assert assemble_placed(clips, duration_s=200.0).suspects == (
+        {"start": 2.0, "end": 3.0, "reason": "no text"},
+        {"start": 31.0, "end": 102.0, "reason": "loop"},
+    )
+
+
+def test_sequential_mode_keeps_cleared_segments_and_its_language():
+    """As openai-whisper does."""
+    text = ClipText(0, 0, (Segment(0, 30, " a"), Segment(30, 30, ""), Segment(31, 35, "")), "de", 0.7)
+    place = {"start_s": 0.0, "duration_s": 60.0}
+    sequential = assemble_placed([(text, place)], duration_s=60.0, settings={**SETTINGS, "long_form": "sequential"})
+    assert [s.text for s in sequential.segments] == [" a", "", ""]
+    silent = ClipText(0, 0, (), "de", 0.7)
+    quiet = assemble_placed([(silent, place)], duration_s=60.0, settings={**SETTINGS, "long_form": "sequential"})
+    assert (quiet.language, quiet.language_probability) == ("de", 0.7)
+    assert [s.text for s in assemble_placed([(text, place)], duration_s=60.0).segments] == [" a"]

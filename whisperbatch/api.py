@@ -20,13 +20,24 @@ from whisperbatch.options import (
     LoadOptions,
     OutputOptions,
     RunOptions,
+    SpeechOptions,
     parse_formats,
+    parse_names,
+    parse_times,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer, check_writable
 
-_SHORT = {"batch_size": "max_batch_size", "max_wait": "max_wait_s", "load_workers": "n_workers"}
+_SHORT = {
+    "batch_size": "max_batch_size",
+    "max_wait": "max_wait_s",
+    "load_workers": "n_workers",
+    "max_duration": "max_duration_s",
+    "vad_min_silence": "vad_min_silence_s",
+    "vad_min_speech": "vad_min_speech_s",
+    "vad_pad": "vad_pad_s",
+}
 
 
 def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo", **options: Any) -> Iterator[Outcome]:
@@ -37,8 +48,11 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
         model: One of OpenAI's names, a hub id, a folder, or ``demo``.
         **options: Any field of the option classes in ``whisperbatch.options`` and of ``ClipSettings``:
             ``language``, ``task``, ``prompt``, ``device``, ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
-            (clips), ``max_wait`` (seconds), ``load_workers``, ``formats`` (a sequence, or one string with commas),
-            ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing.
+            (clips), ``max_wait`` (seconds), ``load_workers``, ``max_duration`` (seconds), ``vad``, ``vad_threshold``,
+            ``vad_min_silence``, ``vad_min_speech``, ``vad_pad`` (seconds), ``long_form`` (``clips`` or ``sequential``),
+            ``clip_timestamps`` and ``channel_names`` (sequences, or one string with commas), ``channels`` (``mix`` or
+            ``split``), ``spool_dir``, ``formats`` (a sequence, or one string with commas), ``output_dir``,
+            ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -62,12 +76,16 @@ def run_options_from(**options: Any) -> RunOptions:
         given["formats"] = parse_formats([given["formats"]])
     if given.get("language") is not None:
         given["language"] = parse_language(given["language"])
-    for name in ("model_dir", "output_dir", "relative_to"):
+    for name, parse in (("clip_timestamps", parse_times), ("channel_names", parse_names)):
+        if name in given:
+            given[name] = parse(given[name]) if isinstance(given[name], str) else tuple(given[name])
+    for name in ("model_dir", "output_dir", "relative_to", "spool_dir"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
     rooms = {
         "engine": EngineOptions,
         "load": LoadOptions,
+        "speech": SpeechOptions,
         "batch": BatchOptions,
         "decode": DecodeOptions,
         "output": OutputOptions,

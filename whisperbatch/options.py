@@ -3,8 +3,10 @@
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError.
 """
 
+import math
 import os
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from whisperbatch.errors import UsageError
@@ -14,6 +16,9 @@ from whisperbatch.records import ClipSettings
 FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
 DEFAULT_FORMATS = ("txt", "json")
 TASKS = ("transcribe", "translate")
+LONG_FORMS = ("clips", "sequential")
+CHANNELS = ("mix", "split")
+MAX_PAD_S = 5.0  # both pads and some speech must fit into a clip
 COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16")
 
 
@@ -38,6 +43,19 @@ def parse_formats(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def parse_times(given: str) -> tuple[float, ...]:
+    """Seconds out of a list with commas, as openai-whisper's ``--clip_timestamps`` has it, or UsageError."""
+    try:
+        return tuple(float(part) for part in given.split(",") if part.strip())
+    except ValueError as err:
+        raise UsageError(f"--clip-timestamps '{given}' is no list of seconds such as 0,30,60,90") from err
+
+
+def parse_names(given: str) -> tuple[str, ...]:
+    """Names out of a list with commas."""
+    return tuple(part.strip() for part in given.split(","))
+
+
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
     """Drop folders: seconds a file must stand still, seconds of quiet that end the watch, seconds between rescans."""
@@ -55,18 +73,60 @@ class WatchOptions:
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """The load workers: how many processes (0: one for each two cores, at most 8)."""
+    """The load workers.
+
+    Attributes:
+        n_workers: How many processes (0: one for each two cores, at most 8).
+        channels: ``mix`` (to one) or ``split`` (each is transcribed by itself).
+        channel_names: What split channels are called, in order.
+        max_duration_s: A longer recording is refused.
+        spool_dir: Where sequential mode keeps a recording's samples while it runs; None means the user's cache.
+    """
 
     n_workers: int = 0
+    channels: str = "mix"
+    channel_names: tuple[str, ...] = ("LEFT", "RIGHT")
+    max_duration_s: float = 24 * 3600.0
+    spool_dir: Path | None = None
 
     def __post_init__(self) -> None:
-        """Check the range."""
+        """Check the ranges and names."""
         require(self.n_workers >= 0, "--load-workers must be 1 or more")
+        require(self.channels in CHANNELS, f"unknown --channels '{self.channels}'; choose from {', '.join(CHANNELS)}")
+        names = self.channel_names
+        require(all(names) and len(set(names)) == len(names), "--channel-names must differ and not be empty")
+        require(self.max_duration_s > 0, "--max-duration must be above 0 seconds")
 
     @property
     def resolved_workers(self) -> int:
         """The number of load workers to start."""
         return self.n_workers or min(8, max(1, (os.cpu_count() or 2) // 2))
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechOptions:
+    """Speech detection.
+
+    Attributes:
+        vad: Whether it runs; without it, clips are cut where it is quietest.
+        vad_threshold: The probability from which on a frame is speech.
+        vad_min_silence_s: Speech ends where there is none for so long.
+        vad_min_speech_s: Speech that is no longer is left out.
+        vad_pad_s: What is kept on both sides of speech.
+    """
+
+    vad: bool = True
+    vad_threshold: float = 0.5
+    vad_min_silence_s: float = 0.16
+    vad_min_speech_s: float = 0.0
+    vad_pad_s: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(0 < self.vad_threshold < 1, "--vad-threshold must be between 0 and 1")
+        require(self.vad_min_silence_s >= 0, "--vad-min-silence must not be negative")
+        require(self.vad_min_speech_s >= 0, "--vad-min-speech must not be negative")
+        require(0 <= self.vad_pad_s <= MAX_PAD_S, f"--vad-pad must be from 0 to {MAX_PAD_S:.0f} seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,15 +269,25 @@ class RunOptions:
 
     engine: EngineOptions = field(default_factory=EngineOptions)
     load: LoadOptions = field(default_factory=LoadOptions)
+    speech: SpeechOptions = field(default_factory=SpeechOptions)
     batch: BatchOptions = field(default_factory=BatchOptions)
     decode: DecodeOptions = field(default_factory=DecodeOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     clip: ClipSettings = field(default_factory=ClipSettings)
 
     def __post_init__(self) -> None:
-        """Check task and language; whether the model can do them is the engine's to say."""
+        """Check what clips ask for; whether the model can do it is the engine's to say."""
+        clip = self.clip
         require(
-            self.clip.language in (None, *LANGUAGES),
-            f"unknown language '{self.clip.language}'; give a code such as en or de",
+            clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )
-        require(self.clip.task in TASKS, f"unknown task '{self.clip.task}'; choose from {', '.join(TASKS)}")
+        require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
+        require(
+            clip.long_form in LONG_FORMS,
+            f"unknown --long-form '{clip.long_form}'; choose from {', '.join(LONG_FORMS)}",
+        )
+        times = (0.0, *clip.clip_timestamps)
+        require(
+            all(one <= two < math.inf for one, two in pairwise(times)),
+            "--clip-timestamps must be seconds that grow, as in 0,30,60,90",
+        )

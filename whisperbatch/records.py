@@ -81,7 +81,7 @@ class Clip:
         speech: Ranges with speech, in seconds from the clip's start; empty when no speech detection ran.
         joins: ``(at_s, skipped_s)``: from ``at_s`` in the clip on, a time is ``skipped_s`` later in the file than the
             samples before it tell, since a pause was left out there. In order; each counts from the clip's start.
-        vote: ``(k, n)`` when it is the k-th of the n clips that decide the file's language.
+        vote: ``(k, n)`` when it is the k-th, from 0, of the n clips that decide the file's language.
         channel: Which channel it was taken from, from 0; None when channels were mixed.
     """
 

@@ -4,14 +4,51 @@ Comes in: clips expected, texts in any order, the loader's last word. Goes out: 
 order of arrival. Pure; who calls locks. Who calls: the pipeline's board and stages.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from whisperbatch.records import AudioFile, ClipText, FileLoaded, Segment, Transcript
 
 FRAMES_A_SECOND = 100  # what openai-whisper's ``seek`` counts
 N_DECIMALS = 3  # a clip's start is a sample's, and the sum of two floats has noise
+
+Pairs = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a clip lies in its file.
+
+    ``quiets`` are, for each join, ``(from_s, at_s, to_s)``: the silence around it.
+    """
+
+    start_s: float
+    duration_s: float
+    joins: Pairs
+    quiets: tuple[tuple[float, float, float], ...]
+    channel: int | None
+
+    def at_s(self, seconds: float, *, is_end: bool = False) -> float:
+        """A time of the clip in its file; at a join, an end lies before the pause and all else after it."""
+        skipped_s = 0.0
+        for join_s, so_far_s in self.joins:
+            if join_s > seconds or (is_end and join_s == seconds):
+                break
+            skipped_s = so_far_s
+        return self.start_s + seconds + skipped_s
+
+    def clear_of_pauses(self, start_s: float, end_s: float) -> tuple[float, float]:
+        """The same text's times, without the part of a pause that they only just reach into.
+
+        Trap: segments often touch each other; one would else be shown all through a pause that was left out.
+        """
+        for from_s, join_s, to_s in self.quiets:
+            if from_s <= start_s < join_s < end_s:
+                start_s = join_s
+            elif start_s < join_s < end_s <= to_s:
+                end_s = join_s
+        return start_s, end_s
 
 
 class Assembly:
@@ -20,21 +57,39 @@ class Assembly:
     def __init__(self, audio: AudioFile) -> None:
         """Expect nothing yet."""
         self._audio = audio
-        self._expected: dict[int, tuple[float, float]] = {}  # index -> start_s, duration_s
+        self._expected: dict[int, _Place] = {}
         self._texts: dict[int, ClipText] = {}
         self._loaded: FileLoaded | None = None
 
-    def expect(self, index: int, start_s: float, duration_s: float) -> None:
-        """Say that a clip is on its way, and where it lies in the file."""
+    def expect(
+        self,
+        index: int,
+        start_s: float,
+        duration_s: float,
+        *,
+        joins: Pairs = (),
+        speech: Pairs = (),
+        channel: int | None = None,
+    ) -> None:
+        """Say that a clip is on its way, and where it lies in the file; arguments as ``Clip`` has them."""
         assert index not in self._expected
-        self._expected[index] = start_s, duration_s
+        quiets = tuple(
+            (
+                max((end_s for _, end_s in speech if end_s <= at_s), default=0.0),
+                at_s,
+                min((begin_s for begin_s, _ in speech if begin_s >= at_s), default=duration_s),
+            )
+            for at_s, _ in joins
+            if speech
+        )
+        self._expected[index] = _Place(start_s, duration_s, joins, quiets, channel)
 
     def add(self, text: ClipText) -> float:
         """Keep a clip's text; the seconds of audio that it covers."""
         assert text.index in self._expected
         assert text.index not in self._texts
         self._texts[text.index] = text
-        return self._expected[text.index][1]
+        return self._expected[text.index].duration_s
 
     def loaded(self, last: FileLoaded) -> None:
         """Say that no more clips come."""
@@ -47,47 +102,87 @@ class Assembly:
         return self._loaded is not None and len(self._texts) == len(self._expected)
 
     def build(
-        self, *, model: str, revision: str | None, settings: Mapping[str, Any], sha256: str | None = None
+        self,
+        *,
+        model: str,
+        revision: str | None,
+        settings: Mapping[str, Any],
+        sha256: str | None = None,
+        channel_names: Sequence[str] = (),
     ) -> Transcript:
-        """The transcript of the complete file."""
+        """The transcript of the complete file; channels beyond the names are called CH3, CH4 and so on."""
         assert self.complete
         assert self._loaded is not None
-        language, probability = self._language(settings.get("language"))
+        keeps_blanks = settings.get("long_form") == "sequential"  # as openai-whisper does
+        language, probability = self._language(settings.get("language"), keeps_blanks)
+        speech_s = self._loaded.speech_s
         return Transcript(
             language=language,
-            segments=self._segments(self._loaded.duration_s),
+            segments=self._segments(keeps_blanks, channel_names),
             duration_s=round(self._loaded.duration_s, N_DECIMALS),
             language_probability=probability,
+            speech_s=None if speech_s is None else round(speech_s, N_DECIMALS),
+            covered_s=self._covered_s(),
             size=self._audio.size or None,
             sha256=sha256,
             model=model,
             revision=revision,
             settings=settings,
+            suspects=self._suspects(),
             warnings=(self._loaded.damage,) if self._loaded.damage else (),
         )
 
-    def _segments(self, duration_s: float) -> tuple[Segment, ...]:
-        """All clips' segments in the file's time, blank ones dropped."""
+    def _placed(self) -> list[tuple[_Place, ClipText]]:
+        """Each clip's place and text, in order."""
+        return [(self._expected[index], text) for index, text in sorted(self._texts.items())]
+
+    def _segments(self, keeps_blanks: bool, channel_names: Sequence[str]) -> tuple[Segment, ...]:
+        """All clips' segments in the file's time; those of several channels merged."""
+        assert self._loaded is not None
         segments: list[Segment] = []
-        for index, text in sorted(self._texts.items()):
-            start_s, clip_s = self._expected[index]
-            limit_s = min(start_s + clip_s, duration_s)
-            segments += [_moved(segment, start_s, limit_s) for segment in _heard(text)]
+        for place, text in self._placed():
+            limit_s = min(place.at_s(place.duration_s, is_end=True), self._loaded.duration_s)
+            name = _channel_name(place.channel, channel_names)
+            kept = text.segments if keeps_blanks else _heard(text)
+            segments += [replace(_moved(segment, place, limit_s), channel=name) for segment in kept]
+        if any(place.channel is not None for place, _ in self._placed()):
+            segments.sort(key=lambda segment: segment.start_s)
         return tuple(segments)
 
-    def _language(self, given: str | None) -> tuple[str, float | None]:
+    def _covered_s(self) -> float | None:
+        """Seconds of speech that have text; None when that is not known of all clips."""
+        assert self._loaded is not None
+        covered = [text.covered_s for _, text in self._placed()]
+        if self._loaded.speech_s is None or None in covered:
+            return None
+        return round(sum(seconds for seconds in covered if seconds is not None), N_DECIMALS)
+
+    def _suspects(self) -> tuple[Mapping[str, Any], ...]:
+        """All clips' suspects in the file's time and order."""
+        suspects = [
+            {
+                **suspect,
+                "start": round(place.at_s(suspect["start"]), N_DECIMALS),
+                "end": round(place.at_s(suspect["end"], is_end=True), N_DECIMALS),
+            }
+            for place, text in self._placed()
+            for suspect in text.suspects
+        ]
+        return tuple(sorted(suspects, key=lambda suspect: suspect["start"]))
+
+    def _language(self, given: str | None, keeps_blanks: bool) -> tuple[str, float | None]:
         """The language of most of the heard audio, and its probability over the clips that agree; empty when silent."""
         if given:
             return given, None
         seconds: dict[str, float] = {}
         voters: dict[str, list[tuple[float, float]]] = {}
-        for index, text in sorted(self._texts.items()):  # in order, since a sum of floats depends on it
-            if not (heard := _heard(text)):
+        for place, text in self._placed():  # in order, since a sum of floats depends on it
+            if not (heard := _heard(text)) and not keeps_blanks:
                 continue
             heard_s = sum(segment.end_s - segment.start_s for segment in heard)
             seconds[text.language] = seconds.get(text.language, 0.0) + heard_s
             if text.language_probability is not None:
-                vote = self._expected[index][1], text.language_probability
+                vote = place.duration_s, text.language_probability
                 voters.setdefault(text.language, []).append(vote)
         if not seconds:
             return "", None
@@ -102,22 +197,31 @@ def _heard(text: ClipText) -> list[Segment]:
     return [segment for segment in text.segments if segment.text.strip()]
 
 
-def _moved(segment: Segment, start_s: float, limit_s: float) -> Segment:
+def _channel_name(channel: int | None, names: Sequence[str]) -> str | None:
+    if channel is None:
+        return None
+    return names[channel] if channel < len(names) else f"CH{channel + 1}"
+
+
+def _moved(segment: Segment, place: _Place, limit_s: float) -> Segment:
     """A clip's segment in the time of its file, inside the clip's audio, without float noise.
 
     Trap: the model pads a short clip to 30 s and may well give times in the padding, where the next clip lies.
     """
 
-    def at_s(seconds: float) -> float:
-        return round(min(start_s + seconds, limit_s), N_DECIMALS)
+    def moved(start_s: float, end_s: float) -> dict[str, float]:
+        start_s, end_s = place.clear_of_pauses(start_s, max(start_s, end_s))
+        start_s = round(min(place.at_s(start_s), limit_s), N_DECIMALS)
+        end_s = round(min(place.at_s(end_s, is_end=True), limit_s), N_DECIMALS)
+        return {"start_s": start_s, "end_s": max(start_s, end_s)}
 
     words = segment.words
     if words is not None:
-        words = tuple(replace(w, start_s=at_s(w.start_s), end_s=at_s(max(w.start_s, w.end_s))) for w in words)
+        words = tuple(replace(word, **moved(word.start_s, word.end_s)) for word in words)
+    window_s = place.at_s(segment.seek / FRAMES_A_SECOND) - segment.seek / FRAMES_A_SECOND
     return replace(
         segment,
-        start_s=at_s(segment.start_s),
-        end_s=at_s(max(segment.start_s, segment.end_s)),
-        seek=segment.seek + round(start_s * FRAMES_A_SECOND),
+        **moved(segment.start_s, segment.end_s),
+        seek=segment.seek + round(window_s * FRAMES_A_SECOND),
         words=words,
     )

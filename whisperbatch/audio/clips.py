@@ -1,37 +1,97 @@
-"""A stream of samples to clips of at most one window, cut where it is quietest.
+"""A stream of samples to clips of at most one window: packed with speech, or cut where it is quietest.
 
-Comes in: blocks of any size. Goes out: clips that joined together are the input, whatever the block sizes. Memory is
-one window and a block. Who calls: ``audio/worker``.
+Comes in: blocks of any size. Goes out: the same clips whatever the block sizes, and which of them vote on the language.
+Memory is two windows and a few blocks a channel, and the clips of the first minutes until the voters among them are
+known. Who calls: ``audio/worker``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol
 
 import numpy as np
 
+from whisperbatch.audio.speech import Detector, Span, Spans
+from whisperbatch.audio.spool import Spool
+from whisperbatch.options import SpeechOptions
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
 
-N_SEARCH = 12 * SAMPLE_RATE  # the cut lies in the last seconds of a full window
+N_SEARCH = 12 * SAMPLE_RATE  # without speech detection, the cut lies in the last seconds of a full window
 N_QUIET = SAMPLE_RATE // 4  # how long a stretch is compared
 N_HOP = SAMPLE_RATE // 50
 
+MAX_GAP = 2 * SAMPLE_RATE  # a longer pause between two spans of a clip is left out; shorter ones are context
+N_EARLY = 300 * SAMPLE_RATE  # clips that start before vote on the language
+MAX_VOTERS = 5
 
-def cut(blocks: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray]]:
-    """Each clip's first sample in the file and its samples, int16 (n_samples,), at most a window long."""
-    window = np.empty(N_SAMPLES, np.int16)  # decoders give blocks of a few hundred samples: joining them would be slow
-    start, n_held = 0, 0
-    for block in blocks:
-        at = 0
-        while at < len(block):
-            if n_held == N_SAMPLES:
-                length = quietest(window)
-                yield start, window[:length].copy()
-                start, n_held = start + length, n_held - length
-                window[:n_held] = window[length:].copy()
-            taken = block[at : at + N_SAMPLES - n_held]
-            window[n_held : n_held + len(taken)] = taken
-            at, n_held = at + len(taken), n_held + len(taken)
-    if n_held:
-        yield start, window[:n_held].copy()
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """A clip before it has a file; all numbers are samples.
+
+    Attributes:
+        start: Its first sample in the file.
+        samples: int16 (n_samples,), at most a window; or a spool with all of the file.
+        speech: Ranges ``[first, last)`` with speech, in the clip.
+        joins: As ``Clip`` has them: where in the clip, and how much was left out up to there.
+        channel: Which channel, None when they were mixed.
+    """
+
+    start: int
+    samples: np.ndarray | Spool
+    speech: tuple[tuple[int, int], ...] = ()
+    joins: tuple[tuple[int, int], ...] = ()
+    channel: int | None = None
+
+    @property
+    def n_speech(self) -> int:
+        """How much of it is speech."""
+        return sum(last - first for first, last in self.speech)
+
+
+class Cutter(Protocol):
+    """One channel's samples to its clips; each call gives the clips that are ready."""
+
+    def push(self, samples: np.ndarray) -> list[Cut]:
+        """Take the samples that follow, int16 (n_samples,)."""
+        ...
+
+    def finish(self) -> list[Cut]:
+        """Take the end of the stream."""
+        ...
+
+
+class QuietCutter:
+    """Clips that joined together are the input, cut where it is quietest near their longest."""
+
+    def __init__(self, start: int = 0, channel: int | None = None) -> None:
+        """Expect the sample ``start`` of the file first."""
+        self._start = start
+        self._channel = channel
+        self._window = np.empty(N_SAMPLES, np.int16)  # blocks have a few hundred samples: joining them would be slow
+        self._n_held = 0
+
+    def push(self, samples: np.ndarray) -> list[Cut]:
+        """Take the samples that follow; a full window is cut once it is known that more comes."""
+        cuts, at = [], 0
+        while at < len(samples):
+            if self._n_held == N_SAMPLES:
+                cuts.append(self._take(quietest(self._window)))
+            taken = samples[at : at + N_SAMPLES - self._n_held]
+            self._window[self._n_held : self._n_held + len(taken)] = taken
+            at, self._n_held = at + len(taken), self._n_held + len(taken)
+        return cuts
+
+    def finish(self) -> list[Cut]:
+        """The rest."""
+        return [self._take(self._n_held)] if self._n_held else []
+
+    def _take(self, length: int) -> Cut:
+        cut = Cut(self._start, self._window[:length].copy(), channel=self._channel)
+        self._start, self._n_held = self._start + length, self._n_held - length
+        self._window[: self._n_held] = self._window[length : length + self._n_held].copy()
+        return cut
 
 
 def quietest(window: np.ndarray) -> int:
@@ -42,3 +102,246 @@ def quietest(window: np.ndarray) -> int:
     loudness = energy[starts + N_QUIET] - energy[starts]
     latest = len(starts) - 1 - int(np.argmin(loudness[::-1]))
     return first + int(starts[latest]) + N_QUIET // 2
+
+
+class SpeechCutter:
+    """Clips of whole spans of speech, as many as a window holds; what is no speech and no short pause is left out."""
+
+    def __init__(
+        self, options: SpeechOptions, start: int = 0, channel: int | None = None, detector: Detector | None = None
+    ) -> None:
+        """Expect the sample ``start`` of the file first."""
+        self._start = start
+        self._detector = detector or Detector()
+        self._spans = Spans(options)
+        self._tape = _Tape()
+        self._pack = _Pack(start, channel)
+
+    def push(self, samples: np.ndarray) -> list[Cut]:
+        """Take the samples that follow."""
+        self._tape.append(samples)
+        probabilities = self._detector.push(samples)
+        return self._packed(self._spans.push(probabilities)) if len(probabilities) else []
+
+    def finish(self) -> list[Cut]:
+        """The rest."""
+        spans = self._spans.push(self._detector.finish()) + self._spans.finish(self._tape.end)
+        cuts = self._packed(spans)
+        return cuts + self._pack.take()
+
+    def _packed(self, spans: Sequence[Span]) -> list[Cut]:
+        cuts = []
+        for span in spans:
+            if not self._pack.has_room(span):
+                cuts += self._pack.take()
+            begin = self._pack.begin_of(span)
+            self._pack.add(span, self._tape.read(begin, span.end))
+        self._tape.drop(self._spans.needed - MAX_GAP)
+        return cuts
+
+
+class _Tape:
+    """The last samples of a stream, by their place in it."""
+
+    def __init__(self) -> None:
+        self._held = np.empty(2 * N_SAMPLES, np.int16)
+        self._first = 0  # place of the first one held
+        self.end = 0  # place of the next one to come
+
+    def append(self, samples: np.ndarray) -> None:
+        n_held = self.end - self._first
+        if n_held + len(samples) > len(self._held):
+            grown = np.empty(max(len(self._held), 2 * (n_held + len(samples))), np.int16)
+            grown[:n_held] = self._held[:n_held]
+            self._held = grown
+        self._held[n_held : n_held + len(samples)] = samples
+        self.end += len(samples)
+
+    def read(self, start: int, end: int) -> np.ndarray:
+        assert self._first <= start <= end <= self.end
+        return self._held[start - self._first : end - self._first]
+
+    def drop(self, before: int) -> None:
+        """Forget what lies before a place."""
+        n_gone = min(before, self.end) - self._first
+        if n_gone > 0:
+            n_held = self.end - self._first - n_gone
+            self._held[:n_held] = self._held[n_gone : n_gone + n_held].copy()
+            self._first += n_gone
+
+
+class _Pack:
+    """The clip that is being filled; spans come in places of their stream, which begins at ``start`` in the file."""
+
+    def __init__(self, start: int, channel: int | None) -> None:
+        self._offset = start
+        self._channel = channel
+        self._window = np.empty(N_SAMPLES, np.int16)
+        self._clear()
+
+    def has_room(self, span: Span) -> bool:
+        return self._length + span.end - self.begin_of(span) <= N_SAMPLES
+
+    def begin_of(self, span: Span) -> int:
+        """Where the samples begin that the span adds: after the span before when the pause between is short."""
+        return self._end if self._length and span.start - self._end <= MAX_GAP else span.start
+
+    def add(self, span: Span, samples: np.ndarray) -> None:
+        begin = self.begin_of(span)
+        if not self._length:
+            self._start = begin
+        elif begin > self._end:
+            self._joins.append((self._length, begin - self._start - self._length))
+        shift = begin - self._length
+        self._speech.append((span.first - shift, span.last - shift))
+        self._window[self._length : self._length + len(samples)] = samples
+        self._length, self._end = self._length + len(samples), span.end
+
+    def take(self) -> list[Cut]:
+        """The clip, if there is one; what follows goes into the next."""
+        if not self._length:
+            return []
+        samples = self._window[: self._length].copy()
+        cut = Cut(self._offset + self._start, samples, tuple(self._speech), tuple(self._joins), self._channel)
+        self._clear()
+        return [cut]
+
+    def _clear(self) -> None:
+        self._start = self._end = self._length = 0
+        self._speech: list[tuple[int, int]] = []
+        self._joins: list[tuple[int, int]] = []
+
+
+class WholeCutter:
+    """One clip with all of the file, in a spool; its speech is told and cuts nothing."""
+
+    def __init__(self, spool: Spool, options: SpeechOptions, channel: int | None = None) -> None:
+        """Write to ``spool``."""
+        self._spool = spool
+        self._channel = channel
+        self._detector = Detector() if options.vad else None
+        self._spans = Spans(options, None)
+        self._speech: list[tuple[int, int]] = []
+
+    def push(self, samples: np.ndarray) -> list[Cut]:
+        """Take the samples that follow."""
+        self._spool.write(samples)
+        if self._detector is not None:
+            self._note(self._spans.push(self._detector.push(samples)))
+        return []
+
+    def finish(self) -> list[Cut]:
+        """The clip, unless there was no sample."""
+        if self._detector is not None:
+            self._note(self._spans.push(self._detector.finish()))
+            self._note(self._spans.finish(len(self._spool)))
+        self._spool.close()
+        return [Cut(0, self._spool, tuple(self._speech), channel=self._channel)] if len(self._spool) else []
+
+    def _note(self, spans: Iterable[Span]) -> None:
+        self._speech += [(span.first, span.last) for span in spans]
+
+
+class StretchCutter:
+    """The clips of some stretches only, each cut as if it were a file of its own."""
+
+    def __init__(self, stretches: Sequence[tuple[int, float]], make: Callable[[int], Cutter]) -> None:
+        """Take ``[start, end)`` in order; ``make`` gives the cutter of what begins at a sample."""
+        self._stretches = list(stretches)
+        self._make = make
+        self._at = 0
+        self._cutter: Cutter | None = None
+
+    def push(self, samples: np.ndarray) -> list[Cut]:
+        """Take the samples that follow."""
+        cuts, first = [], self._at
+        self._at += len(samples)
+        while self._stretches and self._stretches[0][0] < self._at:
+            start, end = self._stretches[0]
+            inside = samples[max(0, start - first) : int(min(end, self._at)) - first]
+            if self._cutter is None:
+                self._cutter = self._make(start)
+            cuts += self._cutter.push(inside)
+            if end > self._at:
+                break
+            cuts += self._next()
+        return cuts
+
+    def finish(self) -> list[Cut]:
+        """The rest of the stretch that is open."""
+        return self._next() if self._cutter is not None else []
+
+    def _next(self) -> list[Cut]:
+        assert self._cutter is not None
+        cuts, self._cutter = self._cutter.finish(), None
+        del self._stretches[0]
+        return cuts
+
+
+def stretches_of(times_s: Sequence[float]) -> list[tuple[int, float]]:
+    """Ranges in samples out of seconds, start and end in turn; the last may have no end."""
+    places = [round(time_s * SAMPLE_RATE) for time_s in times_s]
+    ends = [*map(float, places[1::2]), np.inf]
+    return [(start, end) for start, end in zip(places[::2], ends, strict=False) if start < end]
+
+
+def cut(blocks: Iterable[np.ndarray], make: Callable[[int | None], Cutter]) -> Iterator[Cut]:
+    """Each clip as soon as it is ready.
+
+    Args:
+        blocks: int16 (n_samples,), or (n_channels, n_samples) of channels that are to be kept apart.
+        make: The cutter of a channel; of None when there is only one.
+    """
+    cutters: list[Cutter] = []
+    for block in _gathered(blocks):
+        if not cutters:
+            cutters = [make(number if len(block) > 1 else None) for number in range(len(block))]
+        for cutter, samples in zip(cutters, block, strict=True):
+            yield from cutter.push(samples)
+    yield from chain.from_iterable(cutter.finish() for cutter in cutters)
+
+
+def _gathered(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Blocks as (n_channels, n_samples) of a second or more, since each has its cost; the last may be shorter."""
+    held: list[np.ndarray] = []
+    n_held = 0
+    for block in blocks:
+        held.append(np.atleast_2d(block))
+        n_held += block.shape[-1]
+        if n_held >= SAMPLE_RATE:
+            yield np.concatenate(held, axis=1)
+            held, n_held = [], 0
+    if n_held:
+        yield np.concatenate(held, axis=1)
+
+
+def numbered(cuts: Iterable[Cut], elects: bool) -> Iterator[tuple[int, Cut, tuple[int, int] | None]]:
+    """Each clip with its number and its vote; with ``elects``, those of the first minutes that vote come first.
+
+    The others of these minutes are held back until the voters are known.
+    """
+    coming = enumerate(cuts)
+    early: list[tuple[int, Cut]] = []
+    late: list[tuple[int, Cut]] = []
+    for index, one in coming if elects else ():
+        if one.start >= N_EARLY:
+            late.append((index, one))
+            break
+        early.append((index, one))
+    strongest = sorted(early, key=lambda pair: _strength(pair[1]), reverse=True)[:MAX_VOTERS]
+    places = {index: place for place, (index, _) in enumerate(sorted(strongest, key=lambda pair: pair[0]))}
+    for index, one in early:
+        if index in places:
+            yield index, one, (places[index], len(places))
+    early = [(index, one) for index, one in early if index not in places]
+    del strongest
+    while early:  # each is let go of as it is given
+        yield *early.pop(0), None
+    for index, one in chain(late, coming):
+        yield index, one, None
+
+
+def _strength(one: Cut) -> tuple[int, int]:
+    """How well it may tell the language: by speech; where none was looked for, by loudness, as silence tells none."""
+    assert isinstance(one.samples, np.ndarray)
+    return one.n_speech, 0 if one.speech else int(np.abs(one.samples.astype(np.int32)).sum())

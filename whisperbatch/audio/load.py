@@ -4,6 +4,7 @@ Comes in: a path. Goes out: blocks, and what was damaged. Who calls: ``audio/wor
 librosa (libsndfile) reads what they can't. Only regular local files are opened, and nothing that a file points to.
 """
 
+import math
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,7 @@ MAX_JITTER_S = 0.003  # between frames of a parser that lost its way and found i
 MAX_GAP_S = 0.1  # between frames of any other; time stamps of cheap recorders are coarse
 MAX_SHORTFALL_S = 0.5  # a header that promises more is believed
 RIFF_UNKNOWN = 0x7FFF0000  # sizes from here on are what programs write that cannot seek back
+TELLING = frozenset("wav w64 flac aiff mov matroska ogg caf".split())  # containers whose header tells the length
 FIRST_PAGE = b"OggS\x00\x02"  # begins a recording within an Ogg file
 N_SCAN = 1 << 20  # bytes a look
 
@@ -72,12 +74,20 @@ class Harm:
         return "damaged: " + ", ".join(told) if told else None
 
 
+class _TooLongError(LoadError):
+    """Refused before or while it is read; no second loader is tried."""
+
+
 class Reader:
     """The samples of one file, for one thread and one pass."""
 
-    def __init__(self, path: Path) -> None:
-        """Keep the path; ``blocks`` opens it."""
+    def __init__(self, path: Path, *, split: bool = False, max_s: float = math.inf) -> None:
+        """Keep the path; ``blocks`` opens it. With ``split``, channels are kept apart; what is longer is refused."""
         self.path = path
+        self.n_samples = 0  # that were read
+        self._split = split
+        self._layout = "" if split else "mono"  # "": that of the first frame
+        self._max_s = max_s
         self._harm = Harm()
 
     @property
@@ -86,22 +96,32 @@ class Reader:
         return self._harm.sentence
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Blocks of int16 (n_samples,), 16 kHz mono, each a fraction of a second or so.
+        """Blocks of int16 (n_samples,), 16 kHz mono, each a fraction of a second or so; split: (n_channels, n_samples).
 
         Raises:
-            LoadError: Nothing of the file can be read.
+            LoadError: Nothing of the file can be read, or it is too long.
         """
         with _opened(self.path) as file:
-            n_samples, error = 0, None
+            error = None
             try:
-                for block in self._by_pyav(file):
-                    n_samples += len(block)
-                    yield block
+                yield from self._counted(self._by_pyav(file))
+            except _TooLongError:
+                raise
             except LoadError as err:
                 error = err
-            if n_samples == 0 and (error is not None or self._harm):
+            if self.n_samples == 0 and (error is not None or self._harm):
                 self._harm = Harm()
-                yield from self._by_librosa(file, error or LoadError(UNDECODABLE, self.path))
+                yield from self._counted(self._by_librosa(file, error or LoadError(UNDECODABLE, self.path)))
+
+    def _counted(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for block in blocks:
+            self.n_samples += block.shape[-1]
+            self._check_length(self.n_samples / SAMPLE_RATE)
+            yield block
+
+    def _check_length(self, length_s: float) -> None:
+        if length_s > self._max_s:
+            raise _TooLongError(f"is longer than {self._max_s / 3600:.4g} hours; --max-duration allows more", self.path)
 
     def _by_pyav(self, file: BinaryIO) -> Iterator[np.ndarray]:
         offset: int | None = 0
@@ -115,6 +135,7 @@ class Reader:
                 self._harm.broke_off = True
                 return
             with container:
+                self._check_length(_told_s(container, stream))
                 ogg = container.format.name == "ogg"
                 decoding = _Decoding(container, stream, self._harm)
                 yield from self._resampled(decoding.frames())
@@ -166,7 +187,8 @@ class Reader:
                 if here != kind:
                     yield from _through(graph, None)
                     graph, kind = None, None
-                    graph, kind = _graph(frame), here
+                    self._layout = self._layout or frame.layout.name
+                    graph, kind = _graph(frame, self._layout), here
                 frame.pts = None  # a gap in the time stamps is no silence, as for ffmpeg's s16le output
                 yield from _through(graph, frame)
             except (av.FFmpegError, ValueError):  # channels that cannot be mixed
@@ -185,7 +207,8 @@ class Reader:
                 import librosa  # takes seconds, so only for what libsndfile knows
 
                 rate = sound.samplerate
-                waves = librosa.stream(sound, block_length=1, frame_length=rate, hop_length=rate)
+                sizes = {"block_length": 1, "frame_length": rate, "hop_length": rate}
+                waves = librosa.stream(sound, **sizes, mono=not self._split)
                 for block in self._resampled(_frame(wave, rate) for wave in waves):
                     n_samples += len(block)
                     yield block
@@ -299,8 +322,8 @@ def _check_kind(status: os.stat_result, path: Path) -> None:
         raise LoadError("is empty", path)
 
 
-def _graph(frame: Any) -> Graph:
-    """What ffmpeg puts behind a decoder for ``-ac 1 -ar 16000 -f s16le``."""
+def _graph(frame: Any, layout: str) -> Graph:
+    """What ffmpeg puts behind a decoder for ``-ac 1 -ar 16000 -f s16le``, or for another layout, planar."""
     graph = Graph()
     with suppress(AttributeError):  # else it starts a thread a core, all idle; older PyAV can't say so
         graph.threads = 1
@@ -311,7 +334,8 @@ def _graph(frame: Any) -> Graph:
         channel_layout=frame.layout.name,
         time_base=f"1/{frame.sample_rate}",
     )
-    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts="mono")
+    kind = "s16" if layout == "mono" else "s16p"
+    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts=kind, channel_layouts=layout)
     source.link_to(wanted)
     wanted.link_to(graph.add("abuffersink"))
     graph.configure()
@@ -328,11 +352,14 @@ def _through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
         except (av.error.BlockingIOError, av.error.EOFError):  # wants more; has no more
             return
         if out.samples:
-            yield out.to_ndarray()[0]
+            samples = out.to_ndarray()
+            yield samples if len(samples) > 1 else samples[0]
 
 
 def _frame(wave: np.ndarray, rate: int) -> Any:
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave[None], np.float32), format="fltp", layout="mono")
+    wave = np.ascontiguousarray(np.atleast_2d(wave), np.float32)  # (n_channels, n_samples)
+    layout = {1: "mono", 2: "stereo"}.get(len(wave), f"{len(wave)} channels")
+    frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout=layout)
     frame.sample_rate = rate
     return frame
 
@@ -354,6 +381,13 @@ def _next_recording(file: BinaryIO, start: int) -> int | None:
         kept = held[-len(FIRST_PAGE) + 1 :]
         at, held = at + len(held) - len(kept), kept
     return None
+
+
+def _told_s(container: Any, stream: Any) -> float:
+    """Seconds that the header tells of; 0.0 where FFmpeg reckons them from the size, which may be far off."""
+    if not TELLING & set(container.format.name.split(",")):
+        return 0.0
+    return float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / av.time_base
 
 
 def _promised_by_riff(file: BinaryIO) -> int:

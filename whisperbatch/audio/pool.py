@@ -16,8 +16,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from whisperbatch.audio.worker import LENGTH
+from whisperbatch.audio.spool import Spooled
+from whisperbatch.audio.worker import LENGTH, Request
 from whisperbatch.errors import LoadError
+from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipSettings, FileLoaded
 
 TIMEOUT_S = 120.0  # without a sign of life; decoding a window takes a fraction of a second
@@ -44,8 +46,12 @@ class LoadWorker:
     ``load`` is for one thread at a time; ``warm`` and ``close`` may be called from any thread.
     """
 
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self, load: LoadOptions | None = None, speech: SpeechOptions | None = None, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
         """Start nothing yet; a process that is silent for ``timeout_s`` in the middle of a file is killed."""
+        self._load = load or LoadOptions()
+        self._speech = speech or SpeechOptions()
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._is_ready = False  # the process has said so
@@ -60,7 +66,7 @@ class LoadWorker:
                 self._process = self._start()
 
     def load(self, file_id: int, path: Path, settings: ClipSettings) -> Iterator[Clip | FileLoaded]:
-        """The file's clips as they are cut, and FileLoaded last.
+        """The file's clips as they are cut, those that vote on its language first, and FileLoaded last.
 
         Closing the iterator early gives the file up by killing the process; the next load starts another.
 
@@ -68,18 +74,21 @@ class LoadWorker:
             LoadError: The file can't be read, or the process died or hung on it, or the worker was closed.
         """
         process, whole, n_clips = self._take(path), False, 0
+        spools: dict[str, Spooled] = {}
         try:
-            self._request(process, path)
+            self._request(process, path, settings)
             while True:
                 header, payload = self._message(process, path)
                 match header["kind"]:
+                    case "spool":
+                        spools[header["path"]] = _opened(header["path"], path)
                     case "clip":
-                        start_s, samples = header["start"] / SAMPLE_RATE, np.frombuffer(payload, np.int16)
-                        yield Clip(file_id, n_clips, start_s, samples, settings)
+                        samples = spools.pop(header["spool"]) if header["spool"] else np.frombuffer(payload, np.int16)
+                        yield _clip(file_id, header, samples, settings)
                         n_clips += 1
                     case "loaded":
                         whole = True
-                        yield FileLoaded(file_id, n_clips, header["n_samples"] / SAMPLE_RATE, header["damage"])
+                        yield _loaded(file_id, n_clips, header)
                         return
                     case "failed":
                         whole = True
@@ -146,11 +155,11 @@ class LoadWorker:
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
         )
 
-    def _request(self, process: subprocess.Popen[bytes], path: Path) -> None:
+    def _request(self, process: subprocess.Popen[bytes], path: Path, settings: ClipSettings) -> None:
         assert process.stdin is not None
         whole = path if path.is_absolute() else Path.cwd() / path  # the current folder may have changed since its start
         try:
-            process.stdin.write(json.dumps({"path": os.fsencode(whole).hex()}).encode() + b"\n")
+            process.stdin.write(Request(whole, settings, self._load, self._speech).encoded())
             process.stdin.flush()
         except (OSError, ValueError) as err:
             raise self._died(process, path) from err
@@ -201,10 +210,45 @@ class LoadWorker:
                     pipe.close()
 
 
+def _clip(file_id: int, header: dict[str, Any], samples: np.ndarray | Spooled, settings: ClipSettings) -> Clip:
+    """The clip that a message tells of, in seconds."""
+    if isinstance(samples, Spooled):
+        samples.seal(header["n_samples"])
+    return Clip(
+        file_id,
+        header["index"],
+        header["start"] / SAMPLE_RATE,
+        samples,
+        settings,
+        speech=_in_seconds(header["speech"]),
+        joins=_in_seconds(header["joins"]),
+        vote=None if header["vote"] is None else (header["vote"][0], header["vote"][1]),
+        channel=header["channel"],
+    )
+
+
+def _in_seconds(pairs: list[list[int]]) -> tuple[tuple[float, float], ...]:
+    return tuple((one / SAMPLE_RATE, two / SAMPLE_RATE) for one, two in pairs)
+
+
+def _loaded(file_id: int, n_clips: int, header: dict[str, Any]) -> FileLoaded:
+    n_speech = header["n_speech"]
+    speech_s = None if n_speech is None else n_speech / SAMPLE_RATE
+    return FileLoaded(file_id, n_clips, header["n_samples"] / SAMPLE_RATE, header["damage"], speech_s)
+
+
+def _opened(encoded: str, path: Path) -> Spooled:
+    spool = Path(os.fsdecode(bytes.fromhex(encoded)))
+    try:
+        return Spooled(spool)
+    except OSError as err:
+        raise LoadError(f"its samples cannot be read back from {spool.parent}: {err.strerror or err}", path) from err
+
+
 def _read_message(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], bytes]:
     (length,) = LENGTH.unpack(_read(process, LENGTH.size))
     header = json.loads(_read(process, length))
-    return header, _read(process, header["n_samples"] * 2) if header["kind"] == "clip" else b""
+    return header, _read(process, header["n_samples"] * 2) if header["kind"] == "clip" and not header["spool"] else b""
 
 
 def _read(process: subprocess.Popen[bytes], n_bytes: int) -> bytes:

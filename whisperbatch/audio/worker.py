@@ -1,10 +1,11 @@
 """The load process: ``python -m whisperbatch.audio.worker``, one file at a time.
 
-Comes in, on standard input: a JSON line a file, ``{"path": hex of its bytes}``. Goes out, on standard output: messages
-of a 4-byte little-endian length, a JSON header of that length and, for a clip, its samples as bytes. Kinds: ``ready``
-or ``unfit`` (message) once, then for each file ``clip`` (start, n_samples), ``alive``, and at last ``loaded``
-(n_samples, damage) or ``failed`` (message). Who calls: ``audio/pool``. The end of standard input ends the process, even
-in the middle of a file; a parent that reads slowly slows it down.
+Comes in, on standard input: a JSON line a file, see ``Request``. Goes out, on standard output: messages of a 4-byte
+little-endian length, a JSON header of that length and, for a clip without a spool, its samples as bytes. Kinds:
+``ready`` or ``unfit`` (message) once, then for each file ``spool`` (path: a file that is the parent's to remove),
+``clip`` (index, start, n_samples, speech, joins, vote, channel, spool: its path or null; numbers are samples),
+``alive``, and at last ``loaded`` (n_samples, n_speech, damage) or ``failed`` (message). Who calls: ``audio/pool``. The
+end of standard input ends the process, even in the middle of a file; a parent that reads slowly slows it down.
 """
 
 import json
@@ -14,13 +15,17 @@ import signal
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 
 from whisperbatch.errors import WhisperbatchError
+from whisperbatch.options import LoadOptions, SpeechOptions
+from whisperbatch.records import ClipSettings
 
 LENGTH = struct.Struct("<I")
 ALIVE_S = 5.0  # a sign of life in a file that gives no clip for so long, for slow disks and long videos
@@ -33,15 +38,65 @@ def send(stream: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None
     stream.flush()
 
 
-def serve(path: Path, stream: BinaryIO) -> None:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A file, and how it is to be loaded."""
+
+    path: Path
+    clip: ClipSettings
+    load: LoadOptions
+    speech: SpeechOptions
+
+    @property
+    def sequential(self) -> bool:
+        """Whether all of it is one clip."""
+        return self.clip.long_form == "sequential"
+
+    def encoded(self) -> bytes:
+        """The line that asks for it."""
+        spool_dir = self.load.spool_dir
+        asked = {
+            "path": os.fsencode(self.path).hex(),
+            "long_form": self.clip.long_form,
+            "language": self.clip.language,
+            "clip_timestamps": self.clip.clip_timestamps,
+            "channels": self.load.channels,
+            "max_duration_s": self.load.max_duration_s,
+            "spool_dir": None if spool_dir is None else os.fsencode(spool_dir).hex(),
+            "speech": asdict(self.speech),
+        }
+        return json.dumps(asked).encode() + b"\n"
+
+    @classmethod
+    def decoded(cls, line: bytes) -> Self:
+        """What a line asks for."""
+        asked = json.loads(line)
+        spool_dir = None if asked["spool_dir"] is None else _path(asked["spool_dir"])
+        return cls(
+            _path(asked["path"]),
+            ClipSettings(
+                asked["language"],
+                long_form=asked["long_form"],
+                clip_timestamps=tuple(asked["clip_timestamps"]),
+            ),
+            LoadOptions(channels=asked["channels"], max_duration_s=asked["max_duration_s"], spool_dir=spool_dir),
+            SpeechOptions(**asked["speech"]),
+        )
+
+
+def serve(request: Request, stream: BinaryIO) -> None:
     """Send a file's clips and how it ended."""
     from whisperbatch.audio import clips, load
 
-    reader, n_samples = load.Reader(path), 0
+    split, max_s = request.load.channels == "split", request.load.max_duration_s
+    reader, n_speech = load.Reader(request.path, split=split, max_s=max_s), 0
     try:
-        for start, samples in clips.cut(_telling(reader.blocks(), stream)):
-            send(stream, {"kind": "clip", "start": start, "n_samples": len(samples)}, samples.tobytes())
-            n_samples = start + len(samples)
+        with ExitStack() as last:
+            cuts = clips.cut(_telling(reader.blocks(), stream), _cutters(request, stream, last))
+            elects = request.clip.language is None and not request.sequential
+            for index, cut, vote in clips.numbered(cuts, elects):
+                _send_clip(stream, index, cut, vote)
+                n_speech += cut.n_speech
     except BrokenPipeError:
         raise
     except WhisperbatchError as err:
@@ -49,14 +104,15 @@ def serve(path: Path, stream: BinaryIO) -> None:
     except Exception as err:
         send(stream, {"kind": "failed", "message": f"cannot be read ({_told(err)})"})
     else:
-        send(stream, {"kind": "loaded", "n_samples": n_samples, "damage": reader.damage})
+        found = n_speech if request.speech.vad else None
+        send(stream, {"kind": "loaded", "n_samples": reader.n_samples, "n_speech": found, "damage": reader.damage})
 
 
 def main() -> None:
     """Serve files until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
     incoming, outgoing = _private_pipes()
-    requests: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()
     try:
         _introduce(outgoing)
@@ -64,6 +120,48 @@ def main() -> None:
             serve(requests.get(), outgoing)
     except BrokenPipeError:
         os._exit(0)
+
+
+def _cutters(request: Request, stream: BinaryIO, last: ExitStack) -> Callable[[int | None], Any]:
+    """What makes each channel's cutter; at the ``last`` no spool is left open."""
+    from whisperbatch.audio import clips, spool
+
+    def whole(channel: int | None) -> clips.Cutter:
+        written = spool.Spool(request.load.spool_dir or spool.default_folder())
+        last.callback(written.give_up)
+        send(stream, {"kind": "spool", "path": os.fsencode(written.path).hex()})
+        return clips.WholeCutter(written, request.speech, channel)
+
+    def of(start: int, channel: int | None) -> clips.Cutter:
+        if request.speech.vad:
+            return clips.SpeechCutter(request.speech, start, channel)
+        return clips.QuietCutter(start, channel)
+
+    def make(channel: int | None) -> clips.Cutter:
+        if request.sequential:
+            return whole(channel)
+        if not request.clip.clip_timestamps:
+            return of(0, channel)
+        return clips.StretchCutter(clips.stretches_of(request.clip.clip_timestamps), lambda start: of(start, channel))
+
+    return make
+
+
+def _send_clip(stream: BinaryIO, index: int, cut: Any, vote: tuple[int, int] | None) -> None:
+    samples = cut.samples
+    is_spooled = not isinstance(samples, np.ndarray)
+    header = {
+        "kind": "clip",
+        "index": index,
+        "start": cut.start,
+        "n_samples": len(samples),
+        "speech": cut.speech,
+        "joins": cut.joins,
+        "vote": vote,
+        "channel": cut.channel,
+        "spool": os.fsencode(samples.path).hex() if is_spooled else None,
+    }
+    send(stream, header, b"" if is_spooled else samples.tobytes())
 
 
 def _telling(blocks: Iterable[np.ndarray], stream: BinaryIO) -> Iterator[np.ndarray]:
@@ -96,11 +194,15 @@ def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
     return incoming, outgoing
 
 
-def _take_requests(stream: BinaryIO, requests: "queue.SimpleQueue[Path]") -> None:
+def _take_requests(stream: BinaryIO, requests: "queue.SimpleQueue[Request]") -> None:
     """Read requests to the end of the pipe, which is the end of the parent and so of this process."""
     for line in stream:
-        requests.put(Path(os.fsdecode(bytes.fromhex(json.loads(line)["path"]))))
+        requests.put(Request.decoded(line))
     os._exit(0)
+
+
+def _path(encoded: str) -> Path:
+    return Path(os.fsdecode(bytes.fromhex(encoded)))
 
 
 def _told(err: Exception) -> str:

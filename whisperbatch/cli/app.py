@@ -23,8 +23,11 @@ from whisperbatch.options import (
     LoadOptions,
     OutputOptions,
     RunOptions,
+    SpeechOptions,
     WatchOptions,
     parse_formats,
+    parse_names,
+    parse_times,
 )
 from whisperbatch.records import AudioFile, ClipSettings
 from whisperbatch.report import EXIT_INTERRUPTED, Report
@@ -81,6 +84,16 @@ def transcribe(
     language: p.Language = None,
     task: p.TaskOption = p.Task.TRANSCRIBE,
     prompt: p.Prompt = None,
+    vad: p.Vad = True,
+    vad_threshold: p.VadThreshold = 0.5,
+    vad_min_silence: p.VadMinSilence = 0.16,
+    vad_min_speech: p.VadMinSpeech = 0.0,
+    vad_pad: p.VadPad = 0.4,
+    long_form: p.LongFormOption = p.LongForm.CLIPS,
+    clip_timestamps: p.ClipTimestamps = None,
+    channels: p.ChannelsOption = p.Channels.MIX,
+    channel_names: p.ChannelNames = "LEFT,RIGHT",
+    max_duration: p.MaxDuration = 86400.0,
     format: p.Format = None,
     output_dir: p.OutputDir = None,
     relative_to: p.RelativeTo = None,
@@ -91,6 +104,7 @@ def transcribe(
     batch_size: p.BatchSize = 16,
     max_wait: p.MaxWait = 1.0,
     load_workers: p.LoadWorkers = 0,
+    spool_dir: p.SpoolDir = None,
     progress: p.Progress = p.ProgressKind.AUTO,
     quiet: p.Quiet = False,
     verbose: p.Verbose = False,
@@ -122,6 +136,16 @@ def watch(
     language: p.Language = None,
     task: p.TaskOption = p.Task.TRANSCRIBE,
     prompt: p.Prompt = None,
+    vad: p.Vad = True,
+    vad_threshold: p.VadThreshold = 0.5,
+    vad_min_silence: p.VadMinSilence = 0.16,
+    vad_min_speech: p.VadMinSpeech = 0.0,
+    vad_pad: p.VadPad = 0.4,
+    long_form: p.LongFormOption = p.LongForm.CLIPS,
+    clip_timestamps: p.ClipTimestamps = None,
+    channels: p.ChannelsOption = p.Channels.MIX,
+    channel_names: p.ChannelNames = "LEFT,RIGHT",
+    max_duration: p.MaxDuration = 86400.0,
     format: p.Format = None,
     output_dir: p.OutputDir = None,
     name: p.Name = "{stem}",
@@ -130,6 +154,7 @@ def watch(
     batch_size: p.BatchSize = 16,
     max_wait: p.MaxWait = 1.0,
     load_workers: p.LoadWorkers = 0,
+    spool_dir: p.SpoolDir = None,
     progress: p.Progress = p.ProgressKind.AUTO,
     quiet: p.Quiet = False,
     verbose: p.Verbose = False,
@@ -185,7 +210,20 @@ def _options(given: dict[str, Any]) -> RunOptions:
         engine=EngineOptions(
             given["model"], given["model_dir"], given["offline"], given["device"], str(given["compute_type"])
         ),
-        load=LoadOptions(given["load_workers"]),
+        load=LoadOptions(
+            given["load_workers"],
+            str(given["channels"]),
+            parse_names(given["channel_names"]),
+            given["max_duration"],
+            given["spool_dir"],
+        ),
+        speech=SpeechOptions(
+            given["vad"],
+            given["vad_threshold"],
+            given["vad_min_silence"],
+            given["vad_min_speech"],
+            given["vad_pad"],
+        ),
         batch=BatchOptions(given["batch_size"], given["max_wait"]),
         output=OutputOptions(
             formats,
@@ -196,7 +234,11 @@ def _options(given: dict[str, Any]) -> RunOptions:
             write=not given["stdout"],
         ),
         clip=ClipSettings(
-            parse_language(given["language"]) if given["language"] else None, str(given["task"]), given["prompt"]
+            parse_language(given["language"]) if given["language"] else None,
+            str(given["task"]),
+            given["prompt"],
+            str(given["long_form"]),
+            parse_times(given["clip_timestamps"] or ""),
         ),
     )
 

@@ -14,7 +14,6 @@ NOT_YET = frozenset(
     --condition-on-previous-text --temperature-increment-on-fallback --compression-ratio-threshold
     --logprob-threshold --no-speech-threshold --word-timestamps --prepend-punctuations --append-punctuations
     --highlight-words --max-line-width --max-line-count --max-words-per-line --hallucination-silence-threshold
-    --clip-timestamps
     """.split()
 )
 OUR_FLAGS = frozenset("--offline --overwrite --dry-run --stdout --quiet --verbose --null".split())

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 
 from whisperbatch.engine import EngineFacts
 from whisperbatch.errors import FileError, InferenceError
-from whisperbatch.records import Clip, ClipFailed, ClipText, Segment
+from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipText, Segment
 
 
 def text_of(clip: Clip) -> str:
     """What the fake engine hears in a clip: its place, its length and a sum of its samples."""
-    return f" clip {clip.index} at {clip.start_s:.2f} s, {clip.duration_s:.2f} s, sum {int(clip.samples.sum())}."
+    starts = range(0, len(clip.samples), N_SAMPLES)  # slice by slice: in sequential mode it is all of a file
+    total = sum(int(clip.samples[start : start + N_SAMPLES].sum()) for start in starts)
+    return f" clip {clip.index} at {clip.start_s:.2f} s, {clip.duration_s:.2f} s, sum {total}."
 
 
 class FakeEngine:

@@ -39,7 +39,14 @@ class Job:
     def expect(self, clip: Clip) -> None:
         """Tell the assembly of a clip that is on its way to the engine."""
         with self.lock:
-            self.assembly.expect(clip.index, clip.start_s, clip.duration_s)
+            self.assembly.expect(
+                clip.index,
+                clip.start_s,
+                clip.duration_s,
+                joins=clip.joins,
+                speech=clip.speech,
+                channel=clip.channel,
+            )
 
     def progress(self, index: int, decoded_s: float) -> float:
         """Seconds of a clip that have been decoded since this was asked last."""

@@ -61,7 +61,7 @@ class _Run:
         self._open_engine = open_engine
         self._board = Board(on_event)
         self._stages = Stages(options, self._board, namer)
-        self._workers = [LoadWorker() for _ in range(options.load.resolved_workers)]
+        self._workers = [LoadWorker(options.load, options.speech) for _ in range(options.load.resolved_workers)]
         self._stop = stop
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []

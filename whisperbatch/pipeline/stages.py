@@ -6,6 +6,7 @@ Each stage ends when what feeds it has ended, or when the run is aborted. A stag
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,10 @@ class Stages:
         if self._facts is None:
             return
         transcript = job.assembly.build(
-            model=self._facts.model, revision=self._facts.revision, settings=_settings(self.options)
+            model=self._facts.model,
+            revision=self._facts.revision,
+            settings=_settings(self.options),
+            channel_names=self.options.load.channel_names,
         )
         self._put_on_disk(job, transcript)
 
@@ -219,4 +223,13 @@ def _unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> Whi
 
 def _settings(options: RunOptions) -> Mapping[str, Any]:
     """The settings that matter to the text, as plain values."""
-    return {"task": options.clip.task, "language": options.clip.language, "prompt": options.clip.prompt}
+    clip = options.clip
+    return {
+        "task": clip.task,
+        "language": clip.language,
+        "prompt": clip.prompt,
+        "long_form": clip.long_form,
+        "clip_timestamps": list(clip.clip_timestamps),
+        "channels": options.load.channels,
+        **asdict(options.speech),
+    }
