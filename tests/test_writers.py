@@ -65,7 +65,7 @@ TRANSCRIPTS = st.builds(
 )
 
 
-def theirs(transcript: Transcript, name: str) -> str:
+def theirs(transcript: Transcript, name: str, **shaping: object) -> str:
     """What openai-whisper's own writer makes of the same segments."""
     entries = []
     for number, s in enumerate(transcript.segments):
@@ -88,7 +88,7 @@ def theirs(transcript: Transcript, name: str) -> str:
         entries.append(entry)
     stream = io.StringIO()
     result = {"text": transcript.text, "segments": entries, "language": transcript.language}
-    get_writer(name, ".").write_result(result, file=stream)
+    get_writer(name, ".").write_result(result, file=stream, **shaping)
     return stream.getvalue()
 
 
