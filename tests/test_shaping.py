@@ -25,8 +25,8 @@ GRID = [
     for w, c, m, h in itertools.product(WIDTHS, COUNTS, MANY, (False, True))
 ]
 PIECES = st.sampled_from(
-    [" Hello", " world.", " I", "ll", ",", " -", "->", "-->", " --> x", "\t", " ", "", "日本", "語。", " שלום", " مرحبا",
-     "🎙", " 👩‍👩‍👧", " x" * 3, " <u>", " {a}", " \\N", " \u2028b", "\n", " a\nb", " c\n",
+    [" Hello", " world.", " I", "ll", ",", " -", "->", "-->", " --> x", "\t", " ", "", "日本", "語。", " שלום",
+     " مرحبا", "🎙", " 👩‍👩‍👧", " x" * 3, " <u>", " {a}", " \\N", " \u2028b", "\n", " a\nb", " c\n",
      " Donaudampfschifffahrtsgesellschaft" * 3]
 ) | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)  # fmt: skip
 
@@ -84,7 +84,7 @@ def without_arrows(text):
 
 
 @pytest.mark.parametrize("name", ["srt", "vtt"])
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)  # each is a whole grid
 @given(transcripts())
 def test_every_shape_is_openai_whispers(name, transcript):
     for shaping in GRID:
@@ -118,7 +118,7 @@ def test_highlighting_is_theirs_when_words_touch_and_when_they_do_not():
 def test_shaping_without_word_times_is_refused_in_one_sentence(given):
     transcript = transcript_of(said("With words."), Segment(5, 6, " Without."))
     for name in SHAPED:
-        with pytest.raises(FileError, match=r"no word times; transcribe it again with --word-timestamps"):
+        with pytest.raises(FileError, match=r"no word times; transcribe the recording again with --word-timestamps"):
             render(transcript, name, SubtitleOptions(**given))
     for name in set(FORMATS) - SHAPED:
         assert render(transcript, name, SubtitleOptions(**given)) == FORMATS[name](transcript)
@@ -206,7 +206,7 @@ def talks(draw):
 
 
 @pytest.mark.parametrize("preset", list(PRESETS))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(talks(), st.sampled_from(["sentences", "words"]))
 def test_presets_hold_their_limits_and_lose_nothing(preset, transcript, break_at):
     shaping = replace(PRESETS[preset], break_at=break_at)
@@ -403,7 +403,7 @@ READABLE = st.text(
 SPEECH = st.lists(READABLE | st.sampled_from([" -->", " 12", " 日本語", " שלום"]), min_size=1, max_size=20)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(SPEECH, st.sampled_from([SubtitleOptions(), *PRESETS.values(), SubtitleOptions(max_words_per_line=2)]))
 def test_others_read_our_subtitles(tmp_path_factory, pieces, shaping):
     words = tuple(Word(f" {piece.strip()}", i * 0.5, i * 0.5 + 0.4, 1.0) for i, piece in enumerate(pieces))

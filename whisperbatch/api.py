@@ -5,7 +5,7 @@ Who calls: users' scripts and the CLI.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,13 +19,21 @@ from whisperbatch.options import (
     LoadOptions,
     OutputOptions,
     RunOptions,
+    SubtitleOptions,
     parse_formats,
+    subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer, check_writable
 
-_SHORT = {"batch_size": "max_batch_size", "max_wait": "max_wait_s", "load_workers": "n_workers"}
+_SHORT = {
+    "batch_size": "max_batch_size",
+    "max_wait": "max_wait_s",
+    "load_workers": "n_workers",
+    "min_cue": "min_cue_s",
+    "max_cue": "max_cue_s",
+}
 
 
 def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo", **options: Any) -> Iterator[Outcome]:
@@ -37,7 +45,9 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
         **options: Any field of the option classes in ``whisperbatch.options`` and of ``ClipSettings``:
             ``language``, ``task``, ``prompt``, ``device``, ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
             (clips), ``max_wait`` (seconds), ``load_workers``, ``formats`` (a sequence, or one string with commas),
-            ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing.
+            ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing. Subtitles:
+            ``subtitles`` (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``,
+            ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -64,6 +74,7 @@ def run_options_from(**options: Any) -> RunOptions:
     for name in ("model_dir", "output_dir", "relative_to"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
+    given["subtitles"] = _shaping(given)
     rooms = {
         "engine": EngineOptions,
         "load": LoadOptions,
@@ -78,6 +89,16 @@ def run_options_from(**options: Any) -> RunOptions:
     if given:
         raise UsageError(f"unknown option {', '.join(sorted(given))}")
     return RunOptions(**made)
+
+
+def _shaping(given: dict[str, Any]) -> SubtitleOptions:
+    """How subtitles are shaped, taken out of the flat names; ``subtitles`` is a preset's name or all of it."""
+    names = {field.name for field in fields(SubtitleOptions)}
+    values = {name: given.pop(name) for name in list(given) if name in names}
+    base = given.pop("subtitles", None)
+    if isinstance(base, SubtitleOptions):
+        return replace(base, **values)
+    return subtitle_options(base, values)
 
 
 class Transcriber:

@@ -5,19 +5,21 @@ The flags are those of openai-whisper 20250625 (whisper/transcribe.py, MIT).
 
 from pathlib import Path
 
+from whisperbatch.cli import params
+
 COMMANDS = ("transcribe", "watch", "convert", "fetch", "info")
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
-NOT_YET = frozenset(
+DECLARED = params.names()
+NOT_YET = frozenset(  # each is swallowed until an option of that name is declared, and then passes
     """
     --temperature --best-of --beam-size --patience --length-penalty --suppress-tokens --carry-initial-prompt
     --condition-on-previous-text --temperature-increment-on-fallback --compression-ratio-threshold
     --logprob-threshold --no-speech-threshold --word-timestamps --prepend-punctuations --append-punctuations
-    --highlight-words --max-line-width --max-line-count --max-words-per-line --hallucination-silence-threshold
-    --clip-timestamps
+    --hallucination-silence-threshold --clip-timestamps
     """.split()
-)
-OUR_FLAGS = frozenset("--offline --overwrite --dry-run --stdout --quiet --verbose --null".split())
+) - set(DECLARED)
+NONE_IS_UNASKED = frozenset(("--max-line-width", "--max-line-count", "--max-words-per-line", "--language"))
 
 
 def translate(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -43,9 +45,11 @@ def translate(argv: list[str]) -> tuple[list[str], list[str]]:
         elif flag == "--fp16":
             value = value if equals else rest.pop(0) if rest else "True"
             out += ["--compute-type", "float32"] if value == "False" else []
-        elif flag in OUR_FLAGS and (value or (rest and rest[0])) in ("True", "False"):
+        elif DECLARED.get(flag) is not None and (value or (rest and rest[0])) in ("True", "False"):
+            wanted = flag if (value or rest.pop(0)) == "True" else DECLARED[flag]
+            out += [wanted] if wanted else []
+        elif flag in NONE_IS_UNASKED and (value or (rest and rest[0])) == "None":
             value = value or rest.pop(0)
-            out += [flag] if value == "True" else []
         else:
             out.append(flag + equals + value)
     return out, notices

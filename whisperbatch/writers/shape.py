@@ -17,7 +17,7 @@ from whisperbatch.writers.timing import highlighted, timed
 PLAIN = SubtitleOptions()
 NO_WORDS = (
     "its subtitles cannot be shaped, since the transcript has no word times; "
-    "transcribe it again with --word-timestamps, or leave the shaping options out"
+    "transcribe the recording again with --word-timestamps and --overwrite, or leave the shaping options out"
 )
 
 
