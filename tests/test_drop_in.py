@@ -106,6 +106,7 @@ def test_a_flag_that_means_something_here_is_understood(told, flag, value, is_to
     if "=" in form and not flag.startswith("--"):
         form = "{flag}{value}"
     argv = form.format(flag=flag, dashed=flag.replace("_", "-"), value=value).split("|")
+    argv += ["-f", "srt"] if flag.startswith(("--max", "--highlight")) else []
     for line in (["transcribe", "x.wav", *argv], ["x.wav", *argv]):
         code, run, lines = told(*line)
         assert (code, lines) == (0, [])
@@ -170,6 +171,14 @@ def test_shaping_reaches_the_run(told, command):
     assert code == 0
     assert run.output.subtitles == SHAPED
     assert told(command, "x.wav" if command == "transcribe" else ".")[1][0].output.subtitles == SubtitleOptions()
+
+
+def test_shaping_what_has_no_cues_is_told(told):
+    assert told("x.wav", "--subtitles", "standard")[2] == [
+        "shaping has no effect on txt, json; add --format srt, vtt or ass"
+    ]
+    assert told("x.wav", "--subtitles", "standard", "--format", "txt,vtt")[2] == []
+    assert told("x.wav")[2] == []
 
 
 @pytest.mark.parametrize(

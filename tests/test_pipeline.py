@@ -11,7 +11,7 @@ import pytest
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine, text_of
 from whisperbatch.errors import ModelError, RunError, UsageError
-from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions
+from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Clip, Event, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer
@@ -35,7 +35,7 @@ def options(batch_size: int = 16, max_wait: float = 0.0, **output: object) -> Ru
     return RunOptions(
         batch=BatchOptions(batch_size, max_wait),
         load=LoadOptions(1),
-        output=OutputOptions(formats=("txt",), **output),  # type: ignore[arg-type]
+        output=OutputOptions(**{"formats": ("txt",), **output}),  # type: ignore[arg-type]
     )
 
 
@@ -309,3 +309,16 @@ def test_events_tell_the_whole_story_one_at_a_time(tmp_path: Path):
         assert kinds.count(kind) == 10, kind
     assert sum(e.data["n_clips"] for e in run.events if e.kind == "batch") == 10
     assert sum(e.data["audio_s"] for e in run.events if e.kind == "progress") == pytest.approx(10 * 0.1)
+
+
+def test_subtitles_are_written_in_the_shape_that_is_asked(tmp_path: Path):
+    (path,) = short_files(tmp_path, 1)
+    for shaping, end in ((SubtitleOptions(), "00,100"), (SubtitleOptions(min_cue_s=5.0), "05,000")):
+        opts = options(formats=("srt",), subtitles=shaping, overwrite=True)
+        (outcome,) = Run(from_paths([path]), FakeEngine(), opts).end()
+        assert outcome.status is Status.DONE
+        assert path.with_suffix(".srt").read_text().splitlines()[1] == f"00:00:00,000 --> 00:00:{end}"
+    opts = options(formats=("srt",), subtitles=SubtitleOptions(max_line_width=20), overwrite=True)
+    (outcome,) = Run(from_paths([path]), FakeEngine(), opts).end()
+    assert outcome.status is Status.FAILED
+    assert "no word times" in str(outcome.error)

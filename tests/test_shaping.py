@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from test_writers import theirs, transcript_of
 
 from whisperbatch.errors import FileError, UsageError
-from whisperbatch.options import PRESETS, SubtitleOptions, subtitle_options
+from whisperbatch.options import PRESETS, SHAPED, SubtitleOptions, subtitle_options
 from whisperbatch.records import Segment, Word
-from whisperbatch.writers import FORMATS, SHAPED, labels, read_json, render, shape
+from whisperbatch.writers import FORMATS, labels, read_json, render, shape
 from whisperbatch.writers.cues import Cue, shown, stamp, width
 from whisperbatch.writers.sentences import sentences
 from whisperbatch.writers.timing import highlighted, timed

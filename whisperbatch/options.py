@@ -15,6 +15,7 @@ from whisperbatch.records import ClipSettings
 
 ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
 FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass")
+SHAPED = frozenset(("vtt", "srt", "ass"))  # those that SubtitleOptions shape
 DEFAULT_FORMATS = ("txt", "json")
 TASKS = ("transcribe", "translate")
 BREAKS = ("words", "sentences")

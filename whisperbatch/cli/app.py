@@ -19,6 +19,7 @@ from whisperbatch.errors import FileError, UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     DEFAULT_FORMATS,
+    SHAPED,
     BatchOptions,
     EngineOptions,
     LoadOptions,
@@ -242,7 +243,11 @@ def _shaping(given: dict[str, Any]) -> SubtitleOptions:
         "min_cue_s": given["min_cue"],
         "max_cue_s": given["max_cue"],
     }
-    return subtitle_options(given["subtitles"] and str(given["subtitles"]), values)
+    shaping = subtitle_options(given["subtitles"] and str(given["subtitles"]), values)
+    formats = parse_formats(given["format"] or DEFAULT_FORMATS)
+    if shaping != SubtitleOptions() and SHAPED.isdisjoint(formats):
+        failures.say(f"shaping has no effect on {', '.join(formats)}; add --format srt, vtt or ass")
+    return shaping
 
 
 def _sources(paths: list[str], lists: list[Path], null: bool) -> Iterator[AudioFile]:

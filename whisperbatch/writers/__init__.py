@@ -1,15 +1,15 @@
 """Transcripts to files: one small leaf a format, and where the files go (``beside``, ``places``, ``atomic``).
 
 A format is ``render(transcript) -> str``; a new one is a leaf, a line in ``FORMATS`` and its name in ``options``. Those
-that show cues (``SHAPED``) take SubtitleOptions too, and share ``shape`` and its steps: ``lines``, ``sentences``,
-``timing``. The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc, csv) and
-whisperX's (aud); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format has no field for it. Who
-calls: the pipeline's writer thread and the CLI.
+that show cues (``options.SHAPED``) take SubtitleOptions too, and share ``shape`` and its steps: ``lines``,
+``sentences``, ``timing``. The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc,
+csv) and whisperX's (aud); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format has no field for
+it. Who calls: the pipeline's writer thread and the CLI.
 """
 
 from collections.abc import Callable, Sequence
 
-from whisperbatch.options import SubtitleOptions
+from whisperbatch.options import SHAPED, SubtitleOptions
 from whisperbatch.records import Transcript
 from whisperbatch.writers import ass, aud, csv_, json_, lrc, srt, tsv, txt, vtt
 from whisperbatch.writers.json_ import read as read_json
@@ -26,9 +26,8 @@ FORMATS: dict[str, Callable[..., str]] = {
     "aud": aud.render,
     "ass": ass.render,
 }
-SHAPED = frozenset(("vtt", "srt", "ass"))
 
-__all__ = ["FORMATS", "PLAIN", "SHAPED", "read_json", "render", "render_all"]
+__all__ = ["FORMATS", "PLAIN", "read_json", "render", "render_all"]
 
 
 def render(transcript: Transcript, name: str, shaping: SubtitleOptions = PLAIN) -> str:

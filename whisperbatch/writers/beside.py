@@ -13,9 +13,9 @@ from pathlib import Path
 
 from whisperbatch.errors import FileError, RunError, WriteError
 from whisperbatch.languages import LANGUAGES
-from whisperbatch.options import PRESETS, OutputOptions, SubtitleOptions
+from whisperbatch.options import PRESETS, SHAPED, OutputOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Transcript
-from whisperbatch.writers import FORMATS, PLAIN, SHAPED, read_json, render
+from whisperbatch.writers import FORMATS, PLAIN, read_json, render
 from whisperbatch.writers.atomic import reason, remove_stale, temporary_beside, write_all
 from whisperbatch.writers.places import UNDETERMINED, absolute, file_name, folded, folder_of, short_hash
 
