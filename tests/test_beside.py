@@ -820,7 +820,10 @@ def test_a_shape_that_the_json_cannot_give_is_told_and_costs_nothing(here):
     talk = audio("talk.wav")
     shaped_run(SubtitleOptions(), talk, spoken(talk, with_words=False))
     before = contents(here)
+    assert namer(formats=("srt", "json"), subtitles=PRESETS["standard"]).plan(talk).reuse is not None
     with pytest.raises(FileError, match="no word times"):
         shaped_run(PRESETS["standard"], talk, None)
     assert contents(here) == before
+    assert shaped_run(SubtitleOptions(), talk, None)[0].skip == "already transcribed"
+    Path("talk.srt").write_text("corrected by hand")
     assert shaped_run(SubtitleOptions(), talk, None)[0].skip == "already transcribed"

@@ -136,7 +136,6 @@ def test_an_awaited_flag_passes_once_it_is_declared(monkeypatch):
     on_and_off = {"--condition-on-previous-text": "--no-condition-on-previous-text"}
     new = {"--beam-size": None, "--word-timestamps": "", **on_and_off}
     monkeypatch.setattr(legacy, "DECLARED", legacy.DECLARED | new)
-    monkeypatch.setattr(legacy, "NOT_YET", legacy.NOT_YET - set(new))
     given = "x.wav --beam_size 3 --word_timestamps True --condition_on_previous_text False --word_timestamps=False"
     arguments, notices = legacy.translate(given.split())
     assert arguments == ["transcribe", "x.wav", "--beam-size", "3", "--word-timestamps", *on_and_off.values()]

@@ -215,8 +215,10 @@ def test_csv_is_whisper_cpps_and_read_by_others():
 
 def test_aud_is_whisperxs_a_line_a_segment():
     assert FORMATS["aud"](ODD).splitlines() == [
-        '0.0\t59.999\tHe said "yes", then no.', "59.999\t3725.6789\tBack\\Nslash {\\b1} and --> arrow", "6000.0\t6001.0\t",
-    ]  # fmt: skip
+        '0.0\t59.999\tHe said "yes", then no.',
+        "59.999\t3725.6789\tBack\\Nslash {\\b1} and --> arrow",
+        "6000.0\t6001.0\t",
+    ]
 
 
 def test_ass_has_no_commands_out_of_the_text():
