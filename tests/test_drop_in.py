@@ -258,6 +258,16 @@ def test_convert_without_word_times_says_what_to_do_and_goes_on(folder, capfd):
     assert "00:00:00,000 --> 00:00:07,000" in (folder / "plain.srt").read_text()
 
 
+def test_words_of_whisperx_keep_their_blanks(folder):
+    words = [{"word": word, "start": i, "end": i + 1, "score": 0.9} for i, word in enumerate(["One", "two", "three."])]
+    english = {"start": 0, "end": 3, "text": " One two three.", "words": words}
+    words = [{"word": word, "start": i, "end": i + 1, "score": 0.9} for i, word in enumerate("日本語", start=4)]
+    japanese = {"start": 4, "end": 7, "text": "日本語", "words": [*words, {"word": "。"}]}
+    (folder / "x.json").write_text(json.dumps({"segments": [english, japanese]}))
+    assert app.run(["convert", "x.json", "--format", "srt", "--max-words-per-line", "2"]) == 0
+    assert (folder / "x.srt").read_text().splitlines()[2::4] == ["One two", "three.", "日本", "語。"]
+
+
 def test_speakers_of_whisperx_come_through_convert(folder, capfdbinary):
     data = {"segments": [{"start": 0, "end": 1, "text": " Hi.", "speaker": "SPEAKER_01"}]}
     (folder / "x.json").write_text(json.dumps(data))

@@ -175,6 +175,13 @@ def test_a_long_sentence_is_broken_after_commas_and_in_equal_parts():
     assert made[0].endswith("boat,")
 
 
+def test_no_line_ends_after_a_title():
+    transcript = transcript_of(said("Today we talk to Dr. Miller about rivers of the old world and the new."))
+    for shaping in ({"max_line_width": 22, "max_line_count": 9}, {"max_line_width": 30, "max_line_count": 2}):
+        made = texts(transcript, break_at="sentences", **shaping)
+        assert not any(line.endswith("Dr.") for text in made for line in text.split("\n"))
+
+
 def test_lines_of_a_cue_are_about_as_long_as_each_other():
     transcript = transcript_of(said("This is a line that is a bit longer than that one."))
     (text,) = texts(transcript, break_at="sentences", max_line_width=42, max_line_count=2)
@@ -187,6 +194,10 @@ def test_sentences_gone_too_soon_are_joined_with_their_neighbour():
     shaping = {"break_at": "sentences", "max_line_width": 42, "max_line_count": 2}
     assert texts(transcript, **shaping) == ["Yes.", "No.", "Perhaps we should go there."]
     assert texts(transcript, **shaping, min_cue_s=0.8)[0].startswith("Yes. No. Perhaps")
+    between = transcript_of(said("We should go there soon. Yes. No. But when shall we leave?"))
+    assert texts(between, **shaping, min_cue_s=0.8) == ["We should go there soon.", "Yes. No. But when shall we leave?"]
+    last = transcript_of(said("We should go there soon. Yes."), said("But when?", at_s=2.2, speaker="B"))
+    assert texts(last, **shaping, min_cue_s=0.8) == ["We should go there soon. Yes.", "But when?"]
     apart = transcript_of(said("Yes."), said("No.", at_s=5.0))
     assert texts(apart, **shaping, min_cue_s=0.8) == ["Yes.", "No."]
     speakers = transcript_of(said("Yes.", speaker="A"), said("No.", at_s=0.3, speaker="B"))
@@ -378,6 +389,17 @@ def test_a_shaped_cue_is_one_speakers_and_its_label_counts_for_the_width(preset)
         lines = [line for c in made for line in shown(c).split("\n")]
         widest = 1 + len(f"[{who}]: three") / (2 if preset == "asian" else 1)
         assert all(width(line, shaping.measure) <= max(shaping.max_line_width, widest) for line in lines)
+
+
+@pytest.mark.parametrize("break_at", ["words", "sentences"])
+@pytest.mark.parametrize("n_lines", [1, 2])
+def test_every_cue_has_room_for_its_label(break_at, n_lines):
+    transcript = transcript_of(said("one two three four five six seven eight nine ten eleven", speaker="Anna"))
+    shaping = SubtitleOptions(20, n_lines, break_at=break_at)
+    made = [shown(cue) for cue in shape.cues(transcript, shaping)]
+    assert len(made) > 1
+    assert all(text.startswith("[Anna]: ") for text in made)
+    assert all(len(line) <= 20 for text in made for line in text.split("\n"))
 
 
 def test_speakers_and_channels_survive_json_and_leave_no_key_when_unknown():

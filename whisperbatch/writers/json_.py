@@ -126,7 +126,7 @@ def _read_segment(entry: dict[str, Any]) -> Segment:
         avg_logprob=_number(entry.get("avg_logprob")),
         compression_ratio=_number(entry.get("compression_ratio")),
         no_speech_prob=_number(entry.get("no_speech_prob")),
-        words=None if words is None else _read_words(words, start_s),
+        words=None if words is None else _read_words(_spaced(words, text), start_s),
         speaker=_name(entry.get("speaker")),
         channel=_name(entry.get("channel")),
     )
@@ -140,6 +140,20 @@ def _read_words(entries: list[dict[str, Any]], from_s: float) -> tuple[Word, ...
         probability = _number(entry.get("probability", entry.get("score")))  # whisperX says score
         words.append(Word(str(entry["word"]), start_s, from_s, probability, _name(entry.get("speaker"))))
     return tuple(words)
+
+
+def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """The words, those of whisperX with the blanks before them, which it leaves out, as the text has them."""
+    if not any("score" in entry for entry in entries):
+        return entries
+    spaced, at = [], 0
+    for entry in entries:
+        word = str(entry["word"])
+        found = text.find(word, at)
+        blanks = text[at:found] if found >= 0 else ""
+        at = found + len(word) if found >= 0 else at
+        spaced.append({**entry, "word": (blanks if blanks.isspace() else "") + word})
+    return spaced
 
 
 def _name(value: Any) -> str | None:

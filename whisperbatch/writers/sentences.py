@@ -33,7 +33,9 @@ def by_sentences(groups: Sequence[Sequence[Word]], shaping: SubtitleOptions) -> 
     """The cues of groups of words; where the groups end does not count."""
     whole = sentences([word for group in groups for word in group])
     parts = [part for sentence in whole for part in _parts(sentence, shaping)]
-    return [cue_of(_laid_out(part, shaping)) for part in _joined(parts, shaping)]
+    for to_next in (True, False):
+        parts = _joined(parts, shaping, to_next)
+    return [cue_of(_laid_out(part, shaping)) for part in parts]
 
 
 def sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
@@ -54,8 +56,17 @@ def _ends_between(word: Word, after: Word) -> bool:
         return False
     if "." not in text[-2:]:
         return True
-    is_short = text.lower() in _ABBREVIATIONS or (_NO_END.fullmatch(text) is not None and text != "I.")
-    return not is_short and not follows[:1].islower()
+    return not _is_shortened(text) and not follows[:1].islower()
+
+
+def _is_shortened(text: str) -> bool:
+    """Whether a word's full stop is its own and not a sentence's."""
+    return text.lower() in _ABBREVIATIONS or (_NO_END.fullmatch(text) is not None and text != "I.")
+
+
+def _ends_clause(word: Word) -> bool:
+    text = word.word.strip()
+    return _CLAUSE_END.search(text) is not None and not _is_shortened(text)
 
 
 def _parts(sentence: Sequence[Word], shaping: SubtitleOptions) -> list[Sequence[Word]]:
@@ -66,13 +77,14 @@ def _parts(sentence: Sequence[Word], shaping: SubtitleOptions) -> list[Sequence[
     return _split(sentence, lambda start: _ends_from(start, sentence, shaping), room, shaping.measure)
 
 
-def _joined(parts: Sequence[Sequence[Word]], shaping: SubtitleOptions) -> list[Sequence[Word]]:
-    """The parts, one that would be gone too soon put together with its neighbour, where both fit one cue."""
+def _joined(parts: Sequence[Sequence[Word]], shaping: SubtitleOptions, to_next: bool) -> list[Sequence[Word]]:
+    """The parts, one that is gone too soon put together with the next or the one before, where both fit one cue."""
     joined: list[Sequence[Word]] = []
     shortest_s, before_s = shaping.min_cue_s or 0.0, math.inf
     for part, after in zip_longest(parts, parts[1:]):
         room_s = after[0].start_s - part[0].start_s if after else math.inf
-        both = [*joined[-1], *part] if joined and min(before_s, room_s) < shortest_s else []
+        is_short = (before_s if to_next else room_s) < shortest_s
+        both = [*joined[-1], *part] if joined and is_short else []
         is_near = both and part[0].start_s - joined[-1][-1].end_s < shortest_s
         if is_near and both[0].speaker == part[0].speaker and _fits(both, shaping):
             joined[-1] = both
@@ -84,7 +96,8 @@ def _joined(parts: Sequence[Sequence[Word]], shaping: SubtitleOptions) -> list[S
 
 
 def _laid_out(words: Sequence[Word], shaping: SubtitleOptions) -> list[Word]:
-    """The words of a cue with their line breaks, the lines about as long as each other."""
+    """The words of a cue with their line breaks, the lines about as long as each other; the first has the label."""
+    words = [words[0], *(replace(word, speaker=None) for word in words[1:])]
     limit = shaping.max_line_width or LINE_WIDTH
     line = SubtitleOptions(limit, 1, measure=shaping.measure)
     shown: list[Word] = []
@@ -102,7 +115,7 @@ def _fits(words: Sequence[Word], shaping: SubtitleOptions) -> bool:
 def _ends_from(start: int, words: Sequence[Word], shaping: SubtitleOptions) -> Iterator[int]:
     """Each end at which the words from ``start`` on still fit; the first word does always."""
     limit, n_lines = shaping.max_line_width or LINE_WIDTH, 1
-    line = width(words[start].word.strip(), shaping.measure) + _label_width(start, words, shaping)
+    line = width(prefix(words[start].speaker) + words[start].word.strip(), shaping.measure)
     yield start + 1
     for end in range(start + 2, len(words) + 1):
         word = words[end - 1]
@@ -116,12 +129,6 @@ def _ends_from(start: int, words: Sequence[Word], shaping: SubtitleOptions) -> I
         yield end
 
 
-def _label_width(start: int, words: Sequence[Word], shaping: SubtitleOptions) -> float:
-    """What the label takes of a cue's first line."""
-    is_inside = shaping.max_line_count == 1 and start > 0
-    return 0.0 if is_inside else width(prefix(words[start].speaker), shaping.measure)
-
-
 def _split(
     words: Sequence[Word], ends_from: Callable[[int], Iterator[int]], room: float, measure: str
 ) -> list[Sequence[Word]]:
@@ -133,7 +140,7 @@ def _split(
         for end in ends_from(start):
             size += width(words[end - 1].word, measure)
             cost = costs[start] + PIECE_COST + SIZE_COST * (size / room) ** 2
-            if end < n_words and not _CLAUSE_END.search(words[end - 1].word.strip()):
+            if end < n_words and not _ends_clause(words[end - 1]):
                 cost += BARE_COST
             if cost < costs[end]:
                 costs[end], starts[end] = cost, start
