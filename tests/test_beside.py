@@ -20,10 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperbatch.errors import RunError, WriteError
-from whisperbatch.options import OutputOptions
-from whisperbatch.records import AudioFile, Segment, Transcript
-from whisperbatch.writers import atomic, render_all
+from whisperbatch.errors import FileError, RunError, WriteError
+from whisperbatch.options import PRESETS, OutputOptions, SubtitleOptions
+from whisperbatch.records import AudioFile, Segment, Transcript, Word
+from whisperbatch.writers import atomic, render, render_all
 from whisperbatch.writers.beside import Namer, Plan, check_writable, remove_stale, write_all
 
 MEDIA = frozenset([".wav", ".mp3", ".mp4", ".m4a"])
@@ -754,3 +754,76 @@ def test_the_json_tells_the_size_that_a_plan_asks_for(here):
     talk = audio("talk.wav", b"12345")
     finish(namer(), talk)
     assert json.loads(Path("talk.json").read_text())["whisperbatch"]["size"] == 5
+
+
+# subtitles in a shape
+
+
+def spoken(audio, with_words=True):
+    """A transcript whose presets differ from the plain subtitles."""
+    pieces = " This is one sentence. And this one is the second, which has many more words than fit a line.".split()
+    words = tuple(Word(f" {piece}", i / 4, i / 4 + 0.2, 1.0) for i, piece in enumerate(pieces))
+    segment = Segment(0.0, len(words) / 4, " ".join(pieces), words=words if with_words else None)
+    return replace(transcript(audio), segments=(segment,))
+
+
+def shaped_run(shaping, talk, made, formats=("srt", "json")):
+    """Plan and write with that shape; the plan and what was written."""
+    whole = namer(formats=formats, subtitles=shaping)
+    plan = whole.plan(talk)
+    if plan.skip is not None:
+        return plan, ()
+    places = whole.outputs(talk, "en")
+    texts = render_all(plan.reuse or made, tuple(places), shaping)
+    return plan, write_all({path: texts[name] for name, path in places.items() if path not in plan.outputs})
+
+
+def test_subtitles_in_the_wanted_shape_are_skipped(here):
+    talk = audio("talk.wav")
+    shaped_run(PRESETS["standard"], talk, spoken(talk))
+    older(Path("talk.srt"), 500)  # so that their bytes alone tell whose they are
+    plan, _ = shaped_run(PRESETS["standard"], talk, spoken(talk))
+    assert plan.skip == "already transcribed"
+    custom = SubtitleOptions(max_line_width=30, max_line_count=1)
+    shaped_run(custom, audio("walk.wav"), spoken(audio("walk.wav")))
+    older(Path("walk.srt"), 500)
+    assert shaped_run(custom, audio("walk.wav"), None)[0].skip == "already transcribed"
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_subtitles_in_another_known_shape_are_made_anew_from_the_json(here, is_old):
+    talk = audio("talk.wav")
+    shapes = [SubtitleOptions(), PRESETS["standard"], PRESETS["asian"], SubtitleOptions(max_words_per_line=2)]
+    shaped_run(shapes[0], talk, spoken(talk))
+    before = Path("talk.json").read_bytes()
+    for shaping in shapes[1:]:
+        if is_old:
+            older(Path("talk.srt"), 500)
+        plan, written = shaped_run(shaping, talk, None)
+        assert plan.reuse == spoken(talk)
+        assert written == (Path("talk.srt"),)
+        assert Path("talk.srt").read_text() == render(spoken(talk), "srt", shaping)
+    assert Path("talk.json").read_bytes() == before
+    assert {path.name for path in here.iterdir()} == {"talk.wav", "talk.srt", "talk.json"}
+
+
+def test_subtitles_corrected_by_hand_are_kept_whatever_shape_is_wanted(here):
+    talk = audio("talk.wav")
+    shaped_run(SubtitleOptions(), talk, spoken(talk))
+    Path("talk.srt").write_text(Path("talk.srt").read_text().replace("sentence", "phrase"))
+    plan, written = shaped_run(PRESETS["standard"], talk, None)
+    assert (plan.skip, written) == ("already transcribed", ())
+    assert "phrase" in Path("talk.srt").read_text()
+
+
+def test_a_shape_that_the_json_cannot_give_is_told_and_costs_nothing(here):
+    talk = audio("talk.wav")
+    shaped_run(SubtitleOptions(), talk, spoken(talk, with_words=False))
+    before = contents(here)
+    assert namer(formats=("srt", "json"), subtitles=PRESETS["standard"]).plan(talk).reuse is not None
+    with pytest.raises(FileError, match="no word times"):
+        shaped_run(PRESETS["standard"], talk, None)
+    assert contents(here) == before
+    assert shaped_run(SubtitleOptions(), talk, None)[0].skip == "already transcribed"
+    Path("talk.srt").write_text("corrected by hand")
+    assert shaped_run(SubtitleOptions(), talk, None)[0].skip == "already transcribed"

@@ -12,7 +12,7 @@ import pytest
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine, text_of
 from whisperbatch.errors import ModelError, RunError, UsageError
-from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions, SpeechOptions
+from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions, SpeechOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer
@@ -37,7 +37,7 @@ def options(batch_size: int = 16, max_wait: float = 0.0, **output: object) -> Ru
         batch=BatchOptions(batch_size, max_wait),
         load=LoadOptions(1),
         speech=SpeechOptions(vad=False),  # most recordings here are noise
-        output=OutputOptions(formats=("txt",), **output),  # type: ignore[arg-type]
+        output=OutputOptions(**{"formats": ("txt",), **output}),  # type: ignore[arg-type]
     )
 
 
@@ -353,3 +353,16 @@ def test_a_recording_without_speech_is_an_empty_transcript(tmp_path: Path):
     assert (outcome.transcript.text, outcome.transcript.speech_s, outcome.transcript.covered_s) == ("", 0.0, 0.0)
     assert engine.batches == []
     assert path.with_suffix(".txt").read_text() == ""
+
+
+def test_subtitles_are_written_in_the_shape_that_is_asked(tmp_path: Path):
+    (path,) = short_files(tmp_path, 1)
+    for shaping, end in ((SubtitleOptions(), "00,100"), (SubtitleOptions(min_cue_s=5.0), "05,000")):
+        opts = options(formats=("srt",), subtitles=shaping, overwrite=True)
+        (outcome,) = Run(from_paths([path]), FakeEngine(), opts).end()
+        assert outcome.status is Status.DONE
+        assert path.with_suffix(".srt").read_text().splitlines()[1] == f"00:00:00,000 --> 00:00:{end}"
+    opts = options(formats=("srt",), subtitles=SubtitleOptions(max_line_width=20), overwrite=True)
+    (outcome,) = Run(from_paths([path]), FakeEngine(), opts).end()
+    assert outcome.status is Status.FAILED
+    assert "no word times" in str(outcome.error)

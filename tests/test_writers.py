@@ -1,5 +1,6 @@
 """Formats: byte for byte openai-whisper's writers, and what theirs break; JSON there and back."""
 
+import csv
 import io
 import json
 import math
@@ -65,7 +66,7 @@ TRANSCRIPTS = st.builds(
 )
 
 
-def theirs(transcript: Transcript, name: str) -> str:
+def theirs(transcript: Transcript, name: str, **shaping: object) -> str:
     """What openai-whisper's own writer makes of the same segments."""
     entries = []
     for number, s in enumerate(transcript.segments):
@@ -88,7 +89,7 @@ def theirs(transcript: Transcript, name: str) -> str:
         entries.append(entry)
     stream = io.StringIO()
     result = {"text": transcript.text, "segments": entries, "language": transcript.language}
-    get_writer(name, ".").write_result(result, file=stream)
+    get_writer(name, ".").write_result(result, file=stream, **shaping)
     return stream.getvalue()
 
 
@@ -187,6 +188,48 @@ def test_text_without_word_times_among_words_keeps_its_cue():
     assert [line for line in FORMATS["vtt"](transcript).splitlines()[2:] if line] == [
         "00:00.100 --> 00:00.900", "One.", "00:01.000 --> 00:02.000", "Two.",
     ]  # fmt: skip
+
+
+ODD = transcript_of(
+    Segment(0.0, 59.999, ' He said "yes",\tthen\nno.'),
+    Segment(59.999, 3725.6789, " Back\\Nslash {\\b1} and --> arrow"),
+    Segment(6000.0, 6001.0, ""),
+)
+
+
+def test_lrc_is_whisper_cpps_with_hundredths_cut():
+    assert FORMATS["lrc"](ODD).splitlines() == [
+        "[by:whisperbatch]",
+        '[00:00.00] He said "yes",\tthen no.',
+        "[00:59.99] Back\\Nslash {\\b1} and --> arrow",
+        "[100:00.00]",
+    ]
+
+
+def test_csv_is_whisper_cpps_and_read_by_others():
+    text = FORMATS["csv"](ODD)
+    assert text.startswith('start,end,text\n0,59999," He said ""yes"",\tthen\nno."\n')
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[1:] == [[str(round(s.start_s * 1000)), str(round(s.end_s * 1000)), s.text] for s in ODD.segments]
+
+
+def test_aud_is_whisperxs_a_line_a_segment():
+    assert FORMATS["aud"](ODD).splitlines() == [
+        '0.0\t59.999\tHe said "yes", then no.',
+        "59.999\t3725.6789\tBack\\Nslash {\\b1} and --> arrow",
+        "6000.0\t6001.0\t",
+    ]
+
+
+def test_ass_has_no_commands_out_of_the_text():
+    lines = FORMATS["ass"](ODD).split("[Events]\n")[1].splitlines()[1:]
+    assert lines[0] == 'Dialogue: 0,0:00:00.00,0:01:00.00,Default,,0,0,0,,He said "yes",\tthen\\Nno.'
+    assert lines[1] == (
+        "Dialogue: 0,0:01:00.00,1:02:05.68,Default,,0,0,0,,Back\\\u2060Nslash \\{\\\u2060b1\\} and --> arrow"
+    )
+    highlighted = transcript_of(Segment(0, 1, " a b", words=(Word(" a", 0, 0.5, 1), Word(" b", 0.5, 1, 1))))
+    events = FORMATS["ass"](highlighted, options.SubtitleOptions(highlight_words=True)).splitlines()[-2:]
+    assert [event.split(",,")[-1] for event in events] == [r"{\u1}a{\u0} b", r"a {\u1}b{\u0}"]
 
 
 def test_nothing_in_the_json_is_nan_or_infinite():

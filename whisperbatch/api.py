@@ -5,7 +5,7 @@ Who calls: users' scripts and the CLI.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,9 +21,11 @@ from whisperbatch.options import (
     OutputOptions,
     RunOptions,
     SpeechOptions,
+    SubtitleOptions,
     parse_formats,
     parse_names,
     parse_times,
+    subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
@@ -37,6 +39,8 @@ _SHORT = {
     "vad_min_silence": "vad_min_silence_s",
     "vad_min_speech": "vad_min_speech_s",
     "vad_pad": "vad_pad_s",
+    "min_cue": "min_cue_s",
+    "max_cue": "max_cue_s",
 }
 
 
@@ -52,7 +56,10 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``vad_min_silence``, ``vad_min_speech``, ``vad_pad`` (seconds), ``long_form`` (``clips`` or ``sequential``),
             ``clip_timestamps`` and ``channel_names`` (sequences, or one string with commas), ``channels`` (``mix`` or
             ``split``), ``spool_dir``, ``formats`` (a sequence, or one string with commas), ``output_dir``,
-            ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing.
+            ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing. Subtitles: ``subtitles``
+            (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``, ``max_words_per_line``,
+            ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding: the fields of
+            ``DecodeOptions``, as ``beam_size`` or ``temperatures``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -82,6 +89,7 @@ def run_options_from(**options: Any) -> RunOptions:
     for name in ("model_dir", "output_dir", "relative_to", "spool_dir"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
+    given["subtitles"] = _shaping(given)
     rooms = {
         "engine": EngineOptions,
         "load": LoadOptions,
@@ -98,6 +106,16 @@ def run_options_from(**options: Any) -> RunOptions:
     if given:
         raise UsageError(f"unknown option {', '.join(sorted(given))}")
     return RunOptions(**made)
+
+
+def _shaping(given: dict[str, Any]) -> SubtitleOptions:
+    """How subtitles are shaped, taken out of the flat names; ``subtitles`` is a preset's name or all of it."""
+    names = {field.name for field in fields(SubtitleOptions)}
+    values = {name: given.pop(name) for name in list(given) if name in names}
+    base = given.pop("subtitles", None)
+    if isinstance(base, SubtitleOptions):
+        return replace(base, **values)
+    return subtitle_options(base, values)
 
 
 class Transcriber:

@@ -1,8 +1,8 @@
 """The engine alone beside its peers, for the record: ``python tests/bench/bench_engine.py``.
 
-Whisper's tiny shape with random weights, 100 forced tokens a window, greedy, on the CPU. Ours, transformers' ``generate``
-and CTranslate2 (which faster-whisper runs on) take turns in one process; printed are medians of seconds a window and
-their ratios. Loading and features are not counted for anyone; the encoder is.
+Whisper's tiny shape with random weights, 100 forced tokens a window, greedy, on the CPU. Ours, transformers'
+``generate`` and CTranslate2 (which faster-whisper runs on) take turns in one process; printed are medians of time a
+window and their ratios. Features are counted for ours only, the encoder for all.
 """
 
 import argparse

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,22 +15,25 @@ import typer
 from whisperbatch import __version__
 from whisperbatch.cli import failures, legacy
 from whisperbatch.cli import params as p
-from whisperbatch.errors import UsageError
+from whisperbatch.errors import FileError, UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     DEFAULT_FORMATS,
+    SHAPED,
     BatchOptions,
     EngineOptions,
     LoadOptions,
     OutputOptions,
     RunOptions,
     SpeechOptions,
+    SubtitleOptions,
     WatchOptions,
     parse_formats,
     parse_names,
     parse_times,
+    subtitle_options,
 )
-from whisperbatch.records import AudioFile, ClipSettings
+from whisperbatch.records import AudioFile, ClipSettings, Outcome, Status
 from whisperbatch.report import EXIT_INTERRUPTED, Report
 
 app = typer.Typer(
@@ -101,6 +105,15 @@ def transcribe(
     overwrite: p.Overwrite = False,
     dry_run: p.DryRun = False,
     stdout: p.Stdout = False,
+    subtitles: p.Subtitles = None,
+    break_at: p.BreakAt = None,
+    max_line_width: p.MaxLineWidth = None,
+    max_line_count: p.MaxLineCount = None,
+    max_words_per_line: p.MaxWordsPerLine = None,
+    highlight_words: p.HighlightWords = False,
+    min_cue: p.MinCue = None,
+    max_cue: p.MaxCue = None,
+    max_cps: p.MaxCps = None,
     batch_size: p.BatchSize = 16,
     max_wait: p.MaxWait = 1.0,
     load_workers: p.LoadWorkers = 0,
@@ -151,6 +164,15 @@ def watch(
     name: p.Name = "{stem}",
     overwrite: p.Overwrite = False,
     stdout: p.Stdout = False,
+    subtitles: p.Subtitles = None,
+    break_at: p.BreakAt = None,
+    max_line_width: p.MaxLineWidth = None,
+    max_line_count: p.MaxLineCount = None,
+    max_words_per_line: p.MaxWordsPerLine = None,
+    highlight_words: p.HighlightWords = False,
+    min_cue: p.MinCue = None,
+    max_cue: p.MaxCue = None,
+    max_cps: p.MaxCps = None,
     batch_size: p.BatchSize = 16,
     max_wait: p.MaxWait = 1.0,
     load_workers: p.LoadWorkers = 0,
@@ -176,14 +198,24 @@ def convert(
     output_dir: p.OutputDir = None,
     overwrite: p.Overwrite = False,
     stdout: p.Stdout = False,
+    subtitles: p.Subtitles = None,
+    break_at: p.BreakAt = None,
+    max_line_width: p.MaxLineWidth = None,
+    max_line_count: p.MaxLineCount = None,
+    max_words_per_line: p.MaxWordsPerLine = None,
+    highlight_words: p.HighlightWords = False,
+    min_cue: p.MinCue = None,
+    max_cue: p.MaxCue = None,
+    max_cps: p.MaxCps = None,
     verbose: p.Verbose = False,
 ) -> None:
     """Render transcripts in other formats from their JSON, without transcribing again."""
+    shaping = _shaping(locals())
     if not format:
         raise UsageError("say which formats to make, as in: whisperbatch convert talk.json --format srt")
     from whisperbatch.cli.converting import convert_all
 
-    raise typer.Exit(convert_all(files, parse_formats(format), output_dir, overwrite, stdout))
+    raise typer.Exit(convert_all(files, parse_formats(format), output_dir, overwrite, stdout, shaping))
 
 
 @app.command()
@@ -232,6 +264,7 @@ def _options(given: dict[str, Any]) -> RunOptions:
             given["name"],
             given["overwrite"],
             write=not given["stdout"],
+            subtitles=_shaping(given),
         ),
         clip=ClipSettings(
             parse_language(given["language"]) if given["language"] else None,
@@ -241,6 +274,22 @@ def _options(given: dict[str, Any]) -> RunOptions:
             parse_times(given["clip_timestamps"] or ""),
         ),
     )
+
+
+def _shaping(given: dict[str, Any]) -> SubtitleOptions:
+    """How subtitles are shaped, from a command's parameters."""
+    names = ("max_line_width", "max_line_count", "max_words_per_line", "max_cps")
+    values = {name: given[name] for name in names} | {
+        "highlight_words": given["highlight_words"] or None,
+        "break_at": given["break_at"] and str(given["break_at"]),
+        "min_cue_s": given["min_cue"],
+        "max_cue_s": given["max_cue"],
+    }
+    shaping = subtitle_options(given["subtitles"] and str(given["subtitles"]), values)
+    formats = parse_formats(given["format"] or DEFAULT_FORMATS)
+    if shaping != SubtitleOptions() and SHAPED.isdisjoint(formats):
+        failures.say(f"shaping has no effect on {', '.join(formats)}; add --format srt, vtt or ass")
+    return shaping
 
 
 def _sources(paths: list[str], lists: list[Path], null: bool) -> Iterator[AudioFile]:
@@ -283,21 +332,29 @@ def _execute(
 
         with Transcriber(options) as transcriber:
             for outcome in transcriber.run(source, on_event=screen.on_event, stop=stop):
-                report.add(outcome)
                 if given["stdout"] and outcome.transcript is not None:
-                    _print_transcript(outcome, parse_formats(formats)[0] if formats else "txt", heads)
+                    name = parse_formats(formats)[0] if formats else "txt"
+                    outcome = _printed(outcome, name, options.output.subtitles, heads)
+                report.add(outcome)
     if report.n_files == 0 and not may_be_empty and not stop.is_set():
         raise UsageError("no recordings found; folders are searched for audio and video files by their extension")
     raise typer.Exit(EXIT_INTERRUPTED if stop.is_set() else report.exit_code)
 
 
-def _print_transcript(outcome: Any, name: str, heads: bool) -> None:
-    from whisperbatch.writers import FORMATS
+def _printed(outcome: Outcome, name: str, shaping: SubtitleOptions, heads: bool) -> Outcome:
+    """The outcome, its transcript printed; failed when it cannot be had in that shape."""
+    from whisperbatch.writers import render
 
-    text = FORMATS[name](outcome.transcript)
+    assert outcome.transcript is not None
+    try:
+        text = render(outcome.transcript, name, shaping)
+    except FileError as err:
+        failures.say(f"{outcome.path}: {err.message}")
+        return replace(outcome, status=Status.FAILED, error=err, reason=err.message)
     head = f"==> {failures.shown(outcome.path)} <==\n" if heads else ""
     sys.stdout.buffer.write((head + text + ("" if text.endswith("\n") else "\n")).encode(errors="replace"))
     sys.stdout.buffer.flush()
+    return outcome
 
 
 def _tell_plan(source: Iterable[AudioFile], options: RunOptions) -> None:

@@ -6,40 +6,56 @@ from pathlib import Path
 
 from whisperbatch.cli import failures
 from whisperbatch.errors import FileError, UsageError, WriteError
+from whisperbatch.options import SubtitleOptions
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.writers import read_json, render_all
 from whisperbatch.writers.atomic import write_all
 
 
 def convert_all(
-    files: Sequence[Path], formats: Sequence[str], output_dir: Path | None, overwrite: bool, stdout: bool
+    files: Sequence[Path],
+    formats: Sequence[str],
+    output_dir: Path | None,
+    overwrite: bool,
+    stdout: bool,
+    shaping: SubtitleOptions,
 ) -> int:
     """Convert each file, say what fails; the exit code."""
     code = EXIT_DONE
     for file in files:
         try:
-            _convert(file, formats, output_dir, overwrite, stdout, heads=len(files) > 1)
+            texts = _rendered(file, formats, shaping)
+            if stdout:
+                _print(file, texts, heads=len(files) > 1)
+            else:
+                _write(file, texts, output_dir, overwrite)
         except FileError as err:
             failures.say(str(err))
             code = EXIT_FAILED
     return code
 
 
-def _convert(
-    file: Path, formats: Sequence[str], output_dir: Path | None, overwrite: bool, stdout: bool, heads: bool
-) -> None:
+def _rendered(file: Path, formats: Sequence[str], shaping: SubtitleOptions) -> dict[str, str]:
     try:
         data = file.read_bytes()
     except FileNotFoundError as err:
         raise UsageError(f"there is no file {file}") from err
     except OSError as err:
         raise FileError(f"cannot be read: {err.strerror}", file) from err
-    texts = render_all(read_json(data, file), formats)
-    if stdout:
-        head = f"==> {failures.shown(file)} <==\n" if heads else ""
-        sys.stdout.buffer.write((head + next(iter(texts.values()))).encode(errors="replace"))
-        sys.stdout.buffer.flush()
-        return
+    transcript = read_json(data, file)
+    try:
+        return render_all(transcript, formats, shaping)
+    except FileError as err:
+        raise FileError(err.message, file) from err
+
+
+def _print(file: Path, texts: dict[str, str], heads: bool) -> None:
+    head = f"==> {failures.shown(file)} <==\n" if heads else ""
+    sys.stdout.buffer.write((head + next(iter(texts.values()))).encode(errors="replace"))
+    sys.stdout.buffer.flush()
+
+
+def _write(file: Path, texts: dict[str, str], output_dir: Path | None, overwrite: bool) -> None:
     folder = output_dir or file.parent
     places = {folder / f"{file.stem}.{name}": text for name, text in texts.items()}
     for path in places:

@@ -5,18 +5,21 @@ The flags are those of openai-whisper 20250625 (whisper/transcribe.py, MIT).
 
 from pathlib import Path
 
+from whisperbatch.cli import params
+
 COMMANDS = ("transcribe", "watch", "convert", "fetch", "info")
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
-NOT_YET = frozenset(
+DECLARED = params.names()
+NOT_YET = frozenset(  # each is swallowed until an option of that name is declared; then it passes
     """
     --temperature --best-of --beam-size --patience --length-penalty --suppress-tokens --carry-initial-prompt
     --condition-on-previous-text --temperature-increment-on-fallback --compression-ratio-threshold
     --logprob-threshold --no-speech-threshold --word-timestamps --prepend-punctuations --append-punctuations
-    --highlight-words --max-line-width --max-line-count --max-words-per-line --hallucination-silence-threshold
+    --hallucination-silence-threshold
     """.split()
 )
-OUR_FLAGS = frozenset("--offline --overwrite --dry-run --stdout --quiet --verbose --null".split())
+NONE_IS_UNASKED = frozenset(("--max-line-width", "--max-line-count", "--max-words-per-line", "--language"))
 
 
 def translate(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -34,7 +37,7 @@ def translate(argv: list[str]) -> tuple[list[str], list[str]]:
         flag, equals, value = argument.partition("=")
         flag = flag.replace("_", "-")
         flag = RENAMED.get(flag, flag)
-        if flag in NO_MEANING | NOT_YET:
+        if flag in NO_MEANING or (flag in NOT_YET and flag not in DECLARED):
             if not equals and rest and not _is_flag(rest[0]):
                 rest.pop(0)
             why = "has no meaning here" if flag in NO_MEANING else "is not supported yet"
@@ -42,9 +45,11 @@ def translate(argv: list[str]) -> tuple[list[str], list[str]]:
         elif flag == "--fp16":
             value = value if equals else rest.pop(0) if rest else "True"
             out += ["--compute-type", "float32"] if value == "False" else []
-        elif flag in OUR_FLAGS and (value or (rest and rest[0])) in ("True", "False"):
+        elif DECLARED.get(flag) is not None and (value or (rest and rest[0])) in ("True", "False"):
+            wanted = flag if (value or rest.pop(0)) == "True" else DECLARED[flag]
+            out += [wanted] if wanted else []
+        elif flag in NONE_IS_UNASKED and (value or (rest and rest[0])) == "None":
             value = value or rest.pop(0)
-            out += [flag] if value == "True" else []
         else:
             out.append(flag + equals + value)
     return out, notices

@@ -1,15 +1,25 @@
-"""Every option of the command line, declared once. Who calls: ``cli/app``."""
+"""Every option of the command line, declared once. Who calls: ``cli/app``; ``cli/legacy`` asks what there is."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from whisperbatch.options import CHANNELS, COMPUTE_TYPES, DEFAULT_FORMATS, FORMATS, LONG_FORMS, TASKS
+from whisperbatch.options import (
+    BREAKS,
+    CHANNELS,
+    COMPUTE_TYPES,
+    DEFAULT_FORMATS,
+    FORMATS,
+    LONG_FORMS,
+    PRESETS,
+    TASKS,
+)
 
 _MODEL, _AUDIO, _OUT = "Model", "Speech and channels", "Output"
 _RUN, _SHOW = "Batching and loading", "What is shown"
+_SHAPE = "Subtitles (srt, vtt, ass)"
 
 
 class ProgressKind(StrEnum):
@@ -25,6 +35,8 @@ class ProgressKind(StrEnum):
 Task = StrEnum("Task", {name.upper(): name for name in TASKS})
 LongForm = StrEnum("LongForm", {name.upper(): name for name in LONG_FORMS})
 Channels = StrEnum("Channels", {name.upper(): name for name in CHANNELS})
+Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})
+Break = StrEnum("Break", {name.upper(): name for name in BREAKS})
 ComputeType = StrEnum("ComputeType", {name.upper(): name for name in COMPUTE_TYPES})
 
 Paths = Annotated[
@@ -177,7 +189,8 @@ Format = Annotated[
         "--format",
         "-f",
         rich_help_panel=_OUT,
-        help=f"{', '.join(FORMATS)} or all; commas and repeats (default: {','.join(DEFAULT_FORMATS)}).",
+        help=f"{', '.join(FORMATS)}, or all for the first five; commas and repeats "
+        f"(default: {','.join(DEFAULT_FORMATS)}).",
         show_default=False,
     ),
 ]
@@ -215,6 +228,62 @@ Stdout = Annotated[
         "--stdout", rich_help_panel=_OUT, help="Write transcripts (the first --format, or txt) to standard output only."
     ),
 ]
+Subtitles = Annotated[
+    Preset | None,
+    typer.Option(
+        "--subtitles",
+        rich_help_panel=_SHAPE,
+        help="standard: 2 lines of 42 columns, 17 characters a second. asian: 2 lines of 16 wide characters, 9 a "
+        "second. Both by sentences, 0.833 to 7 seconds a cue. The options below override. Needs word times.",
+        show_default=False,
+    ),
+]
+BreakAt = Annotated[
+    Break | None,
+    typer.Option(
+        "--break-at",
+        rich_help_panel=_SHAPE,
+        help="Where cues break: words (as openai-whisper) or sentences (default: words).",
+        show_default=False,
+    ),
+]
+MaxLineWidth = Annotated[
+    int | None,
+    typer.Option("--max-line-width", rich_help_panel=_SHAPE, help="Most characters in a line.", show_default=False),
+]
+MaxLineCount = Annotated[
+    int | None,
+    typer.Option("--max-line-count", rich_help_panel=_SHAPE, help="Most lines in a cue.", show_default=False),
+]
+MaxWordsPerLine = Annotated[
+    int | None,
+    typer.Option("--max-words-per-line", rich_help_panel=_SHAPE, help="Most words in a cue.", show_default=False),
+]
+HighlightWords = Annotated[
+    bool, typer.Option("--highlight-words", rich_help_panel=_SHAPE, help="Underline each word while it is spoken.")
+]
+MinCue = Annotated[
+    float | None,
+    typer.Option(
+        "--min-cue",
+        rich_help_panel=_SHAPE,
+        help="Seconds that a cue is shown at least, where there is room.",
+        show_default=False,
+    ),
+]
+MaxCue = Annotated[
+    float | None,
+    typer.Option("--max-cue", rich_help_panel=_SHAPE, help="Seconds that a cue is shown at most.", show_default=False),
+]
+MaxCps = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cps",
+        rich_help_panel=_SHAPE,
+        help="Characters a second; faster cues are shown longer, where there is room.",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=_SHOW, help="Show failures only.")]
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", rich_help_panel=_SHOW, help="Tell each batch; show tracebacks.")
@@ -232,3 +301,22 @@ UntilIdle = Annotated[
     float | None,
     typer.Option("--until-idle", help="End after this many seconds without a new file (default: never)."),
 ]
+
+
+def names() -> dict[str, str | None]:
+    """Each option's long name; with it the name that turns it off, when it takes no value, else None.
+
+    One that can't be turned off has the empty name.
+    """
+    found: dict[str, str | None] = {}
+    for declared in list(globals().values()):
+        kind, *rest = get_args(declared) or (None,)
+        for on, _, off in (name.partition("/") for info in rest for name in _spellings(info)):
+            found[on] = off if kind is bool or bool in get_args(kind) else None
+    return found
+
+
+def _spellings(info: object) -> list[str]:
+    """The long names in a declaration. Trap: Typer takes the first for a default until it makes the command."""
+    given = (getattr(info, "default", None), *(getattr(info, "param_decls", None) or ()))
+    return [name for name in given if isinstance(name, str) and name.startswith("--")]

@@ -196,7 +196,7 @@ class Stages:
     def _put_on_disk(self, job: Job, transcript: Transcript, kept: tuple[Path, ...] = ()) -> None:
         outputs: tuple[Path, ...] = ()
         if self.options.output.write:
-            texts = render_all(transcript, self.options.output.formats)
+            texts = render_all(transcript, self.options.output.formats, self.options.output.subtitles)
             places = self.namer.outputs(job.audio, transcript.language)
             write_all({places[name]: text for name, text in texts.items() if places[name] not in kept})
             outputs = tuple(places.values())

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from whisperbatch.errors import FileError, RunError, WriteError
 from whisperbatch.languages import LANGUAGES
-from whisperbatch.options import OutputOptions
+from whisperbatch.options import PRESETS, SHAPED, OutputOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Transcript
-from whisperbatch.writers import FORMATS, read_json
+from whisperbatch.writers import FORMATS, PLAIN, read_json, render
 from whisperbatch.writers.atomic import reason, remove_stale, temporary_beside, write_all
 from whisperbatch.writers.places import UNDETERMINED, absolute, file_name, folded, folder_of, short_hash
 
@@ -56,10 +56,14 @@ class _Given:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A transcript of the recording on disk, which outputs lie beside it, and whether another's file does."""
+    """A transcript of the recording on disk, which outputs lie beside it, and whether another's file does.
+
+    ``stale`` are its subtitles in another shape than is wanted now, which may be replaced.
+    """
 
     transcript: Transcript
     there: tuple[Path, ...]
+    stale: tuple[Path, ...]
     is_blocked: bool
 
 
@@ -130,7 +134,7 @@ class Namer:
         if self._options.overwrite:
             self._give(audio, base, ())
             return Plan()
-        self._give(audio, base, found.there)
+        self._give(audio, base, found.there + found.stale)
         return Plan(outputs=found.there, reuse=found.transcript)
 
     def _prepare(self, audio: AudioFile, folder: Path) -> None:
@@ -213,8 +217,14 @@ class Namer:
                 continue
             places = {name: self._path(folder, base, language, name) for name in self._options.formats}
             taken = {name: path for name, path in places.items() if os.path.lexists(path)}
-            ours = tuple(path for name, path in taken.items() if _is_from(path, name, file, transcript))
-            return _Found(transcript, ours, is_blocked=len(ours) < len(taken))
+            shaping = self._options.subtitles
+            stale = tuple(p for name, p in taken.items() if _is_shaped_otherwise(p, name, transcript, shaping))
+            ours = tuple(
+                path
+                for name, path in taken.items()
+                if path not in stale and _is_from(path, name, file, transcript, shaping)
+            )
+            return _Found(transcript, ours, stale, is_blocked=len(ours) + len(stale) < len(taken))
         return None
 
     def _text_only(self, audio: AudioFile, folder: Path, base: str) -> tuple[Path, ...]:
@@ -325,13 +335,31 @@ def check_writable(options: OutputOptions) -> None:
         raise RunError(f"the output folder cannot be written to ({told}); choose another --output-dir", folder) from err
 
 
-def _is_from(path: Path, name: str, json_file: Path, transcript: Transcript) -> bool:
+def _is_from(path: Path, name: str, json_file: Path, transcript: Transcript, shaping: SubtitleOptions) -> bool:
     """Whether an output was made from the transcript in the JSON file, or from it and corrected by hand since."""
     try:
-        if path == json_file or path.read_bytes() == FORMATS[name](transcript).encode(errors="replace"):
+        if path == json_file or _holds(path, name, transcript, shaping):
             return True
         return path.is_file() and path.stat().st_mtime_ns >= json_file.stat().st_mtime_ns
     except OSError:
+        return False
+
+
+def _is_shaped_otherwise(path: Path, name: str, transcript: Transcript, wanted: SubtitleOptions) -> bool:
+    """Whether an output holds the transcript's subtitles unshaped or as a preset has them, but not as wanted.
+
+    Trap: one in a shape that no preset has can't be told from one that was corrected by hand.
+    """
+    if name not in SHAPED or _holds(path, name, transcript, wanted):
+        return False
+    return any(_holds(path, name, transcript, shaping) for shaping in (PLAIN, *PRESETS.values()))
+
+
+def _holds(path: Path, name: str, transcript: Transcript, shaping: SubtitleOptions) -> bool:
+    """Whether a file holds the transcript in that format and shape, to the byte."""
+    try:
+        return path.read_bytes() == render(transcript, name, shaping).encode(errors="replace")
+    except (OSError, FileError):  # a shape may want word times that the transcript has not
         return False
 
 

@@ -1,25 +1,70 @@
-"""What srt and vtt share: cues and time stamps. Who calls: ``writers/srt`` and ``writers/vtt``."""
+"""What the subtitle formats share: the cue, its text, its width, time stamps. Who calls: ``shape``'s steps, formats."""
 
-from collections.abc import Iterator, Sequence
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from whisperbatch.records import Segment, Transcript, Word
+from whisperbatch.records import Word
+from whisperbatch.writers.labels import prefix
 
-LINE_WIDTH = 1000  # openai-whisper's, when none is asked for
-WORDS_A_CUE = 1000  # likewise
+_MARKED = re.compile(r"^(\s*)(.*)$")
 
 
-def cues(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
-    """Start, end and text of each cue; with words a cue runs from its first word to its last, else with its segment.
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """Text on the screen.
 
-    openai-whisper's cues, but that ``-->``, which breaks a cue, is replaced in words too, and that a segment without
-    word times among others with them keeps its own times, where openai-whisper raises KeyError.
+    Attributes:
+        start_s: When it appears.
+        end_s: When it goes.
+        words: As they are shown, blanks and line breaks among them; where word times are not known, one for all.
+        marked: Position of the word that is underlined; None when none is.
     """
-    by_words = _has_words(transcript.segments)
-    for segment in transcript.segments:
-        if by_words and segment.words:
-            yield from _word_cues(segment.words)
-        elif not by_words or segment.words is None:
-            yield segment.start_s, segment.end_s, _safe(segment.text.strip())
+
+    start_s: float
+    end_s: float
+    words: tuple[Word, ...]
+    marked: int | None = None
+
+    @property
+    def label(self) -> str | None:
+        """Whose it is."""
+        return self.words[0].speaker
+
+    @property
+    def text(self) -> str:
+        """The words, in their lines."""
+        return "".join(word.word for word in self.words)
+
+
+def cue_of(words: Sequence[Word]) -> Cue:
+    """A cue from its first word to its last."""
+    return Cue(words[0].start_s, words[-1].end_s, tuple(words))
+
+
+def shown(cue: Cue) -> str:
+    """A cue's text for srt and vtt: the label before it, ``<u>`` around the marked word, nothing that breaks a cue."""
+    parts = [word.word for word in cue.words]
+    if cue.marked is not None:
+        parts[cue.marked] = mark(parts[cue.marked], "<u>", "</u>")
+    text = prefix(cue.label) + "".join(parts)
+    while "-->" in text:  # it stands between a cue's times
+        text = text.replace("-->", "->")
+    return text
+
+
+def mark(word: str, before: str, after: str) -> str:
+    """A word with something around all but its leading blanks; openai-whisper's rule leaves one with line breaks."""
+    return _MARKED.sub(lambda match: f"{match[1]}{before}{match[2]}{after}", word)
+
+
+def width(text: str, measure: str) -> float:
+    """How wide a line is: in characters, in columns (wide ones have two), or in wide characters (others are half)."""
+    if measure == "characters":
+        return len(text)
+    columns = sum(_columns(character) for character in text)
+    return columns if measure == "columns" else columns / 2
 
 
 def stamp(seconds: float, decimal_mark: str, always_hours: bool) -> str:
@@ -27,39 +72,11 @@ def stamp(seconds: float, decimal_mark: str, always_hours: bool) -> str:
     milliseconds = round(seconds * 1000)
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
-    prefix = f"{hours:02d}:" if always_hours or hours else ""
-    return f"{prefix}{minutes:02d}:{rest // 1000:02d}{decimal_mark}{rest % 1000:03d}"
+    head = f"{hours:02d}:" if always_hours or hours else ""
+    return f"{head}{minutes:02d}:{rest // 1000:02d}{decimal_mark}{rest % 1000:03d}"
 
 
-def _has_words(segments: Sequence[Segment]) -> bool:
-    """Whether the first segment tells of words, as openai-whisper asks.
-
-    Trap: a cleared segment has an empty list of words even when word times are off. Where openai-whisper raises
-    KeyError on such a first one, the others decide.
-    """
-    if not segments or segments[0].words is None:
-        return False
-    return any(segment.words for segment in segments) or all(segment.words is not None for segment in segments)
-
-
-def _word_cues(words: Sequence[Word]) -> Iterator[tuple[float, float, str]]:
-    for first in range(0, len(words), WORDS_A_CUE):
-        part = words[first : first + WORDS_A_CUE]
-        yield part[0].start_s, part[-1].end_s, _safe(_lines(part))
-
-
-def _lines(words: Sequence[Word]) -> str:
-    """The words of a cue, broken where a line would grow beyond ``LINE_WIDTH``."""
-    text, width = "", 0
-    for word in words:
-        if width and width + len(word.word) <= LINE_WIDTH:
-            text, width = text + word.word, width + len(word.word)
-        else:
-            text += ("\n" if width else "") + word.word.strip()
-            width = len(word.word.strip())
-    return text
-
-
-def _safe(text: str) -> str:
-    """Text without the arrow that stands between a cue's times."""
-    return text.replace("-->", "->")
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):  # accents, joiners, marks of direction
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -74,7 +74,7 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
     }
     if segment.words is not None:
         data["words"] = [_word(word) for word in segment.words]
-    return data
+    return data | _known(speaker=segment.speaker, channel=segment.channel)
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -84,7 +84,13 @@ def _word(word: Word) -> dict[str, Any]:
         "start": start_s,
         "end": _number(word.end_s, start_s),
         "probability": _number(word.probability),
+        **_known(speaker=word.speaker),
     }
+
+
+def _known(**names: str | None) -> dict[str, str]:
+    """The names that are set, so that without any the JSON is openai-whisper's."""
+    return {key: name for key, name in names.items() if name is not None}
 
 
 def _block(transcript: Transcript) -> dict[str, Any]:
@@ -120,7 +126,9 @@ def _read_segment(entry: dict[str, Any]) -> Segment:
         avg_logprob=_number(entry.get("avg_logprob")),
         compression_ratio=_number(entry.get("compression_ratio")),
         no_speech_prob=_number(entry.get("no_speech_prob")),
-        words=None if words is None else _read_words(words, start_s),
+        words=None if words is None else _read_words(_spaced(words, text), start_s),
+        speaker=_name(entry.get("speaker")),
+        channel=_name(entry.get("channel")),
     )
 
 
@@ -130,8 +138,26 @@ def _read_words(entries: list[dict[str, Any]], from_s: float) -> tuple[Word, ...
         start_s = max(0.0, _number(entry.get("start"), from_s))
         from_s = max(start_s, _number(entry.get("end"), start_s))
         probability = _number(entry.get("probability", entry.get("score")))  # whisperX says score
-        words.append(Word(str(entry["word"]), start_s, from_s, probability))
+        words.append(Word(str(entry["word"]), start_s, from_s, probability, _name(entry.get("speaker"))))
     return tuple(words)
+
+
+def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """The words, those of whisperX with the blanks before them, which it leaves out, as the text has them."""
+    if not any("score" in entry for entry in entries):
+        return entries
+    spaced, at = [], 0
+    for entry in entries:
+        word = str(entry["word"])
+        found = text.find(word, at)
+        blanks = text[at:found] if found >= 0 else ""
+        at = found + len(word) if found >= 0 else at
+        spaced.append({**entry, "word": (blanks if blanks.isspace() else "") + word})
+    return spaced
+
+
+def _name(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _number(value: float | None, otherwise: float = 0.0) -> float:

@@ -1,12 +1,14 @@
 """SubRip subtitles."""
 
+from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Transcript
-from whisperbatch.writers.cues import cues, stamp
+from whisperbatch.writers.cues import shown, stamp
+from whisperbatch.writers.shape import PLAIN, cues
 
 
-def render(transcript: Transcript) -> str:
+def render(transcript: Transcript, shaping: SubtitleOptions = PLAIN) -> str:
     """Numbered cues, hours always shown, a comma before the milliseconds."""
     return "".join(
-        f"{number}\n{stamp(start, ',', True)} --> {stamp(end, ',', True)}\n{text}\n\n"
-        for number, (start, end, text) in enumerate(cues(transcript), start=1)
+        f"{number}\n{stamp(cue.start_s, ',', True)} --> {stamp(cue.end_s, ',', True)}\n{shown(cue)}\n\n"
+        for number, cue in enumerate(cues(transcript, shaping), start=1)
     )

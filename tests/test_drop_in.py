@@ -1,0 +1,277 @@
+"""Command lines for openai-whisper, each flag of theirs given to ours; shaping on each command and in the API."""
+
+import argparse
+import json
+import math
+
+import pytest
+from test_writers import theirs, transcript_of
+from whisper.transcribe import cli as their_cli
+
+from whisperbatch import api
+from whisperbatch.cli import app, legacy, params
+from whisperbatch.errors import UsageError
+from whisperbatch.options import ALL_FORMATS, FORMATS, PRESETS, SubtitleOptions, parse_formats
+from whisperbatch.records import Segment, Word
+from whisperbatch.writers import read_json, render
+
+AWAITING = {  # flags of theirs whose options are yet to be made; when one is declared it must go from here
+    "--temperature", "--best_of", "--beam_size", "--patience", "--length_penalty", "--suppress_tokens",
+    "--carry_initial_prompt", "--condition_on_previous_text", "--temperature_increment_on_fallback",
+    "--compression_ratio_threshold", "--logprob_threshold", "--no_speech_threshold", "--word_timestamps",
+    "--prepend_punctuations", "--append_punctuations", "--hallucination_silence_threshold", "--clip_timestamps",
+}  # fmt: skip
+NO_MEANING = {"--threads"}
+UNDERSTOOD = [  # flag, value, what our run is then told
+    ("--model", "tiny.en", lambda run, given: run.engine.model == "tiny.en"),
+    ("--model_dir", "models", lambda run, given: str(run.engine.model_dir) == "models"),
+    ("--device", "cuda", lambda run, given: run.engine.device == "cuda"),
+    ("--output_dir", "out", lambda run, given: str(run.output.output_dir) == "out"),
+    ("-o", "out", lambda run, given: str(run.output.output_dir) == "out"),
+    ("--output_format", "vtt", lambda run, given: run.output.formats == ("vtt",)),
+    ("--output_format", "all", lambda run, given: run.output.formats == ALL_FORMATS),
+    ("-f", "srt", lambda run, given: run.output.formats == ("srt",)),
+    ("--verbose", "True", lambda run, given: given["verbose"]),
+    ("--verbose", "False", lambda run, given: not given["verbose"]),
+    ("--task", "translate", lambda run, given: run.clip.task == "translate"),
+    ("--language", "de", lambda run, given: run.clip.language == "de"),
+    ("--language", "English", lambda run, given: run.clip.language == "en"),
+    ("--initial_prompt", "Dr. Who", lambda run, given: run.clip.prompt == "Dr. Who"),
+    ("--fp16", "True", lambda run, given: run.engine.compute_type == "auto"),
+    ("--fp16", "False", lambda run, given: run.engine.compute_type == "float32"),
+    ("--highlight_words", "True", lambda run, given: run.output.subtitles.highlight_words),
+    ("--highlight_words", "False", lambda run, given: not run.output.subtitles.highlight_words),
+    ("--max_line_width", "42", lambda run, given: run.output.subtitles.max_line_width == 42),
+    ("--max_line_width", "None", lambda run, given: run.output.subtitles.max_line_width is None),
+    ("--max_line_count", "2", lambda run, given: run.output.subtitles.max_line_count == 2),
+    ("--max_words_per_line", "7", lambda run, given: run.output.subtitles.max_words_per_line == 7),
+]
+
+
+def their_actions():
+    """What openai-whisper's parser knows, its help and the recordings left out."""
+    made = []
+
+    def keep(self, *args, **kwargs):
+        made.append(self)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", keep)
+        with pytest.raises(KeyboardInterrupt):
+            their_cli()
+    return [action for action in made[0]._actions if action.option_strings and action.dest != "help"]
+
+
+ACTIONS = their_actions()
+FLAGS = [flag for action in ACTIONS for flag in action.option_strings]
+
+
+def value_for(action):
+    if action.choices:
+        return str(sorted(action.choices)[0])
+    return "-1" if action.dest == "suppress_tokens" else "True" if action.type.__name__ == "str2bool" else "2"
+
+
+@pytest.fixture
+def told(monkeypatch, tmp_path, capfd):
+    """Run a command line up to the run itself: its exit code, what the run was told, the lines on standard error."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.wav").write_bytes(b"RIFF")
+    runs = []
+
+    def note(source, options, given, stop, **more):
+        runs.append((options, given))
+
+    monkeypatch.setattr(app, "_execute", note)
+
+    def run(*argv):
+        runs.clear()
+        capfd.readouterr()
+        code = app.run(list(argv))
+        return code, runs[0] if runs else None, capfd.readouterr().err.splitlines()
+
+    return run
+
+
+def test_their_parser_has_the_flags_that_are_sorted_here():
+    sorted_here = {flag for flag, *_ in UNDERSTOOD} | AWAITING | NO_MEANING
+    assert set(FLAGS) == sorted_here
+    assert len(FLAGS) > 25
+
+
+@pytest.mark.parametrize(("flag", "value", "is_told"), UNDERSTOOD)
+@pytest.mark.parametrize("form", ["{flag}|{value}", "{flag}={value}", "{dashed}|{value}"])
+def test_a_flag_that_means_something_here_is_understood(told, flag, value, is_told, form):
+    if "=" in form and not flag.startswith("--"):
+        form = "{flag}{value}"
+    argv = form.format(flag=flag, dashed=flag.replace("_", "-"), value=value).split("|")
+    argv += ["-f", "srt"] if flag.startswith(("--max", "--highlight")) else []
+    for line in (["transcribe", "x.wav", *argv], ["x.wav", *argv]):
+        code, run, lines = told(*line)
+        assert (code, lines) == (0, [])
+        assert is_told(*run)
+
+
+@pytest.mark.parametrize("action", [a for a in ACTIONS if set(a.option_strings) & (AWAITING | NO_MEANING)],
+                         ids=lambda action: action.dest)  # fmt: skip
+@pytest.mark.parametrize("dashed", [False, True])
+def test_a_flag_without_meaning_or_yet_without_is_told_in_one_line(told, action, dashed):
+    (flag,) = action.option_strings
+    given = flag.replace("_", "-") if dashed else flag
+    plain = told("x.wav")[1][0]
+    code, run, lines = told("x.wav", given, value_for(action))
+    assert code == 0
+    assert run[0] == plain
+    why = "has no meaning here" if flag in NO_MEANING else "is not supported yet"
+    assert lines == [f"{flag.replace('_', '-')} {why} and is ignored"]
+
+
+@pytest.mark.parametrize("flag", sorted(AWAITING))
+def test_no_flag_is_awaited_that_is_declared(flag):
+    assert flag.replace("_", "-") not in params.names(), "shorten AWAITING and say in UNDERSTOOD what the run is told"
+
+
+def test_an_awaited_flag_passes_once_it_is_declared(monkeypatch):
+    on_and_off = {"--condition-on-previous-text": "--no-condition-on-previous-text"}
+    new = {"--beam-size": None, "--word-timestamps": "", **on_and_off}
+    monkeypatch.setattr(legacy, "DECLARED", legacy.DECLARED | new)
+    given = "x.wav --beam_size 3 --word_timestamps True --condition_on_previous_text False --word_timestamps=False"
+    arguments, notices = legacy.translate(given.split())
+    assert arguments == ["transcribe", "x.wav", "--beam-size", "3", "--word-timestamps", *on_and_off.values()]
+    assert notices == []
+
+
+def test_their_longest_command_line_is_understood(told):
+    line = (
+        "x.wav --model small --language English --output_format srt --output_dir . --word_timestamps True "
+        "--max_line_width 42 --max_line_count 2 --highlight_words False --fp16 False --beam_size 5 --threads 4"
+    )
+    code, (run, _), lines = told(*line.split())
+    assert code == 0
+    assert run.output.subtitles == SubtitleOptions(42, 2)
+    assert [text.split()[0] for text in lines] == ["--word-timestamps", "--beam-size", "--threads"]
+
+
+# shaping on the commands
+
+
+SHAPING = {
+    "--subtitles": "asian", "--break-at": "words", "--max-line-width": "20", "--max-line-count": "3",
+    "--max-words-per-line": "9", "--min-cue": "0.5", "--max-cue": "5", "--max-cps": "12",
+}  # fmt: skip
+SHAPED = SubtitleOptions(20, 3, 9, True, "words", 0.5, 5.0, 12.0, "wide")
+
+
+@pytest.mark.parametrize("command", ["transcribe", "watch"])
+def test_shaping_reaches_the_run(told, command):
+    words = [word for pair in SHAPING.items() for word in pair]
+    code, (run, _), _ = told(command, "x.wav" if command == "transcribe" else ".", *words, "--highlight-words")
+    assert code == 0
+    assert run.output.subtitles == SHAPED
+    assert told(command, "x.wav" if command == "transcribe" else ".")[1][0].output.subtitles == SubtitleOptions()
+
+
+def test_shaping_what_has_no_cues_is_told(told):
+    assert told("x.wav", "--subtitles", "standard")[2] == [
+        "shaping has no effect on txt, json; add --format srt, vtt or ass"
+    ]
+    assert told("x.wav", "--subtitles", "standard", "--format", "txt,vtt")[2] == []
+    assert told("x.wav")[2] == []
+
+
+@pytest.mark.parametrize(
+    "given", [("--max-line-width", "0"), ("--min-cue", "nan"), ("--subtitles", "huge"), ("--break-at", "letters")]
+)
+def test_shaping_that_makes_no_sense_exits_2(told, given):
+    code, run, lines = told("x.wav", *given)
+    assert (code, run) == (2, None)
+    assert any(given[0] in line for line in lines)
+
+
+def test_the_api_takes_shaping_by_flat_names():
+    flat = {flag[2:].replace("-", "_"): value for flag, value in SHAPING.items()}
+    flat |= {name: int(flat[name]) for name in ("max_line_width", "max_line_count", "max_words_per_line")}
+    flat |= {name: float(flat[name]) for name in ("min_cue", "max_cue", "max_cps")}
+    assert api.run_options_from(**flat, highlight_words=True).output.subtitles == SHAPED
+    assert api.run_options_from(subtitles="standard").output.subtitles == PRESETS["standard"]
+    assert api.run_options_from(subtitles=SHAPED, max_cps=8.0).output.subtitles.max_cps == 8.0
+    assert api.run_options_from().output.subtitles == SubtitleOptions()
+    with pytest.raises(UsageError, match="unknown subtitles"):
+        api.run_options_from(subtitles="huge")
+
+
+def test_all_means_the_five_and_more_are_known():
+    assert parse_formats(["all"]) == ALL_FORMATS == ("txt", "vtt", "srt", "tsv", "json")
+    assert parse_formats(["all,ass", "lrc"]) == (*ALL_FORMATS, "ass", "lrc")
+    assert set(FORMATS) - set(ALL_FORMATS) == {"lrc", "csv", "aud", "ass"}
+    with pytest.raises(UsageError, match="choose from txt, vtt, srt, tsv, json, lrc, csv, aud, ass or all"):
+        parse_formats(["docx"])
+
+
+# convert
+
+
+PIECES = " One two three four five, six seven eight. Nine ten eleven twelve.".split()
+TALK = transcript_of(
+    Segment(0, 6, " ".join(PIECES), words=tuple(Word(f" {p}", i / 2, i / 2 + 0.4, 1) for i, p in enumerate(PIECES)))
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ours.json").write_text(render(TALK, "json"))
+    (tmp_path / "theirs.json").write_text(theirs(TALK, "json"))
+    plain = transcript_of(Segment(0, 6, " Without any words."))
+    (tmp_path / "plain.json").write_text(theirs(plain, "json"))
+    return tmp_path
+
+
+@pytest.mark.parametrize("stem", ["ours", "theirs"])
+def test_convert_shapes_from_any_json(folder, stem):
+    line = ["convert", f"{stem}.json", "--format", "srt,vtt", "--max_line_width", "12", "--max_line_count", "2"]
+    assert app.run(line) == 0
+    for name in ("srt", "vtt"):
+        made = (folder / f"{stem}.{name}").read_text()
+        assert made == theirs(TALK, name, max_line_width=12, max_line_count=2)
+        assert made != theirs(TALK, name)
+
+
+def test_convert_makes_every_format_and_preset(folder):
+    assert app.run(["convert", "ours.json", "--format", "all,lrc,csv,aud,ass", "--subtitles", "standard"]) == 0
+    for name in FORMATS:
+        assert (folder / f"ours.{name}").read_text() == render(TALK, name, PRESETS["standard"])
+    assert "One two three four five, six seven eight.\n" in (folder / "ours.srt").read_text()
+    assert "Nine ten eleven twelve.\n" in (folder / "ours.srt").read_text()
+
+
+def test_convert_without_word_times_says_what_to_do_and_goes_on(folder, capfd):
+    line = ["convert", "plain.json", "ours.json", "--format", "srt", "--subtitles", "standard"]
+    assert app.run(line) == 1
+    (told,) = [text for text in capfd.readouterr().err.splitlines() if "plain" in text]
+    assert told.startswith("plain.json: its subtitles cannot be shaped, since the transcript has no word times; ")
+    assert "--word-timestamps" in told
+    assert not (folder / "plain.srt").exists()
+    assert (folder / "ours.srt").exists()
+    assert app.run(["convert", "plain.json", "--format", "srt", "--min-cue", "7"]) == 0
+    assert "00:00:00,000 --> 00:00:07,000" in (folder / "plain.srt").read_text()
+
+
+def test_words_of_whisperx_keep_their_blanks(folder):
+    words = [{"word": word, "start": i, "end": i + 1, "score": 0.9} for i, word in enumerate(["One", "two", "three."])]
+    english = {"start": 0, "end": 3, "text": " One two three.", "words": words}
+    words = [{"word": word, "start": i, "end": i + 1, "score": 0.9} for i, word in enumerate("日本語", start=4)]
+    japanese = {"start": 4, "end": 7, "text": "日本語", "words": [*words, {"word": "。"}]}
+    (folder / "x.json").write_text(json.dumps({"segments": [english, japanese]}))
+    assert app.run(["convert", "x.json", "--format", "srt", "--max-words-per-line", "2"]) == 0
+    assert (folder / "x.srt").read_text().splitlines()[2::4] == ["One two", "three.", "日本", "語。"]
+
+
+def test_speakers_of_whisperx_come_through_convert(folder, capfdbinary):
+    data = {"segments": [{"start": 0, "end": 1, "text": " Hi.", "speaker": "SPEAKER_01"}]}
+    (folder / "x.json").write_text(json.dumps(data))
+    assert app.run(["convert", "x.json", "--format", "txt", "--stdout"]) == 0
+    assert capfdbinary.readouterr().out == b"[SPEAKER_01]: Hi.\n"
+    assert read_json(json.dumps(data)).segments[0].speaker == "SPEAKER_01"
+    assert math.isclose(read_json(json.dumps(data)).duration_s, 1.0)

@@ -1,0 +1,14 @@
+"""Labels for Audacity, as whisperX writes them (whisperx/utils.py, BSD-2-Clause)."""
+
+from whisperbatch.records import Transcript
+from whisperbatch.writers.labels import turns
+
+
+def render(transcript: Transcript) -> str:
+    """A line a segment without a header: start and end in seconds, and text behind its speaker in double brackets."""
+    lines = []
+    for turn in turns(transcript):
+        label = f"[[{turn.label}]]" if turn.label else ""
+        text = " ".join(turn.text.strip().replace("\t", " ").splitlines())
+        lines.append(f"{float(turn.start_s)}\t{float(turn.end_s)}\t{label}{text}\n")
+    return "".join(lines)

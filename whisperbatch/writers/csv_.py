@@ -1,0 +1,22 @@
+"""Comma-separated values, as whisper.cpp writes them (examples/cli, MIT)."""
+
+from whisperbatch.records import Transcript
+from whisperbatch.writers.labels import turns
+
+
+def render(transcript: Transcript) -> str:
+    """A header line, then start and end in milliseconds and the quoted text, its leading space kept, as there.
+
+    When there are speakers, they have a column before the text.
+    """
+    rows = list(turns(transcript))
+    has_labels = any(row.label for row in rows)
+    lines = ["start,end,speaker,text\n" if has_labels else "start,end,text\n"]
+    for row in rows:
+        label = f"{_quoted(row.label or '')}," if has_labels else ""
+        lines.append(f"{round(1000 * row.start_s)},{round(1000 * row.end_s)},{label}{_quoted(row.text)}\n")
+    return "".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'

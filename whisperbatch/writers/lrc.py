@@ -1,0 +1,22 @@
+"""Timed lyrics, as whisper.cpp writes them (examples/cli, MIT)."""
+
+from whisperbatch.records import Transcript
+from whisperbatch.writers.labels import turns
+
+
+def render(transcript: Transcript) -> str:
+    """A line a segment, minutes and hundredths before it; the leading space of the text stays, as there.
+
+    A label has no brackets here, where those are time stamps and tags.
+    """
+    lines = ["[by:whisperbatch]\n"]
+    for turn in turns(transcript):
+        label = f" {turn.label}:" if turn.label else ""
+        lines.append(f"[{_stamp(turn.start_s)}]{label}{' '.join(turn.text.splitlines())}\n")
+    return "".join(lines)
+
+
+def _stamp(seconds: float) -> str:
+    """``MM:SS.xx``, cut and not rounded; minutes go on beyond 99."""
+    minutes, rest = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes:02d}:{rest // 1000:02d}.{rest % 1000 // 10:02d}"
