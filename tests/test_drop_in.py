@@ -19,7 +19,7 @@ AWAITING = {  # flags of theirs whose options are yet to be made; when one is de
     "--temperature", "--best_of", "--beam_size", "--patience", "--length_penalty", "--suppress_tokens",
     "--carry_initial_prompt", "--condition_on_previous_text", "--temperature_increment_on_fallback",
     "--compression_ratio_threshold", "--logprob_threshold", "--no_speech_threshold", "--word_timestamps",
-    "--prepend_punctuations", "--append_punctuations", "--hallucination_silence_threshold", "--clip_timestamps",
+    "--prepend_punctuations", "--append_punctuations", "--hallucination_silence_threshold",
 }  # fmt: skip
 NO_MEANING = {"--threads"}
 UNDERSTOOD = [  # flag, value, what our run is then told
@@ -37,6 +37,8 @@ UNDERSTOOD = [  # flag, value, what our run is then told
     ("--language", "de", lambda run, given: run.clip.language == "de"),
     ("--language", "English", lambda run, given: run.clip.language == "en"),
     ("--initial_prompt", "Dr. Who", lambda run, given: run.clip.prompt == "Dr. Who"),
+    ("--clip_timestamps", "1,2.5", lambda run, given: run.clip.clip_timestamps == (1.0, 2.5)),
+    ("--clip_timestamps", "0", lambda run, given: run.clip.clip_timestamps in ((), (0.0,))),
     ("--fp16", "True", lambda run, given: run.engine.compute_type == "auto"),
     ("--fp16", "False", lambda run, given: run.engine.compute_type == "float32"),
     ("--highlight_words", "True", lambda run, given: run.output.subtitles.highlight_words),
