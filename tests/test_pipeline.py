@@ -11,7 +11,7 @@ import pytest
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine, text_of
 from whisperbatch.errors import ModelError, RunError, UsageError
-from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions
+from whisperbatch.options import BatchOptions, EngineOptions, LoadOptions, OutputOptions, RunOptions
 from whisperbatch.records import AudioFile, Clip, Event, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer
@@ -207,11 +207,12 @@ def test_an_empty_recording_is_an_empty_transcript(tmp_path: Path):
 
 def test_what_is_done_is_skipped_and_other_formats_need_no_engine(tmp_path: Path):
     files = short_files(tmp_path, 3)
-    both = RunOptions(load=LoadOptions(1), output=OutputOptions(formats=("txt", "json")))
+    fake = EngineOptions("fake")
+    both = RunOptions(fake, load=LoadOptions(1), output=OutputOptions(formats=("txt", "json")))
     Run(from_paths(files), FakeEngine(4), both).end()
     engine = FakeEngine(4)
     assert set(statuses(Run(from_paths(files), engine, both).end()).values()) == {Status.SKIPPED}
-    srt = RunOptions(load=LoadOptions(1), output=OutputOptions(formats=("srt", "json")))
+    srt = RunOptions(fake, load=LoadOptions(1), output=OutputOptions(formats=("srt", "json")))
     assert set(statuses(Run(from_paths(files), engine, srt).end()).values()) == {Status.DONE}
     assert engine.batches == []
     assert (tmp_path / "000.srt").read_text().startswith("1\n00:00:00,000 --> ")

@@ -5,6 +5,7 @@ Who calls: users' scripts and the CLI.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Self
@@ -12,10 +13,13 @@ from typing import Any, Self
 from whisperbatch import demo, pipeline
 from whisperbatch.engine import Engine, open_engine
 from whisperbatch.errors import RunError, UsageError
+from whisperbatch.journal import Journal, default_path
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     BatchOptions,
     EngineOptions,
+    FailureOptions,
+    JournalOptions,
     LoadOptions,
     OutputOptions,
     RunOptions,
@@ -37,7 +41,8 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
         **options: Any field of the option classes in ``whisperbatch.options`` and of ``ClipSettings``:
             ``language``, ``task``, ``prompt``, ``device``, ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
             (clips), ``max_wait`` (seconds), ``load_workers``, ``formats`` (a sequence, or one string with commas),
-            ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing.
+            ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing; ``journal`` (its
+            path), ``use_journal``, ``redo``, ``retry_failed``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -61,7 +66,7 @@ def run_options_from(**options: Any) -> RunOptions:
         given["formats"] = parse_formats([given["formats"]])
     if given.get("language") is not None:
         given["language"] = parse_language(given["language"])
-    for name in ("model_dir", "output_dir", "relative_to"):
+    for name in ("model_dir", "output_dir", "relative_to", "journal"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
     rooms = {
@@ -70,6 +75,8 @@ def run_options_from(**options: Any) -> RunOptions:
         "batch": BatchOptions,
         "output": OutputOptions,
         "clip": ClipSettings,
+        "journal": JournalOptions,
+        "failures": FailureOptions,
     }
     made = {}
     for room, kind in rooms.items():
@@ -78,6 +85,13 @@ def run_options_from(**options: Any) -> RunOptions:
     if given:
         raise UsageError(f"unknown option {', '.join(sorted(given))}")
     return RunOptions(**made)
+
+
+def open_journal(options: RunOptions) -> AbstractContextManager[Journal | None]:
+    """The run's journal; None when it keeps none, or writes nothing that could be found again."""
+    if not (options.journal.use_journal and options.output.write):
+        return nullcontext()
+    return Journal(options.journal.journal or default_path())
 
 
 class Transcriber:
@@ -118,14 +132,17 @@ class Transcriber:
         try:
             tell = on_event or (lambda event: None)
             check_writable(self.options.output)
-            yield from pipeline.run(
-                source,
-                self.options,
-                open_engine=lambda: self._open(tell),
-                namer=Namer(self.options.output, MEDIA_SUFFIXES),
-                on_event=tell,
-                stop=stop or threading.Event(),
-            )
+            with open_journal(self.options) as journal:
+                yield from pipeline.run(
+                    source,
+                    self.options,
+                    open_engine=lambda: self._open(tell),
+                    namer=Namer(self.options.output, MEDIA_SUFFIXES),
+                    on_event=tell,
+                    stop=stop or threading.Event(),
+                    journal=journal,
+                    revision=lambda: pipeline.revision_of(self.options.engine, demo.FOLDER),
+                )
         finally:
             self._busy.release()
 

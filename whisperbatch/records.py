@@ -186,7 +186,8 @@ class Transcript:
         speech_s: Seconds of speech found; None when no speech detection ran.
         covered_s: Seconds of speech that have text; None likewise.
         size: Bytes of the audio file.
-        sha256: Hex digest of the audio file's bytes; None when not taken.
+        sha256: Hex digest of the audio file's bytes, after ``sampled:`` that of a sample of a large file's; None when
+            not taken.
         model: Name of the model.
         revision: Which weights: a commit, or a digest of the weights file.
         settings: Those that matter to the text, as plain JSON values.

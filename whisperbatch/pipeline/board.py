@@ -9,8 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
+from whisperbatch.journal import Entry
 from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status
 from whisperbatch.transcripts import Assembly
 
@@ -25,6 +27,9 @@ class Job:
         assembly: Its clips' texts so far; touched under ``lock`` only.
         started_s: When loading began, by the monotonic clock.
         duration_s: Length of its audio, 0 until known.
+        entry: What the journal knew when the file became this run's; None without a claim.
+        sample: Tells its content from other files'; None until it was taken.
+        kept: Outputs that lie there already, and stay.
     """
 
     file_id: int
@@ -32,6 +37,9 @@ class Job:
     assembly: Assembly
     started_s: float = field(default_factory=time.monotonic)
     duration_s: float = 0.0
+    entry: Entry | None = None
+    sample: str | None = None
+    kept: tuple[Path, ...] = ()
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, clip: Clip) -> None:

@@ -10,8 +10,10 @@ from contextlib import ExitStack
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
+from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.stages import Stages
 from whisperbatch.records import AudioFile, Event, Outcome
 from whisperbatch.writers.beside import Namer
@@ -28,6 +30,8 @@ def run(
     namer: Namer,
     on_event: Callable[[Event], None],
     stop: threading.Event,
+    journal: Journal | None = None,
+    revision: Callable[[], str | None] = lambda: None,
 ) -> Iterator[Outcome]:
     """Each file's outcome as it ends.
 
@@ -38,11 +42,14 @@ def run(
         namer: Where outputs go.
         on_event: Called from several threads, never by two at once; should return soon.
         stop: Set it to end the run: open files come out as interrupted, what is being written is finished.
+        journal: What is done; None keeps none, and what lies on disk tells it.
+        revision: Which weights the model's name stands for, None when that shows only once the model is open.
 
     Raises:
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
     """
-    return _Run(source, options, open_engine, namer, on_event, stop).outcomes()
+    planner = Planner(options, namer, journal, revision)
+    return _Run(source, options, open_engine, namer, planner, on_event, stop).outcomes()
 
 
 class _Run:
@@ -54,13 +61,15 @@ class _Run:
         options: RunOptions,
         open_engine: Callable[[], Engine],
         namer: Namer,
+        planner: Planner,
         on_event: Callable[[Event], None],
         stop: threading.Event,
     ) -> None:
         self._source = source
         self._open_engine = open_engine
         self._board = Board(on_event)
-        self._stages = Stages(options, self._board, namer)
+        self._planner = planner
+        self._stages = Stages(options, self._board, namer, planner)
         self._workers = [LoadWorker() for _ in range(options.load.resolved_workers)]
         self._stop = stop
         self._ended = threading.Event()
@@ -75,6 +84,8 @@ class _Run:
                 yield outcome
         if self._board.fatal is not None:
             raise self._board.fatal
+        if not self._stop.is_set():
+            self._planner.finish()
 
     def _start(self) -> None:
         for worker in self._workers:
@@ -84,6 +95,7 @@ class _Run:
             self._spawn(f"load-{index}", lambda worker=worker: self._stages.load(worker))
         self._spawn("engine", lambda: self._stages.decode(self._open_engine))
         self._spawn("writer", self._stages.write)
+        self._spawn("waiting", self._stages.waiting.work)
         self._spawn("stop", self._watch_stop)
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:

@@ -5,19 +5,21 @@ Each stage ends when what feeds it has ended, or when the run is aborted. A stag
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.batcher import Batcher
 from whisperbatch.engine import Engine, EngineFacts
-from whisperbatch.errors import LoadError, WhisperbatchError, WriteError
+from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.settings import settings_of
+from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Status, Transcript
 from whisperbatch.writers import render_all
-from whisperbatch.writers.beside import Namer, Plan, write_all
+from whisperbatch.writers.beside import Namer, write_all
 
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 MAX_BATCHES_AHEAD = 4  # loaded and not yet decoded
@@ -26,13 +28,19 @@ MAX_BATCHES_AHEAD = 4  # loaded and not yet decoded
 class Stages:
     """The queues of one run and the work between them; each method runs in threads of its own."""
 
-    def __init__(self, options: RunOptions, board: Board, namer: Namer) -> None:
+    def __init__(self, options: RunOptions, board: Board, namer: Namer, planner: Planner) -> None:
         """Make the queues."""
         n_clips = max(64, MAX_BATCHES_AHEAD * options.batch.max_batch_size)
         self.options = options
         self.board = board
         self.namer = namer
+        self.planner = planner
         self.files: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
+        self.waiting = WaitingRoom(
+            self.files.put,
+            self.files.close,
+            lambda job: board.find(job.file_id) is None or not planner.is_elsewhere(job),
+        )
         self.clips: Batcher[Clip] = Batcher(
             options.batch.max_batch_size,
             options.batch.max_wait_s,
@@ -43,7 +51,8 @@ class Stages:
         self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
         self._loaders = options.load.resolved_workers
         self._loaders_lock = threading.Lock()
-        self._engine_ready = threading.Event()
+        self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()
+        self._needs_engine = False
         self._facts: EngineFacts | None = None
         self._cancelled: set[int] = set()
 
@@ -51,6 +60,8 @@ class Stages:
         """Wake every stage; what is queued is dropped."""
         for queued in (self.files, self.clips, self.whole):
             queued.abort()
+        self.waiting.abort()
+        self._engine_wanted.set()
         self._engine_ready.set()
 
     def find(self, source: Iterable[AudioFile]) -> None:
@@ -60,10 +71,11 @@ class Stages:
             if job is None:
                 return
             self.board.emit(Event("queued", audio.path))
+            self.waiting.expect()
             if not self.files.put(job):
                 return
         self.board.end_of_source()
-        self.files.close()
+        self.waiting.end_of_source()
 
     def load(self, worker: LoadWorker) -> None:
         """Load files with one worker, clip by clip, until no more come."""
@@ -72,6 +84,8 @@ class Stages:
             job.started_s = time.monotonic()
             try:
                 self._load_one(job, worker)
+            except RunError:
+                raise
             except WhisperbatchError as err:
                 self._fail(job, err)
             except Exception as err:
@@ -80,9 +94,17 @@ class Stages:
             self._loaders -= 1
             if self._loaders == 0:
                 self.clips.close()
+                self._engine_wanted.set()
 
     def decode(self, open_engine: Callable[[], Engine]) -> None:
-        """Feed the engine until no more clips come; the engine is left empty and open."""
+        """Feed the engine until no more clips come; the engine is left empty and open.
+
+        It is not opened before a file has to be transcribed: when all is done already, no model is loaded.
+        """
+        self._engine_wanted.wait()
+        if not self._needs_engine:
+            self.whole.close()
+            return
         engine = open_engine()
         self._facts = engine.facts
         self._engine_ready.set()
@@ -114,21 +136,41 @@ class Stages:
                 continue
             try:
                 self._write_one(job)
+            except RunError:
+                raise
             except WhisperbatchError as err:
-                self.board.fail(job, err)
+                self._fail(job, err)
             except Exception as err:
-                self.board.fail(job, _unexpected(WriteError, "while writing", err))
+                self._fail(job, _unexpected(WriteError, "while writing", err))
 
     def _fail(self, job: Job, error: WhisperbatchError) -> None:
         """Resolve a file as failed, and cancel it in every room."""
         if self.board.fail(job, error):
+            self.planner.failed(job, error, is_permanent=False)
             self.clips.discard(lambda clip: clip.file_id == job.file_id)
             self._cancelled.add(job.file_id)
 
+    def _decide(self, job: Job) -> Decision | None:
+        """What is to be done for a file; None when another run has it, or this one has ended it."""
+        is_put_aside = False
+        try:
+            if self.board.find(job.file_id) is None:
+                return None
+            decision = self.planner.decide(job)
+            is_put_aside = decision.is_elsewhere
+            if is_put_aside:
+                self.waiting.add(job)
+            return None if is_put_aside else decision
+        finally:
+            if not is_put_aside:
+                self.waiting.settled()
+
     def _load_one(self, job: Job, worker: LoadWorker) -> None:
-        plan = self.namer.plan(job.audio) if self.options.output.write else None
-        if plan is not None and self._is_settled(job, plan):
+        decision = self._decide(job)
+        if decision is None or self._is_settled(job, decision):
             return
+        self._needs_engine = True
+        self._engine_wanted.set()
         self.board.emit(Event("loading", job.audio.path))
         for item in worker.load(job.file_id, job.audio.path, self.options.clip):
             if isinstance(item, Clip):
@@ -142,14 +184,20 @@ class Stages:
                 if job.loaded(item):
                     self.whole.put(job)
 
-    def _is_settled(self, job: Job, plan: Plan) -> bool:
-        """Whether what is on disk already settles the file: it is whole, or only other formats are missing."""
-        if plan.skip is not None:
-            self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=plan.outputs, reason=plan.skip))
+    def _is_settled(self, job: Job, decision: Decision) -> bool:
+        """Whether the journal or what is on disk settles the file: it is whole, or only other formats are missing."""
+        if decision.skip is not None:
+            outputs = decision.outputs
+            self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=outputs, reason=decision.skip))
             return True
-        if plan.reuse is None or not self.board.claim(job):
+        if decision.failed is not None:
+            self.board.fail(job, FileError(decision.failed))
+            return True
+        job.kept = decision.outputs
+        if decision.reuse is None:
             return False
-        self._put_on_disk(job, plan.reuse, kept=plan.outputs)
+        if self.board.claim(job):
+            self._put_on_disk(job, decision.reuse)
         return True
 
     def _announce_batch(self, clips: list[Clip]) -> None:
@@ -183,16 +231,23 @@ class Stages:
         if self._facts is None:
             return
         transcript = job.assembly.build(
-            model=self._facts.model, revision=self._facts.revision, settings=_settings(self.options)
+            model=self._facts.model,
+            revision=self._facts.revision,
+            settings=settings_of(self.options, job.audio),
+            sha256=job.sample,
         )
         self._put_on_disk(job, transcript)
 
-    def _put_on_disk(self, job: Job, transcript: Transcript, kept: tuple[Path, ...] = ()) -> None:
+    def _put_on_disk(self, job: Job, transcript: Transcript) -> None:
         outputs: tuple[Path, ...] = ()
+        wall_s = time.monotonic() - job.started_s
         if self.options.output.write:
             texts = render_all(transcript, self.options.output.formats)
             places = self.namer.outputs(job.audio, transcript.language)
-            write_all({places[name]: text for name, text in texts.items() if places[name] not in kept})
+            chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
+            self.planner.intend(job, transcript, chosen)
+            write_all({path: text for path, (_, text) in chosen.items()})
+            self.planner.done(job, places, transcript.duration_s, wall_s)
             outputs = tuple(places.values())
         self.board.resolve(
             job,
@@ -202,7 +257,7 @@ class Stages:
                 transcript=transcript,
                 outputs=outputs,
                 audio_s=transcript.duration_s,
-                wall_s=time.monotonic() - job.started_s,
+                wall_s=wall_s,
             ),
         )
 
@@ -213,8 +268,3 @@ def _unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> Whi
     error = kind(f"unexpected {type(err).__name__} {when}" + (f": {reason}" if reason else ""))
     error.__cause__ = err
     return error
-
-
-def _settings(options: RunOptions) -> Mapping[str, Any]:
-    """The settings that matter to the text, as plain values."""
-    return {"task": options.clip.task, "language": options.clip.language, "prompt": options.clip.prompt}

@@ -7,7 +7,7 @@ was given to a recording stays its own for the run. Who calls: the pipeline's th
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,11 +37,13 @@ class Plan:
         skip: Why nothing is; None otherwise.
         outputs: What lies there already.
         reuse: The transcript, when only formats are missing that can be made from it.
+        found: The transcript that lies there when nothing is to be done.
     """
 
     skip: str | None = None
     outputs: tuple[Path, ...] = ()
     reuse: Transcript | None = None
+    found: Transcript | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -63,12 +65,29 @@ class _Found:
     is_blocked: bool
 
 
+def is_same_size(audio: AudioFile, transcript: Transcript, path: Path) -> bool:
+    """Whether a transcript at ``path`` may be the recording's, by the size that it tells."""
+    return transcript.size is not None and transcript.size == audio.size
+
+
 class Namer:
     """Names for one run's outputs; any thread may call it."""
 
-    def __init__(self, options: OutputOptions, media_suffixes: frozenset[str]) -> None:
-        """Keep the options; ``media_suffixes`` tell which neighbours are recordings."""
+    def __init__(
+        self,
+        options: OutputOptions,
+        media_suffixes: frozenset[str],
+        is_from: Callable[[AudioFile, Transcript, Path], bool] = is_same_size,
+    ) -> None:
+        """Keep the options.
+
+        Args:
+            options: Where outputs go.
+            media_suffixes: Which neighbours are recordings.
+            is_from: Whether a transcript that lies at a path is this recording's; it is called under the Namer's lock.
+        """
         self._options = options
+        self.is_from = is_from
         self._has_language = options.name.format(stem="stem", language="\0") != options.name.format(
             stem="stem", language=""
         )
@@ -94,6 +113,26 @@ class Namer:
             if language not in self._given[who].places:
                 self._settle(audio, language)
             return dict(self._given[who].places[language])
+
+    def keep(self, audio: AudioFile, base: str, ours: Collection[Path]) -> bool:
+        """Whether a recording may have the name that the journal knows; ``ours`` may then be replaced.
+
+        Raises:
+            WriteError: The folder is closed.
+        """
+        with self._lock:
+            folder = folder_of(audio, self._options)
+            self._prepare(audio, folder)
+            if not self._may_have(audio, base, UNDETERMINED):
+                return False
+            self._check_access(folder)
+            self._give(audio, base, tuple(ours))
+            return True
+
+    def base(self, audio: AudioFile) -> str:
+        """The stem that a recording's outputs were given."""
+        with self._lock:
+            return self._given[self._who(audio)].base
 
     def _plan(self, audio: AudioFile) -> Plan:
         folder = folder_of(audio, self._options)
@@ -125,7 +164,7 @@ class Namer:
         """The plan for a recording whose own transcript was found: skip it, complete the set, or do it again."""
         if not self._options.overwrite and len(found.there) == len(self._options.formats):
             self._give(audio, base, found.there)
-            return Plan(skip=ALREADY, outputs=found.there)
+            return Plan(skip=ALREADY, outputs=found.there, found=found.transcript)
         self._check_access(folder_of(audio, self._options))
         if self._options.overwrite:
             self._give(audio, base, ())
@@ -209,7 +248,7 @@ class Namer:
                 transcript = read_json(file.read_bytes())
             except (OSError, FileError):
                 continue
-            if transcript.size is None or transcript.size != audio.size:
+            if not self.is_from(audio, transcript, file):
                 continue
             places = {name: self._path(folder, base, language, name) for name in self._options.formats}
             taken = {name: path for name, path in places.items() if os.path.lexists(path)}
