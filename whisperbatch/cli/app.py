@@ -20,6 +20,7 @@ from whisperbatch.options import (
     DEFAULT_FORMATS,
     BatchOptions,
     EngineOptions,
+    JournalOptions,
     LoadOptions,
     OutputOptions,
     RunOptions,
@@ -28,6 +29,8 @@ from whisperbatch.options import (
 )
 from whisperbatch.records import AudioFile, ClipSettings
 from whisperbatch.report import EXIT_INTERRUPTED, Report
+
+NOTHING_FOUND = "no recordings found; folders are searched for audio and video files by their extension"
 
 app = typer.Typer(
     name="whisperbatch",
@@ -91,6 +94,10 @@ def transcribe(
     batch_size: p.BatchSize = 16,
     max_wait: p.MaxWait = 1.0,
     load_workers: p.LoadWorkers = 0,
+    journal: p.JournalPath = None,
+    no_journal: p.NoJournal = False,
+    redo: p.Redo = False,
+    retry_failed: p.RetryFailed = False,
     progress: p.Progress = p.ProgressKind.AUTO,
     quiet: p.Quiet = False,
     verbose: p.Verbose = False,
@@ -103,7 +110,10 @@ def transcribe(
     with _interruptible() as stop:
         source = _sources(paths or [], from_file or [], null)
         if dry_run:
-            _tell_plan(source, options)
+            from whisperbatch.cli.status import tell_plan
+
+            if not tell_plan(source, options):
+                raise UsageError(NOTHING_FOUND)
             return
         is_one = not from_file and len(paths or []) == 1 and Path((paths or [""])[0]).is_file()
         _execute(source, options, given, stop, heads=not is_one)
@@ -130,6 +140,10 @@ def watch(
     batch_size: p.BatchSize = 16,
     max_wait: p.MaxWait = 1.0,
     load_workers: p.LoadWorkers = 0,
+    journal: p.JournalPath = None,
+    no_journal: p.NoJournal = False,
+    redo: p.Redo = False,
+    retry_failed: p.RetryFailed = False,
     progress: p.Progress = p.ProgressKind.AUTO,
     quiet: p.Quiet = False,
     verbose: p.Verbose = False,
@@ -159,6 +173,29 @@ def convert(
     from whisperbatch.cli.converting import convert_all
 
     raise typer.Exit(convert_all(files, parse_formats(format), output_dir, overwrite, stdout))
+
+
+@app.command()
+def status(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files and folders (default: all that is known).")] = None,
+    journal: p.JournalPath = None,
+    json: p.AsJson = False,
+) -> None:
+    """Tell what is done, what failed and why, what is in hand and what is pending."""
+    from whisperbatch.cli import status as telling
+
+    telling.status(paths or [], journal, as_json=json)
+
+
+@app.command()
+def forget(
+    paths: Annotated[list[str], typer.Argument(help="Recordings, or folders with all below them.")],
+    journal: p.JournalPath = None,
+) -> None:
+    """Let the journal forget recordings; what was written stays where it is."""
+    from whisperbatch.cli import status as telling
+
+    telling.forget(paths, journal)
 
 
 @app.command()
@@ -198,6 +235,18 @@ def _options(given: dict[str, Any]) -> RunOptions:
         clip=ClipSettings(
             parse_language(given["language"]) if given["language"] else None, str(given["task"]), given["prompt"]
         ),
+        journal=_journal_options(given),
+    )
+
+
+def _journal_options(given: dict[str, Any]) -> JournalOptions:
+    named = [given.get("paths"), given.get("folders"), given.get("from_file"), Path.cwd()]
+    return JournalOptions(
+        use_journal=not given["no_journal"],
+        journal=given["journal"],
+        redo=given["redo"],
+        redo_scope=repr(named),
+        retry_failed=given["retry_failed"],
     )
 
 
@@ -245,7 +294,7 @@ def _execute(
                 if given["stdout"] and outcome.transcript is not None:
                     _print_transcript(outcome, parse_formats(formats)[0] if formats else "txt", heads)
     if report.n_files == 0 and not may_be_empty and not stop.is_set():
-        raise UsageError("no recordings found; folders are searched for audio and video files by their extension")
+        raise UsageError(NOTHING_FOUND)
     raise typer.Exit(EXIT_INTERRUPTED if stop.is_set() else report.exit_code)
 
 
@@ -256,22 +305,6 @@ def _print_transcript(outcome: Any, name: str, heads: bool) -> None:
     head = f"==> {failures.shown(outcome.path)} <==\n" if heads else ""
     sys.stdout.buffer.write((head + text + ("" if text.endswith("\n") else "\n")).encode(errors="replace"))
     sys.stdout.buffer.flush()
-
-
-def _tell_plan(source: Iterable[AudioFile], options: RunOptions) -> None:
-    """Each recording and what would be done with it, on standard output."""
-    from whisperbatch.sources import MEDIA_SUFFIXES
-    from whisperbatch.writers.beside import Namer
-
-    namer, n_files = Namer(options.output, MEDIA_SUFFIXES), 0
-    for audio in source:
-        n_files += 1
-        plan = namer.plan(audio)
-        places = namer.outputs(audio, options.clip.language or "")
-        what = plan.skip or ", ".join(str(path) for path in places.values() if path not in plan.outputs)
-        print(f"{failures.shown(audio.path)}: {failures.shown(what)}")
-    if not n_files:
-        raise UsageError("no recordings found; folders are searched for audio and video files by their extension")
 
 
 def _notice(text: str, path: Path | None) -> None:

@@ -5,7 +5,7 @@ The flags are those of openai-whisper 20250625 (whisper/transcribe.py, MIT).
 
 from pathlib import Path
 
-COMMANDS = ("transcribe", "watch", "convert", "fetch", "info")
+COMMANDS = ("transcribe", "watch", "convert", "status", "forget", "fetch", "info")
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
 NOT_YET = frozenset(
@@ -17,7 +17,9 @@ NOT_YET = frozenset(
     --clip-timestamps
     """.split()
 )
-OUR_FLAGS = frozenset("--offline --overwrite --dry-run --stdout --quiet --verbose --null".split())
+OUR_FLAGS = frozenset(
+    "--offline --overwrite --dry-run --stdout --quiet --verbose --null --no-journal --redo --retry-failed".split()
+)
 
 
 def translate(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -9,6 +9,7 @@ import typer
 from whisperbatch.options import COMPUTE_TYPES, DEFAULT_FORMATS, FORMATS, TASKS
 
 _MODEL, _OUT, _RUN, _SHOW = "Model", "Output", "Batching and loading", "What is shown"
+_DONE = "What is done, what fails"
 
 
 class ProgressKind(StrEnum):
@@ -158,3 +159,24 @@ UntilIdle = Annotated[
     float | None,
     typer.Option("--until-idle", help="End after this many seconds without a new file (default: never)."),
 ]
+JournalPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        metavar="PATH",
+        rich_help_panel=_DONE,
+        help="Where the journal of what is done lies (default: the user's state folder).",
+        show_default=False,
+    ),
+]
+NoJournal = Annotated[
+    bool, typer.Option("--no-journal", rich_help_panel=_DONE, help="Keep no journal; look at the files on disk only.")
+]
+Redo = Annotated[
+    bool,
+    typer.Option("--redo", rich_help_panel=_DONE, help="Do again what is done; interrupted, the same again goes on."),
+]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", rich_help_panel=_DONE, help="Try again what failed for a lasting reason.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, every file in it.")]

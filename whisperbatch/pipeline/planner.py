@@ -4,7 +4,6 @@ Comes in: jobs, one by one, and how they went. Goes out: a Decision each. Withou
 Who calls: the stages, from any thread; the CLI's dry run.
 """
 
-import hashlib
 import os
 import threading
 import time
@@ -12,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from whisperbatch.errors import FileError, WhisperbatchError
+from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.outputs import as_left, digest, is_intended, is_made_from, ours, transcript_in
 from whisperbatch.pipeline.settings import DEFAULTS, settings_of
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.transcripts import Assembly
-from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
 from whisperbatch.writers.places import absolute, file_name, folder_of
 
@@ -88,14 +87,20 @@ class Planner:
             WriteError: No name is free, or the folder is closed.
         """
         self._refresh(job)
-        if self._journal is None:
-            return self._from_disk(job, None)
+        decision = self._from_disk(job, None) if self._journal is None else self._decide(job, self._journal)
+        if not (decision.is_settled or decision.is_elsewhere or self._is_dry):
+            self._recording(job)  # as it is before it is loaded
+        return decision
+
+    def _decide(self, job: Job, journal: Journal) -> Decision:
         key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
-        entry = self._journal.look(key)
+        entry = journal.look(key)
+        if self._is_dry and entry is not None and journal.is_in_hand(entry):
+            return Decision(is_elsewhere=True)
         decision = self._from_journal(job, entry) if entry is not None else None
         if (decision is not None and decision.is_settled) or self._is_dry:
             return decision or self._from_disk(job, entry)
-        claim = self._journal.claim(key)
+        claim = journal.claim(key)
         if not claim.is_ours:
             return Decision(is_elsewhere=True)
         job.entry = claim.entry
@@ -118,7 +123,7 @@ class Planner:
         """Note what is about to be written: format and text by path."""
         if self._journal is None or job.entry is None:
             return
-        outputs = [Output(absolute(path), name, intended=_digest(text)) for path, (name, text) in texts.items()]
+        outputs = [Output(absolute(path), name, intended=digest(text)) for path, (name, text) in texts.items()]
         self._journal.intend(
             job.entry,
             self._recording(job),
@@ -132,7 +137,7 @@ class Planner:
         """Note that all of a file's outputs, by format, lie on disk."""
         if self._journal is None or job.entry is None:
             return
-        self._journal.done(job.entry, [_as_left(name, path) for name, path in places.items()], audio_s, wall_s)
+        self._journal.done(job.entry, [as_left(name, path) for name, path in places.items()], audio_s, wall_s)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
         """Note why a file failed."""
@@ -183,9 +188,7 @@ class Planner:
             return None
         why = self._why(entry, is_same, agrees)
         if not why and entry.state is State.DONE:
-            return self._settled(job, entry) or self._again(
-                job, entry, "an output is gone, and no JSON to make it from"
-            )
+            return self._settled(job, entry)
         if not why and entry.state is State.WRITING and not output.overwrite:
             return self._resumed(job, entry)
         return self._again(job, entry, why or (entry.error and f"failed before: {entry.error}") or "was interrupted")
@@ -208,37 +211,40 @@ class Planner:
         return "--redo" if self._is_repeat(entry) and entry.state is not State.FAILED else ""
 
     def _settled(self, job: Job, entry: Entry) -> Decision | None:
-        """The file is done: skip it, or make what is missing from its JSON; None when there is none."""
+        """The file is done: skip it, or make what is missing, from its JSON if there is one."""
         there = tuple(output for output in entry.outputs if os.path.lexists(output.path))
         wanted = self._wanted(job.audio, entry)
         known = {output.path for output in there}
         if known.issuperset(wanted):
             self._clean(entry.key.folder)
             return Decision(skip=ALREADY, outputs=tuple(wanted))
-        transcript = next(filter(None, (_transcript(o.path) for o in there if o.format == "json")), None)
-        if transcript is None:
-            return None
+        transcript = next(filter(None, (transcript_in(o.path) for o in there if o.format == "json")), None)
         return self._continued(job, entry, there, transcript)
 
-    def _resumed(self, job: Job, entry: Entry) -> Decision:
+    def _resumed(self, job: Job, entry: Entry) -> Decision | None:
         """A run was ended while it wrote the file: what it wrote stays, and the rest is made from its JSON."""
-        written = tuple(output for output in entry.outputs if output.intended and _is_intended(output))
-        transcript = next(filter(None, (_transcript(o.path) for o in written if o.format == "json")), None)
+        written = tuple(output for output in entry.outputs if output.intended and is_intended(output))
+        transcript = next(filter(None, (transcript_in(o.path) for o in written if o.format == "json")), None)
         if transcript is None:
             return self._again(job, entry, "was interrupted")
         return self._continued(job, entry, written, transcript)
 
-    def _continued(self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript) -> Decision:
+    def _continued(
+        self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None
+    ) -> Decision | None:
+        """What is there stays, the rest is made."""
         assert entry.base is not None
         paths = self._spelled(job.audio, there)
-        if not self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, _ours(entry)))):
-            return Decision(reuse=transcript)
-        return Decision(outputs=paths, reuse=transcript, why="an output is missing; it is made from the JSON")
+        is_ours = self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, ours(entry))))
+        source = "it is made from the JSON" if transcript else "and there is no JSON to make it from"
+        if is_ours:
+            return Decision(outputs=paths, reuse=transcript, why=f"an output is missing, {source}")
+        return Decision(reuse=transcript) if transcript else None
 
     def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
         """Do a known file again, under its name, in place of what we wrote and nobody has changed since."""
         assert entry.base is not None
-        is_free = self._namer.keep(job.audio, entry.base, self._spelled(job.audio, _ours(entry)))
+        is_free = self._namer.keep(job.audio, entry.base, self._spelled(job.audio, ours(entry)))
         return Decision(why=why) if is_free else None
 
     def _spelled(self, audio: AudioFile, outputs: tuple[Output, ...]) -> tuple[Path, ...]:
@@ -259,7 +265,7 @@ class Planner:
             return Decision()
         plan = self._namer.plan(job.audio)
         if self._redo_since is not None and (plan.found or plan.reuse):
-            proven = [path for path in plan.outputs if _is_made_from(path, plan.found or plan.reuse)]
+            proven = [path for path in plan.outputs if is_made_from(path, plan.found or plan.reuse)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
             return Decision(why="--redo")
         if plan.found is not None and entry is not None and job.entry is not None:
@@ -310,58 +316,6 @@ class Planner:
                 return
             self._cleaned.add(folder)
         remove_stale(folder)
-
-
-def _ours(entry: Entry) -> tuple[Output, ...]:
-    """The outputs that are as we left them, or as a run that was ended has written them."""
-    return tuple(output for output in entry.outputs if _is_as_left(output) or _is_intended(output))
-
-
-def _is_as_left(output: Output) -> bool:
-    try:
-        status = output.path.lstat()
-    except OSError:
-        return False
-    return (status.st_size, status.st_mtime_ns) == (output.size, output.mtime_ns)
-
-
-def _is_intended(output: Output) -> bool:
-    if output.intended is None:
-        return False
-    try:
-        return hashlib.sha256(output.path.read_bytes()).hexdigest() == output.intended
-    except OSError:
-        return False
-
-
-def _as_left(name: str, path: Path) -> Output:
-    try:
-        status = path.lstat()
-    except OSError:  # somebody was quick to take it away
-        return Output(absolute(path), name)
-    return Output(absolute(path), name, status.st_size, status.st_mtime_ns)
-
-
-def _is_made_from(path: Path, transcript: Transcript | None) -> bool:
-    """Whether an output is a transcript's JSON, or what it renders to."""
-    name = path.suffix[1:]
-    try:
-        return name == "json" or (
-            transcript is not None and path.read_bytes() == FORMATS[name](transcript).encode(errors="replace")
-        )
-    except (OSError, KeyError):
-        return False
-
-
-def _transcript(path: Path) -> Transcript | None:
-    try:
-        return read_json(path.read_bytes())
-    except (OSError, FileError):
-        return None
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _sample(path: Path) -> str | None:
