@@ -14,6 +14,7 @@ import pytest
 
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.errors import RunError
 from whisperbatch.journal import Journal
 from whisperbatch.options import (
     BatchOptions,
@@ -22,6 +23,7 @@ from whisperbatch.options import (
     OutputOptions,
     RunOptions,
 )
+from whisperbatch.pipeline import kept
 from whisperbatch.records import Clip, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer
@@ -301,6 +303,37 @@ def test_the_json_tells_how_the_text_was_made(place: Place):
     block = json.loads((place.audio / "000.json").read_bytes())["whisperbatch"]
     assert block["settings"] == {"language": None, "long_form": "sequential", "prompt": None, "task": "transcribe"}
     assert len(block["sha256"]) == 64
+
+
+def test_finished_clips_of_a_long_file_are_not_decoded_again(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kept.ClipKeeper.__init__, "__defaults__", (100.0,))
+    samples = np.random.default_rng(1).integers(-900, 900, 16_000 * 300).astype(np.int16)
+    with wave.open(str(place.audio / "long.wav"), "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(samples.tobytes())
+    decoded: list[list[tuple[int, int]]] = [[], [], []]
+
+    def break_down(clips: list[Clip]) -> None:
+        if len(decoded[0]) >= 8:
+            raise MemoryError("the device is gone")
+        decoded[0].extend((len(c.samples), c.index) for c in clips if len(c.samples) > 1_600)
+
+    def note(number: int) -> Callable[[list[Clip]], None]:
+        return lambda clips: decoded[number].extend((len(c.samples), c.index) for c in clips if len(c.samples) > 1_600)
+
+    with pytest.raises(RunError):
+        place.run(before_step=break_down)
+    assert len(decoded[0]) >= 8
+    again = place.run(before_step=note(1))
+    assert again["long.wav"].status is Status.DONE
+    assert not {index for _, index in decoded[0]} & {index for _, index in decoded[1]}
+    resumed = (place.audio / "long.json").read_bytes()
+    place.run(before_step=note(2), output={"overwrite": True})
+    assert (place.audio / "long.json").read_bytes() == resumed
+    assert sorted(decoded[2]) == sorted(decoded[0] + decoded[1])
+    with place.book() as journal:
+        assert journal is not None
+        assert all(journal.kept_clips(entry) == {} for entry in journal.entries())
 
 
 def test_a_file_in_another_runs_hand_is_waited_for_and_not_done_twice(place: Place):

@@ -30,6 +30,8 @@ class Job:
         entry: What the journal knew when the file became this run's; None without a claim.
         sample: Tells its content from other files'; None until it was taken.
         kept: Outputs that lie there already, and stay.
+        extent_s: How far the clips reach that have come so far.
+        n_in_engine: How many of its clips the engine has taken, or need no engine.
     """
 
     file_id: int
@@ -40,19 +42,34 @@ class Job:
     entry: Entry | None = None
     sample: str | None = None
     kept: tuple[Path, ...] = ()
+    extent_s: float = 0.0
+    n_in_engine: int = 0
+    n_clips: int | None = None  # None until the loader is done
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, clip: Clip) -> None:
         """Tell the assembly of a clip that is on its way to the engine."""
         with self.lock:
+            self.extent_s = max(self.extent_s, clip.start_s + clip.duration_s)
             self.assembly.expect(clip.index, clip.start_s, clip.duration_s)
 
     def loaded(self, last: FileLoaded) -> bool:
         """Whether the transcript is whole, now that the loader is done."""
         with self.lock:
-            self.duration_s = last.duration_s
+            self.duration_s, self.n_clips = last.duration_s, last.n_clips
             self.assembly.loaded(last)
             return self.assembly.complete
+
+    def in_engine(self) -> None:
+        """Count a clip that the engine has taken, or that needs none."""
+        with self.lock:
+            self.n_in_engine += 1
+
+    @property
+    def may_finish(self) -> bool:
+        """Whether the file needs neither the loader nor a place in the engine any more."""
+        with self.lock:
+            return self.n_clips is not None and self.n_in_engine == self.n_clips
 
 
 class Board:
@@ -130,10 +147,10 @@ class Board:
                 self._source_ended = True
                 self._end_when_all_ended()
 
-    def interrupt(self, reason: str) -> None:
-        """Take no more files and resolve the open ones that are not claimed."""
+    def interrupt(self, reason: str, spare: Callable[[Job], bool] = lambda job: False) -> None:
+        """Take no more files and resolve the open ones that are neither claimed nor to be spared."""
         with self._lock:
-            for file_id in [number for number in self._open if number not in self._claimed]:
+            for file_id in [n for n, job in self._open.items() if n not in self._claimed and not spare(job)]:
                 job = self._open.pop(file_id)
                 self._outcomes.put(Outcome(job.audio.path, Status.INTERRUPTED, reason=reason, audio_s=job.duration_s))
             if not self._source_ended:

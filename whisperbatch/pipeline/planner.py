@@ -69,7 +69,7 @@ class Planner:
         """Ask for the revision with the first file only; ``is_dry`` claims nothing and notes nothing."""
         self._options = options
         self._namer = namer
-        self._journal = journal
+        self.journal = journal
         self._revision = revision
         self._is_dry = is_dry
         self._asked: Making | None = None
@@ -87,7 +87,7 @@ class Planner:
             WriteError: No name is free, or the folder is closed.
         """
         self._refresh(job)
-        decision = self._from_disk(job, None) if self._journal is None else self._decide(job, self._journal)
+        decision = self._from_disk(job, None) if self.journal is None else self._decide(job, self.journal)
         if not (decision.is_settled or decision.is_elsewhere or self._is_dry):
             self._recording(job)  # as it is before it is loaded
         return decision
@@ -111,20 +111,25 @@ class Planner:
             self._give_up(claim.entry)
         return decision
 
+    def making_told(self, job: Job) -> str:
+        """What the file's text depends on beside the recording, as one text."""
+        making = self._making(job.audio)
+        return f"{making.revision or making.model} {making.settings}"
+
     def is_elsewhere(self, job: Job) -> bool:
         """Whether another run still has the file in hand."""
-        if self._journal is None:
+        if self.journal is None:
             return False
         key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
-        entry = self._journal.look(key)
-        return entry is not None and self._journal.is_in_hand(entry)
+        entry = self.journal.look(key)
+        return entry is not None and self.journal.is_in_hand(entry)
 
     def intend(self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, str]]) -> None:
         """Note what is about to be written: format and text by path."""
-        if self._journal is None or job.entry is None:
+        if self.journal is None or job.entry is None:
             return
         outputs = [Output(absolute(path), name, intended=digest(text)) for path, (name, text) in texts.items()]
-        self._journal.intend(
+        self.journal.intend(
             job.entry,
             self._recording(job),
             self._making_of(transcript),
@@ -135,30 +140,30 @@ class Planner:
 
     def done(self, job: Job, places: Mapping[str, Path], audio_s: float, wall_s: float) -> None:
         """Note that all of a file's outputs, by format, lie on disk."""
-        if self._journal is None or job.entry is None:
+        if self.journal is None or job.entry is None:
             return
-        self._journal.done(job.entry, [as_left(name, path) for name, path in places.items()], audio_s, wall_s)
+        self.journal.done(job.entry, [as_left(name, path) for name, path in places.items()], audio_s, wall_s)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
         """Note why a file failed."""
-        if self._journal is None or job.entry is None:
+        if self.journal is None or job.entry is None:
             return
         making, recording = self._making(job.audio), self._recording(job)
-        self._journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
+        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
 
     def finish(self) -> None:
         """Note that the run came to its end, uninterrupted."""
-        if self._journal is not None and self._redo_since is not None:
-            self._journal.redo_over(self._options.journal.redo_scope)
+        if self.journal is not None and self._redo_since is not None:
+            self.journal.redo_over(self._options.journal.redo_scope)
 
     def _give_up(self, entry: Entry) -> None:
         """End a claim with which nothing was done."""
-        assert self._journal is not None
-        known = self._journal.look(entry.key)
+        assert self.journal is not None
+        known = self.journal.look(entry.key)
         if known is not None and known.state is State.NEW:
-            self._journal.forget(known)
+            self.journal.forget(known)
         elif known is not None and known.run is not None:
-            self._journal.release(known)
+            self.journal.release(known)
 
     def _refresh(self, job: Job) -> None:
         """Look at the recording again: it may have waited in the queue for hours."""
@@ -284,7 +289,7 @@ class Planner:
             return False
         if not self._making(audio).agrees(self._making_of(transcript)):
             return False
-        owner = self._journal.owner(absolute(path)) if self._journal is not None else None
+        owner = self.journal.owner(absolute(path)) if self.journal is not None else None
         return owner in (None, absolute(audio.path))
 
     def _is_same(self, job: Job, entry: Entry) -> bool:
@@ -296,8 +301,8 @@ class Planner:
         recording = self._recording(job)
         if entry.sample is None or entry.sample != recording.sample:
             return False
-        if self._journal is not None and not self._is_dry:
-            self._journal.touch(entry, recording)
+        if self.journal is not None and not self._is_dry:
+            self.journal.touch(entry, recording)
         return True
 
     def _making(self, audio: AudioFile) -> Making:

@@ -41,7 +41,7 @@ def run(
         open_engine: Gives the engine; called once, in the engine's thread, while files already load.
         namer: Where outputs go.
         on_event: Called from several threads, never by two at once; should return soon.
-        stop: Set it to end the run: open files come out as interrupted, what is being written is finished.
+        stop: Set it to end the run: what the engine holds is finished and written, other files come out as interrupted.
         journal: What is done; None keeps none, and what lies on disk tells it.
         revision: Which weights the model's name stands for, None when that shows only once the model is open.
 
@@ -125,8 +125,15 @@ class _Run:
     def _watch_stop(self) -> None:
         while not self._ended.is_set():
             if self._stop.wait(STOP_LOOK_S):
-                self._end_early(None, "interrupted")
+                self._drain()
                 return
+
+    def _drain(self) -> None:
+        """Take nothing more in, and let what is in the engine come to its end."""
+        self._stages.drain()
+        self._board.interrupt("interrupted", spare=lambda job: job.may_finish)
+        for worker in self._workers:
+            worker.close()
 
     def _shut_down(self) -> None:
         self._ended.set()

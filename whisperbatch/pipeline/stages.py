@@ -14,6 +14,7 @@ from whisperbatch.engine import Engine, EngineFacts
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.settings import settings_of
 from whisperbatch.pipeline.waiting import WaitingRoom
@@ -35,6 +36,7 @@ class Stages:
         self.board = board
         self.namer = namer
         self.planner = planner
+        self.keeper = ClipKeeper(planner.journal, planner.making_told)
         self.files: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
         self.waiting = WaitingRoom(
             self.files.put,
@@ -63,6 +65,13 @@ class Stages:
         self.waiting.abort()
         self._engine_wanted.set()
         self._engine_ready.set()
+
+    def drain(self) -> None:
+        """Take nothing more in; what the engine holds is finished and written."""
+        self.files.abort()
+        self.waiting.abort()
+        self.clips.abort()
+        self._engine_wanted.set()
 
     def find(self, source: Iterable[AudioFile]) -> None:
         """Open each file that the source gives."""
@@ -119,10 +128,12 @@ class Stages:
                     held.update(clip.file_id for clip in clips)
                     self._announce_batch(clips)
                     engine.admit(clips)
+                    self._count_in(clips)
                 elif engine.idle and self.clips.finished:
                     break
                 for result in engine.step():
                     self._deliver(result)
+                self.keeper.flush()
         finally:
             for file_id in held:
                 engine.cancel(file_id)
@@ -146,6 +157,7 @@ class Stages:
     def _fail(self, job: Job, error: WhisperbatchError) -> None:
         """Resolve a file as failed, and cancel it in every room."""
         if self.board.fail(job, error):
+            self.keeper.forget(job)
             self.planner.failed(job, error, is_permanent=False)
             self.clips.discard(lambda clip: clip.file_id == job.file_id)
             self._cancelled.add(job.file_id)
@@ -175,7 +187,10 @@ class Stages:
         for item in worker.load(job.file_id, job.audio.path, self.options.clip):
             if isinstance(item, Clip):
                 job.expect(item)
-                if not self.clips.put(item) or self.board.find(job.file_id) is None:
+                if (known := self.keeper.recall(job, item)) is not None:
+                    job.in_engine()
+                    self._deliver(known)
+                elif not self.clips.put(item) or self.board.find(job.file_id) is None:
                     return
             else:
                 self.board.emit(
@@ -208,6 +223,11 @@ class Stages:
         }
         self.board.emit(Event("batch", None, data))
 
+    def _count_in(self, clips: list[Clip]) -> None:
+        for clip in clips:
+            if (job := self.board.find(clip.file_id)) is not None:
+                job.in_engine()
+
     def _pass_on_cancellations(self, engine: Engine) -> None:
         while self._cancelled:
             engine.cancel(self._cancelled.pop())
@@ -222,6 +242,7 @@ class Stages:
         with job.lock:
             audio_s = job.assembly.add(result)
             is_whole = job.assembly.complete
+        self.keeper.note(job, result)
         self.board.emit(Event("progress", job.audio.path, {"audio_s": audio_s}))
         if is_whole:
             self.whole.put(job)
@@ -236,6 +257,7 @@ class Stages:
             settings=settings_of(self.options, job.audio),
             sha256=job.sample,
         )
+        self.keeper.forget(job)
         self._put_on_disk(job, transcript)
 
     def _put_on_disk(self, job: Job, transcript: Transcript) -> None:
