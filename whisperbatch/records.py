@@ -248,6 +248,29 @@ class Outcome:
     audio_s: float = 0.0
     wall_s: float = 0.0
 
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, without the text; for reports and event logs."""
+        transcript = self.transcript
+        told = {
+            "path": str(self.path),
+            "status": self.status.value,
+            "reason": self.reason or None,
+            "error": type(self.error).__name__ if self.error is not None else None,
+            "audio_seconds": round(self.audio_s, 3),
+            "wall_seconds": round(self.wall_s, 3),
+            "outputs": [str(path) for path in self.outputs],
+        }
+        if transcript is None:
+            return told
+        return told | {
+            "language": transcript.language,
+            "language_probability": transcript.language_probability,
+            "speech_seconds": transcript.speech_s,
+            "covered_seconds": transcript.covered_s,
+            "suspects": [dict(suspect) for suspect in transcript.suspects],
+            "warnings": list(transcript.warnings),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -255,7 +278,8 @@ class Event:
 
     ``kind`` is one of queued, loading, loaded, batch, progress, notice, finished; ``data`` holds plain values:
     loaded: duration_s, n_clips. batch: n_clips, n_files, audio_s. progress: audio_s decoded of that file since
-    the last such event. notice: text (about the run, or about ``path``). finished: outcome (an Outcome).
+    the last such event, segments (start, end and text of each, in the file's time). notice: text (about the run, or
+    about ``path``). finished: outcome (an Outcome).
     """
 
     kind: str

@@ -1,11 +1,10 @@
 """The commands. Heavy libraries are imported inside them, after the command line has been understood."""
 
 import itertools
-import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ import typer
 from whisperbatch import __version__
 from whisperbatch.cli import failures, legacy
 from whisperbatch.cli import params as p
+from whisperbatch.cli.signals import interruptible
 from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
@@ -98,6 +98,8 @@ def transcribe(
     no_journal: p.NoJournal = False,
     redo: p.Redo = False,
     retry_failed: p.RetryFailed = False,
+    report: p.ReportPath = None,
+    events: p.Events = None,
     progress: p.Progress = p.ProgressKind.AUTO,
     quiet: p.Quiet = False,
     verbose: p.Verbose = False,
@@ -107,7 +109,7 @@ def transcribe(
     options = _options(given)
     if not paths and not from_file:
         raise UsageError("nothing to transcribe; name files or folders, or - for a list on standard input")
-    with _interruptible() as stop:
+    with interruptible() as stop:
         source = _sources(paths or [], from_file or [], null)
         if dry_run:
             from whisperbatch.cli.status import tell_plan
@@ -144,6 +146,8 @@ def watch(
     no_journal: p.NoJournal = False,
     redo: p.Redo = False,
     retry_failed: p.RetryFailed = False,
+    report: p.ReportPath = None,
+    events: p.Events = None,
     progress: p.Progress = p.ProgressKind.AUTO,
     quiet: p.Quiet = False,
     verbose: p.Verbose = False,
@@ -153,7 +157,7 @@ def watch(
     options, watching = _options(given), WatchOptions(settle_s=settle, until_idle_s=until_idle)
     from whisperbatch import sources
 
-    with _interruptible() as stop:
+    with interruptible() as stop:
         source = sources.watch(folders, watching, stop, on_notice=_notice)
         _execute(source, options, given, stop, heads=True, may_be_empty=True)
 
@@ -281,21 +285,31 @@ def _execute(
     may_be_empty: bool = False,
 ) -> None:
     """Run, show, and leave with the exit code."""
+    from whisperbatch.cli.listeners import listening, reporting
     from whisperbatch.cli.screen import open_screen
 
-    report = Report()
-    formats = given["format"]
-    with open_screen(given["progress"], given["quiet"], given["verbose"], report) as screen:
+    if given["stdout"] and given["events"] == "-":
+        raise UsageError("--stdout and --events - both want standard output; give --events a file")
+    report, head = Report(), parse_formats(given["format"] or ["txt"])[0]
+    with ExitStack() as last:
+        told = last.enter_context(reporting(given["report"]))
+        screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
+        listen = last.enter_context(listening(screen.on_event, given["events"]))
         from whisperbatch.api import Transcriber
 
-        with Transcriber(options) as transcriber:
-            for outcome in transcriber.run(source, on_event=screen.on_event, stop=stop):
-                report.add(outcome)
-                if given["stdout"] and outcome.transcript is not None:
-                    _print_transcript(outcome, parse_formats(formats)[0] if formats else "txt", heads)
-    if report.n_files == 0 and not may_be_empty and not stop.is_set():
-        raise UsageError(NOTHING_FOUND)
-    raise typer.Exit(EXIT_INTERRUPTED if stop.is_set() else report.exit_code)
+        transcriber = last.enter_context(Transcriber(options))
+        for outcome in transcriber.run(source, on_event=listen, stop=stop):
+            report.add(outcome)
+            if told is not None:
+                told.add(outcome)
+            if given["stdout"] and outcome.transcript is not None:
+                _print_transcript(outcome, head, heads)
+        if report.n_files == 0 and not may_be_empty and not stop.is_set():
+            raise UsageError(NOTHING_FOUND)
+        code = EXIT_INTERRUPTED if stop.is_set() else report.exit_code
+        if told is not None:
+            told.close(report, code)
+    raise typer.Exit(code)
 
 
 def _print_transcript(outcome: Any, name: str, heads: bool) -> None:
@@ -309,22 +323,3 @@ def _print_transcript(outcome: Any, name: str, heads: bool) -> None:
 
 def _notice(text: str, path: Path | None) -> None:
     failures.say(f"{path}: {text}" if path is not None else text)
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second ends the program at once."""
-    stop = threading.Event()
-
-    def handle(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        failures.say("stopping: what is being written is finished (once more to leave at once)")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -180,3 +180,23 @@ RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", rich_help_panel=_DONE, help="Try again what failed for a lasting reason.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, every file in it.")]
+ReportPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        rich_help_panel=_SHOW,
+        help="Write every file's outcome and the totals to FILE, as JSON.",
+        show_default=False,
+    ),
+]
+Events = Annotated[
+    str | None,
+    typer.Option(
+        "--events",
+        metavar="FILE",
+        rich_help_panel=_SHOW,
+        help="Write what happens to FILE as it happens, as JSON lines; - is standard output.",
+        show_default=False,
+    ),
+]

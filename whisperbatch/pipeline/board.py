@@ -45,11 +45,13 @@ class Job:
     extent_s: float = 0.0
     n_in_engine: int = 0
     n_clips: int | None = None  # None until the loader is done
+    starts: dict[int, float] = field(default_factory=dict)  # of its clips
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, clip: Clip) -> None:
         """Tell the assembly of a clip that is on its way to the engine."""
         with self.lock:
+            self.starts[clip.index] = clip.start_s
             self.extent_s = max(self.extent_s, clip.start_s + clip.duration_s)
             self.assembly.expect(clip.index, clip.start_s, clip.duration_s)
 
@@ -64,6 +66,12 @@ class Job:
         """Count a clip that the engine has taken, or that needs none."""
         with self.lock:
             self.n_in_engine += 1
+
+    @property
+    def is_in_engine(self) -> bool:
+        """Whether all of its clips that have come so far are in the engine."""
+        with self.lock:
+            return 0 < self.n_in_engine == len(self.starts) or self.n_clips == 0
 
     @property
     def may_finish(self) -> bool:

@@ -14,11 +14,12 @@ from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.stages import Stages
+from whisperbatch.pipeline.stages import INTERRUPTED, Stages
 from whisperbatch.records import AudioFile, Event, Outcome
 from whisperbatch.writers.beside import Namer
 
 STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
+GRACE_S = 0.5  # for the loader's last word on a file whose clips are all in the engine
 JOIN_S = 60.0  # a step of a large model on a CPU may take as long
 
 
@@ -131,13 +132,16 @@ class _Run:
     def _drain(self) -> None:
         """Take nothing more in, and let what is in the engine come to its end."""
         self._stages.drain()
-        self._board.interrupt("interrupted", spare=lambda job: job.may_finish)
+        self._board.interrupt(INTERRUPTED, spare=lambda job: job.is_in_engine)
+        self._ended.wait(GRACE_S)
+        self._board.interrupt(INTERRUPTED, spare=lambda job: job.may_finish)
         for worker in self._workers:
             worker.close()
+        self._stages.drained()
 
     def _shut_down(self) -> None:
         self._ended.set()
-        self._end_early(None, "interrupted")
+        self._end_early(None, INTERRUPTED)
         for thread in self._threads:
             # the source may hang in someone else's iterator or in a read of a terminal; it is left behind
             if thread.name != "whisperbatch-source":

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.batcher import Batcher
@@ -22,6 +23,7 @@ from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, O
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
 
+INTERRUPTED = "interrupted"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 MAX_BATCHES_AHEAD = 4  # loaded and not yet decoded
 
@@ -54,6 +56,8 @@ class Stages:
         self._loaders = options.load.resolved_workers
         self._loaders_lock = threading.Lock()
         self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()
+        self._no_drain = threading.Event()  # cleared while a stop waits for the last words of loaders
+        self._no_drain.set()
         self._needs_engine = False
         self._facts: EngineFacts | None = None
         self._cancelled: set[int] = set()
@@ -63,15 +67,20 @@ class Stages:
         for queued in (self.files, self.clips, self.whole):
             queued.abort()
         self.waiting.abort()
-        self._engine_wanted.set()
-        self._engine_ready.set()
+        for waited_for in (self._no_drain, self._engine_wanted, self._engine_ready):
+            waited_for.set()
 
     def drain(self) -> None:
         """Take nothing more in; what the engine holds is finished and written."""
         self.files.abort()
         self.waiting.abort()
+        self._no_drain.clear()
         self.clips.abort()
         self._engine_wanted.set()
+
+    def drained(self) -> None:
+        """No file that is open now needs its loader any more."""
+        self._no_drain.set()
 
     def find(self, source: Iterable[AudioFile]) -> None:
         """Open each file that the source gives."""
@@ -137,6 +146,7 @@ class Stages:
         finally:
             for file_id in held:
                 engine.cancel(file_id)
+        self._no_drain.wait()
         self.whole.close()
 
     def write(self) -> None:
@@ -196,8 +206,8 @@ class Stages:
                 self.board.emit(
                     Event("loaded", job.audio.path, {"duration_s": item.duration_s, "n_clips": item.n_clips})
                 )
-                if job.loaded(item):
-                    self.whole.put(job)
+                if job.loaded(item) and not self.whole.put(job):
+                    self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
 
     def _is_settled(self, job: Job, decision: Decision) -> bool:
         """Whether the journal or what is on disk settles the file: it is whole, or only other formats are missing."""
@@ -243,7 +253,8 @@ class Stages:
             audio_s = job.assembly.add(result)
             is_whole = job.assembly.complete
         self.keeper.note(job, result)
-        self.board.emit(Event("progress", job.audio.path, {"audio_s": audio_s}))
+        segments = _told(result, job.starts[result.index])
+        self.board.emit(Event("progress", job.audio.path, {"audio_s": audio_s, "segments": segments}))
         if is_whole:
             self.whole.put(job)
 
@@ -282,6 +293,14 @@ class Stages:
                 wall_s=wall_s,
             ),
         )
+
+
+def _told(text: ClipText, start_s: float) -> list[dict[str, Any]]:
+    """A clip's segments for listeners, in the time of its file."""
+    return [
+        {"start": round(start_s + s.start_s, 3), "end": round(start_s + s.end_s, 3), "text": s.text}
+        for s in text.segments
+    ]
 
 
 def _unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> WhisperbatchError:
