@@ -246,6 +246,7 @@ class Journal:
             with suppress(RunError), self._writing() as database:
                 database.execute("UPDATE file SET run = NULL WHERE run = ?", (self._run.token,))
                 database.execute("DELETE FROM run WHERE token = ?", (self._run.token,))
+                self._void_dead(database)
             self._run.release()
             self._run = None
         with self._lock, suppress(sqlite3.Error):
