@@ -29,7 +29,12 @@ from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer, check_writable
 
-_SHORT = {"batch_size": "max_batch_size", "max_wait": "max_wait_s", "load_workers": "n_workers"}
+_SHORT = {
+    "batch_size": "max_batch_size",
+    "max_wait": "max_wait_s",
+    "load_workers": "n_workers",
+    "load_timeout": "load_timeout_s",
+}
 
 
 def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo", **options: Any) -> Iterator[Outcome]:
@@ -42,7 +47,8 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``language``, ``task``, ``prompt``, ``device``, ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
             (clips), ``max_wait`` (seconds), ``load_workers``, ``formats`` (a sequence, or one string with commas),
             ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing; ``journal`` (its
-            path), ``use_journal``, ``redo``, ``retry_failed``.
+            path), ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds),
+            ``max_failures``, ``fail_fast``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.

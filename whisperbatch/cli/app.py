@@ -20,6 +20,7 @@ from whisperbatch.options import (
     DEFAULT_FORMATS,
     BatchOptions,
     EngineOptions,
+    FailureOptions,
     JournalOptions,
     LoadOptions,
     OutputOptions,
@@ -98,6 +99,10 @@ def transcribe(
     no_journal: p.NoJournal = False,
     redo: p.Redo = False,
     retry_failed: p.RetryFailed = False,
+    retries: p.Retries = 2,
+    load_timeout: p.LoadTimeout = None,
+    max_failures: p.MaxFailures = None,
+    fail_fast: p.FailFast = False,
     report: p.ReportPath = None,
     events: p.Events = None,
     progress: p.Progress = p.ProgressKind.AUTO,
@@ -146,6 +151,10 @@ def watch(
     no_journal: p.NoJournal = False,
     redo: p.Redo = False,
     retry_failed: p.RetryFailed = False,
+    retries: p.Retries = 2,
+    load_timeout: p.LoadTimeout = None,
+    max_failures: p.MaxFailures = None,
+    fail_fast: p.FailFast = False,
     report: p.ReportPath = None,
     events: p.Events = None,
     progress: p.Progress = p.ProgressKind.AUTO,
@@ -240,6 +249,7 @@ def _options(given: dict[str, Any]) -> RunOptions:
             parse_language(given["language"]) if given["language"] else None, str(given["task"]), given["prompt"]
         ),
         journal=_journal_options(given),
+        failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
     )
 
 

@@ -18,7 +18,9 @@ NOT_YET = frozenset(
     """.split()
 )
 OUR_FLAGS = frozenset(
-    "--offline --overwrite --dry-run --stdout --quiet --verbose --null --no-journal --redo --retry-failed".split()
+    """
+    --offline --overwrite --dry-run --stdout --quiet --verbose --null --no-journal --redo --retry-failed --fail-fast
+    """.split()
 )
 
 

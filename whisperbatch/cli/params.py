@@ -200,3 +200,28 @@ Events = Annotated[
         show_default=False,
     ),
 ]
+Retries = Annotated[
+    int,
+    typer.Option("--retries", rich_help_panel=_DONE, help="How often to try again after an error that may pass."),
+]
+LoadTimeout = Annotated[
+    float | None,
+    typer.Option(
+        "--load-timeout",
+        rich_help_panel=_DONE,
+        help="Seconds without a sign of life after which a decoder is stopped (default: 120).",
+        show_default=False,
+    ),
+]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option(
+        "--max-failures",
+        rich_help_panel=_DONE,
+        help="End the run when so many files have failed (default: never).",
+        show_default=False,
+    ),
+]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", rich_help_panel=_DONE, help="End the run with the first failure.")
+]

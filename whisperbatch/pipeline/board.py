@@ -31,6 +31,7 @@ class Job:
         sample: Tells its content from other files'; None until it was taken.
         kept: Outputs that lie there already, and stay.
         extent_s: How far the clips reach that have come so far.
+        is_to_load: Whether it is to be transcribed, and so loaded.
         n_in_engine: How many of its clips the engine has taken, or need no engine.
     """
 
@@ -43,6 +44,7 @@ class Job:
     sample: str | None = None
     kept: tuple[Path, ...] = ()
     extent_s: float = 0.0
+    is_to_load: bool = False
     n_in_engine: int = 0
     n_clips: int | None = None  # None until the loader is done
     starts: dict[int, float] = field(default_factory=dict)  # of its clips
@@ -147,6 +149,17 @@ class Board:
                 job.audio.path, Status.FAILED, error=error, reason=error.message, audio_s=job.duration_s, wall_s=wall_s
             ),
         )
+
+    def again(self, job: Job) -> Job | None:
+        """The same file anew, under another number, for another try; None when it has ended meanwhile."""
+        with self._lock:
+            if self._open.pop(job.file_id, None) is None:
+                return None
+            self._claimed.discard(job.file_id)
+            fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
+            fresh.entry, fresh.sample, fresh.kept = job.entry, job.sample, job.kept
+            self._open[fresh.file_id] = fresh
+            return fresh
 
     def end_of_source(self) -> None:
         """No more files come."""

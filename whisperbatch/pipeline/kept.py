@@ -13,7 +13,7 @@ from typing import Any
 
 from whisperbatch.journal import Entry, Journal
 from whisperbatch.pipeline.board import Job
-from whisperbatch.records import Clip, ClipText, Segment, Word
+from whisperbatch.records import N_SAMPLES, Clip, ClipText, Segment, Word
 
 LONG_S = 30 * 60.0  # a file that is longer is worth it
 
@@ -37,9 +37,9 @@ class ClipKeeper:
 
         A clip that votes on the file's language is decoded again: the engine waits for its vote.
         """
-        if self._journal is None or job.entry is None:
+        if self._journal is None or job.entry is None or len(clip.samples) > N_SAMPLES:
             return None
-        mark = f"{clip.start_s} {len(clip.samples)} {_checksum(clip)} {self._making_of(job)}"
+        mark = f"{clip.start_s} {len(clip.samples)} {zlib.crc32(clip.samples[:].tobytes())} {self._making_of(job)}"
         with self._lock:
             self._marks.setdefault(job.file_id, {})[clip.index] = mark
             if job.file_id not in self._kept:
@@ -51,7 +51,7 @@ class ClipKeeper:
 
     def note(self, job: Job, text: ClipText) -> None:
         """Take a finished clip; it is on disk after the next ``flush`` if its file is a long one."""
-        if self._journal is None or job.entry is None:
+        if self._journal is None or job.entry is None or text.index not in self._marks.get(job.file_id, ()):
             return
         with self._lock:
             self._waiting.setdefault(job.file_id, []).append(text)
@@ -74,14 +74,6 @@ class ClipKeeper:
             for held in (self._marks, self._waiting, self._kept):
                 held.pop(job.file_id, None)
             self._ready = [one for one in self._ready if one[0] is not job.entry]
-
-
-def _checksum(clip: Clip) -> int:
-    """Of the samples, read in parts: a clip may be a file longer than memory."""
-    told, n_part = 0, 1 << 22
-    for start in range(0, len(clip.samples), n_part):
-        told = zlib.crc32(clip.samples[start : start + n_part].tobytes(), told)
-    return told
 
 
 def _read(data: str) -> ClipText:

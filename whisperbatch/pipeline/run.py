@@ -71,7 +71,9 @@ class _Run:
         self._board = Board(on_event)
         self._planner = planner
         self._stages = Stages(options, self._board, namer, planner)
-        self._workers = [LoadWorker() for _ in range(options.load.resolved_workers)]
+        timeout_s = options.failures.load_timeout_s
+        timeout = {} if timeout_s is None else {"timeout_s": timeout_s}
+        self._workers = [LoadWorker(**timeout) for _ in range(options.load.resolved_workers)]
         self._stop = stop
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []

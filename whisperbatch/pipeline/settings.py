@@ -12,7 +12,9 @@ from whisperbatch.records import AudioFile
 
 # what may be changed without changing the text; a new option counts until it is named here
 ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures"})
-FIELDS_WITHOUT = frozenset({"model", "model_dir", "offline", "device", "compute_type", "n_workers"})
+FIELDS_WITHOUT = frozenset(
+    {"model", "model_dir", "offline", "device", "compute_type", "n_workers", "max_duration_s", "spool_dir"}
+)
 TOLD_ALWAYS = ("task", "language", "prompt")
 
 

@@ -3,6 +3,7 @@
 Each stage ends when what feeds it has ended, or when the run is aborted. A stage touches files only through the board.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from whisperbatch.engine import Engine, EngineFacts
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.failing import AWAY_S, LOOK_S, Alone, Mounts, Retry, lasts, retry_of
 from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.settings import settings_of
@@ -53,6 +55,9 @@ class Stages:
             weight=lambda clip: clip.duration_s,
         )
         self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
+        self.mounts, self._alone = Mounts(), Alone()
+        self._ended = threading.Event()
+        self._n_failed = 0
         self._loaders = options.load.resolved_workers
         self._loaders_lock = threading.Lock()
         self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()
@@ -67,13 +72,14 @@ class Stages:
         for queued in (self.files, self.clips, self.whole):
             queued.abort()
         self.waiting.abort()
-        for waited_for in (self._no_drain, self._engine_wanted, self._engine_ready):
+        for waited_for in (self._ended, self._no_drain, self._engine_wanted, self._engine_ready):
             waited_for.set()
 
     def drain(self) -> None:
         """Take nothing more in; what the engine holds is finished and written."""
         self.files.abort()
         self.waiting.abort()
+        self._ended.set()
         self._no_drain.clear()
         self.clips.abort()
         self._engine_wanted.set()
@@ -90,6 +96,7 @@ class Stages:
                 return
             self.board.emit(Event("queued", audio.path))
             self.waiting.expect()
+            self.mounts.seen(audio)
             if not self.files.put(job):
                 return
         self.board.end_of_source()
@@ -100,14 +107,7 @@ class Stages:
         while jobs := self.files.take(1, idle=True):
             (job,) = jobs
             job.started_s = time.monotonic()
-            try:
-                self._load_one(job, worker)
-            except RunError:
-                raise
-            except WhisperbatchError as err:
-                self._fail(job, err)
-            except Exception as err:
-                self._fail(job, _unexpected(LoadError, "while loading", err))
+            self._load_with_retries(job, worker)
         with self._loaders_lock:
             self._loaders -= 1
             if self._loaders == 0:
@@ -155,22 +155,84 @@ class Stages:
             (job,) = jobs
             if not self.board.claim(job):
                 continue
-            try:
-                self._write_one(job)
-            except RunError:
-                raise
-            except WhisperbatchError as err:
-                self._fail(job, err)
-            except Exception as err:
-                self._fail(job, _unexpected(WriteError, "while writing", err))
+            for n_tries in itertools.count(1):
+                error = self._error_of(lambda job=job: self._write_one(job), WriteError, "while writing")
+                retry = error and retry_of(error, job.audio.path, n_tries, self.options.failures.retries)
+                if error is None or retry is None or self._ended.wait(retry.pause_s):
+                    break
+            if error is not None:
+                self._fail(job, error)
+
+    def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
+        """Load a file; what may pass is tried again, and a folder that went away is waited for."""
+        error = self._error_of(lambda: self._settle(job), LoadError, "while looking at what is done")
+        if error is not None:
+            self._fail(job, error)
+        n_tries, retry = 0, Retry(0.0)
+        while job.is_to_load:
+            with self._alone.hold(alone=retry.alone):
+                error = self._error_of(lambda job=job: self._load_one(job, worker), LoadError, "while loading")
+            if error is None:
+                return
+            n_tries += not self._waited_for(job)
+            again = retry_of(error, job.audio.path, n_tries, self.options.failures.retries) if n_tries else Retry(0.0)
+            if again is None or self._ended.wait(again.pause_s):
+                self._fail(job, error)
+                return
+            retry, fresh = again, self.board.again(job)
+            self._withdraw(job)
+            if fresh is None:
+                return
+            job = fresh
+            job.is_to_load = True
+
+    def _waited_for(self, job: Job) -> bool:
+        """Whether the file's folder was away and is there again; RunError when it does not come back."""
+        if not self.mounts.is_away(job.audio):
+            return False
+        folder, until_s = job.audio.root or job.audio.path.parent, time.monotonic() + AWAY_S
+        self.board.emit(Event("notice", folder, {"text": "this folder went away; the run goes on when it is back"}))
+        while self.mounts.is_away(job.audio):
+            if self._ended.wait(LOOK_S):
+                return True
+            if time.monotonic() > until_s:
+                raise RunError("this folder went away and did not come back; run again when it is there", folder)
+        return True
+
+    def _error_of(self, work: Callable[[], None], kind: type[WhisperbatchError], when: str) -> WhisperbatchError | None:
+        """What went wrong with a file; what ends the run is raised."""
+        try:
+            work()
+        except RunError:
+            raise
+        except WhisperbatchError as err:
+            return err
+        except Exception as err:
+            return _unexpected(kind, when, err)
+        return None
 
     def _fail(self, job: Job, error: WhisperbatchError) -> None:
         """Resolve a file as failed, and cancel it in every room."""
         if self.board.fail(job, error):
-            self.keeper.forget(job)
-            self.planner.failed(job, error, is_permanent=False)
-            self.clips.discard(lambda clip: clip.file_id == job.file_id)
-            self._cancelled.add(job.file_id)
+            self.planner.failed(job, error, is_permanent=lasts(error, job.audio.path))
+            self._withdraw(job)
+            self._end_after_failures()
+
+    def _withdraw(self, job: Job) -> None:
+        """Take a file's clips back from every room."""
+        self.keeper.forget(job)
+        self.clips.discard(lambda clip: clip.file_id == job.file_id)
+        self._cancelled.add(job.file_id)
+
+    def _end_after_failures(self) -> None:
+        limit = 1 if self.options.failures.fail_fast else self.options.failures.max_failures
+        with self._loaders_lock:
+            self._n_failed += 1
+            is_too_much = limit is not None and self._n_failed >= limit
+        if is_too_much:
+            flag = "--fail-fast" if self.options.failures.fail_fast else f"--max-failures {limit}"
+            failed = "a file" if self._n_failed == 1 else f"{self._n_failed} files"
+            raise RunError(f"{failed} failed, which ends the run ({flag}); run again to go on")
 
     def _decide(self, job: Job) -> Decision | None:
         """What is to be done for a file; None when another run has it, or this one has ended it."""
@@ -187,10 +249,12 @@ class Stages:
             if not is_put_aside:
                 self.waiting.settled()
 
-    def _load_one(self, job: Job, worker: LoadWorker) -> None:
+    def _settle(self, job: Job) -> None:
+        """Find out what is to be done for a file, and do it if it is not to be loaded."""
         decision = self._decide(job)
-        if decision is None or self._is_settled(job, decision):
-            return
+        job.is_to_load = decision is not None and not self._is_settled(job, decision)
+
+    def _load_one(self, job: Job, worker: LoadWorker) -> None:
         self._needs_engine = True
         self._engine_wanted.set()
         self.board.emit(Event("loading", job.audio.path))
@@ -271,12 +335,20 @@ class Stages:
         self.keeper.forget(job)
         self._put_on_disk(job, transcript)
 
+    def _require_folder(self, job: Job) -> None:
+        """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
+        if self.options.output.output_dir is None:
+            self._waited_for(job)
+            if not job.audio.path.parent.is_dir():
+                raise WriteError("its folder has gone, and the transcript with it; use --output-dir to write elsewhere")
+
     def _put_on_disk(self, job: Job, transcript: Transcript) -> None:
         outputs: tuple[Path, ...] = ()
         wall_s = time.monotonic() - job.started_s
         if self.options.output.write:
             texts = render_all(transcript, self.options.output.formats)
             places = self.namer.outputs(job.audio, transcript.language)
+            self._require_folder(job)
             chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
             self.planner.intend(job, transcript, chosen)
             write_all({path: text for path, (_, text) in chosen.items()})
