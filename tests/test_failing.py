@@ -250,7 +250,7 @@ def test_so_many_failures_end_the_run(place: Place, failures: FailureOptions, li
 
 
 def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stages, "LOOK_S", 0.02)
+    monkeypatch.setattr(failing, "LOOK_S", 0.02)
     away = place.folder.with_name("away")
 
     def go_away() -> None:
@@ -265,8 +265,8 @@ def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest
 
 
 def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stages, "LOOK_S", 0.02)
-    monkeypatch.setattr(stages, "AWAY_S", 0.2)
+    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    monkeypatch.setattr(failing, "AWAY_S", 0.2)
 
     def go_away() -> None:
         place.folder.rename(place.folder.with_name("away"))

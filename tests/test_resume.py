@@ -24,7 +24,7 @@ from whisperbatch.options import (
     RunOptions,
 )
 from whisperbatch.pipeline import kept
-from whisperbatch.records import Clip, Outcome, Status
+from whisperbatch.records import AudioFile, Clip, ClipSettings, FileAsks, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer
 
@@ -60,6 +60,7 @@ class Place:
         before_step: Callable[[list[Clip]], None] | None = None,
         fails: Callable[[Clip], bool] = lambda clip: False,
         with_journal: bool = True,
+        source: Iterator[AudioFile] | None = None,
         stop: threading.Event | None = None,
         **rooms: object,
     ) -> dict[str, Outcome]:
@@ -72,7 +73,7 @@ class Place:
 
         with self.book(with_journal) as journal:
             outcomes = pipeline.run(
-                from_paths([self.audio]),
+                source or from_paths([self.audio]),
                 options,
                 open_engine=open_engine,
                 namer=Namer(options.output, MEDIA_SUFFIXES),
@@ -360,3 +361,26 @@ def test_a_file_in_another_runs_hand_is_waited_for_and_not_done_twice(place: Pla
     done = [name for run in results.values() for name, outcome in run.items() if outcome.status is Status.DONE]
     assert sorted(done) == ["000.wav", "001.wav", "002.wav"]
     assert told(results["second"]) == {**told(results["second"]), **SKIPPED} or len(results["second"]) == 3
+
+
+def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path):
+    asks = [FileAsks(language="de", formats=("srt",)), FileAsks(prompt="P", output=tmp_path / "own"), FileAsks()]
+    seen: dict[str, ClipSettings] = {}
+
+    def note(clips: list[Clip]) -> None:
+        for clip in clips:
+            seen[f"{clip.samples[0]}"] = clip.settings
+
+    def source() -> Iterator[AudioFile]:
+        yield AudioFile(Path("line 7 of the list"), asks=FileAsks(fault="no JSON"))
+        for path, ask in zip(sorted(place.audio.glob("*.wav")), asks, strict=True):
+            yield replace(next(iter(from_paths([path]))), asks=ask)
+
+    outcomes = place.run(source=source(), before_step=note)
+    assert told(outcomes) == {"lin": "failed", **DONE}
+    assert [seen[n].language for n in "123"] == ["de", None, None]
+    assert [seen[n].prompt for n in "123"] == [None, "P", None]
+    assert sorted(place.contents()) == ["000.srt", "002.json", "002.txt"]
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["001.json", "001.txt"]
+    assert told(place.run(source=source())) == {"lin": "failed", **SKIPPED}
+    assert told(place.run()) == {"000": "done", "001": "done", "002": "skipped"}  # without their own settings

@@ -31,6 +31,27 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FileAsks:
+    """What one file asks for in place of the run's options; None leaves those.
+
+    Attributes:
+        language: Whisper's code.
+        task: ``transcribe`` or ``translate``.
+        prompt: Text put before the first window.
+        output: The folder of its outputs.
+        formats: Names of formats.
+        fault: Why the file cannot be taken at all: the line that named it makes no sense.
+    """
+
+    language: str | None = None
+    task: str | None = None
+    prompt: str | None = None
+    output: Path | None = None
+    formats: tuple[str, ...] | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AudioFile:
     """One input as a source names it.
 
@@ -39,12 +60,14 @@ class AudioFile:
         root: The folder argument it was found in; None when it was named itself.
         size: Bytes, when it was found.
         mtime_ns: Time of last change in nanoseconds, when it was found.
+        asks: What it asks for in place of the run's options.
     """
 
     path: Path
     root: Path | None = None
     size: int = 0
     mtime_ns: int = 0
+    asks: FileAsks = FileAsks()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,8 @@ def tell_plan(source: Iterable[AudioFile], options: RunOptions) -> int:
 
 
 def _what(audio: AudioFile, planner: pipeline.Planner, namer: Namer, options: RunOptions) -> str:
+    if audio.asks.fault is not None:
+        return f"failed: {audio.asks.fault}"
     job = Job(0, audio, Assembly(audio))
     try:
         decision = planner.decide(job)
@@ -81,7 +83,7 @@ def _what(audio: AudioFile, planner: pipeline.Planner, namer: Namer, options: Ru
             return "skipped: another run has it in hand"
         if decision.is_settled:
             return f"skipped: {decision.skip}" if decision.skip else f"failed: {decision.failed}"
-        language = decision.reuse.language if decision.reuse else options.clip.language or ""
+        language = decision.reuse.language if decision.reuse else audio.asks.language or options.clip.language or ""
         places = namer.outputs(job.audio, language)
     except WhisperbatchError as err:
         return f"failed: {err.message}"

@@ -7,17 +7,20 @@ unless told to. Between the two lies what only a later run may try again: a full
 
 import errno
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from whisperbatch.errors import LoadError, WhisperbatchError, WorkerDiedError, WorkerStartError
+from whisperbatch.errors import LoadError, RunError, WhisperbatchError, WorkerDiedError, WorkerStartError
+from whisperbatch.options import FailureOptions
 from whisperbatch.records import AudioFile
 
 PAUSES_S = (0.5, 2.0, 8.0, 30.0)  # before the next try; the last one is for all that come after it
 AWAY_S = 300.0  # a folder that is away for longer ends the run
 LOOK_S = 1.0  # how often it is looked for
+WENT_AWAY = "this folder went away; the run goes on when it is back"
 PASSING = frozenset(
     getattr(errno, name)
     for name in (
@@ -118,6 +121,50 @@ class Mounts:
         if audio.root is None:
             return _errno(audio.path) in UNREACHABLE
         return audio.root in self._devices and _device(audio.root) != self._devices[audio.root]
+
+    def wait_for(self, audio: AudioFile, ended: threading.Event, tell: Callable[[Path], None]) -> bool:
+        """Whether the folder was away and is there again, or ``ended`` was set meanwhile; ``tell`` hears of it.
+
+        Raises:
+            RunError: It does not come back.
+        """
+        if not self.is_away(audio):
+            return False
+        folder, until_s = audio.root or audio.path.parent, time.monotonic() + AWAY_S
+        tell(folder)
+        while self.is_away(audio) and not ended.wait(LOOK_S):
+            if time.monotonic() > until_s:
+                raise RunError("this folder went away and did not come back; run again when it is there", folder)
+        return True
+
+
+class FailureLimit:
+    """Counts files that failed, and ends the run when they are too many; any thread may call it."""
+
+    def __init__(self, options: FailureOptions) -> None:
+        """Count none."""
+        self._options = options
+        self._n_failed = 0
+        self._lock = threading.Lock()
+
+    def count(self) -> None:
+        """One more failed; RunError when that is one too many."""
+        limit = 1 if self._options.fail_fast else self._options.max_failures
+        with self._lock:
+            self._n_failed += 1
+            n_failed = self._n_failed
+        if limit is not None and n_failed >= limit:
+            flag = "--fail-fast" if self._options.fail_fast else f"--max-failures {limit}"
+            failed = "a file" if n_failed == 1 else f"{n_failed} files"
+            raise RunError(f"{failed} failed, which ends the run ({flag}); run again to go on")
+
+
+def unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> WhisperbatchError:
+    """An error of ``kind`` that names what nobody foresaw, with its cause kept."""
+    reason = str(err).strip().partition("\n")[0]
+    error = kind(f"unexpected {type(err).__name__} {when}" + (f": {reason}" if reason else ""))
+    error.__cause__ = err
+    return error
 
 
 def _device(folder: Path) -> int | None:

@@ -17,11 +17,12 @@ from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.outputs import as_left, digest, is_intended, is_made_from, ours, transcript_in
 from whisperbatch.pipeline.settings import DEFAULTS, settings_of
-from whisperbatch.records import AudioFile, Transcript
+from whisperbatch.records import AudioFile, FileAsks, Transcript
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
-from whisperbatch.writers.places import absolute, file_name, folder_of
+from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
 
+MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
 FAILED_BEFORE = "failed before: {error} (--retry-failed tries again)"
 
 
@@ -72,7 +73,8 @@ class Planner:
         self.journal = journal
         self._revision = revision
         self._is_dry = is_dry
-        self._asked: Making | None = None
+        self._known_revision = None
+        self._asked: dict[FileAsks, Making] = {}
         self._lock = threading.Lock()
         self._cleaned: set[Path] = set()
         self._redo_since: float | None = None
@@ -261,7 +263,10 @@ class Planner:
         """Where the formats that are asked for lie, from the root."""
         assert entry.base is not None
         template = self._options.output.name
-        names = (file_name(template, entry.base, entry.language or "", name) for name in self._options.output.formats)
+        names = (
+            file_name(template, entry.base, entry.language or "", name)
+            for name in formats_of(audio, self._options.output)
+        )
         return [entry.key.folder / name for name in names]
 
     def _from_disk(self, job: Job, entry: Entry | None) -> Decision:
@@ -307,10 +312,16 @@ class Planner:
 
     def _making(self, audio: AudioFile) -> Making:
         with self._lock:
-            if self._asked is None:
-                settings = settings_of(self._options, audio)
-                self._asked = Making.of(self._options.engine.model, self._revision(), settings, DEFAULTS)
-            return self._asked
+            if audio.asks not in self._asked:
+                self._asked[audio.asks] = self._made(audio)
+            return self._asked[audio.asks]
+
+    def _made(self, audio: AudioFile) -> Making:
+        if not self._asked:
+            self._known_revision = self._revision()
+        elif len(self._asked) >= MAX_MAKINGS:
+            self._asked.clear()
+        return Making.of(self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS)
 
     def _making_of(self, transcript: Transcript) -> Making:
         return Making.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)

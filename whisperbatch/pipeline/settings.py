@@ -4,11 +4,11 @@ Who calls: the pipeline's planner and stages.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
 from whisperbatch.options import RunOptions
-from whisperbatch.records import AudioFile
+from whisperbatch.records import AudioFile, ClipSettings
 
 # what may be changed without changing the text; a new option counts until it is named here
 ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures"})
@@ -20,8 +20,14 @@ TOLD_ALWAYS = ("task", "language", "prompt")
 
 def settings_of(options: RunOptions, audio: AudioFile) -> Mapping[str, Any]:
     """Task, language and prompt, and whatever else is not the default."""
-    every = _every(options)
+    every = _every(replace(options, clip=clip_settings(options, audio)))
     return {name: value for name, value in every.items() if name in TOLD_ALWAYS or value != DEFAULTS[name]}
+
+
+def clip_settings(options: RunOptions, audio: AudioFile) -> ClipSettings:
+    """What a file's clips ask of the decoder: its own wishes before the run's."""
+    own = {name: getattr(audio.asks, name) for name in ("language", "task", "prompt")}
+    return replace(options.clip, **{name: value for name, value in own.items() if value is not None})
 
 
 def _every(options: RunOptions) -> dict[str, Any]:

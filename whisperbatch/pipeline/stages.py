@@ -16,14 +16,15 @@ from whisperbatch.engine import Engine, EngineFacts
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job
-from whisperbatch.pipeline.failing import AWAY_S, LOOK_S, Alone, Mounts, Retry, lasts, retry_of
+from whisperbatch.pipeline.failing import WENT_AWAY, Alone, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
-from whisperbatch.pipeline.settings import settings_of
+from whisperbatch.pipeline.settings import clip_settings, settings_of
 from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Status, Transcript
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
+from whisperbatch.writers.places import formats_of
 
 INTERRUPTED = "interrupted"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
@@ -57,7 +58,7 @@ class Stages:
         self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
         self.mounts, self._alone = Mounts(), Alone()
         self._ended = threading.Event()
-        self._n_failed = 0
+        self._limit = FailureLimit(options.failures)
         self._loaders = options.load.resolved_workers
         self._loaders_lock = threading.Lock()
         self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()
@@ -95,6 +96,10 @@ class Stages:
             if job is None:
                 return
             self.board.emit(Event("queued", audio.path))
+            if audio.asks.fault is not None:
+                self.board.fail(job, LoadError(audio.asks.fault))
+                self._limit.count()
+                continue
             self.waiting.expect()
             self.mounts.seen(audio)
             if not self.files.put(job):
@@ -188,16 +193,9 @@ class Stages:
 
     def _waited_for(self, job: Job) -> bool:
         """Whether the file's folder was away and is there again; RunError when it does not come back."""
-        if not self.mounts.is_away(job.audio):
-            return False
-        folder, until_s = job.audio.root or job.audio.path.parent, time.monotonic() + AWAY_S
-        self.board.emit(Event("notice", folder, {"text": "this folder went away; the run goes on when it is back"}))
-        while self.mounts.is_away(job.audio):
-            if self._ended.wait(LOOK_S):
-                return True
-            if time.monotonic() > until_s:
-                raise RunError("this folder went away and did not come back; run again when it is there", folder)
-        return True
+        return self.mounts.wait_for(
+            job.audio, self._ended, lambda folder: self.board.emit(Event("notice", folder, {"text": WENT_AWAY}))
+        )
 
     def _error_of(self, work: Callable[[], None], kind: type[WhisperbatchError], when: str) -> WhisperbatchError | None:
         """What went wrong with a file; what ends the run is raised."""
@@ -208,7 +206,7 @@ class Stages:
         except WhisperbatchError as err:
             return err
         except Exception as err:
-            return _unexpected(kind, when, err)
+            return unexpected(kind, when, err)
         return None
 
     def _fail(self, job: Job, error: WhisperbatchError) -> None:
@@ -216,23 +214,13 @@ class Stages:
         if self.board.fail(job, error):
             self.planner.failed(job, error, is_permanent=lasts(error, job.audio.path))
             self._withdraw(job)
-            self._end_after_failures()
+            self._limit.count()
 
     def _withdraw(self, job: Job) -> None:
         """Take a file's clips back from every room."""
         self.keeper.forget(job)
         self.clips.discard(lambda clip: clip.file_id == job.file_id)
         self._cancelled.add(job.file_id)
-
-    def _end_after_failures(self) -> None:
-        limit = 1 if self.options.failures.fail_fast else self.options.failures.max_failures
-        with self._loaders_lock:
-            self._n_failed += 1
-            is_too_much = limit is not None and self._n_failed >= limit
-        if is_too_much:
-            flag = "--fail-fast" if self.options.failures.fail_fast else f"--max-failures {limit}"
-            failed = "a file" if self._n_failed == 1 else f"{self._n_failed} files"
-            raise RunError(f"{failed} failed, which ends the run ({flag}); run again to go on")
 
     def _decide(self, job: Job) -> Decision | None:
         """What is to be done for a file; None when another run has it, or this one has ended it."""
@@ -258,7 +246,7 @@ class Stages:
         self._needs_engine = True
         self._engine_wanted.set()
         self.board.emit(Event("loading", job.audio.path))
-        for item in worker.load(job.file_id, job.audio.path, self.options.clip):
+        for item in worker.load(job.file_id, job.audio.path, clip_settings(self.options, job.audio)):
             if isinstance(item, Clip):
                 job.expect(item)
                 if (known := self.keeper.recall(job, item)) is not None:
@@ -337,7 +325,7 @@ class Stages:
 
     def _require_folder(self, job: Job) -> None:
         """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
-        if self.options.output.output_dir is None:
+        if self.options.output.output_dir is None and job.audio.asks.output is None:
             self._waited_for(job)
             if not job.audio.path.parent.is_dir():
                 raise WriteError("its folder has gone, and the transcript with it; use --output-dir to write elsewhere")
@@ -346,7 +334,7 @@ class Stages:
         outputs: tuple[Path, ...] = ()
         wall_s = time.monotonic() - job.started_s
         if self.options.output.write:
-            texts = render_all(transcript, self.options.output.formats)
+            texts = render_all(transcript, formats_of(job.audio, self.options.output))
             places = self.namer.outputs(job.audio, transcript.language)
             self._require_folder(job)
             chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
@@ -373,11 +361,3 @@ def _told(text: ClipText, start_s: float) -> list[dict[str, Any]]:
         {"start": round(start_s + s.start_s, 3), "end": round(start_s + s.end_s, 3), "text": s.text}
         for s in text.segments
     ]
-
-
-def _unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> WhisperbatchError:
-    """An error of ``kind`` that names what nobody foresaw, with its cause kept."""
-    reason = str(err).strip().partition("\n")[0]
-    error = kind(f"unexpected {type(err).__name__} {when}" + (f": {reason}" if reason else ""))
-    error.__cause__ = err
-    return error

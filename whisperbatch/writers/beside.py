@@ -17,7 +17,7 @@ from whisperbatch.options import OutputOptions
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.atomic import reason, remove_stale, temporary_beside, write_all
-from whisperbatch.writers.places import UNDETERMINED, absolute, file_name, folded, folder_of, short_hash
+from whisperbatch.writers.places import UNDETERMINED, absolute, file_name, folded, folder_of, formats_of, short_hash
 
 __all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
 
@@ -150,7 +150,7 @@ class Namer:
             elif not must_be_known and (there := self._text_only(audio, folder, base)):
                 self._give(audio, base, there)
                 return Plan(skip=ALL_THERE, outputs=there)
-            if free is None and not must_be_known and self._is_free(folder, base):
+            if free is None and not must_be_known and self._is_free(audio, folder, base):
                 free = base
                 if self._options.overwrite:
                     break
@@ -162,7 +162,7 @@ class Namer:
 
     def _take_up(self, audio: AudioFile, base: str, found: _Found) -> Plan:
         """The plan for a recording whose own transcript was found: skip it, complete the set, or do it again."""
-        if not self._options.overwrite and len(found.there) == len(self._options.formats):
+        if not self._options.overwrite and len(found.there) == len(formats_of(audio, self._options)):
             self._give(audio, base, found.there)
             return Plan(skip=ALREADY, outputs=found.there, found=found.transcript)
         self._check_access(folder_of(audio, self._options))
@@ -212,7 +212,7 @@ class Namer:
         folder, given = folder_of(audio, self._options), self._given[self._who(audio)]
         bases = [base for base, must_be_known in self._candidates(audio) if base == given.base or not must_be_known]
         for base in bases:
-            places = {name: self._path(folder, base, language, name) for name in self._options.formats}
+            places = {name: self._path(folder, base, language, name) for name in formats_of(audio, self._options)}
             if not self._may_have(audio, base, language):
                 continue
             if self._options.overwrite or all(p in given.kept or not os.path.lexists(p) for p in places.values()):
@@ -227,7 +227,7 @@ class Namer:
         if self._owners.get(self._slot(audio, base), self._who(audio)) != self._who(audio):
             return False
         folder = folder_of(audio, self._options)
-        paths = (self._path(folder, base, language, name) for name in self._options.formats)
+        paths = (self._path(folder, base, language, name) for name in formats_of(audio, self._options))
         return not any(self._is_input(path, audio) for path in paths)
 
     def _is_input(self, path: Path, audio: AudioFile) -> bool:
@@ -250,7 +250,7 @@ class Namer:
                 continue
             if not self.is_from(audio, transcript, file):
                 continue
-            places = {name: self._path(folder, base, language, name) for name in self._options.formats}
+            places = {name: self._path(folder, base, language, name) for name in formats_of(audio, self._options)}
             taken = {name: path for name, path in places.items() if os.path.lexists(path)}
             ours = tuple(path for name, path in taken.items() if _is_from(path, name, file, transcript))
             return _Found(transcript, ours, is_blocked=len(ours) < len(taken))
@@ -261,22 +261,22 @@ class Namer:
 
         Reason: without this, a second run with ``--format srt`` would do everything again under other names.
         """
-        if self._options.overwrite or "json" in self._options.formats:
+        if self._options.overwrite or "json" in formats_of(audio, self._options):
             return ()
         given = self._given.get(self._who(audio))
         if given is not None and given.version != (audio.size, audio.mtime_ns):  # a new recording of that name
             return ()
-        for language in self._languages(folder, base, self._options.formats[0]):
-            paths = tuple(self._path(folder, base, language, name) for name in self._options.formats)
+        for language in self._languages(folder, base, formats_of(audio, self._options)[0]):
+            paths = tuple(self._path(folder, base, language, name) for name in formats_of(audio, self._options))
             if all(path.is_file() for path in paths):
                 return paths
         return ()
 
-    def _is_free(self, folder: Path, base: str) -> bool:
+    def _is_free(self, audio: AudioFile, folder: Path, base: str) -> bool:
         """Whether nothing has one of the names; with {language} that shows when the language is known."""
         if self._options.overwrite or self._has_language:
             return True
-        return not any(os.path.lexists(self._path(folder, base, "", name)) for name in self._options.formats)
+        return not any(os.path.lexists(self._path(folder, base, "", name)) for name in formats_of(audio, self._options))
 
     def _languages(self, folder: Path, base: str, suffix: str) -> Iterator[str]:
         """The languages in which an output of that name and format was there before."""
