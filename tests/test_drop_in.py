@@ -9,17 +9,14 @@ from test_writers import theirs, transcript_of
 from whisper.transcribe import cli as their_cli
 
 from whisperbatch import api
-from whisperbatch.cli import app, legacy, params
+from whisperbatch.cli import app, legacy, params, running
 from whisperbatch.errors import UsageError
 from whisperbatch.options import ALL_FORMATS, FORMATS, PRESETS, SubtitleOptions, parse_formats
 from whisperbatch.records import Segment, Word
 from whisperbatch.writers import read_json, render
 
 AWAITING = {  # flags of theirs whose options are yet to be made; when one is declared it must go from here
-    "--temperature", "--best_of", "--beam_size", "--patience", "--length_penalty", "--suppress_tokens",
-    "--carry_initial_prompt", "--condition_on_previous_text", "--temperature_increment_on_fallback",
-    "--compression_ratio_threshold", "--logprob_threshold", "--no_speech_threshold", "--word_timestamps",
-    "--prepend_punctuations", "--append_punctuations", "--hallucination_silence_threshold",
+    "--word_timestamps", "--prepend_punctuations", "--append_punctuations", "--hallucination_silence_threshold",
 }  # fmt: skip
 NO_MEANING = {"--threads"}
 UNDERSTOOD = [  # flag, value, what our run is then told
@@ -41,6 +38,28 @@ UNDERSTOOD = [  # flag, value, what our run is then told
     ("--clip_timestamps", "0", lambda run, given: run.clip.clip_timestamps in ((), (0.0,))),
     ("--fp16", "True", lambda run, given: run.engine.compute_type == "auto"),
     ("--fp16", "False", lambda run, given: run.engine.compute_type == "float32"),
+    ("--temperature", "0", lambda run, given: run.decode.temperatures == (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+    ("--temperature", "0.5", lambda run, given: run.decode.temperatures == (0.5, 0.7, 0.9)),
+    ("--temperature_increment_on_fallback", "0.5", lambda run, given: run.decode.temperatures == (0.0, 0.5, 1.0)),
+    ("--temperature_increment_on_fallback", "None", lambda run, given: run.decode.temperatures == (0.0,)),
+    ("--beam_size", "3", lambda run, given: run.decode.beam_size == 3),
+    ("--beam_size", "None", lambda run, given: run.decode.beam_size == 1),
+    ("--best_of", "2", lambda run, given: run.decode.best_of == 2),
+    ("--best_of", "None", lambda run, given: run.decode.best_of == 1),
+    ("--patience", "2.0", lambda run, given: run.decode.patience == 2.0),
+    ("--patience", "None", lambda run, given: run.decode.patience == 1.0),
+    ("--length_penalty", "0.5", lambda run, given: run.decode.length_penalty == 0.5),
+    ("--length_penalty", "None", lambda run, given: run.decode.length_penalty is None),
+    ("--suppress_tokens", "-1", lambda run, given: run.decode.suppress_tokens == (-1,)),
+    ("--suppress_tokens", "11,13", lambda run, given: run.decode.suppress_tokens == (11, 13)),
+    ("--suppress_tokens", "", lambda run, given: run.decode.suppress_tokens == ()),
+    ("--carry_initial_prompt", "True", lambda run, given: run.decode.carry_initial_prompt),
+    ("--condition_on_previous_text", "False", lambda run, given: not run.decode.condition_on_previous_text),
+    ("--condition_on_previous_text", "True", lambda run, given: run.decode.condition_on_previous_text),
+    ("--compression_ratio_threshold", "2.0", lambda run, given: run.decode.compression_ratio_threshold == 2.0),
+    ("--logprob_threshold", "-2.0", lambda run, given: run.decode.logprob_threshold == -2.0),
+    ("--logprob_threshold", "None", lambda run, given: run.decode.logprob_threshold is None),
+    ("--no_speech_threshold", "0.7", lambda run, given: run.decode.no_speech_threshold == 0.7),
     ("--highlight_words", "True", lambda run, given: run.output.subtitles.highlight_words),
     ("--highlight_words", "False", lambda run, given: not run.output.subtitles.highlight_words),
     ("--max_line_width", "42", lambda run, given: run.output.subtitles.max_line_width == 42),
@@ -85,7 +104,7 @@ def told(monkeypatch, tmp_path, capfd):
     def note(source, options, given, stop, **more):
         runs.append((options, given))
 
-    monkeypatch.setattr(app, "_execute", note)
+    monkeypatch.setattr(running, "execute", note)
 
     def run(*argv):
         runs.clear()
@@ -152,7 +171,7 @@ def test_their_longest_command_line_is_understood(told):
     code, (run, _), lines = told(*line.split())
     assert code == 0
     assert run.output.subtitles == SubtitleOptions(42, 2)
-    assert [text.split()[0] for text in lines] == ["--word-timestamps", "--beam-size", "--threads"]
+    assert [text.split()[0] for text in lines] == ["--word-timestamps", "--threads"]
 
 
 # shaping on the commands

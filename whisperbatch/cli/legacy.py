@@ -7,16 +7,13 @@ from pathlib import Path
 
 from whisperbatch.cli import params
 
-COMMANDS = ("transcribe", "watch", "convert", "fetch", "info")
+COMMANDS = ("transcribe", "watch", "convert", "status", "forget", "fetch", "info")
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
 DECLARED = params.names()
 NOT_YET = frozenset(  # each is swallowed until an option of that name is declared; then it passes
     """
-    --temperature --best-of --beam-size --patience --length-penalty --suppress-tokens --carry-initial-prompt
-    --condition-on-previous-text --temperature-increment-on-fallback --compression-ratio-threshold
-    --logprob-threshold --no-speech-threshold --word-timestamps --prepend-punctuations --append-punctuations
-    --hallucination-silence-threshold
+    --word-timestamps --prepend-punctuations --append-punctuations --hallucination-silence-threshold
     """.split()
 )
 NONE_IS_UNASKED = frozenset(("--max-line-width", "--max-line-count", "--max-words-per-line", "--language"))
