@@ -1,7 +1,7 @@
 """Threads and bounded queues that join the rooms; the only room that knows them all.
 
     source thread -> files -> load threads (a LoadWorker each) -> clips (the batcher) -> engine thread
-                                                                -> whole transcripts -> writer thread -> outcomes
+                                                                -> whole transcripts -> writer threads -> outcomes
 
 ``run`` is called by the API. Every file that the source gave ends in exactly one Outcome. A failure turns its file into
 an Outcome at once and cancels it in every room.

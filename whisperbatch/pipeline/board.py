@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry
 from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status
 from whisperbatch.transcripts import Assembly
+
+SIGNAL_LOOK_S = 0.2
 
 
 @dataclass(eq=False)
@@ -196,8 +199,13 @@ class Board:
                 self._outcomes.put(None)
 
     def next_outcome(self) -> Outcome | None:
-        """The next file that ended; None when all have. Blocks."""
-        return self._outcomes.get()
+        """The next file that ended; None when all have. Blocks.
+
+        Trap: a signal that comes right before a wait without end is handled only when that wait is over.
+        """
+        while True:
+            with suppress(queue.Empty):
+                return self._outcomes.get(timeout=SIGNAL_LOOK_S)
 
     def _end_when_all_ended(self) -> None:
         if self._source_ended and not self._open:

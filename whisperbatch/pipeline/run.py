@@ -20,6 +20,7 @@ from whisperbatch.writers.beside import Namer
 
 STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
 GRACE_S = 0.5  # for the loader's last word on a file whose clips are all in the engine
+N_WRITERS = 4  # each waits for the disk most of the time
 JOIN_S = 60.0  # a step of a large model on a CPU may take as long
 
 
@@ -99,7 +100,8 @@ class _Run:
         for index, worker in enumerate(self._workers):
             self._spawn(f"load-{index}", lambda worker=worker: self._stages.load(worker))
         self._spawn("engine", lambda: self._stages.decode(self._open_engine))
-        self._spawn("writer", self._stages.write)
+        for index in range(N_WRITERS):
+            self._spawn(f"writer-{index}", self._stages.write)
         self._spawn("waiting", self._stages.waiting.work)
         self._spawn("stop", self._watch_stop)
 
