@@ -202,6 +202,9 @@ class ContinuousEngine:
         self._isolate(encoded, lambda some: self._begin(lane, some))
 
     def _begin(self, lane: Lane, windows: Sequence[Window]) -> None:
+        if lane not in self.device.lanes:  # out of memory since they were taken: the lane is gone
+            self._again(windows)
+            return
         slots = self.device.enter(lane, windows)
         self._find_languages(lane, list(zip(slots, windows, strict=True)))
         known = []
