@@ -205,20 +205,19 @@ class ContinuousEngine:
         if lane not in self.device.lanes:  # out of memory since they were taken: the lane is gone
             self._again(windows)
             return
-        slots = self.device.enter(lane, windows)
-        self._find_languages(lane, list(zip(slots, windows, strict=True)))
-        known = []
-        for slot, window in zip(slots, windows, strict=True):
-            if window.request.language is not None and not window.is_probe:
-                known.append((slot, window))
-                continue
-            lane.slots.clear(slot)
-            if window.is_probe:
-                self._go_on(window.request)
-            else:
-                self._scheduler.park(window)
+        seated = list(zip(self.device.enter(lane, windows), windows, strict=True))
+        self._find_languages(lane, seated)
+        known = [(slot, w) for slot, w in seated if w.request.language is not None and not w.is_probe]
         if known:
             self.device.begin(lane, known)
+        # nothing raises from here on: what is parked or queued now must not be split and come here once more
+        for slot, window in seated:
+            if window.is_probe:
+                lane.slots.clear(slot)
+                self._go_on(window.request)
+            elif window.request.language is None:
+                lane.slots.clear(slot)
+                self._scheduler.park(window)
         for _, window in known:
             self._release(window.request.clip.file_id)
 
@@ -292,9 +291,14 @@ class ContinuousEngine:
 
     def _go_on(self, request: Request) -> None:
         """Queue a clip's next window, or give out its text."""
-        window = request.next()
+        try:
+            window = request.next()
+            text = request.text() if window is None else None
+        except Exception as err:
+            self._fail(request, err)
+            return
         if window is None:
-            self._out.append(request.text())
+            self._out.append(text)
             self._requests.remove(request)
             self._bury(request.clip)
             return
