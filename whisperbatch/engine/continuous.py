@@ -283,11 +283,20 @@ class ContinuousEngine:
                 self._scheduler.add(window)
             return
         lane.slots.clear(slot)
-        window.audio = None
-        clip, new = request.clip, request.settle(window)
-        end_s = min(window.start_s + window.duration_s, request.seek / 100)
-        self._out.append(Segments(clip.file_id, clip.index, new, end_s))
+        self._settle(window)
         self._go_on(request)
+
+    def _settle(self, window: Window) -> None:
+        """Give out a window's segments."""
+        request = window.request
+        try:
+            new = request.settle(window)
+        except Exception:
+            window.tried.pop()  # for lack of memory it is decoded again, and not at the next temperature
+            raise
+        window.audio = None
+        end_s = min(window.start_s + window.duration_s, request.seek / 100)
+        self._out.append(Segments(request.clip.file_id, request.clip.index, new, end_s))
 
     def _go_on(self, request: Request) -> None:
         """Queue a clip's next window, or give out its text."""
@@ -335,9 +344,18 @@ class ContinuousEngine:
             return False
         for lane in self.device.lanes:
             self._again(lane.discard(lambda window: True))
-        self.device.resize(n_slots)
-        self._on_notice(f"the device is out of memory: going on with {n_slots} windows at once")
+        self._resize(n_slots)
+        self._on_notice(f"the device is out of memory: going on with {self.device.n_slots} windows at once")
         return True
+
+    def _resize(self, n_slots: int) -> None:
+        """Make the lanes anew, with fewer slots still while there is no memory even for these."""
+        try:
+            self.device.resize(n_slots)
+        except Exception as err:
+            if n_slots == 1 or not self.device.is_out_of_memory(err):
+                raise
+            self._resize(n_slots // 2)
 
     def _fail(self, request: Request, err: Exception) -> None:
         if request in self._requests:
