@@ -364,7 +364,7 @@ class ContinuousEngine:
             self._bury(request.clip)
 
     def _bury(self, clip: Clip) -> None:
-        """A clip that has ended votes no more; the last of a file's frees its ballot."""
+        """A clip that has ended votes no more."""
         if clip.vote is not None:
             self._votes.die(clip.file_id, clip.vote[0])
             self._release(clip.file_id)
