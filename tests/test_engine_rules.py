@@ -121,6 +121,10 @@ def test_noise_depends_on_its_key_and_step_alone():
     assert whole.isfinite().all()
     for one, other in ((0, 1), (0, 2), (1, 3)):
         assert abs(np.corrcoef(whole[one], whole[other])[0, 1]) < 0.15
+    first = noise.gumbel(torch.arange(4096), torch.zeros(4096, dtype=torch.int64), 2)[:, 0].numpy()
+    assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.08  # of neighbouring keys
+    later = noise.gumbel(torch.zeros(4096, dtype=torch.int64), torch.arange(4096), 2)[:, 0].numpy()
+    assert abs(np.corrcoef(later[:-1], later[1:])[0, 1]) < 0.08  # and steps
 
 
 def test_a_key_depends_on_seed_window_temperature_and_candidate():

@@ -118,8 +118,9 @@ class ContinuousEngine:
         """Clips that it would take now: a whole batch when idle, later as many as end, and a few in reserve."""
         if self.idle:
             return self.device.n_slots
+        n_slots = sum(len(lane.slots) for lane in self.device.lanes)
         n_spare = max(1, self.device.n_slots // 4)
-        return max(0, self.device.n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked))
+        return max(0, n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked))
 
     @property
     def idle(self) -> bool:
@@ -160,10 +161,11 @@ class ContinuousEngine:
         self._votes.forget(file_id)
 
     def step(self) -> list[Segments | ClipText | ClipFailed]:
-        """Work until a window has ended, or for some steps; what is new."""
+        """Work until a slot is free, or for some steps; what is new."""
         self._fill()
+        n_used = self._n_used
         for _ in range(MAX_STEPS):
-            if self._out or not any(lane.slots.n_used for lane in self.device.lanes):
+            if self._out or not n_used or self._n_used < n_used:
                 break
             for lane in self.device.lanes:
                 self._advance(lane)
@@ -175,10 +177,13 @@ class ContinuousEngine:
         self._requests.clear()
         self.device.close()
 
+    @property
+    def _n_used(self) -> int:
+        return sum(lane.slots.n_used for lane in self.device.lanes)
+
     def _fill(self) -> None:
         """Seat windows where there is room; while a fault's culprit is looked for, one group of suspects alone."""
-        is_busy = any(lane.slots.n_used for lane in self.device.lanes)
-        if is_busy and (self._is_alone or self._quarantine):
+        if self._n_used and (self._is_alone or self._quarantine):
             return
         self._is_alone = bool(self._quarantine)
         if self._is_alone:
