@@ -118,6 +118,15 @@ def test_a_fault_that_passes_costs_nobody_his_text():
         assert all(isinstance(answer, ClipText) for answer in answers.values()), place
 
 
+def test_a_culprit_is_found_in_halves_while_nobody_else_comes_in():
+    curse = Curse("step", {5})
+    device = FakeDevice(8, length=lambda window: 40, fault=curse)
+    answers = run(make(device, ONCE), [clip(number) for number in range(40)])
+    assert [number for (number, _), one in answers.items() if isinstance(one, ClipFailed)] == [5]
+    assert curse.n == 4  # among eight, four, two, alone
+    assert device.n_encoded == 40
+
+
 def test_everything_broken_fails_everyone_once():
     for place in PLACES:
         curse = Curse(place, set(range(20)))
