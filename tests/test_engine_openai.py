@@ -14,6 +14,7 @@ from transformers import WhisperFeatureExtractor
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, ClipSettings
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__")  # openai-whisper sorts tensors with numpy
 COLD = DecodeOptions(temperatures=(0.0,))
 GREEDY = DecodeOptions(temperatures=(0.0,), beam_size=1)
 MIN_WINDOWS, MIN_LINES = 0.995, 0.95
