@@ -9,6 +9,7 @@ one temperature after the other, settled. Faults: what raises is tried again in 
 only its clip fails. Out of memory halves the slots, and what ran is decoded again.
 """
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -262,7 +263,7 @@ class ContinuousEngine:
             ended = self.device.step(lane)
         except Exception as err:
             windows = lane.discard(lambda window: True)
-            if self.device.is_out_of_memory(err) and self._shrink():
+            if self.device.is_out_of_memory(err) and self._shrink(err):
                 self._again(windows)
             elif len(windows) == 1:
                 self._fail(windows[0].request, err)
@@ -329,7 +330,7 @@ class ContinuousEngine:
         except Exception as err:
             for lane in self.device.lanes:
                 lane.discard(lambda window: window in windows)
-            if self.device.is_out_of_memory(err) and self._shrink():
+            if self.device.is_out_of_memory(err) and self._shrink(err):
                 self._again(windows)
             elif len(windows) == 1:
                 self._fail(windows[0].request, err)
@@ -342,8 +343,9 @@ class ContinuousEngine:
         for window in windows:
             self._scheduler.add(window)
 
-    def _shrink(self) -> bool:
+    def _shrink(self, err: Exception) -> bool:
         """Whether there were slots to give up; what ran in the others is queued again."""
+        traceback.clear_frames(err.__traceback__)  # they hold what the device has no room for
         n_slots = self.device.n_slots // 2
         if n_slots == 0:
             return False
@@ -377,6 +379,7 @@ class ContinuousEngine:
 
 def _failure(clip: Clip, err: Exception) -> ClipFailed:
     reason = str(err).strip().partition("\n")[0] or type(err).__name__
+    traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, and must not keep tensors with it
     failure = InferenceError(f"the model failed on it ({reason})")
     failure.__cause__ = err
     return ClipFailed(clip.file_id, clip.index, failure)
