@@ -132,9 +132,7 @@ def reasons(heard: versus.Heard, options: DecodeOptions) -> Iterator[str]:
             continue
         if one.no_speech_prob > options.no_speech_threshold and improbable:
             yield "silence"
-        if one.temperature == options.temperatures[-1] and (loops or improbable):
-            yield "gave up"
-        if two is not None and one.temperature > 0.5 and not two.prompt and one.prompt:
+        elif two is not None and one.temperature > 0.5 and one.tokens and not two.prompt:
             yield "reset"
 
 
@@ -153,15 +151,29 @@ def troubled(samples: np.ndarray, settings: ClipSettings) -> DecodeOptions:
         temperatures=(0.0,), compression_ratio_threshold=None, logprob_threshold=None, no_speech_threshold=None
     )
     tries = versus.theirs(samples, mild, settings).tries
-    logprob = float(np.quantile([one.avg_logprob for one in tries], 0.45))
-    silence = max(one.no_speech_prob for one in tries if one.avg_logprob < logprob)
-    ratio = max(one.compression_ratio for one in tries if one.avg_logprob > logprob)
+    logprobs, ratios = ({getattr(one, name) for one in tries} for name in ("avg_logprob", "compression_ratio"))
+    _, logprob, ratio, silence = max(
+        (_firing(tries, one, two), one, two, quietest(tries, one)) for one in logprobs for two in ratios
+    )
     return DecodeOptions(
         temperatures=(0.0, 0.4, 0.8),
-        logprob_threshold=logprob,
-        no_speech_threshold=silence * 0.9999,
-        compression_ratio_threshold=ratio * 0.9999,
+        logprob_threshold=logprob + 1e-4,  # away from where rounding decides
+        no_speech_threshold=silence * 0.999,
+        compression_ratio_threshold=ratio + 1e-4,
     )
+
+
+def quietest(tries: list[versus.Try], logprob: float) -> float:
+    """The highest probability of silence among improbable windows."""
+    return max(one.no_speech_prob for one in tries if one.avg_logprob <= logprob)
+
+
+def _firing(tries: list[versus.Try], logprob: float, ratio: float) -> int:
+    """The smaller number of windows that fail by one of two thresholds alone."""
+    silence = quietest(tries, logprob)
+    loops = sum(one.avg_logprob > logprob and one.compression_ratio > ratio for one in tries)
+    improbable = [one for one in tries if one.avg_logprob <= logprob and one.no_speech_prob < silence]
+    return min(loops, sum(one.compression_ratio <= ratio for one in improbable))
 
 
 @pytest.mark.slow
