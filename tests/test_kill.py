@@ -67,7 +67,7 @@ def start(folder: Path, number: int = 0, fault: str = "", step_s: float = 0.0) -
     options = "--model demo --batch-size 2 --max-wait 0 --load-workers 1 --format txt,srt,json -q".split()
     places = ["--journal", str(folder.parent / "journal"), "--events", str(folder.parent / f"events-{number:03d}")]
     environment = {**os.environ, "FAULT": fault, "STEP_S": str(step_s)}
-    command = [sys.executable, "-c", DRIVER, "transcribe", str(folder), *options, *places]
+    command = [sys.executable, "-c", DRIVER, "transcribe", str(folder), "--no-vad", *options, *places]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
 
 

@@ -22,6 +22,7 @@ from whisperbatch.options import (
     LoadOptions,
     OutputOptions,
     RunOptions,
+    SpeechOptions,
 )
 from whisperbatch.pipeline import kept
 from whisperbatch.records import AudioFile, Clip, ClipSettings, FileAsks, Outcome, Status
@@ -48,6 +49,7 @@ class Place:
         self.base = RunOptions(
             engine=EngineOptions("fake"),
             load=LoadOptions(1),
+            speech=SpeechOptions(vad=False),  # the recordings here are no speech
             batch=BatchOptions(4, 0.0),
             output=OutputOptions(formats=("txt", "json")),
         )

@@ -49,7 +49,7 @@ class Driven:
     def __init__(self, folder: Path, *more: str) -> None:
         self.folder = folder
         options = "--model demo --max-wait 60 --batch-size 2 --load-workers 1 --journal journal".split()
-        command = [sys.executable, "-c", DRIVER, "transcribe", "in", *options, *more]
+        command = [sys.executable, "-c", DRIVER, "transcribe", "in", "--no-vad", *options, *more]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder)
         self.told = ""

@@ -48,6 +48,8 @@ class Runner:
     def resize(self, n_slots: int) -> None:
         """Make the lanes anew, empty."""
         self.n_slots = n_slots
+        for lane in self.lanes:
+            lane.close()
         self._lanes.clear()
         groups = [self._group(temperature) for temperature in self._options.temperatures]
         for group in dict.fromkeys(groups):
