@@ -138,6 +138,11 @@ class Board:
         with self._lock:
             return self._open.get(file_id)
 
+    def has_unfinished(self) -> bool:
+        """Whether an open file that is not claimed still needs its loader or a place in the engine."""
+        with self._lock:
+            return any(number not in self._claimed and not job.may_finish for number, job in self._open.items())
+
     def claim(self, job: Job) -> bool:
         """Whether the file is still open; it then can no more be interrupted."""
         with self._lock:

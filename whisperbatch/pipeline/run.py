@@ -4,6 +4,7 @@ Who calls: the API, from the thread that wants the outcomes.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
@@ -19,7 +20,7 @@ from whisperbatch.records import AudioFile, Event, Outcome
 from whisperbatch.writers.beside import Namer
 
 STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
-GRACE_S = 0.5  # for the loader's last word on a file whose clips are all in the engine
+GRACE_S, GRACE_LOOK_S = 5.0, 0.05  # for the loader's last word on a file whose clips are all in the engine
 N_WRITERS = 4  # each waits for the disk most of the time
 JOIN_S = 60.0  # a step of a large model on a CPU may take as long
 
@@ -139,7 +140,9 @@ class _Run:
         """Take nothing more in, and let what is in the engine come to its end."""
         self._stages.drain()
         self._board.interrupt(INTERRUPTED, spare=lambda job: job.is_in_engine)
-        self._ended.wait(GRACE_S)
+        until_s = time.monotonic() + GRACE_S
+        while self._board.has_unfinished() and time.monotonic() < until_s and not self._ended.wait(GRACE_LOOK_S):
+            pass
         self._board.interrupt(INTERRUPTED, spare=lambda job: job.may_finish)
         for worker in self._workers:
             worker.close()

@@ -252,6 +252,8 @@ class Stages:
                     job.in_engine()
                     self._deliver(known)
                 elif not self.clips.put(item) or self.board.find(job.file_id) is None:
+                    self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
+                    self._withdraw(job)
                     return
             else:
                 self.board.emit(
