@@ -183,7 +183,12 @@ def test_a_terminal_that_goes_away_is_survived(folder: Path):
 
     leader, follower = pty.openpty()
     driver = DRIVER.replace("sys.stdin.readline()", "threading.Event().wait(0.3)")
-    command = [sys.executable, "-c", driver, *"transcribe in --model demo --batch-size 2 --journal journal".split()]
+    command = [
+        sys.executable,
+        "-c",
+        driver,
+        *"transcribe in --no-vad --model demo --batch-size 2 --journal journal".split(),
+    ]
     streams = {"stdin": follower, "stdout": follower, "stderr": follower}
     run = subprocess.Popen(command, cwd=folder, start_new_session=True, **streams)
     os.close(follower)
