@@ -9,6 +9,7 @@ one temperature after the other, settled. Faults: what raises is tried again in 
 only its clip fails. Out of memory halves the slots, and what ran is decoded again.
 """
 
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 
 MAX_STEPS = 16  # decoder steps after which the pipeline is heard, whether or not a window ended
+MAX_STEP_S = 0.5  # likewise, for large models on slow devices: a stop should not wait for long
 ENCODE_BATCH = 8  # windows in a pass of the encoder
 
 
@@ -164,9 +166,9 @@ class ContinuousEngine:
     def step(self) -> list[Segments | ClipText | ClipFailed]:
         """Work until a slot is free, or for some steps; what is new."""
         self._fill()
-        n_used = self._n_used
+        n_used, began_s = self._n_used, time.monotonic()
         for _ in range(MAX_STEPS):
-            if self._out or not n_used or self._n_used < n_used:
+            if self._out or not n_used or self._n_used < n_used or time.monotonic() - began_s > MAX_STEP_S:
                 break
             for lane in self.device.lanes:
                 self._advance(lane)

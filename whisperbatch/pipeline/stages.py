@@ -135,7 +135,7 @@ class Stages:
             while True:
                 limit = engine.capacity
                 clips = self.clips.take(limit, idle=engine.idle) if limit else []
-                self._pass_on_cancellations(engine)
+                self._pass_on_cancellations(engine, held)
                 clips = [clip for clip in clips if self.board.find(clip.file_id) is not None]
                 if clips:
                     held.update(clip.file_id for clip in clips)
@@ -291,9 +291,13 @@ class Stages:
             if (job := self.board.find(clip.file_id)) is not None:
                 job.in_engine()
 
-    def _pass_on_cancellations(self, engine: Engine) -> None:
+    def _pass_on_cancellations(self, engine: Engine, held: set[int]) -> None:
+        """Take from the engine what nobody waits for: files that failed, were interrupted, or are done with."""
         while self._cancelled:
             engine.cancel(self._cancelled.pop())
+        for file_id in [one for one in held if self.board.find(one) is None]:
+            engine.cancel(file_id)
+            held.discard(file_id)
 
     def _deliver(self, result: Segments | ClipText | ClipFailed) -> None:
         job = self.board.find(result.file_id)
