@@ -108,6 +108,22 @@ def test_the_encoder_sees_each_window_once_whatever_becomes_of_it():
     assert engine.device.n_encoded == len({key for key in windows if key[0] != 9}) + 3
 
 
+def test_a_window_holds_its_own_encoding_and_no_others_and_none_when_it_is_done():
+    engine, held, sizes = hearing.engine(DecodeOptions(beam_size=1, temperatures=(0.0,)), 4), [], []
+    encode = engine.device.encode
+
+    def encoding(windows):
+        encode(windows)
+        held.extend(windows)
+        sizes.extend(one.audio.untyped_storage().nbytes() / one.audio.nbytes for one in windows)
+
+    engine.device.encode = encoding
+    hearing.hear(engine, [hearing.clip(short(k), k) for k in range(4)])
+    assert len(held) >= 4
+    assert set(sizes) == {1.0}
+    assert all(window.audio is None for window in held)
+
+
 def test_a_sequential_file_costs_a_probe_only_where_its_first_window_is_another():
     """openai-whisper asks the first 30 s, of which the last part of a shorter file is padded otherwise."""
     options = DecodeOptions(beam_size=1, temperatures=(0.0,), without_timestamps=True)

@@ -159,6 +159,13 @@ def test_a_file_whose_other_clips_come_first_still_decides_by_vote():
     assert {answer.language for answer in answers.values()} == {"de"}
 
 
+def test_a_clip_that_comes_before_all_voters_of_its_file_decides_for_itself():
+    device = FakeDevice(8, language=by_index({(0, 0): "de"}))
+    engine = make(device, ONCE)
+    answers = run(engine, [clip(0, 1), clip(0, 0, vote=(0, 1)), clip(0, 2)])
+    assert [answers[0, k].language for k in range(3)] == ["de", "en", "de"]
+
+
 def test_a_dead_voter_counts_as_cast():
     def fault(place, windows):
         if place == "encode" and any(window.request.clip.index == 1 for window in windows):

@@ -72,7 +72,7 @@ class Runner:
         audio = self._encoder(mel).last_hidden_state  # (n_windows, n_audio, d_model)
         self.n_encoded += len(windows)
         for window, one in zip(windows, audio, strict=True):
-            window.audio = one
+            window.audio = one.clone()  # a view would hold the whole batch until its last window is settled
 
     @torch.inference_mode()
     def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
