@@ -17,7 +17,7 @@ Language = Annotated[
         "--language",
         "-l",
         rich_help_panel=_MODEL,
-        help="Code or English name, such as de or German (default: detected for each clip).",
+        help="Code or English name, such as de or German (default: detected, by a vote of its clips).",
         show_default=False,
     ),
 ]
