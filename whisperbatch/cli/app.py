@@ -308,7 +308,7 @@ def _execute(
         from whisperbatch.api import Transcriber
 
         transcriber = last.enter_context(Transcriber(options))
-        for outcome in transcriber.run(source, on_event=listen, stop=stop):
+        for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty):
             report.add(outcome)
             if told is not None:
                 told.add(outcome)
