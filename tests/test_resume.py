@@ -388,3 +388,26 @@ def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["001.json", "001.txt"]
     assert told(place.run(source=source())) == {"lin": "failed", **SKIPPED}
     assert told(place.run()) == {"000": "done", "001": "done", "002": "skipped"}  # without their own settings
+
+
+def test_a_drop_folder_has_its_model_opened_before_the_first_file(place: Place):
+    opened, options = threading.Event(), place.options()
+
+    def open_engine() -> FakeEngine:
+        opened.set()
+        return FakeEngine(4)
+
+    def source() -> Iterator[AudioFile]:
+        assert opened.wait(60)
+        yield from from_paths([place.audio])
+
+    outcomes = pipeline.run(
+        source(),
+        options,
+        open_engine=open_engine,
+        namer=Namer(options.output, MEDIA_SUFFIXES),
+        on_event=lambda event: None,
+        stop=threading.Event(),
+        at_once=True,
+    )
+    assert [outcome.status for outcome in outcomes] == [Status.DONE] * 3

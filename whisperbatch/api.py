@@ -155,6 +155,7 @@ class Transcriber:
         *,
         on_event: Callable[[Event], None] | None = None,
         stop: threading.Event | None = None,
+        at_once: bool = False,
     ) -> Iterator[Outcome]:
         """The outcome of each file that ``source`` gives, as it finishes.
 
@@ -162,6 +163,7 @@ class Transcriber:
             source: Files; see ``whisperbatch.sources``.
             on_event: Told what happens, from threads of the run, one at a time.
             stop: Set it to end the run soon.
+            at_once: Load the model without waiting for a file that needs it.
 
         Raises:
             UsageError, RunError: Out of the iterator.
@@ -180,6 +182,7 @@ class Transcriber:
                     on_event=tell,
                     stop=stop or threading.Event(),
                     journal=journal,
+                    at_once=at_once,
                     revision=lambda: pipeline.revision_of(self.options.engine, demo.FOLDER),
                 )
         finally:

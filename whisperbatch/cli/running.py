@@ -64,7 +64,7 @@ def execute(
         from whisperbatch.api import Transcriber
 
         transcriber = last.enter_context(Transcriber(options))
-        for outcome in transcriber.run(source, on_event=listen, stop=stop):
+        for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty):
             if given["stdout"] and outcome.transcript is not None:
                 outcome = _printed(outcome, head, options.output.subtitles, heads)
             report.add(outcome)

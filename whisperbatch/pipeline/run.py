@@ -35,24 +35,27 @@ def run(
     stop: threading.Event,
     journal: Journal | None = None,
     revision: Callable[[], str | None] = lambda: None,
+    at_once: bool = False,
 ) -> Iterator[Outcome]:
     """Each file's outcome as it ends.
 
     Args:
         source: Files, as they come.
         options: All settings.
-        open_engine: Gives the engine; called once, in the engine's thread, while files already load.
+        open_engine: Gives the engine; called once, in the engine's thread, when the first file is to be loaded.
         namer: Where outputs go.
         on_event: Called from several threads, never by two at once; should return soon.
         stop: Set it to end the run: what the engine holds is finished and written, other files come out as interrupted.
         journal: What is done; None keeps none, and what lies on disk tells it.
         revision: Which weights the model's name stands for, None when that shows only once the model is open.
+        at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
 
     Raises:
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
     """
     planner = Planner(options, namer, journal, revision)
-    return _Run(source, options, open_engine, namer, planner, on_event, stop).outcomes()
+    whole = _Run(source, options, open_engine, namer, planner, on_event, stop)
+    return whole.outcomes(at_once)
 
 
 class _Run:
@@ -82,7 +85,9 @@ class _Run:
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self, at_once: bool) -> Iterator[Outcome]:
+        if at_once:
+            self._stages.want_engine()
         with ExitStack() as last:
             last.callback(self._shut_down)
             self._start()

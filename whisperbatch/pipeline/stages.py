@@ -75,6 +75,11 @@ class Stages:
         for waited_for in (self._ended, self._no_drain, self._engine_wanted, self._engine_ready):
             waited_for.set()
 
+    def want_engine(self) -> None:
+        """Have the engine opened now."""
+        self._needs_engine = True
+        self._engine_wanted.set()
+
     def drain(self) -> None:
         """Take nothing more in; what the engine holds is finished and written."""
         self.files.abort()
@@ -242,8 +247,7 @@ class Stages:
         job.is_to_load = decision is not None and not self._is_settled(job, decision)
 
     def _load_one(self, job: Job, worker: LoadWorker) -> None:
-        self._needs_engine = True
-        self._engine_wanted.set()
+        self.want_engine()
         self.board.emit(Event("loading", job.audio.path))
         for item in worker.load(job.file_id, job.audio.path, clip_settings(self.options, job.audio)):
             if isinstance(item, Clip):
