@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from fakedevice import BEGIN, FakeDevice, clip, make, run
 
+from whisperbatch.engine import coverage
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.requests import Window
 from whisperbatch.options import DecodeOptions
-from whisperbatch.records import ClipText
+from whisperbatch.records import ClipText, Segment
 
 ONCE = DecodeOptions(temperatures=(0.0,))
 LOOP = " The same words again." * 30
@@ -139,6 +140,12 @@ def test_a_second_look_that_finds_silence_leaves_a_suspect():
 def test_speech_said_to_lie_beyond_the_audio_does_no_harm():
     text, _ = hear(script(spoken((0.0, 4.0)), spoken((0.0, 1.0))), seconds=5.0, speech=((0.0, 9.0), (11.0, 20.0)))
     assert all(end_s <= 5.0 for _, end_s in spans(text))
+
+
+def test_segments_within_others_uncover_nothing():
+    heard = [Segment(0.0, 10.0, " long"), Segment(2.0, 4.0, " within"), Segment(30.0, 31.0, " elsewhere")]
+    assert coverage.uncovered([(0.0, 20.0), (25.0, 26.0)], heard) == [(10.0, 20.0)]
+    assert coverage.covered_s([(0.0, 20.0), (25.0, 26.0)], heard) == 10.0
 
 
 # doubts
