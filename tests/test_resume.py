@@ -23,6 +23,7 @@ from whisperbatch.options import (
     OutputOptions,
     RunOptions,
     SpeechOptions,
+    SubtitleOptions,
 )
 from whisperbatch.pipeline import kept
 from whisperbatch.records import AudioFile, Clip, ClipSettings, FileAsks, Outcome, Status
@@ -411,3 +412,19 @@ def test_a_drop_folder_has_its_model_opened_before_the_first_file(place: Place):
         at_once=True,
     )
     assert [outcome.status for outcome in outcomes] == [Status.DONE] * 3
+
+
+def test_subtitles_of_another_shape_are_made_anew_from_the_json(place: Place):
+    formats = ("srt", "json")
+    place.run(output={"formats": formats})
+    plain = (place.audio / "000.srt").read_bytes()
+    assert set(told(place.run(output={"formats": formats})).values()) == {"skipped"}
+    n_opened = place.n_opened
+    shape = SubtitleOptions(min_cue_s=5.0)
+    (place.audio / "001.srt").write_bytes(b"1\n00:00:00,000 --> 00:00:01,000\nby hand\n\n")
+    outcomes = told(place.run(output={"formats": formats, "subtitles": shape}))
+    assert outcomes == {"000": "done", "001": "skipped", "002": "done"}
+    assert place.n_opened == n_opened
+    assert (place.audio / "000.srt").read_bytes() != plain
+    assert b"by hand" in (place.audio / "001.srt").read_bytes()
+    assert set(told(place.run(output={"formats": formats, "subtitles": shape})).values()) == {"skipped"}

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
-from whisperbatch.options import RunOptions
+from whisperbatch.options import SHAPED, RunOptions, SubtitleOptions
 from whisperbatch.pipeline.board import Job
-from whisperbatch.pipeline.outputs import as_left, digest, is_intended, is_made_from, ours, transcript_in
+from whisperbatch.pipeline.outputs import as_left, digest, is_as_left, is_intended, is_made_from, ours, transcript_in
 from whisperbatch.pipeline.settings import DEFAULTS, settings_of
 from whisperbatch.records import AudioFile, FileAsks, Transcript
 from whisperbatch.transcripts import Assembly
@@ -130,7 +130,9 @@ class Planner:
         """Note what is about to be written: format and text by path."""
         if self.journal is None or job.entry is None:
             return
-        outputs = [Output(absolute(path), name, intended=digest(text)) for path, (name, text) in texts.items()]
+        outputs = [
+            Output(absolute(path), self._form(name), intended=digest(text)) for path, (name, text) in texts.items()
+        ]
         self.journal.intend(
             job.entry,
             self._recording(job),
@@ -144,7 +146,9 @@ class Planner:
         """Note that all of a file's outputs, by format, lie on disk."""
         if self.journal is None or job.entry is None:
             return
-        self.journal.done(job.entry, [as_left(name, path) for name, path in places.items()], audio_s, wall_s)
+        self.journal.done(
+            job.entry, [as_left(self._form(name), path) for name, path in places.items()], audio_s, wall_s
+        )
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
         """Note why a file failed."""
@@ -219,7 +223,7 @@ class Planner:
 
     def _settled(self, job: Job, entry: Entry) -> Decision | None:
         """The file is done: skip it, or make what is missing, from its JSON if there is one."""
-        there = tuple(output for output in entry.outputs if os.path.lexists(output.path))
+        there = tuple(output for output in entry.outputs if os.path.lexists(output.path) and self._fits(output))
         wanted = self._wanted(job.audio, entry)
         known = {output.path for output in there}
         if known.issuperset(wanted):
@@ -258,6 +262,15 @@ class Planner:
         """The outputs' paths as the Namer spells them."""
         folder = folder_of(audio, self._options.output)
         return tuple(folder / output.path.name for output in outputs)
+
+    def _form(self, name: str) -> str:
+        """A format with what its shape is known by, as in ``srt#1f2e3d4c``; the name alone when it is not shaped."""
+        shaping = self._options.output.subtitles
+        return f"{name}#{digest(repr(shaping))[:8]}" if name in SHAPED and shaping != SubtitleOptions() else name
+
+    def _fits(self, output: Output) -> bool:
+        """Whether an output has the shape that is asked for, or was corrected by hand and so is kept as it is."""
+        return output.format == self._form(output.format.partition("#")[0]) or not is_as_left(output)
 
     def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
         """Where the formats that are asked for lie, from the root."""
