@@ -54,6 +54,11 @@ def read(folder: Path, vocabulary: Vocabulary) -> dict[str, Tensor]:
     return tensors
 
 
+def mean(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The mean of two trainings' weights, name by name; heads that only one of them has are left out."""
+    return {name: (one[name].float().cpu() + other[name].float().cpu()) / 2 for name in one if name in other}
+
+
 def _spread(compact: Tensor, vocabulary: Vocabulary) -> Tensor:
     """Rows for all ids, (n_vocab, d_model); ids that are never used share the one row."""
     full = compact[vocabulary.unused].expand(ids.N_VOCAB, -1).clone()

@@ -275,12 +275,19 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1, help="multiply the rows of a batch (default: 1; more for a GPU)")
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
     parser.add_argument("--install", action="store_true", help="put the model into the package at the end")
+    parser.add_argument("--average", action="store_true", help="end with the mean of --start and the trained weights")
     arguments = parser.parse_args()
+    if arguments.average and not arguments.start:
+        parser.error("--average needs --start")
     arguments.work.mkdir(parents=True, exist_ok=True)
     training = Training(arguments)
     training.run()
+    state = training.network.state_dict()
+    if arguments.average:
+        state = export.mean(state, export.read(arguments.start, training.vocabulary))
+        export.write(state, training.vocabulary, arguments.work / "model")
     if arguments.install:
-        export.write(training.network.state_dict(), training.vocabulary, FOLDER)
+        export.write(state, training.vocabulary, FOLDER)
 
 
 if __name__ == "__main__":
