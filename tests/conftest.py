@@ -1,8 +1,11 @@
 """Fixtures that several rooms' tests share."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as open_engine sets it; tests import torch before that
 
 from whisperbatch import demo
 

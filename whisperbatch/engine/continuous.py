@@ -118,8 +118,9 @@ class ContinuousEngine:
         """Clips that it would take now: a whole batch when idle, later as many as end, and a few in reserve."""
         if self.idle:
             return self.device.n_slots
+        n_slots = sum(len(lane.slots) for lane in self.device.lanes)
         n_spare = max(1, self.device.n_slots // 4)
-        return max(0, self.device.n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked))
+        return max(0, n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked))
 
     @property
     def idle(self) -> bool:
@@ -160,10 +161,11 @@ class ContinuousEngine:
         self._votes.forget(file_id)
 
     def step(self) -> list[Segments | ClipText | ClipFailed]:
-        """Work until a window has ended, or for some steps; what is new."""
+        """Work until a slot is free, or for some steps; what is new."""
         self._fill()
+        n_used = self._n_used
         for _ in range(MAX_STEPS):
-            if self._out or not any(lane.slots.n_used for lane in self.device.lanes):
+            if self._out or not n_used or self._n_used < n_used:
                 break
             for lane in self.device.lanes:
                 self._advance(lane)
@@ -175,10 +177,13 @@ class ContinuousEngine:
         self._requests.clear()
         self.device.close()
 
+    @property
+    def _n_used(self) -> int:
+        return sum(lane.slots.n_used for lane in self.device.lanes)
+
     def _fill(self) -> None:
         """Seat windows where there is room; while a fault's culprit is looked for, one group of suspects alone."""
-        is_busy = any(lane.slots.n_used for lane in self.device.lanes)
-        if is_busy and (self._is_alone or self._quarantine):
+        if self._n_used and (self._is_alone or self._quarantine):
             return
         self._is_alone = bool(self._quarantine)
         if self._is_alone:
@@ -202,20 +207,22 @@ class ContinuousEngine:
         self._isolate(encoded, lambda some: self._begin(lane, some))
 
     def _begin(self, lane: Lane, windows: Sequence[Window]) -> None:
-        slots = self.device.enter(lane, windows)
-        self._find_languages(lane, list(zip(slots, windows, strict=True)))
-        known = []
-        for slot, window in zip(slots, windows, strict=True):
-            if window.request.language is not None and not window.is_probe:
-                known.append((slot, window))
-                continue
-            lane.slots.clear(slot)
-            if window.is_probe:
-                self._go_on(window.request)
-            else:
-                self._scheduler.park(window)
+        if lane not in self.device.lanes:  # out of memory since they were taken: the lane is gone
+            self._again(windows)
+            return
+        seated = list(zip(self.device.enter(lane, windows), windows, strict=True))
+        self._find_languages(lane, seated)
+        known = [(slot, w) for slot, w in seated if w.request.language is not None and not w.is_probe]
         if known:
             self.device.begin(lane, known)
+        # nothing raises from here on: what is parked or queued now must not be split and come here once more
+        for slot, window in seated:
+            if window.is_probe:
+                lane.slots.clear(slot)
+                self._go_on(window.request)
+            elif window.request.language is None:
+                lane.slots.clear(slot)
+                self._scheduler.park(window)
         for _, window in known:
             self._release(window.request.clip.file_id)
 
@@ -281,17 +288,31 @@ class ContinuousEngine:
                 self._scheduler.add(window)
             return
         lane.slots.clear(slot)
-        window.audio = None
-        clip, new = request.clip, request.settle(window)
-        end_s = min(window.start_s + window.duration_s, request.seek / 100)
-        self._out.append(Segments(clip.file_id, clip.index, new, end_s))
+        self._settle(window)
         self._go_on(request)
+
+    def _settle(self, window: Window) -> None:
+        """Give out a window's segments."""
+        request = window.request
+        try:
+            new = request.settle(window)
+        except Exception:
+            window.tried.pop()  # for lack of memory it is decoded again, and not at the next temperature
+            raise
+        window.audio = None
+        end_s = min(window.start_s + window.duration_s, request.seek / 100)
+        self._out.append(Segments(request.clip.file_id, request.clip.index, new, end_s))
 
     def _go_on(self, request: Request) -> None:
         """Queue a clip's next window, or give out its text."""
-        window = request.next()
+        try:
+            window = request.next()
+            text = request.text() if window is None else None
+        except Exception as err:
+            self._fail(request, err)
+            return
         if window is None:
-            self._out.append(request.text())
+            self._out.append(text)
             self._requests.remove(request)
             self._bury(request.clip)
             return
@@ -328,9 +349,18 @@ class ContinuousEngine:
             return False
         for lane in self.device.lanes:
             self._again(lane.discard(lambda window: True))
-        self.device.resize(n_slots)
-        self._on_notice(f"the device is out of memory: going on with {n_slots} windows at once")
+        self._resize(n_slots)
+        self._on_notice(f"the device is out of memory: going on with {self.device.n_slots} windows at once")
         return True
+
+    def _resize(self, n_slots: int) -> None:
+        """Make the lanes anew, with fewer slots still while there is no memory even for these."""
+        try:
+            self.device.resize(n_slots)
+        except Exception as err:
+            if n_slots == 1 or not self.device.is_out_of_memory(err):
+                raise
+            self._resize(n_slots // 2)
 
     def _fail(self, request: Request, err: Exception) -> None:
         if request in self._requests:
@@ -339,7 +369,7 @@ class ContinuousEngine:
             self._bury(request.clip)
 
     def _bury(self, clip: Clip) -> None:
-        """A clip that has ended votes no more; the last of a file's frees its ballot."""
+        """A clip that has ended votes no more."""
         if clip.vote is not None:
             self._votes.die(clip.file_id, clip.vote[0])
             self._release(clip.file_id)

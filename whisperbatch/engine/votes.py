@@ -24,15 +24,17 @@ class Votes:
 
     def expect(self, file_id: int, n_voters: int) -> None:
         """Say that a file decides by vote."""
-        self._ballots.setdefault(file_id, _Ballot(n_voters))
+        if file_id not in self._decided:
+            self._ballots.setdefault(file_id, _Ballot(n_voters))
 
     def holds(self, file_id: int) -> bool:
         """Whether the file decides by vote and has not decided yet."""
-        return file_id in self._ballots and file_id not in self._decided
+        return file_id in self._ballots
 
     def cast(self, file_id: int, voter: int, weight_s: float, probabilities: Mapping[str, float]) -> None:
         """Count a vote: the probability of each language, weighted by seconds of speech."""
-        self._count(file_id, voter, (max(weight_s, 0.01), probabilities))
+        if file_id in self._ballots:
+            self._count(file_id, voter, (max(weight_s, 0.01), probabilities))
 
     def die(self, file_id: int, voter: int) -> None:
         """Count a voter that can't vote any more, so that nobody waits for it."""
@@ -59,3 +61,4 @@ class Votes:
         sums = {code: sum(w * p[code] for w, p in alive) / total_s for code in alive[0][1]} if alive else {}
         best = max(sums, key=lambda code: sums[code]) if sums else None
         self._decided[file_id] = None if best is None else (best, sums[best])
+        del self._ballots[file_id]

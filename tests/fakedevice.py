@@ -1,0 +1,205 @@
+"""A device without a model, for the engine's policy: windows last, and say, what they are told to."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from whisperbatch.engine import EngineFacts
+from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine.fallback import Decoded
+from whisperbatch.engine.requests import Sampled, Window
+from whisperbatch.engine.slots import Slots
+from whisperbatch.options import DecodeOptions
+from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipSettings, ClipText, Segments
+
+BEGIN = 1000  # <|0.00|>
+
+
+class FakeOutOfMemoryError(Exception):
+    """The device has too little memory."""
+
+
+class FakeSpeller:
+    """A word a token."""
+
+    timestamp_begin = BEGIN
+
+    def __init__(self, languages: Iterable[str] = ("en", "de")) -> None:
+        self.languages = {code: number for number, code in enumerate(languages)}
+
+    def encode(self, text: str) -> list[int]:
+        return [len(word) for word in text.split()]
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        return "".join(f" {token}" for token in tokens if token < BEGIN)
+
+
+@dataclass
+class Seat:
+    """A window in a slot; ``left`` is None until it begins."""
+
+    window: Window
+    left: int | None = None
+
+
+class FakeLane:
+    """Slots, and nothing else."""
+
+    def __init__(self, n_slots: int) -> None:
+        self.slots: Slots[Seat] = Slots(n_slots)
+
+    def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
+        return [seat.window for seat in self.slots.discard(lambda seat: unwanted(seat.window))]
+
+
+def said(window: Window) -> tuple[int, ...]:
+    """A text that uses the window up: its clip's number between two times."""
+    return (BEGIN, window.request.clip.index, BEGIN + min(1500, window.n_frames // 2))
+
+
+def good(window: Window) -> Decoded:
+    return Decoded(said(window), " good", 0.2 * len(window.tried), -0.1, 0.0)
+
+
+def bad(window: Window) -> Decoded:
+    return Decoded(said(window), " bad", 0.2 * len(window.tried), -3.0, 0.0)
+
+
+@dataclass
+class FakeDevice:
+    """Runs windows by the book that the tests write.
+
+    Attributes:
+        n_slots: Of the first lane; a second one for retries has a quarter, unless ``n_lanes`` is 1.
+        length: Steps that a window's try takes.
+        verdict: What is decoded of it.
+        language: Of a window's clip, with certainty.
+        fault: Called with each place and its windows, may raise.
+    """
+
+    n_slots: int = 4
+    n_lanes: int = 1
+    length: Callable[[Window], int] = lambda window: 3
+    verdict: Callable[[Window], Decoded] = good
+    language: Callable[[Window], str] = lambda window: "en"
+    fault: Callable[[str, Sequence[Window]], None] = lambda place, windows: None
+    n_encoded: int = 0
+    n_steps: int = 0
+    busy: list[float] = field(default_factory=list)
+    encoded: list[Window] = field(default_factory=list)
+    begun: list[Window] = field(default_factory=list)
+    ended: list[Window] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.resize(self.n_slots)
+
+    def resize(self, n_slots: int) -> None:
+        self.n_slots = n_slots
+        self.sizes.append(n_slots)
+        self.lanes = [FakeLane(n_slots), FakeLane(max(1, n_slots // 4))][: self.n_lanes]
+
+    def lane_of(self, window: Window) -> FakeLane:
+        return self.lanes[-1 if window.tried else 0]
+
+    def encode(self, windows: Sequence[Window]) -> None:
+        self.fault("encode", windows)
+        self.n_encoded += len(windows)
+        for window in windows:
+            assert window.audio is None
+            window.audio = "heard"
+            self.encoded.append(window)
+
+    def enter(self, lane: FakeLane, windows: Sequence[Window]) -> list[int]:
+        assert lane in self.lanes, "a lane that is gone"
+        self.fault("enter", windows)
+        assert all(window.audio for window in windows)
+        seated = [seat.window for one in self.lanes for _, seat in one.slots]
+        assert not any(window in seated for window in windows), "seated twice"
+        return [lane.slots.put(Seat(window)) for window in windows]
+
+    def guess(self, lane: FakeLane, slots: Sequence[int]) -> list[dict[str, float]]:
+        seats = dict(lane.slots)
+        self.fault("guess", [seats[slot].window for slot in slots])
+        told = [self.language(seats[slot].window) for slot in slots]
+        return [{code: 0.9 if code == one else 0.1 for code in ("en", "de")} for one in told]
+
+    def begin(self, lane: FakeLane, seated: Sequence[tuple[int, Window]]) -> None:
+        seats = dict(lane.slots)
+        assert all(seats[slot].window is window for slot, window in seated)
+        assert all(window.request.language for _, window in seated)
+        self.fault("begin", [window for _, window in seated])
+        for slot, window in seated:
+            seats[slot].left = self.length(window)
+            self.begun.append(window)
+
+    def step(self, lane: FakeLane) -> list[tuple[int, Window, Sampled]]:
+        seats = list(lane.slots)
+        self.fault("step", [seat.window for _, seat in seats])
+        assert all(seat.left for _, seat in seats), "stepped before it began"
+        if lane is self.lanes[0]:
+            self.n_steps += 1
+            self.busy.append(len(seats) / len(lane.slots))
+        for _, seat in seats:
+            seat.left -= 1
+        found = [(slot, seat.window, Sampled((), 0.0)) for slot, seat in seats if seat.left == 0]
+        self.ended += [window for _, window, _ in found]
+        return found
+
+    def read(self, window: Window, sampled: Sampled) -> Decoded:
+        self.fault("read", [window])
+        return self.verdict(window)
+
+    def is_out_of_memory(self, err: Exception) -> bool:
+        return isinstance(err, FakeOutOfMemoryError)
+
+    def close(self) -> None:
+        self.lanes = []
+
+
+def make(device: FakeDevice, options: DecodeOptions | None = None, **speller: Iterable[str]) -> ContinuousEngine:
+    return ContinuousEngine(device, FakeSpeller(**speller), options or DecodeOptions(), EngineFacts("fake"), print)
+
+
+def clip(
+    file_id: int,
+    index: int = 0,
+    seconds: float = 2.0,
+    vote: tuple[int, int] | None = None,
+    speech: tuple[tuple[float, float], ...] = (),
+    **settings: object,
+) -> Clip:
+    samples = np.zeros(round(seconds * SAMPLE_RATE), np.int16)
+    return Clip(file_id, index, 0.0, samples, ClipSettings(**settings), vote=vote, speech=speech)
+
+
+def run(
+    engine: ContinuousEngine, clips: Iterable[Clip] = (), max_steps: int = 100_000
+) -> dict[tuple[int, int], ClipText | ClipFailed]:
+    """The answers to clips, each given once; the engine is empty afterwards."""
+    left, found = list(clips), {}
+    for _ in range(max_steps):
+        n = engine.capacity
+        engine.admit(left[:n])
+        left = left[n:]
+        for result in engine.step():
+            if not isinstance(result, Segments):
+                assert (result.file_id, result.index) not in found, "answered twice"
+                found[result.file_id, result.index] = result
+        if not left and engine.idle:
+            break
+    else:
+        raise AssertionError(f"it stands still with {len(left)} clips to come and {len(engine._requests)} inside")
+    assert_empty(engine)
+    return found
+
+
+def assert_empty(engine: ContinuousEngine) -> None:
+    """No slot is taken, nobody waits anywhere."""
+    assert engine.idle
+    assert [lane.slots.n_used for lane in engine.device.lanes] == [0] * len(engine.device.lanes)
+    assert engine._scheduler.n_parked == 0
+    assert not engine._scheduler.take(1, lambda window: True)
+    assert not any(engine._quarantine)
+    assert engine.capacity == engine.device.n_slots

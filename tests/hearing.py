@@ -1,0 +1,104 @@
+"""The engine over the demo model for tests, in float32 on the CPU; and the model's parts, loaded once."""
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import whisper
+from whisper.tokenizer import get_tokenizer
+
+from whisperbatch import demo
+from whisperbatch.demo import peers
+from whisperbatch.engine import EngineFacts, checkpoint, devices
+from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine.runner import Runner
+from whisperbatch.engine.spelling import Spelling
+from whisperbatch.options import DecodeOptions
+from whisperbatch.records import Clip, ClipFailed, ClipSettings, ClipText
+
+NEAR = 1e-3  # two best this close are a tie that rounding decides
+
+
+@functools.cache
+def loaded() -> checkpoint.Checkpoint:
+    """The demo model."""
+    found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
+    return checkpoint.load(found, devices.Place(torch.device("cpu"), "float32"))
+
+
+@functools.cache
+def peer() -> whisper.model.Whisper:
+    """openai-whisper's model of the same weights."""
+    return peers.openai_whisper(Path(demo.FOLDER))
+
+
+class Tiktoken:
+    """openai-whisper's whole vocabulary where transformers' tokenizer is expected; the demo model's holds a part."""
+
+    unk_token_id = 50_257
+
+    def __init__(self) -> None:
+        self._tokenizer = get_tokenizer(True, num_languages=99, language="en", task="transcribe")
+
+    def convert_tokens_to_ids(self, text: str) -> int | None:
+        return self._tokenizer.special_tokens.get(text)
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        assert not add_special_tokens
+        return self._tokenizer.encode(text)
+
+    def decode(self, tokens: list[int], *, clean_up_tokenization_spaces: bool) -> str:
+        assert not clean_up_tokenization_spaces
+        return self._tokenizer.decode(tokens)
+
+
+def spelling(*, as_openai: bool = False) -> Spelling:
+    """The demo model's spelling; ``as_openai`` takes the whole vocabulary, and no lists from the model's settings."""
+    if not as_openai:
+        return Spelling(loaded())
+    made = Spelling(replace(loaded(), tokenizer=Tiktoken()))
+    made._suppressed = made._suppressed_first = None
+    return made
+
+
+def engine(
+    decode: DecodeOptions | None = None,
+    n_slots: int = 8,
+    *,
+    as_openai: bool = False,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> ContinuousEngine:
+    """An engine with lanes of its own over the one loaded model."""
+    options, spelled = decode or DecodeOptions(), spelling(as_openai=as_openai)
+    runner = Runner(loaded(), spelled, options, n_slots)
+    return ContinuousEngine(runner, spelled, options, EngineFacts("demo"), on_notice)
+
+
+def hear(engine: ContinuousEngine, clips: Iterable[Clip]) -> dict[tuple[int, int], ClipText]:
+    """The texts of clips, admitted as there is room; what fails raises."""
+    found: dict[tuple[int, int], ClipText] = {}
+    left = list(clips)
+    while left or not engine.idle:
+        n = engine.capacity
+        engine.admit(left[:n])
+        left = left[n:]
+        for result in engine.step():
+            if isinstance(result, ClipFailed):
+                raise result.error.__cause__ or result.error
+            if isinstance(result, ClipText):
+                assert (result.file_id, result.index) not in found
+                found[result.file_id, result.index] = result
+    return found
+
+
+def clip(samples: np.ndarray, file_id: int = 0, index: int = 0, **settings: object) -> Clip:
+    """A clip with settings by name."""
+    return Clip(file_id, index, 0.0, samples, ClipSettings(**settings))
+
+
+def tokens_of(text: ClipText) -> list[tuple[int, ...]]:
+    """The tokens of each segment."""
+    return [segment.tokens for segment in text.segments]

@@ -1,0 +1,227 @@
+"""Text, times, verdicts and prompts against openai-whisper, and plain greedy text against transformers; all live."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import corpus
+import hearing
+import numpy as np
+import pytest
+import torch
+import versus
+from transformers import WhisperFeatureExtractor
+
+from whisperbatch.options import DecodeOptions
+from whisperbatch.records import SAMPLE_RATE, ClipSettings
+
+COLD = DecodeOptions(temperatures=(0.0,))
+GREEDY = DecodeOptions(temperatures=(0.0,), beam_size=1)
+MIN_WINDOWS, MIN_LINES = 0.995, 0.95
+
+
+def excerpt(seconds: float, seed: int = 7) -> np.ndarray:
+    """Speech with pauses, int16."""
+    wave = np.concatenate([corpus.speech(np.random.default_rng([seed, k]), 6) for k in range(1 + int(seconds / 12))])
+    return wave[: int(seconds * SAMPLE_RATE)]
+
+
+def generated(samples: np.ndarray, language: str) -> tuple[list[int], torch.Tensor]:
+    """What transformers' ``generate`` gives for a clip: tokens without opening and end, and scores by step."""
+    found = hearing.loaded()
+    features = WhisperFeatureExtractor()(samples.astype(np.float32) / 32768, sampling_rate=16_000, return_tensors="pt")
+    with torch.inference_mode():
+        out = found.model.generate(
+            features.input_features,
+            language=language,
+            task="transcribe",
+            return_timestamps=False,
+            num_beams=1,
+            do_sample=False,
+            max_new_tokens=224,
+            force_unique_generate_call=True,
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+    tokens = [token for token in out.sequences[0].tolist()[-len(out.scores) :] if token < 50_257]
+    return tokens, torch.cat(out.scores)
+
+
+def is_tie(scores: torch.Tensor, ours: list[int], theirs: list[int]) -> bool:
+    """Whether the two best were as good where the tokens part."""
+    at = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
+    best = scores[min(at, len(scores) - 1)].log_softmax(dim=-1).topk(2).values
+    return float(best[0] - best[1]) < hearing.NEAR
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # transformers says much about its own settings
+def test_greedy_text_without_times_is_transformers_token_for_token():
+    found = {}
+    engine = hearing.engine(
+        DecodeOptions(
+            beam_size=1, temperatures=(0.0,), without_timestamps=True, no_speech_threshold=None, second_pass=False
+        )
+    )
+    read = engine.device.read
+
+    def reading(window, sampled):
+        found[window.request.clip.file_id] = list(sampled.tokens)
+        return read(window, sampled)
+
+    engine.device.read = reading
+    recordings = corpus.clips()
+    languages = ["de" if one.name.startswith("german") else "en" for one in recordings]
+    hearing.hear(
+        engine,
+        [hearing.clip(one.samples, k, language=languages[k]) for k, one in enumerate(recordings)],
+    )
+    ties, wrong = [], []
+    for number, one in enumerate(recordings):
+        tokens, scores = generated(one.samples, languages[number])
+        if found[number] != tokens:
+            (ties if is_tie(scores, found[number], tokens) else wrong).append((one.name, found[number], tokens))
+    print(f"{len(recordings)} clips, {len(ties)} near-ties, {len(wrong)} differ")
+    assert wrong == [], ties
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [GREEDY, COLD], ids=["greedy", "beam5"])
+def test_windows_of_clips_are_openai_whispers(options: DecodeOptions):
+    recordings, settings = corpus.clips(), ClipSettings()
+    mine = versus.ours([one.samples for one in recordings], options, settings)
+    n_windows = n_same = 0
+    ties, wrong = [], []
+    for one, heard in zip(recordings, mine, strict=True):
+        reference = versus.theirs(one.samples, options, settings)
+        n_here = versus.same_tries(reference, heard)
+        n_same, n_windows = n_same + n_here, n_windows + n_here
+        if n_here < max(len(reference.tries), len(heard.tries)):  # what follows has another prompt
+            n_windows += 1
+            told = f"{one.name}: {versus.divergence(reference, heard)}"
+            (ties if versus.is_near_tie(reference, heard) else wrong).append(told)
+        for a, b in list(zip(reference.tries, heard.tries, strict=False))[:n_here]:
+            assert (a.avg_logprob, a.no_speech_prob) == pytest.approx((b.avg_logprob, b.no_speech_prob), abs=1e-3)
+        if n_here == len(reference.tries) == len(heard.tries):
+            assert (reference.language, reference.lines) == (heard.language, heard.lines), one.name
+    print(f"{n_same} of {n_windows} windows, near-ties: {ties}")
+    assert n_same + len(ties) >= MIN_WINDOWS * n_windows, "\n".join(wrong)
+
+
+@pytest.mark.slow
+def test_whole_files_by_default_options_are_openai_whispers(monkeypatch: pytest.MonkeyPatch):
+    versus.share_noise(monkeypatch)
+    recordings, options, settings = corpus.files(), DecodeOptions(), ClipSettings()
+    mine = versus.ours([one.samples for one in recordings], options, settings)
+    pairs = [
+        (versus.theirs(one.samples, options, settings), heard) for one, heard in zip(recordings, mine, strict=True)
+    ]
+    told = [f"{one.name}: {versus.divergence(*pair)}" for one, pair in zip(recordings, pairs, strict=True)]
+    n_same = sum(a.lines == b.lines for a, b in pairs)
+    print(f"{versus.share_same(pairs):.2%} of segments, {n_same} of {len(pairs)} files whole")
+    assert versus.share_same(pairs) >= MIN_LINES, "\n".join(told)
+
+
+def reasons(heard: versus.Heard, options: DecodeOptions) -> Iterator[str]:
+    """What the verdicts on its tries were, as openai-whisper words its rules."""
+    for one, two in zip(heard.tries, [*heard.tries[1:], None], strict=True):
+        loops = one.compression_ratio > options.compression_ratio_threshold
+        improbable = one.avg_logprob < options.logprob_threshold
+        if two is not None and two.temperature > one.temperature:
+            yield "a loop" if not improbable else "improbable" if not loops else "both"
+            continue
+        if one.no_speech_prob > options.no_speech_threshold and improbable:
+            yield "silence"
+        if one.temperature == options.temperatures[-1] and (loops or improbable):
+            yield "gave up"
+        if two is not None and one.temperature > 0.5 and not two.prompt and one.prompt:
+            yield "reset"
+
+
+def trouble() -> tuple[np.ndarray, tuple[float, ...]]:
+    """Speech, noise, repetition and silence in turn, eight seconds each, and where each begins and ends."""
+    rng, n = np.random.default_rng(11), 8 * SAMPLE_RATE
+    kinds = ["several", "loop", "hard", "silence", "several", "noise", "hard", "german", "loop", "several"]
+    waves = [np.resize(corpus._clip(kind, rng), n) for kind in kinds]
+    edges = [8.0 * k for k in range(len(kinds) + 1)]
+    return np.concatenate(waves), tuple(edge for pair in pairwise(edges) for edge in pair)
+
+
+def troubled(samples: np.ndarray, settings: ClipSettings) -> DecodeOptions:
+    """Thresholds among the figures of this very recording, so that each fires whatever the weights are."""
+    mild = DecodeOptions(
+        temperatures=(0.0,), compression_ratio_threshold=None, logprob_threshold=None, no_speech_threshold=None
+    )
+    tries = versus.theirs(samples, mild, settings).tries
+    logprob = float(np.quantile([one.avg_logprob for one in tries], 0.45))
+    silence = max(one.no_speech_prob for one in tries if one.avg_logprob < logprob)
+    ratio = max(one.compression_ratio for one in tries if one.avg_logprob > logprob)
+    return DecodeOptions(
+        temperatures=(0.0, 0.4, 0.8),
+        logprob_threshold=logprob,
+        no_speech_threshold=silence * 0.9999,
+        compression_ratio_threshold=ratio * 0.9999,
+    )
+
+
+@pytest.mark.slow
+def test_every_verdict_falls_as_openai_whispers(monkeypatch: pytest.MonkeyPatch):
+    versus.share_noise(monkeypatch)
+    samples, edges = trouble()
+    settings = ClipSettings(language="en", clip_timestamps=edges)
+    options = troubled(samples, settings)
+    reference, (heard,) = versus.theirs(samples, options, settings), versus.ours([samples], options, settings)
+    told = versus.divergence(reference, heard)
+    assert [one.temperature for one in heard.tries] == [one.temperature for one in reference.tries], told
+    assert [one.prompt for one in heard.tries] == [one.prompt for one in reference.tries], told
+    assert [one.tokens for one in heard.tries] == [one.tokens for one in reference.tries], told
+    assert heard.lines == reference.lines, told
+    assert set(reasons(heard, options)) >= {"a loop", "improbable", "silence", "reset"}
+    for one, two in zip(reference.tries, heard.tries, strict=True):
+        assert two.compression_ratio == one.compression_ratio
+        assert two.avg_logprob == pytest.approx(one.avg_logprob, abs=1e-3)
+
+
+LINE = " The old village is in the city."
+CASES = {
+    "prompt": (COLD, {"prompt": LINE}),
+    "long prompt": (COLD, {"prompt": LINE * 60}),
+    "carried prompt": (DecodeOptions(temperatures=(0.0,), carry_initial_prompt=True), {"prompt": LINE * 2}),
+    "long carried prompt": (DecodeOptions(temperatures=(0.0,), carry_initial_prompt=True), {"prompt": LINE * 31}),
+    "prefix": (DecodeOptions(temperatures=(0.0,), prefix="Where is"), {}),
+    "cut prefix": (DecodeOptions(temperatures=(0.0,), prefix=LINE * 3, sample_len=210), {}),
+    "stretches": (COLD, {"clip_timestamps": (1.5, 9.26, 12.0, 14.01, 20.0)}),
+    "unconditioned": (DecodeOptions(temperatures=(0.0,), condition_on_previous_text=False), {"prompt": LINE}),
+    "untimed": (DecodeOptions(temperatures=(0.0,), without_timestamps=True), {}),
+    "patience": (DecodeOptions(temperatures=(0.0,), beam_size=3, patience=2.0), {}),
+    "impatience": (DecodeOptions(temperatures=(0.0,), beam_size=4, patience=0.5), {}),
+    "length penalty": (DecodeOptions(temperatures=(0.0,), length_penalty=0.3), {}),
+    "late start": (DecodeOptions(temperatures=(0.0,), beam_size=1, max_initial_timestamp=None), {}),
+    "early start": (DecodeOptions(temperatures=(0.0,), max_initial_timestamp=0.02), {}),
+    "blanks": (DecodeOptions(temperatures=(0.0,), suppress_blank=False, suppress_tokens=(-1, 11, 13)), {}),
+    "nothing suppressed": (DecodeOptions(temperatures=(0.0,), beam_size=1, suppress_tokens=(220,)), {}),
+    "short": (DecodeOptions(temperatures=(0.0,), sample_len=9), {}),
+    "other language and task": (GREEDY, {"language": "de", "task": "translate"}),
+    "warm": (DecodeOptions(temperatures=(0.6,), best_of=3), {}),
+    "warm, one candidate": (DecodeOptions(temperatures=(0.3, 0.7), best_of=1, logprob_threshold=-0.01), {}),
+    "beams and candidates": (DecodeOptions(temperatures=(0.0, 0.5), beam_size=2, logprob_threshold=-0.01), {}),
+    "no thresholds": (
+        DecodeOptions(compression_ratio_threshold=None, logprob_threshold=None, no_speech_threshold=None),
+        {},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_each_option_means_what_openai_whisper_means(monkeypatch: pytest.MonkeyPatch, name: str):
+    versus.share_noise(monkeypatch)
+    options, asked = CASES[name]
+    settings, samples = ClipSettings(**asked), excerpt(36.0)
+    reference, (heard,) = versus.theirs(samples, options, settings), versus.ours([samples], options, settings, 2)
+    assert len(reference.tries) >= 2
+    told = versus.divergence(reference, heard)
+    if versus.is_near_tie(reference, heard):
+        pytest.skip(f"a near-tie: {told}")
+    assert [one.prompt for one in heard.tries] == [one.prompt for one in reference.tries], told
+    assert (heard.language, heard.lines) == (reference.language, reference.lines), told
+    assert [one.tokens for one in heard.tries] == [one.tokens for one in reference.tries], told
