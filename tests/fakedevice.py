@@ -23,7 +23,7 @@ class FakeOutOfMemoryError(Exception):
 class FakeSpeller:
     """A word a token."""
 
-    timestamp_begin = BEGIN
+    end = timestamp_begin = BEGIN
 
     def __init__(self, languages: Iterable[str] = ("en", "de")) -> None:
         self.languages = {code: number for number, code in enumerate(languages)}
