@@ -1,9 +1,9 @@
 """Dynamic time warping of many windows at once: when each token begins.
 
 Comes in: how badly tokens and frames go together. Goes out: each token's first frame. Who calls: ``engine/align``. The
-recurrence, its ties and its float32 sums are those of openai-whisper's ``dtw_cpu`` (whisper/timing.py, MIT). Ours goes
-along anti-diagonals, whose cells do not depend on each other, for all windows together; and on the way back it looks
-only for the first frame of each token.
+recurrence and its ties are those of openai-whisper's ``dtw_cpu`` (whisper/timing.py, MIT), its sums too: what reads
+like float32 there, numba makes float64. Ours goes along anti-diagonals, whose cells do not depend on each other, for
+all windows together; and on the way back it looks only for the first frame of each token.
 
 Axes: n_windows, n_rows tokens, n_cols frames. Rows and columns count from 1 in the tables; 0 is their border.
 """
@@ -42,11 +42,11 @@ def _forward(costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n_windows, n_rows, n_cols = costs.shape
     n_sums = n_rows + n_cols + 1
     skewed = _skewed(costs)
-    best = np.full((n_sums, n_windows, n_rows + 1), np.inf, np.float32)  # the last axis has the border
+    best = np.full((n_sums, n_windows, n_rows + 1), np.inf)  # the last axis has the border
     best[0, :, 0] = 0
     enters = np.zeros((n_sums, n_windows, n_rows), bool)
     slants = np.zeros_like(enters)
-    lower, differ = np.empty((n_windows, n_rows), np.float32), np.empty((n_windows, n_rows), bool)
+    lower, differ = np.empty((n_windows, n_rows)), np.empty((n_windows, n_rows), bool)
     for at in range(2, n_sums):
         slant, up, left = best[at - 2, :, :-1], best[at - 1, :, :-1], best[at - 1, :, 1:]
         here, enter = best[at, :, 1:], enters[at]

@@ -3,7 +3,8 @@
 Comes in: segments without words, and when each token begins. Goes out: the segments with words. Who calls:
 ``engine/requests`` and ``engine/sequential``. Splitting, punctuation and the rules for durations are openai-whisper's
 (whisper/tokenizer.py and timing.py, MIT), oddities included: marks are one string in which a word is looked for, so
-that a word of two marks in that order counts as one. Ours makes new segments and leaves those it was given.
+that a word of two marks in that order counts as one. Ours makes new segments and leaves those it was given, and keeps
+the word before bytes at the end that spell nothing.
 """
 
 import string
@@ -228,7 +229,7 @@ def _characters(tokens: Sequence[int], decode: Decode) -> list[tuple[str, int]]:
             found.append((text, len(run)))
             n_before += len(text)
             run = []
-    return found
+    return [*found, (decode(run), len(run))] if run else found
 
 
 def _at(offset_s: float, seconds: float) -> float:
