@@ -38,7 +38,12 @@ def sentences(language: str) -> tuple[np.ndarray, ...]:
     """Stretches of speech of the sample recordings, cut at their pauses."""
     names = {"en": ("lecture.mp3", "garden.wav", "evening.flac", "station.mp3", "kitchen.m4a", "numbers.ogg")}
     chosen = names.get(language, ("bahnhof.flac", "sommer.opus"))
-    return tuple(part for name in chosen for part in _cut(read(SAMPLE_AUDIO / name)))
+    return tuple(part for name in chosen for part in stretches(name))
+
+
+def stretches(name: str) -> list[np.ndarray]:
+    """The stretches of sound of a sample recording, int16 each."""
+    return list(_cut(read(SAMPLE_AUDIO / name)))
 
 
 def _cut(wave: np.ndarray) -> Iterator[np.ndarray]:

@@ -21,6 +21,15 @@ class FakeOutOfMemoryError(Exception):
     """The device has too little memory."""
 
 
+class BrokenContractError(BaseException):
+    """The engine asked what it may not ask; no Exception, which it would take for a fault of a clip."""
+
+
+def must(condition: bool, what: str) -> None:
+    if not condition:
+        raise BrokenContractError(what)
+
+
 class FakeSpeller:
     """A word a token."""
 
@@ -109,16 +118,16 @@ class FakeDevice:
         self.fault("encode", windows)
         self.n_encoded += len(windows)
         for window in windows:
-            assert window.audio is None
+            must(window.audio is None, "encoded twice")
             window.audio = "heard"
             self.encoded.append(window)
 
     def enter(self, lane: FakeLane, windows: Sequence[Window]) -> list[int]:
-        assert lane in self.lanes, "a lane that is gone"
+        must(lane in self.lanes, "a lane that is gone")
         self.fault("enter", windows)
-        assert all(window.audio for window in windows)
+        must(all(window.audio for window in windows), "seated before it was encoded")
         seated = [seat.window for one in self.lanes for _, seat in one.slots]
-        assert not any(window in seated for window in windows), "seated twice"
+        must(not any(window in seated for window in windows), "seated twice")
         return [lane.slots.put(Seat(window)) for window in windows]
 
     def guess(self, lane: FakeLane, slots: Sequence[int]) -> list[dict[str, float]]:
@@ -129,8 +138,8 @@ class FakeDevice:
 
     def begin(self, lane: FakeLane, seated: Sequence[tuple[int, Window]]) -> None:
         seats = dict(lane.slots)
-        assert all(seats[slot].window is window for slot, window in seated)
-        assert all(window.request.language for _, window in seated)
+        must(all(seats[slot].window is window for slot, window in seated), "another's slot")
+        must(all(window.request.language for _, window in seated), "begun before its language was known")
         self.fault("begin", [window for _, window in seated])
         for slot, window in seated:
             seats[slot].left = self.length(window)
@@ -139,7 +148,7 @@ class FakeDevice:
     def step(self, lane: FakeLane) -> list[tuple[int, Window, Sampled]]:
         seats = list(lane.slots)
         self.fault("step", [seat.window for _, seat in seats])
-        assert all(seat.left for _, seat in seats), "stepped before it began"
+        must(all(seat.left for _, seat in seats), "stepped before it began")
         if lane is self.lanes[0]:
             self.n_steps += 1
             self.busy.append(len(seats) / len(lane.slots))

@@ -308,6 +308,7 @@ def test_a_recording_that_is_too_long_is_refused_in_a_sentence(tmp_path: Path, s
             clips += worker.load(0, path, ClipSettings("en"))
         assert caught.value.message == "is longer than 0.01 hours; --max-duration allows more"
         assert caught.value.path == path
+    assert len(clips) == (suffix in ("mp3", "aac"))
     with LoadWorker(LoadOptions(max_duration_s=41.0), NO_VAD) as worker:
         assert isinstance(list(worker.load(0, path, ClipSettings("en")))[-1], FileLoaded)
 

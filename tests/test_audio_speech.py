@@ -191,6 +191,11 @@ def test_speech_without_a_pause_is_cut_at_its_least_speech_like_frame():
     assert first.end == first.last == 700 * N_FRAME + N_FRAME // 2
 
 
+def test_speech_that_was_cut_for_its_length_is_not_too_short():
+    told = np.full(1500, 0.95, np.float32)
+    assert len(spans(told, len(told) * N_FRAME, SpeechOptions(vad_min_speech_s=29.5))) == 1
+
+
 def test_what_is_needed_never_goes_back_and_covers_every_span():
     rng = np.random.default_rng(RNG_SEED)
     told = np.repeat(rng.choice([0.02, 0.95, 0.4], 600, p=[0.4, 0.5, 0.1]), rng.integers(1, 60, 600)).astype(np.float32)

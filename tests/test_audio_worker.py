@@ -218,9 +218,12 @@ def test_what_a_library_prints_or_reads_does_no_harm(long_wav: Path, monkeypatch
 
 
 def test_slow_is_not_hung(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
-    slow = "    for _ in range(15): threading.Event().wait(0.2); yield numpy.ones(1600, numpy.int16)"
+    slow = (
+        "    for _ in range(15):\n        threading.Event().wait(0.2)\n        self.n_samples += 1600\n"
+        "        yield numpy.ones(1600, numpy.int16)"
+    )
     monkeypatch.setattr(pool, "START", with_blocks("    worker.ALIVE_S = 0.1\n" + slow))
-    with LoadWorker(timeout_s=2.0) as worker:
+    with LoadWorker(speech=NO_VAD, timeout_s=2.0) as worker:
         assert list(worker.load(0, long_wav, SETTINGS))[-1] == FileLoaded(0, 1, 1.5, None)
 
 

@@ -9,18 +9,12 @@ from test_writers import theirs, transcript_of
 from whisper.transcribe import cli as their_cli
 
 from whisperbatch import api
-from whisperbatch.cli import app, legacy, params
+from whisperbatch.cli import app, legacy, running
 from whisperbatch.errors import UsageError
 from whisperbatch.options import ALL_FORMATS, FORMATS, PRESETS, SubtitleOptions, parse_formats
 from whisperbatch.records import Segment, Word
 from whisperbatch.writers import read_json, render
 
-AWAITING = {  # flags of theirs whose options are yet to be made; when one is declared it must go from here
-    "--temperature", "--best_of", "--beam_size", "--patience", "--length_penalty", "--suppress_tokens",
-    "--carry_initial_prompt", "--condition_on_previous_text", "--temperature_increment_on_fallback",
-    "--compression_ratio_threshold", "--logprob_threshold", "--no_speech_threshold", "--word_timestamps",
-    "--prepend_punctuations", "--append_punctuations", "--hallucination_silence_threshold",
-}  # fmt: skip
 NO_MEANING = {"--threads"}
 UNDERSTOOD = [  # flag, value, what our run is then told
     ("--model", "tiny.en", lambda run, given: run.engine.model == "tiny.en"),
@@ -41,6 +35,34 @@ UNDERSTOOD = [  # flag, value, what our run is then told
     ("--clip_timestamps", "0", lambda run, given: run.clip.clip_timestamps in ((), (0.0,))),
     ("--fp16", "True", lambda run, given: run.engine.compute_type == "auto"),
     ("--fp16", "False", lambda run, given: run.engine.compute_type == "float32"),
+    ("--temperature", "0", lambda run, given: run.decode.temperatures == (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)),
+    ("--temperature", "0.5", lambda run, given: run.decode.temperatures == (0.5, 0.7, 0.9)),
+    ("--temperature_increment_on_fallback", "0.5", lambda run, given: run.decode.temperatures == (0.0, 0.5, 1.0)),
+    ("--temperature_increment_on_fallback", "None", lambda run, given: run.decode.temperatures == (0.0,)),
+    ("--beam_size", "3", lambda run, given: run.decode.beam_size == 3),
+    ("--beam_size", "None", lambda run, given: run.decode.beam_size == 1),
+    ("--best_of", "2", lambda run, given: run.decode.best_of == 2),
+    ("--best_of", "None", lambda run, given: run.decode.best_of == 1),
+    ("--patience", "2.0", lambda run, given: run.decode.patience == 2.0),
+    ("--patience", "None", lambda run, given: run.decode.patience == 1.0),
+    ("--length_penalty", "0.5", lambda run, given: run.decode.length_penalty == 0.5),
+    ("--length_penalty", "None", lambda run, given: run.decode.length_penalty is None),
+    ("--suppress_tokens", "-1", lambda run, given: run.decode.suppress_tokens == (-1,)),
+    ("--suppress_tokens", "11,13", lambda run, given: run.decode.suppress_tokens == (11, 13)),
+    ("--suppress_tokens", "", lambda run, given: run.decode.suppress_tokens == ()),
+    ("--carry_initial_prompt", "True", lambda run, given: run.decode.carry_initial_prompt),
+    ("--condition_on_previous_text", "False", lambda run, given: not run.decode.condition_on_previous_text),
+    ("--condition_on_previous_text", "True", lambda run, given: run.decode.condition_on_previous_text),
+    ("--compression_ratio_threshold", "2.0", lambda run, given: run.decode.compression_ratio_threshold == 2.0),
+    ("--logprob_threshold", "-2.0", lambda run, given: run.decode.logprob_threshold == -2.0),
+    ("--logprob_threshold", "None", lambda run, given: run.decode.logprob_threshold is None),
+    ("--no_speech_threshold", "0.7", lambda run, given: run.decode.no_speech_threshold == 0.7),
+    ("--word_timestamps", "True", lambda run, given: run.decode.word_timestamps),
+    ("--word_timestamps", "False", lambda run, given: not run.decode.word_timestamps),
+    ("--prepend_punctuations", "([", lambda run, given: run.decode.prepend_punctuations == "(["),
+    ("--append_punctuations", ".)", lambda run, given: run.decode.append_punctuations == ".)"),
+    ("--hallucination_silence_threshold", "2.0", lambda run, given: run.decode.hallucination_silence_threshold == 2.0),
+    ("--hallucination_silence_threshold", "None", lambda run, given: not run.decode.hallucination_silence_threshold),
     ("--highlight_words", "True", lambda run, given: run.output.subtitles.highlight_words),
     ("--highlight_words", "False", lambda run, given: not run.output.subtitles.highlight_words),
     ("--max_line_width", "42", lambda run, given: run.output.subtitles.max_line_width == 42),
@@ -85,7 +107,7 @@ def told(monkeypatch, tmp_path, capfd):
     def note(source, options, given, stop, **more):
         runs.append((options, given))
 
-    monkeypatch.setattr(app, "_execute", note)
+    monkeypatch.setattr(running, "execute", note)
 
     def run(*argv):
         runs.clear()
@@ -97,7 +119,7 @@ def told(monkeypatch, tmp_path, capfd):
 
 
 def test_their_parser_has_the_flags_that_are_sorted_here():
-    sorted_here = {flag for flag, *_ in UNDERSTOOD} | AWAITING | NO_MEANING
+    sorted_here = {flag for flag, *_ in UNDERSTOOD} | NO_MEANING
     assert set(FLAGS) == sorted_here
     assert len(FLAGS) > 25
 
@@ -115,29 +137,22 @@ def test_a_flag_that_means_something_here_is_understood(told, flag, value, is_to
         assert is_told(*run)
 
 
-@pytest.mark.parametrize("action", [a for a in ACTIONS if set(a.option_strings) & (AWAITING | NO_MEANING)],
+@pytest.mark.parametrize("action", [a for a in ACTIONS if set(a.option_strings) & NO_MEANING],
                          ids=lambda action: action.dest)  # fmt: skip
 @pytest.mark.parametrize("dashed", [False, True])
-def test_a_flag_without_meaning_or_yet_without_is_told_in_one_line(told, action, dashed):
+def test_a_flag_without_meaning_is_told_in_one_line(told, action, dashed):
     (flag,) = action.option_strings
     given = flag.replace("_", "-") if dashed else flag
     plain = told("x.wav")[1][0]
     code, run, lines = told("x.wav", given, value_for(action))
     assert code == 0
     assert run[0] == plain
-    why = "has no meaning here" if flag in NO_MEANING else "is not supported yet"
-    assert lines == [f"{flag.replace('_', '-')} {why} and is ignored"]
+    assert lines == [f"{flag.replace('_', '-')} has no meaning here and is ignored"]
 
 
-@pytest.mark.parametrize("flag", sorted(AWAITING))
-def test_no_flag_is_awaited_that_is_declared(flag):
-    assert flag.replace("_", "-") not in params.names(), "shorten AWAITING and say in UNDERSTOOD what the run is told"
-
-
-def test_an_awaited_flag_passes_once_it_is_declared(monkeypatch):
+def test_true_and_false_turn_options_on_and_off(monkeypatch):
     on_and_off = {"--condition-on-previous-text": "--no-condition-on-previous-text"}
-    new = {"--beam-size": None, "--word-timestamps": "", **on_and_off}
-    monkeypatch.setattr(legacy, "DECLARED", legacy.DECLARED | new)
+    monkeypatch.setattr(legacy, "DECLARED", {"--beam-size": None, "--word-timestamps": "", **on_and_off})
     given = "x.wav --beam_size 3 --word_timestamps True --condition_on_previous_text False --word_timestamps=False"
     arguments, notices = legacy.translate(given.split())
     assert arguments == ["transcribe", "x.wav", "--beam-size", "3", "--word-timestamps", *on_and_off.values()]
@@ -152,7 +167,8 @@ def test_their_longest_command_line_is_understood(told):
     code, (run, _), lines = told(*line.split())
     assert code == 0
     assert run.output.subtitles == SubtitleOptions(42, 2)
-    assert [text.split()[0] for text in lines] == ["--word-timestamps", "--beam-size", "--threads"]
+    assert [text.split()[0] for text in lines] == ["--threads"]
+    assert run.decode.word_timestamps
 
 
 # shaping on the commands

@@ -69,6 +69,15 @@ def test_a_slot_is_taken_again_on_the_next_step_also_when_a_retry_leaves_it_for_
     assert min(device.busy) == 1.0
 
 
+def test_room_is_counted_in_all_lanes():
+    device = FakeDevice(8, 2, lambda w: 500 if w.tried else 5, lambda w: good(w) if w.tried else bad(w))
+    engine = make(device)
+    engine.admit([clip(0), clip(1)])
+    while device.lanes[1].slots.n_used < 2:
+        engine.step()
+    assert engine.capacity == 8 + 2  # the first lane and a reserve of a quarter
+
+
 def test_first_in_is_first_admitted():
     device = FakeDevice(8, 1, lengths)
     feed = Feed(device, ONCE)
@@ -157,6 +166,13 @@ def test_a_file_whose_other_clips_come_first_still_decides_by_vote():
     engine = make(device, ONCE)
     answers = run(engine, [clips[0], clips[3], clips[2], clips[1]])
     assert {answer.language for answer in answers.values()} == {"de"}
+
+
+def test_a_clip_that_comes_before_all_voters_of_its_file_decides_for_itself():
+    device = FakeDevice(8, language=by_index({(0, 0): "de"}))
+    engine = make(device, ONCE)
+    answers = run(engine, [clip(0, 1), clip(0, 0, vote=(0, 1)), clip(0, 2)])
+    assert [answers[0, k].language for k in range(3)] == ["de", "en", "de"]
 
 
 def test_a_dead_voter_counts_as_cast():

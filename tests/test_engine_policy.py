@@ -119,8 +119,14 @@ def test_compression_ratio_is_openai_whispers(text: str):
 LOOP = " The same words again." * 30
 
 
-def decoded(logprob: float = -0.3, silence: float = 0.1, text: str = " Good words.", warmth: float = 0.0) -> Decoded:
-    return Decoded((1, 2), text, warmth, logprob, silence)
+def decoded(
+    logprob: float = -0.3,
+    silence: float = 0.1,
+    text: str = " Good words.",
+    warmth: float = 0.0,
+    tokens: tuple[int, ...] = (1, 2),
+) -> Decoded:
+    return Decoded(tokens, text, warmth, logprob, silence)
 
 
 @pytest.mark.parametrize("faithful", [False, True])
@@ -142,9 +148,16 @@ def test_a_loop_is_no_silence_but_by_openai_whispers_rule():
 
 
 def test_when_all_failed_the_best_that_is_no_loop_is_kept():
-    tried = [decoded(-0.1, text=LOOP), decoded(-1.4), decoded(-1.1, warmth=0.4), decoded(-1.9, warmth=0.6)]
+    tried = [
+        decoded(-0.1, text=LOOP, tokens=(9, 9)),
+        decoded(-1.4),
+        decoded(-1.1, warmth=0.4, tokens=(3,)),
+        decoded(-1.9, warmth=0.6),
+    ]
     assert Judge(DecodeOptions(), faithful=False).best(tried) is tried[2]
     assert Judge(DecodeOptions(), faithful=True).best(tried) is tried[3]
     assert Judge(DecodeOptions(), faithful=False).best(tried[:1]) is tried[0]
+    alike = [decoded(-1.2), decoded(-1.3, warmth=0.2, tokens=(3,)), decoded(-1.199_999, warmth=0.4)]
+    assert Judge(DecodeOptions(), faithful=False).best(alike) is alike[0]
     fine = [decoded(text=LOOP), decoded(-0.2, warmth=0.2)]
     assert Judge(DecodeOptions(), faithful=False).best(fine) is fine[1]

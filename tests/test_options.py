@@ -1,13 +1,14 @@
 """Options: the command line and the Python face make the same ones."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from whisperbatch import api
-from whisperbatch.cli import app
+from whisperbatch.cli import app, running
 from whisperbatch.errors import UsageError
-from whisperbatch.options import RunOptions
+from whisperbatch.options import JournalOptions, RunOptions
 
 COMMAND = """
     --no-vad --vad-threshold 0.4 --vad-min-silence 0.3 --vad-min-speech 0.2 --vad-pad 0.1 --long-form sequential
@@ -27,9 +28,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> RunOptions:
     def execute(source, options, given, stop: threading.Event, **more) -> None:
         made.append(options)
 
-    monkeypatch.setattr(app, "_execute", execute)
+    monkeypatch.setattr(running, "execute", execute)
     assert app.run(list(arguments)) == 0
-    return made[0]
+    return replace(made[0], journal=JournalOptions())  # which tells where the command was given
 
 
 @pytest.mark.parametrize("command", ["transcribe", "watch"])
@@ -49,6 +50,14 @@ def test_the_defaults_are_the_same(monkeypatch, tmp_path, command: str):
     assert parsed(monkeypatch, command, str(tmp_path)) == api.run_options_from()
 
 
+def test_shaped_subtitles_turn_word_times_on(monkeypatch, tmp_path):
+    options = parsed(monkeypatch, "transcribe", str(tmp_path), "--format", "srt", "--subtitles", "standard")
+    assert options.decode.word_timestamps
+    assert api.run_options_from(formats="srt", subtitles="standard") == options
+    assert parsed(monkeypatch, "transcribe", str(tmp_path), "--word-timestamps").decode.word_timestamps
+    assert not parsed(monkeypatch, "transcribe", str(tmp_path), "--no-word-timestamps").decode.word_timestamps
+
+
 def test_openai_whispers_spelling_is_understood(monkeypatch, tmp_path):
     options = parsed(monkeypatch, "transcribe", str(tmp_path), "--clip_timestamps", "5,10.5")
     assert options.clip.clip_timestamps == (5.0, 10.5)
@@ -57,3 +66,34 @@ def test_openai_whispers_spelling_is_understood(monkeypatch, tmp_path):
 def test_python_options_that_no_room_knows_are_refused():
     with pytest.raises(UsageError, match="vad_filter"):
         api.run_options_from(vad_filter=True)
+
+
+def test_decoding_from_the_command_line_and_from_python(monkeypatch, tmp_path):
+    line = """
+        --beam-size 2 --best-of 3 --patience 1.5 --length-penalty 0.6 --temperature 0,0.4 --logprob-threshold -0.8
+        --compression-ratio-threshold 2.2 --no-speech-threshold None --no-condition-on-previous-text
+        --carry-initial-prompt --prefix So --without-timestamps --suppress-tokens -1,11 --seed 7 --no-second-pass
+    """
+    flat = {
+        "beam_size": 2, "best_of": 3, "patience": 1.5, "length_penalty": 0.6, "temperatures": (0.0, 0.4),
+        "logprob_threshold": -0.8, "compression_ratio_threshold": 2.2, "no_speech_threshold": None,
+        "condition_on_previous_text": False, "carry_initial_prompt": True, "prefix": "So", "without_timestamps": True,
+        "suppress_tokens": (-1, 11), "seed": 7, "second_pass": False,
+    }  # fmt: skip
+    assert parsed(monkeypatch, "transcribe", str(tmp_path), *line.split()) == api.run_options_from(**flat)
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("--beam-size 0", "--beam-size"),
+        ("--temperature warm", "--temperature"),
+        ("--temperature=-1", "--temperature"),
+        ("--suppress-tokens x", "--suppress-tokens"),
+        ("--length-penalty 2", "--length-penalty"),
+        ("--temperature-increment-on-fallback 0", "--temperature-increment"),
+    ],
+)
+def test_decoding_that_makes_no_sense_is_refused(monkeypatch, tmp_path, capfd, line: str, word: str):
+    assert app.run(["transcribe", str(tmp_path), *line.split()]) == 2
+    assert word in capfd.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from whisperbatch.errors import UsageError
+from whisperbatch.records import AudioFile, FileAsks
 from whisperbatch.sources import from_list, from_paths
 from whisperbatch.sources.folders import below
 
@@ -214,3 +215,53 @@ def test_a_path_comes_out_before_the_list_has_ended(tree: Path):
         assert str(next(source).path) == "b.wav"
         threading.Timer(0.1, lambda: (os.write(writing, b"c.flac\n"), os.close(writing))).start()
         assert [str(audio.path) for audio in source] == ["sub/c.flac"]
+
+
+def asked(*lines: bytes) -> list[AudioFile]:
+    return list(from_list(io.BytesIO(b"\n".join(lines) + b"\n")))
+
+
+def test_a_line_of_json_asks_for_what_it_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.wav").write_bytes(b"x")
+    line = b'{"path": "a.wav", "language": "German", "task": "translate", "prompt": "P", "output": "o", "format":"srt"}'
+    (audio,) = asked(line)
+    assert (audio.path, audio.size) == (Path("a.wav"), 1)
+    assert audio.asks == FileAsks("de", "translate", "P", Path("o"), ("srt",))
+    (plain,) = asked(b'{"path": "a.wav", "language": null, "format": ["json"]}')
+    assert plain.asks == FileAsks(formats=("json",))
+
+
+def test_json_and_plain_lines_may_be_mixed_and_a_brace_may_begin_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.wav", "b.wav", '{"path": "a.wav"}'):
+        (tmp_path / name).write_bytes(b"x")
+    files = asked(b"a.wav", b'{"path": "a.wav"}', b'  {"path":"b.wav","language":"en"}')
+    assert [str(f.path) for f in files] == ["a.wav", '{"path": "a.wav"}', "b.wav"]
+    assert [f.asks.language for f in files] == [None, None, "en"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (b'{"path": "a.wav"', "no JSON"),
+        (b'{"language": "de"}', 'a "path" is wanted'),
+        (b'{"path": 5}', 'a "path" is wanted'),
+        (b'{"path": ""}', "makes no sense"),
+        (b'{"path": "a.wav", "lang": "de"}', "unknown key 'lang'"),
+        (b'{"path": "a.wav", "language": "klingon"}', "klingon"),
+        (b'{"path": "a.wav", "language": 5}', '"language" is a text'),
+        (b'{"path": "a.wav", "task": "sing"}', "unknown task"),
+        (b'{"path": "a.wav", "format": "docx"}', "unknown format"),
+        (b'{"path": "a.wav", "format": 5}', '"format" is'),
+        (b"{" * 5000, "no JSON"),
+        (b'{"path": "\xff"}', "no JSON"),
+    ],
+)
+def test_a_bad_line_is_told_with_its_number_and_the_others_go_on(line: bytes, told: str):
+    files = asked(b"first.wav", b"", line, b"last.wav")
+    assert [str(f.path) for f in files] == ["first.wav", "line 3 of the list", "last.wav"]
+    assert told in (files[1].asks.fault or "")
+    assert files[0].asks.fault is files[2].asks.fault is None

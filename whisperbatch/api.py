@@ -5,6 +5,7 @@ Who calls: users' scripts and the CLI.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -12,11 +13,14 @@ from typing import Any, Self
 from whisperbatch import demo, pipeline
 from whisperbatch.engine import Engine, open_engine
 from whisperbatch.errors import RunError, UsageError
+from whisperbatch.journal import Journal, default_path
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     BatchOptions,
     DecodeOptions,
     EngineOptions,
+    FailureOptions,
+    JournalOptions,
     LoadOptions,
     OutputOptions,
     RunOptions,
@@ -41,6 +45,7 @@ _SHORT = {
     "vad_pad": "vad_pad_s",
     "min_cue": "min_cue_s",
     "max_cue": "max_cue_s",
+    "load_timeout": "load_timeout_s",
 }
 
 
@@ -59,7 +64,8 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing. Subtitles: ``subtitles``
             (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``, ``max_words_per_line``,
             ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding: the fields of
-            ``DecodeOptions``, as ``beam_size`` or ``temperatures``.
+            ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path), ``use_journal``,
+            ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``, ``fail_fast``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -86,7 +92,7 @@ def run_options_from(**options: Any) -> RunOptions:
     for name, parse in (("clip_timestamps", parse_times), ("channel_names", parse_names)):
         if name in given:
             given[name] = parse(given[name]) if isinstance(given[name], str) else tuple(given[name])
-    for name in ("model_dir", "output_dir", "relative_to", "spool_dir"):
+    for name in ("model_dir", "output_dir", "relative_to", "spool_dir", "journal"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
     given["subtitles"] = _shaping(given)
@@ -98,6 +104,8 @@ def run_options_from(**options: Any) -> RunOptions:
         "decode": DecodeOptions,
         "output": OutputOptions,
         "clip": ClipSettings,
+        "journal": JournalOptions,
+        "failures": FailureOptions,
     }
     made = {}
     for room, kind in rooms.items():
@@ -116,6 +124,13 @@ def _shaping(given: dict[str, Any]) -> SubtitleOptions:
     if isinstance(base, SubtitleOptions):
         return replace(base, **values)
     return subtitle_options(base, values)
+
+
+def open_journal(options: RunOptions) -> AbstractContextManager[Journal | None]:
+    """The run's journal; None when it keeps none, or writes nothing that could be found again."""
+    if not (options.journal.use_journal and options.output.write):
+        return nullcontext()
+    return Journal(options.journal.journal or default_path())
 
 
 class Transcriber:
@@ -140,6 +155,7 @@ class Transcriber:
         *,
         on_event: Callable[[Event], None] | None = None,
         stop: threading.Event | None = None,
+        at_once: bool = False,
     ) -> Iterator[Outcome]:
         """The outcome of each file that ``source`` gives, as it finishes.
 
@@ -147,6 +163,7 @@ class Transcriber:
             source: Files; see ``whisperbatch.sources``.
             on_event: Told what happens, from threads of the run, one at a time.
             stop: Set it to end the run soon.
+            at_once: Load the model without waiting for a file that needs it.
 
         Raises:
             UsageError, RunError: Out of the iterator.
@@ -156,14 +173,18 @@ class Transcriber:
         try:
             tell = on_event or (lambda event: None)
             check_writable(self.options.output)
-            yield from pipeline.run(
-                source,
-                self.options,
-                open_engine=lambda: self._open(tell),
-                namer=Namer(self.options.output, MEDIA_SUFFIXES),
-                on_event=tell,
-                stop=stop or threading.Event(),
-            )
+            with open_journal(self.options) as journal:
+                yield from pipeline.run(
+                    source,
+                    self.options,
+                    open_engine=lambda: self._open(tell),
+                    namer=Namer(self.options.output, MEDIA_SUFFIXES),
+                    on_event=tell,
+                    stop=stop or threading.Event(),
+                    journal=journal,
+                    at_once=at_once,
+                    revision=lambda: pipeline.revision_of(self.options.engine, demo.FOLDER),
+                )
         finally:
             self._busy.release()
 

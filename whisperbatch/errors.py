@@ -4,6 +4,8 @@
     ├── UsageError      the command makes no sense                     exit 2
     ├── FileError       one file; the run goes on                      exit 1 at its end
     │   ├── LoadError       the audio could not be read
+    │   │   ├── WorkerDiedError     a load process died or hung on it
+    │   │   └── WorkerStartError    no load process could be started
     │   ├── InferenceError  the model failed on a clip of it
     │   └── WriteError      a transcript could not be put on disk
     └── RunError        the run cannot go on                           exit 3
@@ -40,6 +42,14 @@ class FileError(WhisperbatchError):
 
 class LoadError(FileError):
     """The audio of a file could not be read."""
+
+
+class WorkerDiedError(LoadError):
+    """A load process died or hung on the file."""
+
+
+class WorkerStartError(LoadError):
+    """No load process could be started for the file, which is not to blame."""
 
 
 class InferenceError(FileError):

@@ -31,6 +31,27 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class FileAsks:
+    """What one file asks for in place of the run's options; None leaves those.
+
+    Attributes:
+        language: Whisper's code.
+        task: ``transcribe`` or ``translate``.
+        prompt: Text put before the first window.
+        output: The folder of its outputs.
+        formats: Names of formats.
+        fault: Why the file cannot be taken at all: the line that named it makes no sense.
+    """
+
+    language: str | None = None
+    task: str | None = None
+    prompt: str | None = None
+    output: Path | None = None
+    formats: tuple[str, ...] | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AudioFile:
     """One input as a source names it.
 
@@ -39,12 +60,14 @@ class AudioFile:
         root: The folder argument it was found in; None when it was named itself.
         size: Bytes, when it was found.
         mtime_ns: Time of last change in nanoseconds, when it was found.
+        asks: What it asks for in place of the run's options.
     """
 
     path: Path
     root: Path | None = None
     size: int = 0
     mtime_ns: int = 0
+    asks: FileAsks = FileAsks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +222,8 @@ class Transcript:
         speech_s: Seconds of speech found; None when no speech detection ran.
         covered_s: Seconds of speech that have text; None likewise.
         size: Bytes of the audio file.
-        sha256: Hex digest of the audio file's bytes; None when not taken.
+        sha256: Hex digest of the audio file's bytes, after ``sampled:`` that of a sample of a large file's; None when
+            not taken.
         model: Name of the model.
         revision: Which weights: a commit, or a digest of the weights file.
         settings: Those that matter to the text, as plain JSON values.
@@ -260,6 +284,29 @@ class Outcome:
     audio_s: float = 0.0
     wall_s: float = 0.0
 
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values, without the text; for reports and event logs."""
+        transcript = self.transcript
+        told = {
+            "path": str(self.path),
+            "status": self.status.value,
+            "reason": self.reason or None,
+            "error": type(self.error).__name__ if self.error is not None else None,
+            "audio_seconds": round(self.audio_s, 3),
+            "wall_seconds": round(self.wall_s, 3),
+            "outputs": [str(path) for path in self.outputs],
+        }
+        if transcript is None:
+            return told
+        return told | {
+            "language": transcript.language,
+            "language_probability": transcript.language_probability,
+            "speech_seconds": transcript.speech_s,
+            "covered_seconds": transcript.covered_s,
+            "suspects": [dict(suspect) for suspect in transcript.suspects],
+            "warnings": list(transcript.warnings),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
@@ -267,7 +314,8 @@ class Event:
 
     ``kind`` is one of queued, loading, loaded, batch, progress, notice, finished; ``data`` holds plain values:
     loaded: duration_s, n_clips. batch: n_clips, n_files, audio_s. progress: audio_s decoded of that file since
-    the last such event. notice: text (about the run, or about ``path``). finished: outcome (an Outcome).
+    the last such event, segments (start, end and text of each, in the file's time). notice: text (about the run, or
+    about ``path``). finished: outcome (an Outcome).
     """
 
     kind: str

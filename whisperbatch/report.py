@@ -1,15 +1,22 @@
 """Counts, durations, real-time factor and exit code of a run; prints nothing.
 
-Comes in: outcomes. Goes out: figures. Who calls: the CLI; users' scripts may.
+Comes in: outcomes. Goes out: figures, and a file with all of them. Who calls: the CLI; users' scripts may.
 """
 
+import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from whisperbatch import __version__
+from whisperbatch.errors import RunError
 from whisperbatch.records import Outcome, Status
 
+SCHEMA = 1
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -73,6 +80,58 @@ class Report:
             "exit_code": self.exit_code,
             "failures": [{"path": str(one.path), "reason": one.reason} for one in self.failures],
         }
+
+
+class ReportFile:
+    """A JSON file with every file's outcome and the totals; it appears whole, at the end of the run.
+
+    Outcomes go to a temporary file beside it as they come, so that a long run holds none of them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the temporary file; RunError when that cannot be."""
+        self._path = path
+        self._temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        self._n_files = 0
+        try:
+            self._stream = self._temporary.open("w", encoding="utf-8", newline="\n")
+        except OSError as err:
+            raise self._refused(err) from err
+        self._write(f'{{"schema": {SCHEMA}, "version": {json.dumps(__version__)}, "files": [')
+
+    def add(self, outcome: Outcome) -> None:
+        """Note a file that ended."""
+        self._write(("," if self._n_files else "") + "\n" + json.dumps(outcome.as_dict()))
+        self._n_files += 1
+
+    def close(self, report: Report, exit_code: int) -> None:
+        """Put the totals in and the file in its place; RunError when that cannot be."""
+        totals = report.as_dict() | {"exit_code": exit_code}
+        del totals["failures"]
+        self._write(f'\n], "totals": {json.dumps(totals)}}}\n')
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+            self._temporary.replace(self._path)
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def discard(self) -> None:
+        """Leave nothing behind, unless it was closed before."""
+        with suppress(OSError):
+            self._stream.close()
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def _refused(self, error: OSError) -> RunError:
+        return RunError(f"the report cannot be written: {error.strerror}", self._path)
 
 
 def _spelled(seconds: float) -> str:

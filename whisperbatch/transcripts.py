@@ -91,6 +91,13 @@ class Assembly:
         self._texts[text.index] = text
         return self._expected[text.index].duration_s
 
+    def told(self, index: int, segments: Sequence[Segment]) -> list[dict[str, Any]]:
+        """A clip's segments as they come, in the file's time, as plain values."""
+        place = self._expected[index]
+        limit_s = place.at_s(place.duration_s, is_end=True)
+        moved = (_moved(segment, place, limit_s) for segment in segments if segment.text.strip())
+        return [{"start": one.start_s, "end": one.end_s, "text": one.text} for one in moved]
+
     def loaded(self, last: FileLoaded) -> None:
         """Say that no more clips come."""
         assert last.n_clips == len(self._expected)

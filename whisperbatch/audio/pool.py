@@ -18,7 +18,7 @@ import numpy as np
 
 from whisperbatch.audio.spool import Spooled
 from whisperbatch.audio.worker import LENGTH, Request
-from whisperbatch.errors import LoadError
+from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipSettings, FileLoaded
 
@@ -94,7 +94,7 @@ class LoadWorker:
                         whole = True
                         raise LoadError(header["message"], path)
                     case "unfit":
-                        raise LoadError(f"the load process cannot start ({header['message']})", path)
+                        raise WorkerStartError(f"the load process cannot start ({header['message']})", path)
                     case "ready":
                         self._is_ready = True
         finally:
@@ -130,7 +130,7 @@ class LoadWorker:
                 try:
                     self._process = self._start()
                 except OSError as err:
-                    raise LoadError(f"the load process cannot start ({err.strerror or err})", path) from err
+                    raise WorkerStartError(f"the load process cannot start ({err.strerror or err})", path) from err
             self._in_flight = True
             return self._process
 
@@ -180,7 +180,7 @@ class LoadWorker:
         except EOFError as err:
             if hung.is_set() and not self._closed:
                 told = f"the decoder hung on this file for {self._timeout_s:.0f} s and was stopped"
-                raise LoadError(told, path) from err
+                raise WorkerDiedError(told, path) from err
             raise self._died(process, path) from err
         finally:
             watchdog.cancel()
@@ -195,8 +195,8 @@ class LoadWorker:
         code = process.returncode or 0
         why = f"signal {-code}, {_signal_name(-code)}" if code < 0 else f"exit code {code}"
         if not self._is_ready:
-            return LoadError(f"the load process cannot start ({why})", path)
-        return LoadError(f"the decoder crashed on this file ({why})", path)
+            return WorkerStartError(f"the load process cannot start ({why})", path)
+        return WorkerDiedError(f"the decoder crashed on this file ({why})", path)
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """Kill and reap the process, and close its pipes."""

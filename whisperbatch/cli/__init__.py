@@ -1,7 +1,8 @@
 """The command line: ``main`` gives back an exit code.
 
 Leaves: app (commands), params (each option declared once), legacy (openai-whisper's spelling), failures (error to
-sentence and exit code), screen (what people see while it runs), facts (``info``). typer, rich and tqdm live here only.
+sentence and exit code), screen (what people see while it runs), facts (``info``), status (what the journal
+knows), signals. typer, rich and tqdm live here only.
 """
 
 import sys

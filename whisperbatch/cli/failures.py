@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from whisperbatch.errors import RunError, UsageError, WhisperbatchError
@@ -16,8 +17,9 @@ def shown(text: str | Path) -> str:
 
 
 def say(text: str) -> None:
-    """One line for people, on standard error."""
-    print(shown(text), file=sys.stderr, flush=True)
+    """One line for people, on standard error; nothing when nobody can read it any more."""
+    with suppress(OSError, ValueError):
+        print(shown(text), file=sys.stderr, flush=True)
 
 
 def exit_code(error: BaseException, verbose: bool) -> int:

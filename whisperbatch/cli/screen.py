@@ -6,11 +6,12 @@ Comes in: the run's events, one at a time, from several threads. ``Tally`` count
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from whisperbatch.cli.failures import say, shown
-from whisperbatch.cli.params import ProgressKind
+from whisperbatch.cli.params.running import ProgressKind
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.report import Report
 
@@ -106,8 +107,9 @@ class Screen:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """End the view."""
-        self.close(kind is None)
+        """End the view; a terminal that has gone ends nothing else."""
+        with suppress(OSError):
+            self.close(kind is None)
 
 
 class PlainScreen(Screen):

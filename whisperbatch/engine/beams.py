@@ -65,7 +65,7 @@ class Beams:
         ends = token == self._end
         n_before = (~ends).cumsum(dim=1) - (~ends).long()
         looked_at = n_before < self._n_group  # the search stops looking once it has its beams
-        self._keep(slots, ends & looked_at, source, scores, tokens, n_tokens)
+        self._keep(slots, ends & looked_at & scores.isfinite(), source, scores, tokens, n_tokens)
         kept = (ends | ~looked_at).long().argsort(dim=1, stable=True)[:, : self._n_group]
         assert kept.shape == (n, self._n_group)
         return source.gather(1, kept), token.gather(1, kept), scores.gather(1, kept)
@@ -75,7 +75,7 @@ class Beams:
     ) -> None:
         """Keep candidates that end, the most probable first, up to ``n_kept`` a slot."""
         place = self._counts[slots, None] + ending.cumsum(dim=1) - 1
-        row, column = (ending & (place < self.n_kept) & scores.isfinite()).nonzero(as_tuple=True)
+        row, column = (ending & (place < self.n_kept)).nonzero(as_tuple=True)
         whole = tokens[row, source[row, column]]
         beyond = torch.arange(whole.shape[1], device=whole.device) >= n_tokens[row, None]
         target = slots[row], place[row, column]

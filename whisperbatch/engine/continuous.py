@@ -10,6 +10,8 @@ halves until the culprit stands alone; only its clip fails. Out of memory halves
 again.
 """
 
+import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,6 +28,7 @@ from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 
 MAX_STEPS = 16  # decoder steps after which the pipeline is heard, whether or not a window ended
+MAX_STEP_S = 0.5  # likewise, for large models on slow devices: a stop should not wait for long
 ENCODE_BATCH = 8  # windows in a pass of the encoder
 ALIGN_SHARE = 4  # one in so many of the windows that run; when as many wait for their words' times, they get them
 
@@ -106,9 +109,9 @@ class ContinuousEngine:
         """Work until a slot is free, or for some steps; what is new."""
         self._align_some()
         self._fill()
-        n_used = self._n_used
+        n_used, began_s = self._n_used, time.monotonic()
         for _ in range(MAX_STEPS):
-            if self._out or not n_used or self._n_used < n_used:
+            if self._out or not n_used or self._n_used < n_used or time.monotonic() - began_s > MAX_STEP_S:
                 break
             for lane in self.device.lanes:
                 self._advance(lane)
@@ -205,7 +208,7 @@ class ContinuousEngine:
             ended = self.device.step(lane)
         except Exception as err:
             windows = lane.discard(lambda window: True)
-            if self.device.is_out_of_memory(err) and self._shrink():
+            if self.device.is_out_of_memory(err) and self._shrink(err):
                 self._again(windows)
             elif len(windows) == 1:
                 self._fail(windows[0].request, err)
@@ -245,20 +248,22 @@ class ContinuousEngine:
 
     def _align(self, windows: Sequence[Window]) -> None:
         """Find the words' times of windows, in halves where that fails, and settle them."""
+        again: list[Sequence[Window]] = []
         try:
             self.device.align(windows)
         except Exception as err:
-            if len(windows) > 1:
-                half = len(windows) // 2
-                self._align(windows[:half])
-                self._align(windows[half:])
-            elif self.device.is_out_of_memory(err) and self._shrink():
-                self._align(windows)
+            half = len(windows) // 2
+            if half:
+                again = [windows[:half], windows[half:]]
+            elif self.device.is_out_of_memory(err) and self._shrink(err):
+                again = [windows]
             else:
                 self._fail(windows[0].request, err)
-            return
-        for window in windows:
-            self._isolate([window], self._finish)
+        else:
+            for window in windows:
+                self._isolate([window], self._finish)
+        for some in again:  # out of the handler, which holds what the device has no room for
+            self._align(some)
 
     def _finish(self, windows: Sequence[Window]) -> None:
         """Settle a window and go on with its clip."""
@@ -304,7 +309,7 @@ class ContinuousEngine:
         except Exception as err:
             for lane in self.device.lanes:
                 lane.discard(lambda window: window in windows)
-            if self.device.is_out_of_memory(err) and self._shrink():
+            if self.device.is_out_of_memory(err) and self._shrink(err):
                 self._again(windows)
             elif len(windows) == 1:
                 self._fail(windows[0].request, err)
@@ -317,8 +322,9 @@ class ContinuousEngine:
         for window in windows:
             self._scheduler.add(window)
 
-    def _shrink(self) -> bool:
+    def _shrink(self, err: Exception) -> bool:
         """Whether there were slots to give up; what ran in the others is queued again."""
+        traceback.clear_frames(err.__traceback__)  # they hold what the device has no room for
         n_slots = self.device.n_slots // 2
         if n_slots == 0:
             return False
@@ -352,6 +358,7 @@ class ContinuousEngine:
 
 def _failure(clip: Clip, err: Exception) -> ClipFailed:
     reason = str(err).strip().partition("\n")[0] or type(err).__name__
+    traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, and must not keep tensors with it
     failure = InferenceError(f"the model failed on it ({reason})")
     failure.__cause__ = err
     return ClipFailed(clip.file_id, clip.index, failure)

@@ -70,4 +70,5 @@ class Judge:
         if self._faithful or not self.fails(tried[-1]):
             return tried[-1]
         plain = [one for one in tried if not self.is_loop(one)]
-        return max(plain or tried, key=lambda one: one.avg_logprob)
+        best = max(plain or tried, key=lambda one: one.avg_logprob)
+        return next(one for one in tried if one.tokens == best.tokens)  # of the same text rounding would pick either

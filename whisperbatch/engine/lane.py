@@ -126,6 +126,11 @@ class Lane:
         """Free the slots of windows that ``unwanted`` picks; those."""
         return [seat.window for seat in self.slots.discard(lambda seat: unwanted(seat.window))]
 
+    def close(self) -> None:
+        """Give the caches back; whoever still holds the lane, or them, holds no memory."""
+        for part in (self._caches.cross_k, self._caches.cross_v, self._caches.self_k, self._caches.self_v):
+            part.clear()
+
     def _searches(self, seat: Seat) -> bool:
         return seat.temperature == 0 and self.n_group > 1
 

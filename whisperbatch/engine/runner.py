@@ -49,6 +49,8 @@ class Runner:
     def resize(self, n_slots: int) -> None:
         """Make the lanes anew, empty."""
         self.n_slots = n_slots
+        for lane in self.lanes:
+            lane.close()
         self._lanes.clear()
         groups = [self._group(temperature) for temperature in self._options.temperatures]
         for group in dict.fromkeys(groups):
@@ -71,7 +73,7 @@ class Runner:
         audio = self._encoder(mel).last_hidden_state  # (n_windows, n_audio, d_model)
         self.n_encoded += len(windows)
         for window, one in zip(windows, audio, strict=True):
-            window.audio = one
+            window.audio = one.clone()  # a view would hold the whole batch until its last window is settled
 
     @torch.inference_mode()
     def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:

@@ -8,11 +8,16 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
+from whisperbatch.journal import Entry
 from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status
 from whisperbatch.transcripts import Assembly
+
+SIGNAL_LOOK_S = 0.2
 
 
 @dataclass(eq=False)
@@ -26,6 +31,12 @@ class Job:
         started_s: When loading began, by the monotonic clock.
         duration_s: Length of its audio, 0 until known.
         decoded_s: How much of each clip has been decoded, by index.
+        entry: What the journal knew when the file became this run's; None without a claim.
+        sample: Tells its content from other files'; None until it was taken.
+        kept: Outputs that lie there already, and stay.
+        extent_s: How far the clips reach that have come so far.
+        is_to_load: Whether it is to be transcribed, and so loaded.
+        n_in_engine: How many of its clips the engine has taken, or need no engine.
     """
 
     file_id: int
@@ -34,11 +45,21 @@ class Job:
     started_s: float = field(default_factory=time.monotonic)
     duration_s: float = 0.0
     decoded_s: dict[int, float] = field(default_factory=dict)
+    entry: Entry | None = None
+    sample: str | None = None
+    kept: tuple[Path, ...] = ()
+    extent_s: float = 0.0
+    is_to_load: bool = False
+    n_in_engine: int = 0
+    n_clips: int | None = None  # None until the loader is done
+    starts: dict[int, float] = field(default_factory=dict)  # of its clips
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, clip: Clip) -> None:
         """Tell the assembly of a clip that is on its way to the engine."""
         with self.lock:
+            self.starts[clip.index] = clip.start_s
+            self.extent_s = max(self.extent_s, clip.start_s + clip.duration_s)
             self.assembly.expect(
                 clip.index,
                 clip.start_s,
@@ -57,9 +78,26 @@ class Job:
     def loaded(self, last: FileLoaded) -> bool:
         """Whether the transcript is whole, now that the loader is done."""
         with self.lock:
-            self.duration_s = last.duration_s
+            self.duration_s, self.n_clips = last.duration_s, last.n_clips
             self.assembly.loaded(last)
             return self.assembly.complete
+
+    def in_engine(self) -> None:
+        """Count a clip that the engine has taken, or that needs none."""
+        with self.lock:
+            self.n_in_engine += 1
+
+    @property
+    def is_in_engine(self) -> bool:
+        """Whether all of its clips that have come so far are in the engine."""
+        with self.lock:
+            return 0 < self.n_in_engine == len(self.starts) or self.n_clips == 0
+
+    @property
+    def may_finish(self) -> bool:
+        """Whether the file needs neither the loader nor a place in the engine any more."""
+        with self.lock:
+            return self.n_clips is not None and self.n_in_engine == self.n_clips
 
 
 class Board:
@@ -100,6 +138,11 @@ class Board:
         with self._lock:
             return self._open.get(file_id)
 
+    def has_unfinished(self) -> bool:
+        """Whether an open file that is not claimed still needs its loader or a place in the engine."""
+        with self._lock:
+            return any(number not in self._claimed and not job.may_finish for number, job in self._open.items())
+
     def claim(self, job: Job) -> bool:
         """Whether the file is still open; it then can no more be interrupted."""
         with self._lock:
@@ -130,6 +173,17 @@ class Board:
             ),
         )
 
+    def again(self, job: Job) -> Job | None:
+        """The same file anew, under another number, for another try; None when it has ended meanwhile."""
+        with self._lock:
+            if self._open.pop(job.file_id, None) is None:
+                return None
+            self._claimed.discard(job.file_id)
+            fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
+            fresh.entry, fresh.sample, fresh.kept = job.entry, job.sample, job.kept
+            self._open[fresh.file_id] = fresh
+            return fresh
+
     def end_of_source(self) -> None:
         """No more files come."""
         with self._lock:
@@ -137,10 +191,10 @@ class Board:
                 self._source_ended = True
                 self._end_when_all_ended()
 
-    def interrupt(self, reason: str) -> None:
-        """Take no more files and resolve the open ones that are not claimed."""
+    def interrupt(self, reason: str, spare: Callable[[Job], bool] = lambda job: False) -> None:
+        """Take no more files and resolve the open ones that are neither claimed nor to be spared."""
         with self._lock:
-            for file_id in [number for number in self._open if number not in self._claimed]:
+            for file_id in [n for n, job in self._open.items() if n not in self._claimed and not spare(job)]:
                 job = self._open.pop(file_id)
                 self._outcomes.put(Outcome(job.audio.path, Status.INTERRUPTED, reason=reason, audio_s=job.duration_s))
             if not self._source_ended:
@@ -150,8 +204,13 @@ class Board:
                 self._outcomes.put(None)
 
     def next_outcome(self) -> Outcome | None:
-        """The next file that ended; None when all have. Blocks."""
-        return self._outcomes.get()
+        """The next file that ended; None when all have. Blocks.
+
+        Trap: a signal that comes right before a wait without end is handled only when that wait is over.
+        """
+        while True:
+            with suppress(queue.Empty):
+                return self._outcomes.get(timeout=SIGNAL_LOOK_S)
 
     def _end_when_all_ended(self) -> None:
         if self._source_ended and not self._open:

@@ -1,7 +1,7 @@
 """Where recordings come from: each source is an iterator of AudioFile.
 
 Leaves: media (which names are recordings), folders (paths, folders, patterns), listed (list files and standard input),
-watched (drop folders).
+asked (lines of JSON in them), watched (drop folders).
 """
 
 from whisperbatch.sources.folders import from_paths

@@ -6,11 +6,13 @@ Who calls: the CLI.
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from whisperbatch.errors import UsageError
-from whisperbatch.records import AudioFile
+from whisperbatch.records import AudioFile, FileAsks
+from whisperbatch.sources.asked import is_asked, read_asked
 from whisperbatch.sources.folders import Notice, below, once
 
 N_BLOCK = 65_536
@@ -32,8 +34,9 @@ def from_list(
 ) -> Iterator[AudioFile]:
     """The recordings that a list names, each as soon as its line is there; folders are walked.
 
-    A path that does not exist comes out too, for the loader to fail: one wrong line must not end a run. A file listed
-    twice counts once.
+    A line may be a JSON object with a path and what that file asks for (``asked``). A path that does not exist comes
+    out too, for the loader to fail, and so does a line of JSON that makes no sense: one wrong line must not end a run.
+    A file listed twice counts once.
 
     Args:
         stream: The list's bytes.
@@ -45,13 +48,25 @@ def from_list(
         UsageError: The stream holds audio or other binary data and not a list.
     """
     lines = _lines(stream, b"\0" if nul else b"\n")
-    paths = (Path(base or "", os.fsdecode(line)) for line in lines)
-    return once(audio for path in paths for audio in below(path, on_notice))
+    return once(audio for number, line in lines for audio in _named(number, line, base, on_notice))
 
 
-def _lines(stream: BinaryIO, end: bytes) -> Iterator[bytes]:
-    """Non-empty lines, carriage returns at their ends and a byte order mark at the beginning cut off."""
-    rest, head = b"", b""
+def _named(number: int, line: bytes, base: Path | None, on_notice: Notice | None) -> Iterator[AudioFile]:
+    """The recordings that one line names."""
+    path, asks = Path(os.fsdecode(line)), FileAsks()
+    if is_asked(line):
+        try:
+            path, asks = read_asked(line)
+        except UsageError as err:
+            yield AudioFile(Path(f"line {number} of the list"), asks=FileAsks(fault=err.message))
+            return
+    for audio in below(Path(base or "", path), on_notice):
+        yield replace(audio, asks=asks)
+
+
+def _lines(stream: BinaryIO, end: bytes) -> Iterator[tuple[int, bytes]]:
+    """Non-empty lines with their numbers from 1, without carriage returns at their ends and a byte order mark."""
+    rest, head, number = b"", b"", 0
     read = getattr(stream, "read1", stream.read)
     while block := read(N_BLOCK):
         is_first = not head
@@ -62,12 +77,13 @@ def _lines(stream: BinaryIO, end: bytes) -> Iterator[bytes]:
             block = block.removeprefix(BOM)
         *whole, rest = (rest + block).split(end)
         for line in whole:
+            number += 1
             if cleaned := _cleaned(line, end):
-                yield cleaned
+                yield number, cleaned
         if len(rest) > MAX_PATH:
             raise UsageError(NOT_A_LIST)
     if cleaned := _cleaned(rest, end):
-        yield cleaned
+        yield number + 1, cleaned
 
 
 def _cleaned(line: bytes, end: bytes) -> bytes:

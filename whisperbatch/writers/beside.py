@@ -6,8 +6,7 @@ was given to a recording stays its own for the run. Who calls: the pipeline's th
 
 import os
 import threading
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from whisperbatch.options import PRESETS, SHAPED, OutputOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.writers import FORMATS, PLAIN, read_json, render
 from whisperbatch.writers.atomic import reason, remove_stale, temporary_beside, write_all
-from whisperbatch.writers.places import UNDETERMINED, absolute, file_name, folded, folder_of, short_hash
+from whisperbatch.writers.neighbours import Neighbours, names_in
+from whisperbatch.writers.places import UNDETERMINED, absolute, file_name, folded, folder_of, formats_of, short_hash
 
 __all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
 
@@ -25,7 +25,6 @@ ALREADY = "already transcribed"
 ALL_THERE = "all its outputs are there already"
 
 _MAX_JSON = 1 << 28  # bytes; no transcript is larger, data sets are
-_MAX_LISTINGS = 256  # folders kept in mind
 _CODES = (*LANGUAGES, UNDETERMINED)
 
 
@@ -37,11 +36,13 @@ class Plan:
         skip: Why nothing is; None otherwise.
         outputs: What lies there already.
         reuse: The transcript, when only formats are missing that can be made from it.
+        found: The transcript that lies there when nothing is to be done.
     """
 
     skip: str | None = None
     outputs: tuple[Path, ...] = ()
     reuse: Transcript | None = None
+    found: Transcript | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)
@@ -67,17 +68,34 @@ class _Found:
     is_blocked: bool
 
 
+def is_same_size(audio: AudioFile, transcript: Transcript, path: Path) -> bool:
+    """Whether a transcript at ``path`` may be the recording's, by the size that it tells."""
+    return transcript.size is not None and transcript.size == audio.size
+
+
 class Namer:
     """Names for one run's outputs; any thread may call it."""
 
-    def __init__(self, options: OutputOptions, media_suffixes: frozenset[str]) -> None:
-        """Keep the options; ``media_suffixes`` tell which neighbours are recordings."""
+    def __init__(
+        self,
+        options: OutputOptions,
+        media_suffixes: frozenset[str],
+        is_from: Callable[[AudioFile, Transcript, Path], bool] = is_same_size,
+    ) -> None:
+        """Keep the options.
+
+        Args:
+            options: Where outputs go.
+            media_suffixes: Which neighbours are recordings.
+            is_from: Whether a transcript that lies at a path is this recording's; it is called under the Namer's lock.
+        """
         self._options = options
+        self.is_from = is_from
         self._has_language = options.name.format(stem="stem", language="\0") != options.name.format(
             stem="stem", language=""
         )
         self._lock = threading.Lock()
-        self._neighbours = _Neighbours(media_suffixes)
+        self._neighbours = Neighbours(media_suffixes)
         self._owners: dict[str, str] = {}  # an output's path without suffix, folded -> who has it
         self._given: dict[str, _Given] = {}  # by who has it
         self._inputs: set[str] = set()  # recordings whose names could be an output's, folded
@@ -99,6 +117,26 @@ class Namer:
                 self._settle(audio, language)
             return dict(self._given[who].places[language])
 
+    def keep(self, audio: AudioFile, base: str, ours: Collection[Path]) -> bool:
+        """Whether a recording may have the name that the journal knows; ``ours`` may then be replaced.
+
+        Raises:
+            WriteError: The folder is closed.
+        """
+        with self._lock:
+            folder = folder_of(audio, self._options)
+            self._prepare(audio, folder)
+            if not self._may_have(audio, base, UNDETERMINED):
+                return False
+            self._check_access(folder)
+            self._give(audio, base, tuple(ours))
+            return True
+
+    def base(self, audio: AudioFile) -> str:
+        """The stem that a recording's outputs were given."""
+        with self._lock:
+            return self._given[self._who(audio)].base
+
     def _plan(self, audio: AudioFile) -> Plan:
         folder = folder_of(audio, self._options)
         self._prepare(audio, folder)
@@ -115,7 +153,7 @@ class Namer:
             elif not must_be_known and (there := self._text_only(audio, folder, base)):
                 self._give(audio, base, there)
                 return Plan(skip=ALL_THERE, outputs=there)
-            if free is None and not must_be_known and self._is_free(folder, base):
+            if free is None and not must_be_known and self._is_free(audio, folder, base):
                 free = base
                 if self._options.overwrite:
                     break
@@ -127,9 +165,9 @@ class Namer:
 
     def _take_up(self, audio: AudioFile, base: str, found: _Found) -> Plan:
         """The plan for a recording whose own transcript was found: skip it, complete the set, or do it again."""
-        if not self._options.overwrite and len(found.there) == len(self._options.formats):
+        if not self._options.overwrite and len(found.there) == len(formats_of(audio, self._options)):
             self._give(audio, base, found.there)
-            return Plan(skip=ALREADY, outputs=found.there)
+            return Plan(skip=ALREADY, outputs=found.there, found=found.transcript)
         self._check_access(folder_of(audio, self._options))
         if self._options.overwrite:
             self._give(audio, base, ())
@@ -177,7 +215,7 @@ class Namer:
         folder, given = folder_of(audio, self._options), self._given[self._who(audio)]
         bases = [base for base, must_be_known in self._candidates(audio) if base == given.base or not must_be_known]
         for base in bases:
-            places = {name: self._path(folder, base, language, name) for name in self._options.formats}
+            places = {name: self._path(folder, base, language, name) for name in formats_of(audio, self._options)}
             if not self._may_have(audio, base, language):
                 continue
             if self._options.overwrite or all(p in given.kept or not os.path.lexists(p) for p in places.values()):
@@ -192,7 +230,7 @@ class Namer:
         if self._owners.get(self._slot(audio, base), self._who(audio)) != self._who(audio):
             return False
         folder = folder_of(audio, self._options)
-        paths = (self._path(folder, base, language, name) for name in self._options.formats)
+        paths = (self._path(folder, base, language, name) for name in formats_of(audio, self._options))
         return not any(self._is_input(path, audio) for path in paths)
 
     def _is_input(self, path: Path, audio: AudioFile) -> bool:
@@ -213,9 +251,9 @@ class Namer:
                 transcript = read_json(file.read_bytes())
             except (OSError, FileError):
                 continue
-            if transcript.size is None or transcript.size != audio.size:
+            if not self.is_from(audio, transcript, file):
                 continue
-            places = {name: self._path(folder, base, language, name) for name in self._options.formats}
+            places = {name: self._path(folder, base, language, name) for name in formats_of(audio, self._options)}
             taken = {name: path for name, path in places.items() if os.path.lexists(path)}
             shaping = self._options.subtitles
             stale = tuple(p for name, p in taken.items() if _is_shaped_otherwise(p, name, transcript, shaping))
@@ -232,22 +270,22 @@ class Namer:
 
         Reason: without this, a second run with ``--format srt`` would do everything again under other names.
         """
-        if self._options.overwrite or "json" in self._options.formats:
+        if self._options.overwrite or "json" in formats_of(audio, self._options):
             return ()
         given = self._given.get(self._who(audio))
         if given is not None and given.version != (audio.size, audio.mtime_ns):  # a new recording of that name
             return ()
-        for language in self._languages(folder, base, self._options.formats[0]):
-            paths = tuple(self._path(folder, base, language, name) for name in self._options.formats)
+        for language in self._languages(folder, base, formats_of(audio, self._options)[0]):
+            paths = tuple(self._path(folder, base, language, name) for name in formats_of(audio, self._options))
             if all(path.is_file() for path in paths):
                 return paths
         return ()
 
-    def _is_free(self, folder: Path, base: str) -> bool:
+    def _is_free(self, audio: AudioFile, folder: Path, base: str) -> bool:
         """Whether nothing has one of the names; with {language} that shows when the language is known."""
         if self._options.overwrite or self._has_language:
             return True
-        return not any(os.path.lexists(self._path(folder, base, "", name)) for name in self._options.formats)
+        return not any(os.path.lexists(self._path(folder, base, "", name)) for name in formats_of(audio, self._options))
 
     def _languages(self, folder: Path, base: str, suffix: str) -> Iterator[str]:
         """The languages in which an output of that name and format was there before."""
@@ -255,69 +293,12 @@ class Namer:
             yield ""
             return
         if folder not in self._old:
-            self._old[folder], _ = _names(folder)
+            self._old[folder], _ = names_in(folder)
         old = self._old[folder]
         yield from (code for code in _CODES if file_name(self._options.name, base, code, suffix) in old)
 
     def _path(self, folder: Path, base: str, language: str, name: str) -> Path:
         return folder / file_name(self._options.name, base, language, name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """A folder's names, and how many recordings have each stem and each whole name, folded."""
-
-    names: frozenset[str]
-    stems: Counter[str]
-    wholes: Counter[str]
-
-
-class _Neighbours:
-    """Which recordings lie in the folders that inputs come from; the Namer's, under its lock.
-
-    What it says is the same whichever recording asks first.
-    """
-
-    def __init__(self, suffixes: frozenset[str]) -> None:
-        self._suffixes = suffixes
-        self._listings: dict[Path, _Listing] = {}
-
-    def share_stem(self, path: Path) -> bool:
-        """Whether another recording in the folder takes the same name, so that both use their full ones.
-
-        Trap: beside ``talk.wav`` and ``talk.mp3``, which use full names, ``talk.wav.mp3`` must not be ``talk.wav``.
-        """
-        listing = self._listing(path)
-        stem = folded(path.stem)
-        itself = int(self._counts(path, listing))
-        return listing.stems[stem] > itself or (listing.wholes[stem] > 0 and self._is_full(stem, listing))
-
-    def share_whole(self, path: Path) -> bool:
-        """Whether another recording's whole name differs from this one's in case or composition only."""
-        listing = self._listing(path)
-        return listing.wholes[folded(path.name)] > int(self._counts(path, listing))
-
-    def _is_full(self, whole: str, listing: _Listing) -> bool:
-        """Whether a recording of that folded name uses its full name."""
-        stem = folded(Path(whole).stem)
-        return listing.stems[stem] > 1 or (listing.wholes[stem] > 0 and self._is_full(stem, listing))
-
-    def _counts(self, path: Path, listing: _Listing) -> bool:
-        return path.name in listing.names and self._is_media(path.name)
-
-    def _listing(self, path: Path) -> _Listing:
-        known = self._listings.get(path.parent)
-        if known is None or path.name not in known.names:  # it came after the folder was listed
-            if len(self._listings) >= _MAX_LISTINGS:
-                self._listings.clear()
-            names, files = _names(path.parent)
-            media = [name for name in files if self._is_media(name)]
-            known = _Listing(names, Counter(folded(Path(name).stem) for name in media), Counter(map(folded, media)))
-            self._listings[path.parent] = known
-        return known
-
-    def _is_media(self, name: str) -> bool:
-        return not name.startswith((".", "~")) and Path(name).suffix.lower() in self._suffixes
 
 
 def check_writable(options: OutputOptions) -> None:
@@ -360,23 +341,6 @@ def _holds(path: Path, name: str, transcript: Transcript, shaping: SubtitleOptio
     try:
         return path.read_bytes() == render(transcript, name, shaping).encode(errors="replace")
     except (OSError, FileError):  # a shape may want word times that the transcript has not
-        return False
-
-
-def _names(folder: Path) -> tuple[frozenset[str], list[str]]:
-    """All names in a folder, and those of files; none when it cannot be read."""
-    try:
-        with os.scandir(folder) as entries:
-            there = list(entries)
-    except OSError:
-        return frozenset(), []
-    return frozenset(entry.name for entry in there), [entry.name for entry in there if _is_file(entry)]
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:  # a link that leads in a circle
         return False
 
 

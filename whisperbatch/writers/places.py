@@ -20,13 +20,20 @@ _CODE = re.compile(r"[a-z]{2,3}")
 
 
 def folder_of(audio: AudioFile, options: OutputOptions) -> Path:
-    """The folder of a recording's outputs: beside it, or its place below ``output_dir``, never outside of that."""
+    """The folder of a recording's outputs: the one it asks for, or beside it, or its place below ``output_dir``."""
+    if audio.asks.output is not None:
+        return audio.asks.output
     if options.output_dir is None:
         return audio.path.parent
     whole = absolute(audio.path)
     base = absolute(audio.root if audio.root is not None else options.relative_to or Path())
     inside = whole.relative_to(base) if whole.is_relative_to(base) else Path(*whole.parts[1:])
     return options.output_dir / inside.parent
+
+
+def formats_of(audio: AudioFile, options: OutputOptions) -> tuple[str, ...]:
+    """The formats of a recording's outputs: those it asks for, or the run's."""
+    return audio.asks.formats or options.formats
 
 
 def file_name(template: str, base: str, language: str, suffix: str) -> str:

@@ -1,0 +1,259 @@
+"""What a clip's neighbours may not change, what the encoder may not do twice, and faults in the real parts."""
+
+import weakref
+
+import corpus
+import hearing
+import numpy as np
+import pytest
+import torch
+
+from whisperbatch.options import DecodeOptions
+from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipText, Segments
+
+LADDER = DecodeOptions(temperatures=(0.0, 0.4, 0.8), beam_size=2, best_of=2, logprob_threshold=-0.02)
+N_OTHERS = 63 if corpus.WHOLE else 9
+
+
+def short(number: int, language: str = "en") -> np.ndarray:
+    """A sentence or two, int16."""
+    return corpus.speech(np.random.default_rng([21, number]), 1 + number % 2, language)
+
+
+def crowd(n: int) -> list[np.ndarray]:
+    """Clips of all sorts."""
+    kinds = ["single", "hard", "noise", "single", "silence", "german", "several"]
+    return [corpus._clip(kinds[k % 7], np.random.default_rng([22, k]))[: 12 * SAMPLE_RATE] for k in range(n)]
+
+
+def assert_same(one: ClipText, two: ClipText, ties: list) -> None:
+    """The same tokens and times, or a near-tie, which is listed."""
+    pairs = list(zip(one.segments, two.segments, strict=False))
+    first = next(((a, b) for a, b in pairs if (a.tokens, a.start_s, a.end_s) != (b.tokens, b.start_s, b.end_s)), None)
+    if first is not None and abs(first[0].avg_logprob - first[1].avg_logprob) < hearing.NEAR:
+        ties.append(first)
+        return
+    assert first is None
+    assert len(one.segments) == len(two.segments)
+    assert one.language == two.language
+    for a, b in pairs:
+        assert (a.avg_logprob, a.no_speech_prob) == pytest.approx((b.avg_logprob, b.no_speech_prob), abs=1e-3)
+        assert (a.temperature, a.text) == (b.temperature, b.text)
+
+
+@pytest.mark.parametrize("options", [DecodeOptions(beam_size=1), LADDER], ids=["greedy", "ladder"])
+def test_a_clip_alone_among_others_and_in_a_refilled_slot_is_the_same(options: DecodeOptions):
+    waves = [short(0), *crowd(N_OTHERS)]
+    clips = [hearing.clip(wave, k) for k, wave in enumerate(waves)]
+    together = hearing.hear(hearing.engine(options, len(clips)), clips)
+    late = hearing.hear(hearing.engine(options, 3), clips[::-1])
+    ties: list = []
+    for number in range(len(clips)):
+        assert_same(together[number, 0], late[number, 0], ties)
+    for number in (0, 1, 5):
+        alone = hearing.hear(hearing.engine(options, 1), [clips[number]])
+        assert_same(alone[number, 0], together[number, 0], ties)
+    print("near-ties:", ties)
+    assert len(ties) <= 1 + len(clips) // 50
+
+
+def test_languages_prompts_and_temperatures_do_not_leak():
+    asked = [
+        {"language": "en"},
+        {"language": "de"},
+        {"language": "en", "prompt": "The old village is in the city."},
+        {"language": "en", "task": "translate"},
+        {"prompt": "The code is zero one nine one. " * 30},
+        {},
+        {"long_form": "sequential"},
+    ]
+    clips = [hearing.clip(short(k % 2, "de" if k == 5 else "en"), k, **settings) for k, settings in enumerate(asked)]
+    engine = hearing.engine(LADDER, 8)
+    openings = openings_of(engine)
+    together, ties = hearing.hear(engine, clips), []
+    for number in range(len(clips)):
+        alone = hearing.engine(LADDER, 8)
+        seen = openings_of(alone)
+        assert_same(hearing.hear(alone, [clips[number]])[number, 0], together[number, 0], ties)
+        assert seen[number] == openings[number]
+    assert len({tuple(openings[number]) for number in (0, 1, 2, 3, 4)}) == 5
+    assert len(ties) <= 1
+
+
+def openings_of(engine) -> dict[int, list[int]]:
+    """What stood before each clip's first try, as it comes about."""
+    seen, make = {}, engine.device._seat
+
+    def seat(window):
+        made = make(window)
+        seen.setdefault(window.request.clip.file_id, list(made.opening))
+        return made
+
+    engine.device._seat = seat
+    return seen
+
+
+def test_the_encoder_sees_each_window_once_whatever_becomes_of_it():
+    engine, windows = hearing.engine(LADDER, 4), set()
+    read = engine.device.read
+
+    def reading(window, sampled):
+        windows.add((window.request.clip.file_id, window.start))
+        return read(window, sampled)
+
+    engine.device.read = reading
+    voters = [Clip(9, k, 0.0, short(k), vote=(k, 2) if k < 2 else None) for k in range(3)]
+    texts = hearing.hear(engine, [*[hearing.clip(wave, k) for k, wave in enumerate(crowd(4))], *voters])
+    assert {segment.temperature for text in texts.values() for segment in text.segments} & {0.4, 0.8}
+    assert engine.device.n_encoded == len({key for key in windows if key[0] != 9}) + 3
+
+
+def test_a_window_holds_its_own_encoding_and_no_others_and_none_when_it_is_done():
+    engine, held, sizes = hearing.engine(DecodeOptions(beam_size=1, temperatures=(0.0,)), 4), [], []
+    encode = engine.device.encode
+
+    def encoding(windows):
+        encode(windows)
+        held.extend(windows)
+        sizes.extend(one.audio.untyped_storage().nbytes() / one.audio.nbytes for one in windows)
+
+    engine.device.encode = encoding
+    hearing.hear(engine, [hearing.clip(short(k), k) for k in range(4)])
+    assert len(held) >= 4
+    assert set(sizes) == {1.0}
+    assert all(window.audio is None for window in held)
+
+
+def test_a_sequential_file_costs_a_probe_only_where_its_first_window_is_another():
+    """openai-whisper asks the first 30 s, of which the last part of a shorter file is padded otherwise."""
+    options = DecodeOptions(beam_size=1, temperatures=(0.0,), without_timestamps=True)
+    for seconds, language, n in ((6.0, None, 2), (6.0, "en", 1), (33.0, None, 2), (33.0, "en", 2)):
+        engine = hearing.engine(options, 2)
+        wave = np.resize(short(1), int(seconds * SAMPLE_RATE))
+        hearing.hear(engine, [hearing.clip(wave, language=language, long_form="sequential")])
+        assert engine.device.n_encoded == n
+
+
+# faults in the real parts
+
+PLAIN = DecodeOptions(beam_size=2, temperatures=(0.0,))
+CULPRIT = 2
+
+
+def four() -> list[Clip]:
+    return [hearing.clip(short(k + 30), k, language="en") for k in range(4)]
+
+
+def answers(engine, clips: list[Clip]) -> dict[int, ClipText | ClipFailed]:
+    found: dict[int, ClipText | ClipFailed] = {}
+    engine.admit(clips)
+    while not engine.idle:
+        for result in engine.step():
+            if not isinstance(result, Segments):
+                assert result.file_id not in found
+                found[result.file_id] = result
+    return found
+
+
+def break_part(engine, place: str, err: Exception, times: list[int]) -> None:
+    """Let one part raise while the culprit is before it, as often as ``times`` says."""
+    device, spelling = engine.device, engine.device._spelling
+    culprit = four()[CULPRIT].samples
+    mel = device._mel.clips([culprit])[0]
+    owner, name = {
+        "features": (device._mel, "clips"),
+        "encoder": (device, "_encoder"),
+        "hear": (device._decoder, "hear"),
+        "prefill": (device._decoder, "prefill"),
+        "step": (device._decoder, "step"),
+        "rules": (device._rules, "apply"),
+        "spelling": (spelling, "decode"),
+    }[place]
+    real = getattr(owner, name)
+
+    def seated() -> bool:
+        return any(seat.window.request.clip.file_id == CULPRIT for lane in device.lanes for _, seat in lane.slots)
+
+    def is_there(args: tuple) -> bool:
+        if place == "features":
+            return any(np.array_equal(one, culprit) for one in args[0])
+        if place == "encoder":
+            return any(torch.allclose(one, mel, atol=1e-4) for one in args[0])
+        return seated()
+
+    def broken(*args, **kwargs):
+        if times[0] and is_there(args):
+            times[0] -= 1
+            raise err
+        return real(*args, **kwargs)
+
+    if name == "_encoder":
+        del device._encoder
+    setattr(owner, name, broken)
+
+
+@pytest.mark.parametrize("place", ["features", "encoder", "hear", "prefill", "step", "rules"])
+def test_a_fault_in_a_real_part_fails_the_clip_concerned_alone(place: str):
+    whole = answers(hearing.engine(PLAIN, 4), four())
+    engine = hearing.engine(PLAIN, 4)
+    break_part(engine, place, ValueError("broken"), [-1])
+    found = answers(engine, four())
+    assert isinstance(found[CULPRIT], ClipFailed)
+    for number in {0, 1, 3}:
+        assert_same(found[number], whole[number], [])
+
+
+def test_a_fault_in_the_spelling_fails_the_clip_concerned_alone():
+    engine, clips = hearing.engine(PLAIN, 4), four()
+    whole = answers(hearing.engine(PLAIN, 4), four())
+    cursed, real = whole[CULPRIT].segments[0].tokens, engine.device._spelling.decode
+
+    def decode(tokens):
+        if tuple(tokens) == cursed:
+            raise ValueError("broken")
+        return real(tokens)
+
+    assert [len(whole[k].segments) == 1 and whole[k].segments[0].tokens == cursed for k in range(4)].count(True) == 1
+    engine.device._spelling.decode = decode
+    found = answers(engine, clips)
+    assert [isinstance(found[k], ClipFailed) for k in range(4)] == [False, False, True, False]
+
+
+@pytest.mark.parametrize("place", ["features", "encoder", "hear", "prefill", "step", "rules", "spelling"])
+def test_lack_of_memory_in_a_real_part_loses_nothing(place: str):
+    said: list[str] = []
+    whole = answers(hearing.engine(PLAIN, 4), four())
+    engine = hearing.engine(PLAIN, 4, on_notice=said.append)
+    break_part(engine, place, torch.OutOfMemoryError("CUDA out of memory"), [1])
+    found = answers(engine, four())
+    for number in range(4):
+        assert_same(found[number], whole[number], [])
+    assert engine.device.n_slots == 2
+    assert len(said) == 1
+    assert "going on with 2 windows" in said[0]
+
+
+def test_caches_are_given_back_before_smaller_ones_are_made():
+    engine = hearing.engine(PLAIN, 4)
+    device, held = engine.device, []
+    caches = engine.device.lanes[0]._caches
+    refs = [weakref.ref(tensor) for part in (caches.cross_k, caches.self_v) for tensor in part]
+    del caches
+    make = device._decoder.caches
+
+    def making(*args):
+        held.append(sum(ref() is not None for ref in refs))
+        return make(*args)
+
+    device._decoder.caches = making
+    real, times = device._decoder._attend, [1]
+
+    def attend(*args):
+        if times and args[3:] and times.pop():
+            raise torch.OutOfMemoryError
+        return real(*args)
+
+    device._decoder._attend = attend
+    found = answers(engine, four())
+    assert all(isinstance(one, ClipText) for one in found.values())
+    assert held == [0]

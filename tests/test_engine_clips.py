@@ -1,0 +1,193 @@
+"""Clips mode: a clip is heard to its end, its gaps once more, doubts are told. A fake device, no torch."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from fakedevice import BEGIN, FakeDevice, clip, make, run
+
+from whisperbatch.engine import coverage
+from whisperbatch.engine.fallback import Decoded
+from whisperbatch.engine.requests import Window
+from whisperbatch.options import DecodeOptions
+from whisperbatch.records import ClipText, Segment
+
+ONCE = DecodeOptions(temperatures=(0.0,))
+LOOP = " The same words again." * 30
+
+
+def at(seconds: float) -> int:
+    return BEGIN + round(seconds * 50)
+
+
+def spoken(*spans: tuple[float, float], rest: float | None = None, **figures: object) -> Callable[[Window], Decoded]:
+    """A window's text: a word a span, in seconds of the window; ``rest`` begins one that is not finished."""
+    tokens = [token for k, (start_s, end_s) in enumerate(spans) for token in (at(start_s), 500 + k, at(end_s))]
+    tokens += [] if rest is None else [at(rest)]
+    return lambda window: told(window, tuple(tokens), **figures)
+
+
+def told(window: Window, tokens: tuple[int, ...], *, text: str = " words", logprob: float = -0.2, silence: float = 0.0):
+    return Decoded(tokens, text, 0.2 * len(window.tried), logprob, silence)
+
+
+def script(*parts: Callable[[Window], Decoded]) -> Callable[[Window], Decoded]:
+    """One verdict after the other; the last for all that come after."""
+    left = list(parts)
+    return lambda window: (left.pop(0) if len(left) > 1 else left[0])(window)
+
+
+def hear(verdict, options: DecodeOptions = ONCE, **asked) -> tuple[ClipText, FakeDevice]:
+    device = FakeDevice(2, verdict=verdict)
+    answer = run(make(device, options), [clip(0, language="en", **asked)])[0, 0]
+    assert isinstance(answer, ClipText)
+    return answer, device
+
+
+def spans(text: ClipText) -> list[tuple[float, float]]:
+    return [(one.start_s, one.end_s) for one in text.segments]
+
+
+def test_a_clip_is_heard_until_its_audio_is_used_up():
+    verdict = script(spoken((0.0, 4.0), rest=4.0), spoken((1.0, 5.0), rest=5.0), spoken((0.0, 2.0)))
+    text, device = hear(verdict, seconds=20.0)
+    assert [(window.start, window.n_frames) for window in device.ended] == [(0, 2000), (400, 1600), (900, 1100)]
+    assert spans(text) == [(0.0, 4.0), (5.0, 9.0), (9.0, 11.0)]
+    assert [one.seek for one in text.segments] == [0, 400, 900]
+    assert device.n_encoded == 3
+
+
+def test_a_window_that_stands_still_is_left_after_a_second():
+    verdict = script(spoken((0.0, 0.02), rest=0.02), spoken((0.0, 3.0)))
+    _, device = hear(verdict, seconds=10.0)
+    assert [window.start for window in device.ended] == [0, 100]
+
+
+def test_a_rest_too_short_for_a_word_is_left():
+    _, device = hear(script(spoken((0.0, 9.92), rest=9.92), spoken((0.0, 0.04))), seconds=10.0)
+    assert len(device.ended) == 1
+    _, device = hear(script(spoken((0.0, 9.9), rest=9.9), spoken((0.0, 0.04))), seconds=10.0)
+    assert [window.start for window in device.ended] == [0, 990]
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 159])
+def test_a_clip_shorter_than_a_frame_has_no_window(n_samples: int):
+    text, device = hear(spoken((0.0, 0.02)), seconds=n_samples / 16_000)
+    assert (text.segments, device.ended) == ((), [])
+
+
+def test_a_clip_of_a_frame_has_one():
+    text, device = hear(spoken((0.0, 0.02)), seconds=0.011)
+    assert [window.n_frames for window in device.ended] == [1]
+    assert spans(text) == [(0.0, 0.01)]
+
+
+def test_times_lie_in_the_audio_and_what_begins_beyond_it_is_dropped():
+    text, _ = hear(spoken((0.0, 7.0), (7.5, 9.0)), seconds=5.0)
+    assert spans(text) == [(0.0, 5.0)]
+
+
+def test_blank_segments_are_dropped():
+    blank = lambda window: told(window, (at(0.0), at(2.0), at(2.0), 500, at(4.0)))  # noqa: E731
+    text, _ = hear(blank, seconds=4.0)
+    assert spans(text) == [(2.0, 4.0)]
+    text, _ = hear(lambda window: told(window, ()), seconds=4.0)
+    assert text.segments == ()
+
+
+def test_silence_is_skipped_to_the_clips_end():
+    text, device = hear(spoken((0.0, 1.0), rest=1.0, silence=0.9, logprob=-2.0), seconds=12.0)
+    assert (text.segments, len(device.ended)) == ((), 1)
+
+
+# second looks
+
+SPEECH = ((0.5, 9.5), (12.0, 19.0))
+
+
+def test_speech_without_text_is_heard_once_more():
+    verdict = script(spoken((0.5, 4.0), (15.0, 19.0)), spoken((0.0, 5.0)), lambda window: told(window, ()))
+    text, device = hear(verdict, seconds=20.0, speech=SPEECH)
+    looks = [(window.start, window.n_frames) for window in device.ended if window.is_gap]
+    assert looks == [(400, 550), (1200, 300)]
+    assert spans(text) == [(0.5, 4.0), (4.0, 9.0), (15.0, 19.0)]
+    assert text.covered_s == pytest.approx(3.5 + 5.0 + 4.0)
+    assert [dict(one) for one in text.suspects] == [{"start": 12.0, "end": 15.0, "reason": "speech without text"}]
+    assert device.n_encoded == 3
+
+
+def test_a_gap_is_looked_at_once_and_its_own_gaps_never():
+    text, device = hear(script(spoken((0.0, 1.0)), lambda window: told(window, ())), seconds=20.0, speech=SPEECH)
+    assert [window.is_gap for window in device.ended] == [False, True, True]
+    assert {one["reason"] for one in text.suspects} == {"speech without text"}
+
+
+def test_short_gaps_and_clips_without_spans_and_without_the_option_get_no_second_look():
+    verdict = spoken((0.0, 7.6))
+    for options, speech in ((ONCE, ((0.0, 9.5),)), (ONCE, ()), (DecodeOptions(second_pass=False), SPEECH)):
+        text, device = hear(verdict, options, seconds=20.0, speech=speech)
+        assert len(device.ended) == 1
+        assert (text.covered_s is None) == (not speech)
+
+
+def test_a_second_look_that_finds_silence_leaves_a_suspect():
+    nothing = spoken((0.0, 1.0), silence=0.9, logprob=-2.0)
+    text, _ = hear(script(spoken((0.0, 9.5)), nothing), seconds=20.0, speech=SPEECH)
+    assert [(one["start"], one["end"]) for one in text.suspects] == [(12.0, 19.0)]
+    assert text.covered_s == pytest.approx(9.0)
+
+
+def test_speech_said_to_lie_beyond_the_audio_does_no_harm():
+    text, _ = hear(script(spoken((0.0, 4.0)), spoken((0.0, 1.0))), seconds=5.0, speech=((0.0, 9.0), (11.0, 20.0)))
+    assert all(end_s <= 5.0 for _, end_s in spans(text))
+
+
+def test_segments_within_others_uncover_nothing():
+    heard = [Segment(0.0, 10.0, " long"), Segment(2.0, 4.0, " within"), Segment(30.0, 31.0, " elsewhere")]
+    assert coverage.uncovered([(0.0, 20.0), (25.0, 26.0)], heard) == [(10.0, 20.0)]
+    assert coverage.covered_s([(0.0, 20.0), (25.0, 26.0)], heard) == 10.0
+
+
+# doubts
+
+
+def test_a_loop_that_no_temperature_mends_is_kept_and_told():
+    options = DecodeOptions(temperatures=(0.0, 0.2))
+    text, device = hear(spoken((0.0, 4.0), text=LOOP), options, seconds=4.0)
+    assert len(device.ended) == 2
+    assert [dict(one) for one in text.suspects] == [{"start": 0.0, "end": 4.0, "reason": "the text repeats itself"}]
+
+
+def test_of_failed_tries_the_likeliest_that_is_no_loop_is_kept():
+    verdict = script(spoken((0.0, 1.0), text=LOOP), spoken((0.0, 2.0), logprob=-1.5), spoken((0.0, 3.0), logprob=-1.9))
+    text, _ = hear(verdict, DecodeOptions(temperatures=(0.0, 0.2, 0.4)), seconds=4.0)
+    assert spans(text) == [(0.0, 2.0)]
+    assert text.segments[0].temperature == pytest.approx(0.2)
+    assert [one["reason"] for one in text.suspects] == ["the text is improbable"]
+
+
+def test_a_loop_is_no_silence():
+    verdict = script(spoken((0.0, 4.0), text=LOOP, silence=0.9, logprob=-2.0), spoken((0.0, 4.0), silence=0.9))
+    text, device = hear(verdict, DecodeOptions(temperatures=(0.0, 0.2)), seconds=4.0)
+    assert len(device.ended) == 2
+    assert spans(text) == [(0.0, 4.0)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_text_ends_in_time_and_in_order(seed: int):
+    rng = np.random.default_rng(seed)
+
+    def verdict(window: Window) -> Decoded:
+        times = np.sort(rng.uniform(0, 30, rng.integers(0, 7)))
+        pairs = list(zip(times[::2], times[1::2], strict=False))
+        rest = float(times[-1]) if len(times) % 2 else None
+        return spoken(*pairs, rest=rest, logprob=float(rng.choice([-0.1, -2.0])), silence=rng.random())(window)
+
+    seconds = float(rng.uniform(0.0, 30.0))
+    edges = np.sort(rng.uniform(0, seconds, 6))
+    speech = tuple((float(a), float(b)) for a, b in zip(edges[::2], edges[1::2], strict=True))
+    text, device = hear(verdict, DecodeOptions(), seconds=seconds, speech=speech)
+    assert all(0 <= start_s <= end_s <= seconds + 0.01 for start_s, end_s in spans(text))
+    assert spans(text) == sorted(spans(text), key=lambda span: span[0])
+    assert len([window for window in device.ended if not window.tried[:-1]]) <= 31 + 3
+    assert text.covered_s <= sum(b - a for a, b in speech) + 1e-6

@@ -1,0 +1,108 @@
+"""The event log and the report's file: what is in them, and what becomes of a run whose log is lost."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from whisperbatch.errors import LoadError, RunError
+from whisperbatch.events import EventLog
+from whisperbatch.records import Event, Outcome, Segment, Status, Transcript
+from whisperbatch.report import Report, ReportFile
+
+PATH = Path("bad\udcff.wav")
+FAILED = Outcome(PATH, Status.FAILED, error=LoadError("is empty", PATH), reason="is empty", wall_s=0.25)
+DONE = Outcome(
+    Path("a.wav"),
+    Status.DONE,
+    transcript=Transcript("en", (Segment(0.0, 1.0, " Hello."),), 2.0, speech_s=1.5, warnings=("damaged",)),
+    outputs=(Path("a.txt"),),
+    audio_s=2.0,
+    wall_s=1.0,
+)
+
+
+def test_every_line_is_json_with_version_kind_and_time():
+    out = io.BytesIO()
+    log = EventLog(out, clock=lambda: 5.0)
+    segments = [{"start": 0.0, "end": 1.0, "text": " Hello."}, {"start": 1.0, "end": 2.0, "text": " Bye."}]
+    for event in (
+        Event("queued", PATH),
+        Event("loading", PATH),
+        Event("loaded", PATH, {"duration_s": 2.0, "n_clips": 1}),
+        Event("batch", None, {"n_clips": 1, "n_files": 1, "audio_s": 2.0}),
+        Event("progress", PATH, {"audio_s": 2.0, "segments": segments}),
+        Event("notice", None, {"text": "a notice"}),
+        Event("finished", DONE.path, {"outcome": DONE}),
+        Event("finished", PATH, {"outcome": FAILED}),
+    ):
+        log.on_event(event)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    kinds = ["queued", "started", "loaded", "batch", "segment", "segment", "notice", "done", "failed"]
+    assert [line["event"] for line in lines] == kinds
+    assert all((line["v"], line["time"]) == (1, 5.0) for line in lines)
+    assert lines[0]["path"] == str(PATH)
+    assert lines[2] | {"duration": 2.0, "n_clips": 1} == lines[2]
+    assert lines[3]["audio_seconds"] == 2.0
+    assert lines[5]["text"] == " Bye."
+    assert (lines[7]["outputs"], lines[7]["warnings"]) == (["a.txt"], ["damaged"])
+    assert (lines[8]["reason"], lines[8]["error"]) == ("is empty", "LoadError")
+
+
+class Closed(io.BytesIO):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def write(self, data: object) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(BrokenPipeError(), []), (OSError(28, "No space left"), ["[Errno 28] No space left"])]
+)
+def test_a_log_that_is_lost_ends_nothing_and_is_told_once(error: Exception, told: list[str]):
+    lost: list[str] = []
+    log = EventLog(Closed(error), lost.append)
+    for _ in range(3):
+        log.on_event(Event("queued", PATH))
+    assert lost == told
+
+
+def test_the_report_holds_every_file_and_the_totals(tmp_path: Path):
+    report, path = Report(), tmp_path / "report.json"
+    file = ReportFile(path)
+    for outcome in (DONE, FAILED):
+        report.add(outcome)
+        file.add(outcome)
+    assert not path.exists()
+    file.close(report, 1)
+    file.discard()
+    told = json.loads(path.read_text())
+    assert (told["schema"], [one["status"] for one in told["files"]]) == (1, ["done", "failed"])
+    assert told["files"][1]["reason"] == "is empty"
+    assert told["files"][0]["speech_seconds"] == 1.5
+    assert (told["totals"]["done"], told["totals"]["failed"], told["totals"]["exit_code"]) == (1, 1, 1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_that_is_given_up_leaves_the_old_one(tmp_path: Path):
+    path = tmp_path / "report.json"
+    path.write_text("old")
+    file = ReportFile(path)
+    file.add(DONE)
+    file.discard()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_report_that_cannot_be_written_is_told(tmp_path: Path):
+    with pytest.raises(RunError, match="the report cannot be written"):
+        ReportFile(tmp_path / "nowhere" / "report.json")
+
+
+def test_a_report_of_nothing_is_json(tmp_path: Path):
+    file = ReportFile(tmp_path / "r.json")
+    file.close(Report(), 0)
+    assert json.loads((tmp_path / "r.json").read_text())["files"] == []

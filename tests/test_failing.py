@@ -1,0 +1,318 @@
+"""What is tried again, when and how; and runs whose load workers die, hang and lose their folders."""
+
+import errno
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from whisperbatch import pipeline
+from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.errors import InferenceError, LoadError, RunError, WorkerDiedError, WorkerStartError, WriteError
+from whisperbatch.journal import Journal, State
+from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
+from whisperbatch.pipeline import failing, stages
+from whisperbatch.pipeline.failing import Alone, Mounts, Retry, lasts, may_pass, retry_of
+from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
+from whisperbatch.sources import MEDIA_SUFFIXES
+from whisperbatch.writers.beside import Namer
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+GONE = Path("/nowhere/talk.wav")
+
+
+@pytest.mark.parametrize(
+    ("error", "passes", "permanent"),
+    [
+        (LoadError("is not audio"), False, True),
+        (LoadError("its samples cannot be read back").with_traceback(None), False, True),
+        (WorkerDiedError("crashed"), False, True),
+        (WorkerStartError("no memory"), True, False),
+        (caused(WriteError("x"), OSError(errno.ENOSPC, "full")), False, False),
+        (caused(WriteError("x"), OSError(errno.EIO, "bad")), True, False),
+        (caused(WriteError("x"), OSError(errno.EACCES, "closed")), False, False),
+        (caused(LoadError("x"), OSError(errno.ENOENT, "spool")), False, False),
+        (caused(InferenceError("x"), MemoryError()), True, False),
+        (InferenceError("x"), False, False),
+    ],
+)
+def test_what_may_pass_and_what_lasts(tmp_path: Path, error, passes: bool, permanent: bool):
+    path = tmp_path / "talk.wav"
+    path.write_bytes(b"x")
+    assert (may_pass(error, path), lasts(error, path)) == (passes, permanent)
+
+
+def test_a_file_that_has_gone_is_not_lost_for_good():
+    assert not lasts(LoadError("does not exist"), GONE)
+    assert retry_of(LoadError("does not exist"), GONE, 1, 2) is None
+
+
+def test_pauses_grow_and_end():
+    error = caused(WriteError("x"), OSError(errno.EIO, "bad"))
+    assert [retry_of(error, GONE, n, 2) for n in (1, 2, 3)] == [Retry(0.5), Retry(2.0), None]
+    assert retry_of(error, GONE, 9, 9) == Retry(30.0)
+    assert retry_of(error, GONE, 1, 0) is None
+
+
+def test_what_killed_its_load_process_is_tried_once_more_alone():
+    assert [retry_of(WorkerDiedError("x"), GONE, n, 2) for n in (1, 2)] == [Retry(0.0, alone=True), None]
+    assert retry_of(WorkerDiedError("x"), GONE, 1, 0) is None
+
+
+def test_alone_is_alone_and_does_not_wait_for_ever():
+    gate, inside, seen, ended = Alone(), [], [], threading.Event()
+    lock = threading.Lock()
+
+    def load(alone: bool) -> None:
+        while not ended.is_set() or alone:
+            with gate.hold(alone=alone):
+                with lock:
+                    inside.append(alone)
+                    if any(inside):
+                        seen.append(len(inside))
+                threading.Event().wait(0.002)
+                with lock:
+                    inside.pop()
+            if alone:
+                return
+
+    others = [threading.Thread(target=load, args=(False,)) for _ in range(4)]
+    for thread in others:
+        thread.start()
+    lone = [threading.Thread(target=load, args=(True,)) for _ in range(3)]
+    for thread in lone:
+        thread.start()
+    for thread in lone:
+        thread.join(20)
+        assert not thread.is_alive()
+    ended.set()
+    for thread in others:
+        thread.join(20)
+    assert set(seen) == {1}
+
+
+def test_a_folder_that_went_away_is_known_by_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    mounts, audio = Mounts(), AudioFile(tmp_path / "a.wav", tmp_path)
+    mounts.seen(audio)
+    assert not mounts.is_away(audio)
+    monkeypatch.setattr(failing, "_device", lambda folder: -1)  # an empty folder, on another device
+    assert mounts.is_away(audio)
+    assert not mounts.is_away(AudioFile(tmp_path / "a.wav"))
+
+
+class Script:
+    """Load workers that do what a test says, by file name; each answer is an error to raise or nothing."""
+
+    def __init__(self, answers: dict[str, list[Exception | Callable[[], None] | None]]) -> None:
+        self.answers = answers
+        self.tries: list[str] = []
+
+    def worker(self, *given: object, **named: object) -> "ScriptedWorker":
+        return ScriptedWorker(self)
+
+
+class ScriptedWorker:
+    def __init__(self, script: Script) -> None:
+        self.script = script
+
+    def warm(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def load(self, file_id: int, path: Path, settings: object) -> Iterator[Clip | FileLoaded]:
+        self.script.tries.append(path.name)
+        yield Clip(file_id, 0, 0.0, np.zeros(1600, np.int16))
+        answers = self.script.answers.get(path.name, [])
+        answer = answers.pop(0) if answers else None
+        if callable(answer):
+            answer()
+        elif answer is not None:
+            raise answer
+        yield FileLoaded(file_id, 1, 0.1)
+
+
+class Place:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.monkeypatch = folder / "in", monkeypatch
+        self.journal = folder / "journal"
+        self.folder.mkdir()
+        self.notices: list[str] = []
+        for name in ("a", "b", "c", "d"):
+            (self.folder / f"{name}.wav").write_bytes(name.encode())
+
+    def run(
+        self,
+        answers: dict[str, list],
+        failures: FailureOptions | None = None,
+        journal: JournalOptions | None = None,
+        engine: FakeEngine | None = None,
+    ) -> tuple[dict[str, Outcome], list[str]]:
+        script = Script(answers)
+        self.monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "LoadWorker", script.worker)
+        self.monkeypatch.setattr(failing, "PAUSES_S", (0.01,))
+        options = RunOptions(
+            EngineOptions("fake"),
+            LoadOptions(2),
+            output=OutputOptions(formats=("txt",)),
+            failures=failures or FailureOptions(),
+            journal=journal or JournalOptions(),
+        )
+        outcomes: dict[str, Outcome] = {}
+        with Journal(self.journal) as book:
+            for outcome in pipeline.run(
+                [AudioFile(path, self.folder, 1, 1) for path in sorted(self.folder.rglob("*.wav"))],
+                options,
+                open_engine=lambda: engine or FakeEngine(4),
+                namer=Namer(options.output, MEDIA_SUFFIXES),
+                on_event=lambda event: self.notices.append(event.data["text"]) if event.kind == "notice" else None,
+                stop=threading.Event(),
+                journal=book,
+            ):
+                outcomes[outcome.path.name] = outcome
+        return outcomes, script.tries
+
+    def state(self, name: str) -> tuple[State, bool]:
+        with Journal(self.journal) as book:
+            (entry,) = [entry for entry in book.entries() if entry.key.path.name == name]
+            return entry.state, entry.is_permanent
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(tmp_path, monkeypatch)
+
+
+def test_an_error_that_passes_is_tried_again_and_the_text_is_whole(place: Place):
+    passing = [caused(LoadError("cannot be read"), OSError(errno.EIO, "bad")) for _ in range(2)]
+    outcomes, tries = place.run({"b.wav": passing})
+    assert {o.status for o in outcomes.values()} == {Status.DONE}
+    assert tries.count("b.wav") == 3
+    assert outcomes["b.wav"].transcript is not None
+    assert len(outcomes["b.wav"].transcript.segments) == 1
+
+
+def test_an_error_that_does_not_pass_fails_in_the_end_and_a_later_run_completes(place: Place):
+    passing = [caused(LoadError("cannot be read"), OSError(errno.EIO, "bad")) for _ in range(9)]
+    outcomes, tries = place.run({"b.wav": passing})
+    assert outcomes["b.wav"].status is Status.FAILED
+    assert tries.count("b.wav") == 3
+    assert place.state("b.wav") == (State.FAILED, False)
+    outcomes, tries = place.run({})
+    assert (outcomes["b.wav"].status, tries) == (Status.DONE, ["b.wav"])
+
+
+def test_a_lasting_error_is_told_again_without_a_try_until_told_to_retry(place: Place):
+    outcomes, tries = place.run({"b.wav": [LoadError("is not audio")]})
+    assert (outcomes["b.wav"].status, tries.count("b.wav")) == (Status.FAILED, 1)
+    assert place.state("b.wav") == (State.FAILED, True)
+    outcomes, tries = place.run({})
+    assert (outcomes["b.wav"].status, tries) == (Status.FAILED, [])
+    assert "failed before: is not audio" in outcomes["b.wav"].reason
+    outcomes, tries = place.run({}, journal=JournalOptions(retry_failed=True))
+    assert (outcomes["b.wav"].status, tries) == (Status.DONE, ["b.wav"])
+
+
+def test_a_lasting_error_is_tried_again_when_the_file_changes(place: Place):
+    place.run({"b.wav": [LoadError("is not audio")]})
+    (place.folder / "b.wav").write_bytes(b"another")
+    outcomes, _ = place.run({})
+    assert outcomes["b.wav"].status is Status.DONE
+
+
+def test_a_file_that_kills_its_worker_is_tried_once_more_then_failed(place: Place):
+    outcomes, tries = place.run({"b.wav": [WorkerDiedError("crashed")]})
+    assert (outcomes["b.wav"].status, tries.count("b.wav")) == (Status.DONE, 2)
+    place.folder.joinpath("a.wav").write_bytes(b"another")
+    outcomes, tries = place.run({"a.wav": [WorkerDiedError("crashed") for _ in range(3)]})
+    assert (outcomes["a.wav"].status, tries.count("a.wav")) == (Status.FAILED, 2)
+    assert place.state("a.wav") == (State.FAILED, True)
+
+
+@pytest.mark.parametrize(
+    ("failures", "limit"), [(FailureOptions(fail_fast=True), 1), (FailureOptions(max_failures=2), 2)]
+)
+def test_so_many_failures_end_the_run(place: Place, failures: FailureOptions, limit: int):
+    with pytest.raises(RunError, match="which ends the run"):
+        place.run({f"{name}.wav": [LoadError("is not audio")] for name in "abcd"}, failures)
+    with Journal(place.journal) as book:
+        assert sum(entry.state is State.FAILED for entry in book.entries()) in (limit, limit + 1)
+        assert all(entry.run is None for entry in book.entries())
+
+
+def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    away = place.folder.with_name("away")
+
+    def go_away() -> None:
+        place.folder.rename(away)
+        threading.Timer(0.3, lambda: away.rename(place.folder)).start()
+        raise LoadError("does not exist")
+
+    outcomes, tries = place.run({"c.wav": [go_away]}, FailureOptions(retries=0))
+    assert {o.status for o in outcomes.values()} == {Status.DONE}
+    assert tries.count("c.wav") == 2
+    assert any("went away" in notice for notice in place.notices)
+
+
+def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    monkeypatch.setattr(failing, "AWAY_S", 0.2)
+
+    def go_away() -> None:
+        place.folder.rename(place.folder.with_name("away"))
+        raise LoadError("does not exist")
+
+    with pytest.raises(RunError, match="did not come back"):
+        place.run({"a.wav": [go_away]})
+    with Journal(place.journal) as book:
+        assert not [entry for entry in book.entries() if entry.state is State.FAILED and entry.key.path.name == "a.wav"]
+
+
+def test_a_folder_that_is_removed_is_not_made_again(place: Place):
+    inner = place.folder / "inner"
+    inner.mkdir()
+    for name in "ab":
+        (place.folder / f"{name}.wav").rename(inner / f"{name}.wav")
+    remove: list[Callable[[], None]] = [lambda: [path.unlink() for path in inner.iterdir()] and inner.rmdir()]
+    outcomes, _ = place.run({"b.wav": remove})
+    assert outcomes["b.wav"].status is Status.FAILED
+    assert outcomes["c.wav"].status is outcomes["d.wav"].status is Status.DONE
+    assert not inner.exists()
+
+
+def test_writing_is_tried_again_when_the_disk_stumbles(place: Place, monkeypatch: pytest.MonkeyPatch):
+    real, stumbles = stages.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
+
+    def write_all(texts):
+        if stumbles:
+            raise WriteError("cannot be written") from stumbles.pop()
+        return real(texts)
+
+    monkeypatch.setattr(stages, "write_all", write_all)
+    outcomes, _ = place.run({})
+    assert {o.status for o in outcomes.values()} == {Status.DONE}
+
+
+def test_a_full_disk_fails_files_at_once_and_a_later_run_completes(place: Place, monkeypatch: pytest.MonkeyPatch):
+    def full(texts):
+        raise WriteError("the disk is full; make room and run again") from OSError(errno.ENOSPC, "full")
+
+    real = stages.write_all
+    monkeypatch.setattr(stages, "write_all", full)
+    outcomes, _ = place.run({})
+    assert {o.status for o in outcomes.values()} == {Status.FAILED}
+    assert not list(place.folder.glob("*.txt"))
+    monkeypatch.setattr(stages, "write_all", real)
+    outcomes, _ = place.run({})
+    assert {o.status for o in outcomes.values()} == {Status.DONE}
+    assert {path.name for path in place.folder.glob("*.txt")} == {"a.txt", "b.txt", "c.txt", "d.txt"}

@@ -1,0 +1,430 @@
+"""Runs one after another and side by side, with a journal: what is done again, what never, and whose files stay."""
+
+import json
+import os
+import threading
+import wave
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from whisperbatch import pipeline
+from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.errors import RunError
+from whisperbatch.journal import Journal
+from whisperbatch.options import (
+    BatchOptions,
+    EngineOptions,
+    LoadOptions,
+    OutputOptions,
+    RunOptions,
+    SpeechOptions,
+    SubtitleOptions,
+)
+from whisperbatch.pipeline import kept
+from whisperbatch.records import AudioFile, Clip, ClipSettings, FileAsks, Outcome, Status
+from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
+from whisperbatch.writers.beside import Namer
+
+
+def write_wav(path: Path, value: int, n_samples: int = 1_600) -> Path:
+    with path.open("wb") as file, wave.open(file, "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(np.full(n_samples, value, np.int16).tobytes())
+    return path
+
+
+class Place:
+    """A folder with recordings, and a journal elsewhere."""
+
+    def __init__(self, folder: Path, n_files: int = 3) -> None:
+        self.audio = folder / "audio"
+        self.journal = folder / "journal.sqlite3"
+        self.audio.mkdir()
+        for index in range(n_files):
+            write_wav(self.audio / f"{index:03d}.wav", index + 1)
+        self.base = RunOptions(
+            engine=EngineOptions("fake"),
+            load=LoadOptions(1),
+            speech=SpeechOptions(vad=False),  # the recordings here are no speech
+            batch=BatchOptions(4, 0.0),
+            output=OutputOptions(formats=("txt", "json")),
+        )
+        self.n_opened = 0
+
+    def run(
+        self,
+        *,
+        revision: str | None = "0",
+        before_step: Callable[[list[Clip]], None] | None = None,
+        fails: Callable[[Clip], bool] = lambda clip: False,
+        with_journal: bool = True,
+        source: Iterator[AudioFile] | None = None,
+        stop: threading.Event | None = None,
+        **rooms: object,
+    ) -> dict[str, Outcome]:
+        """Outcomes by file name; ``rooms`` are changes to a room's options, as dicts."""
+        options = self.options(**rooms)
+
+        def open_engine() -> FakeEngine:
+            self.n_opened += 1
+            return FakeEngine(4, before_step, fails)
+
+        with self.book(with_journal) as journal:
+            outcomes = pipeline.run(
+                source or from_paths([self.audio]),
+                options,
+                open_engine=open_engine,
+                namer=Namer(options.output, MEDIA_SUFFIXES),
+                on_event=lambda event: None,
+                stop=stop or threading.Event(),
+                journal=journal,
+                revision=lambda: revision,
+            )
+            return {outcome.path.name: outcome for outcome in outcomes}
+
+    def options(self, **rooms: object) -> RunOptions:
+        changed = {name: replace(getattr(self.base, name), **values) for name, values in rooms.items()}  # type: ignore
+        return replace(self.base, **changed)
+
+    @contextmanager
+    def book(self, is_kept: bool = True) -> Iterator[Journal | None]:
+        if not is_kept:
+            yield None
+            return
+        with Journal(self.journal) as journal:
+            yield journal
+
+    def contents(self) -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in self.audio.iterdir() if p.suffix != ".wav"}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def told(outcomes: dict[str, Outcome]) -> dict[str, str]:
+    return {name[:3]: outcome.status.value for name, outcome in sorted(outcomes.items())}
+
+
+DONE, SKIPPED = ({f"{i:03d}": status for i in range(3)} for status in ("done", "skipped"))
+
+
+def test_what_is_done_is_skipped_and_no_model_is_opened(place: Place):
+    assert told(place.run()) == DONE
+    before = place.contents()
+    assert told(place.run()) == SKIPPED
+    assert place.n_opened == 1
+    assert place.contents() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clip": {"language": "de"}},
+        {"clip": {"prompt": "Names"}},
+        {"clip": {"task": "translate"}},
+        {"clip": {"long_form": "sequential"}},
+        {"engine": {"model": "other"}, "revision": None},
+        {"revision": "1"},
+    ],
+)
+def test_what_matters_to_the_text_does_it_again_in_place(place: Place, change: dict):
+    place.run()
+    before = set(place.contents())
+    assert told(place.run(**change)) == DONE
+    assert set(place.contents()) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"engine": {"device": "cuda:1", "compute_type": "float16"}},
+        {"batch": {"max_batch_size": 7, "max_wait_s": 9.0}},
+        {"load": {"n_workers": 2}},
+        {"engine": {"model": "another-name-of-the-same"}},
+        {"revision": None},
+    ],
+)
+def test_what_does_not_matter_to_the_text_does_nothing_again(place: Place, change: dict):
+    place.run()
+    assert told(place.run(**change)) == SKIPPED
+
+
+def test_a_format_is_rendered_from_json_without_inference(place: Place):
+    place.run()
+    assert told(place.run(output={"formats": ("txt", "srt")})) == DONE
+    assert place.n_opened == 1
+    assert (place.audio / "000.srt").read_text().startswith("1\n00:00:00,000 -->")
+    (place.audio / "001.txt").unlink()
+    again = place.run(output={"formats": ("txt", "srt", "json")})
+    assert told(again) == {**SKIPPED, "001": "done"}
+    assert place.n_opened == 1
+    assert (place.audio / "001.txt").exists()
+
+
+def test_without_json_a_missing_output_is_transcribed_again_and_the_others_stay(place: Place):
+    place.run(output={"formats": ("txt", "srt")})
+    (place.audio / "000.srt").unlink()
+    (place.audio / "000.txt").write_text("corrected")
+    assert told(place.run(output={"formats": ("txt", "srt")})) == {**SKIPPED, "000": "done"}
+    assert (place.audio / "000.txt").read_text() == "corrected"
+    assert (place.audio / "000.srt").exists()
+    assert set(place.contents()) == {f"{i:03d}.{name}" for i in range(3) for name in ("txt", "srt")}
+
+
+def test_a_transcript_corrected_by_hand_is_kept_unless_told_otherwise(place: Place):
+    place.run()
+    (place.audio / "000.txt").write_text("corrected")
+    assert told(place.run()) == SKIPPED
+    other = place.run(clip={"prompt": "Names"})
+    assert told(other) == DONE
+    assert (place.audio / "000.txt").read_text() == "corrected"
+    assert [path.name for path in other["000.wav"].outputs] == ["000.wav.txt", "000.wav.json"]
+    place.run(clip={"prompt": "Other"}, output={"overwrite": True})
+    assert (place.audio / "000.wav.txt").read_text() != "corrected"
+
+
+def test_overwrite_replaces_a_correction(place: Place):
+    place.run()
+    before = place.contents()
+    (place.audio / "000.txt").write_text("corrected")
+    assert told(place.run(output={"overwrite": True})) == DONE
+    assert place.contents() == before
+
+
+def test_a_changed_recording_is_done_again_in_place_and_a_touched_one_is_not(place: Place):
+    place.run()
+    before = place.contents()
+    write_wav(place.audio / "000.wav", 77)
+    os.utime(place.audio / "001.wav", (1, 1))
+    assert told(place.run()) == {**SKIPPED, "000": "done"}
+    after = place.contents()
+    assert {name for name in after if after[name] != before[name]} == {"000.txt", "000.json"}
+    assert set(after) == set(before)
+
+
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_a_lost_journal_adopts_what_the_json_files_prove(place: Place, with_journal: bool):
+    place.run()
+    place.journal.unlink()
+    before = place.contents()
+    assert told(place.run(with_journal=with_journal)) == SKIPPED
+    assert place.n_opened == 1
+    if with_journal:
+        (place.audio / "000.txt").unlink()
+        assert told(place.run()) == {**SKIPPED, "000": "done"}
+        assert place.n_opened == 1
+    assert place.contents() == before
+
+
+@pytest.mark.parametrize("change", [{"clip": {"prompt": "Names"}}, {"revision": "1"}])
+def test_a_lost_journal_adopts_nothing_made_otherwise_and_leaves_it_alone(place: Place, change: dict):
+    place.run()
+    place.journal.unlink()
+    before = place.contents()
+    assert told(place.run(**change)) == DONE
+    after = place.contents()
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {f"{i:03d}.wav.{name}" for i in range(3) for name in ("txt", "json")}
+
+
+def test_a_recording_of_the_same_size_is_not_taken_for_another(place: Place):
+    place.run()
+    place.journal.unlink()
+    write_wav(place.audio / "000.wav", 88)  # another recording, as long as the first
+    assert told(place.run()) == {**SKIPPED, "000": "done"}
+    assert (place.audio / "000.wav.txt").exists()
+
+
+def test_redo_does_all_again_once_and_goes_on_after_an_interruption(place: Place):
+    place.run()
+    stop, redo = threading.Event(), {"redo": True, "redo_scope": "all"}
+
+    def stop_after_one(clips: list[Clip]) -> None:
+        stop.set()
+
+    first = place.run(stop=stop, before_step=stop_after_one, journal=redo, batch={"max_batch_size": 1})
+    n_done = sum(o.status is Status.DONE for o in first.values())
+    second = place.run(journal=redo)
+    assert sum(o.status is Status.DONE for o in second.values()) == 3 - n_done
+    assert told(place.run(journal=redo)) == DONE  # that redo was over
+
+
+def test_redo_with_a_lost_journal_replaces_what_is_proven_ours(place: Place):
+    place.run()
+    place.journal.unlink()
+    before = place.contents()
+    assert told(place.run(journal={"redo": True})) == DONE
+    assert place.contents() == before
+
+
+def test_a_file_that_failed_in_passing_is_tried_by_the_next_run(place: Place):
+    assert told(place.run(fails=lambda clip: clip.file_id == 1)) == {**DONE, "001": "failed"}
+    assert told(place.run()) == {**SKIPPED, "001": "done"}
+
+
+def test_two_recordings_of_one_content_keep_their_own(place: Place):
+    write_wav(place.audio / "000.mp3", 1)
+    place.run()
+    for with_journal in (True, False):
+        outcomes = place.run(with_journal=with_journal)
+        assert {o.status for o in outcomes.values()} == {Status.SKIPPED}
+
+
+def test_another_output_folder_is_another_set(place: Place, tmp_path: Path):
+    place.run()
+    assert told(place.run(output={"output_dir": tmp_path / "out"})) == DONE
+    assert told(place.run(output={"output_dir": tmp_path / "out"})) == SKIPPED
+    assert told(place.run()) == SKIPPED
+
+
+def test_a_language_in_the_name_is_found_again(place: Place):
+    template = {"name": "{stem}.{language}"}
+    place.run(output=template)
+    assert "000.en.txt" in place.contents()
+    assert told(place.run(output=template)) == SKIPPED
+    assert told(place.run()) == DONE  # other names, from the JSON
+    assert place.n_opened == 1
+
+
+def test_a_journaled_name_stays_when_a_neighbour_comes(place: Place):
+    place.run()
+    write_wav(place.audio / "000.mp3", 50)
+    (place.audio / "000.txt").rename(place.audio / "gone")
+    outcomes = place.run()
+    assert [path.name for path in outcomes["000.wav"].outputs] == ["000.txt", "000.json"]
+    assert [path.name for path in outcomes["000.mp3"].outputs] == ["000.mp3.txt", "000.mp3.json"]
+
+
+def test_the_json_tells_how_the_text_was_made(place: Place):
+    place.run(clip={"long_form": "sequential"})
+    block = json.loads((place.audio / "000.json").read_bytes())["whisperbatch"]
+    asked = {"language": None, "long_form": "sequential", "prompt": None, "task": "transcribe", "vad": False}
+    assert block["settings"] == asked
+    assert len(block["sha256"]) == 64
+
+
+def test_finished_clips_of_a_long_file_are_not_decoded_again(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kept.ClipKeeper.__init__, "__defaults__", (100.0,))
+    samples = np.random.default_rng(1).integers(-900, 900, 16_000 * 300).astype(np.int16)
+    with wave.open(str(place.audio / "long.wav"), "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(samples.tobytes())
+    given = {"clip": {"language": "en"}}  # else the clips that vote on it are decoded again
+    decoded: list[list[tuple[int, int]]] = [[], [], []]
+
+    def break_down(clips: list[Clip]) -> None:
+        if len(decoded[0]) >= 8:
+            raise MemoryError("the device is gone")
+        decoded[0].extend((len(c.samples), c.index) for c in clips if len(c.samples) > 1_600)
+
+    def note(number: int) -> Callable[[list[Clip]], None]:
+        return lambda clips: decoded[number].extend((len(c.samples), c.index) for c in clips if len(c.samples) > 1_600)
+
+    with pytest.raises(RunError):
+        place.run(before_step=break_down, **given)
+    assert len(decoded[0]) >= 8
+    again = place.run(before_step=note(1), **given)
+    assert again["long.wav"].status is Status.DONE
+    assert not {index for _, index in decoded[0]} & {index for _, index in decoded[1]}
+    resumed = (place.audio / "long.json").read_bytes()
+    place.run(before_step=note(2), output={"overwrite": True}, **given)
+    assert (place.audio / "long.json").read_bytes() == resumed
+    assert sorted(decoded[2]) == sorted(decoded[0] + decoded[1])
+    with place.book() as journal:
+        assert journal is not None
+        assert all(journal.kept_clips(entry) == {} for entry in journal.entries())
+
+
+def test_a_file_in_another_runs_hand_is_waited_for_and_not_done_twice(place: Place):
+    entered, go_on, results = threading.Event(), threading.Event(), {}
+
+    def hold(clips: list[Clip]) -> None:
+        entered.set()
+        assert go_on.wait(60)
+
+    def work() -> None:
+        results["first"] = place.run(before_step=hold)
+
+    first = threading.Thread(target=work)
+    first.start()
+    assert entered.wait(60)
+    second = threading.Thread(target=lambda: results.setdefault("second", place.run()))
+    second.start()
+    second.join(1.5)
+    assert second.is_alive()  # its list is at an end, and it waits
+    go_on.set()
+    first.join(60)
+    second.join(60)
+    assert not second.is_alive()
+    done = [name for run in results.values() for name, outcome in run.items() if outcome.status is Status.DONE]
+    assert sorted(done) == ["000.wav", "001.wav", "002.wav"]
+    assert told(results["second"]) == {**told(results["second"]), **SKIPPED} or len(results["second"]) == 3
+
+
+def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path):
+    asks = [FileAsks(language="de", formats=("srt",)), FileAsks(prompt="P", output=tmp_path / "own"), FileAsks()]
+    seen: dict[str, ClipSettings] = {}
+
+    def note(clips: list[Clip]) -> None:
+        for clip in clips:
+            seen[f"{clip.samples[0]}"] = clip.settings
+
+    def source() -> Iterator[AudioFile]:
+        yield AudioFile(Path("line 7 of the list"), asks=FileAsks(fault="no JSON"))
+        for path, ask in zip(sorted(place.audio.glob("*.wav")), asks, strict=True):
+            yield replace(next(iter(from_paths([path]))), asks=ask)
+
+    outcomes = place.run(source=source(), before_step=note)
+    assert told(outcomes) == {"lin": "failed", **DONE}
+    assert [seen[n].language for n in "123"] == ["de", None, None]
+    assert [seen[n].prompt for n in "123"] == [None, "P", None]
+    assert sorted(place.contents()) == ["000.srt", "002.json", "002.txt"]
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["001.json", "001.txt"]
+    assert told(place.run(source=source())) == {"lin": "failed", **SKIPPED}
+    assert told(place.run()) == {"000": "done", "001": "done", "002": "skipped"}  # without their own settings
+
+
+def test_a_drop_folder_has_its_model_opened_before_the_first_file(place: Place):
+    opened, options = threading.Event(), place.options()
+
+    def open_engine() -> FakeEngine:
+        opened.set()
+        return FakeEngine(4)
+
+    def source() -> Iterator[AudioFile]:
+        assert opened.wait(60)
+        yield from from_paths([place.audio])
+
+    outcomes = pipeline.run(
+        source(),
+        options,
+        open_engine=open_engine,
+        namer=Namer(options.output, MEDIA_SUFFIXES),
+        on_event=lambda event: None,
+        stop=threading.Event(),
+        at_once=True,
+    )
+    assert [outcome.status for outcome in outcomes] == [Status.DONE] * 3
+
+
+def test_subtitles_of_another_shape_are_made_anew_from_the_json(place: Place):
+    formats = ("srt", "json")
+    place.run(output={"formats": formats})
+    plain = (place.audio / "000.srt").read_bytes()
+    assert set(told(place.run(output={"formats": formats})).values()) == {"skipped"}
+    n_opened = place.n_opened
+    shape = SubtitleOptions(min_cue_s=5.0)
+    (place.audio / "001.srt").write_bytes(b"1\n00:00:00,000 --> 00:00:01,000\nby hand\n\n")
+    outcomes = told(place.run(output={"formats": formats, "subtitles": shape}))
+    assert outcomes == {"000": "done", "001": "skipped", "002": "done"}
+    assert place.n_opened == n_opened
+    assert (place.audio / "000.srt").read_bytes() != plain
+    assert b"by hand" in (place.audio / "001.srt").read_bytes()
+    assert set(told(place.run(output={"formats": formats, "subtitles": shape})).values()) == {"skipped"}

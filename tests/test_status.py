@@ -1,0 +1,125 @@
+"""What the journal tells on the command line, and the dry run, without a model."""
+
+import json
+import wave
+from pathlib import Path
+
+import pytest
+
+from whisperbatch import cli
+from whisperbatch.journal import Journal, Key, Making, Output, Recording
+
+
+def write_wav(path: Path) -> Path:
+    with path.open("wb") as file, wave.open(file, "wb") as out:
+        out.setparams((1, 2, 16_000, 0, "NONE", ""))
+        out.writeframes(b"\0\0" * 1_600)
+    return path
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with three recordings, of which one is done and one has failed."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    files = [write_wav(tmp_path / "in" / f"{name}.wav") for name in ("bad", "done", "new")]
+    with Journal(tmp_path / "journal") as journal:
+        for file in files[:2]:
+            entry = journal.claim(Key(file, file.parent)).entry
+            status = file.stat()
+            recording, making = Recording(status.st_size, status.st_mtime_ns, None), Making("nonesuch", None, "{}")
+            if file.stem == "bad":
+                journal.failed(entry, recording, making, "is not audio", is_permanent=True)
+            else:
+                output = file.with_suffix(".txt")
+                output.write_text("x")
+                outputs = [Output(output, "txt", 1, output.stat().st_mtime_ns)]
+                journal.intend(entry, recording, making, "done", "en", outputs)
+                journal.done(entry, outputs, 7200.0, 1.0)
+    return tmp_path
+
+
+def test_status_tells_counts_reasons_and_hours(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["status", "--journal", "journal"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"failed: {here}/in/bad.wav: is not audio (tried once)",
+        "1 done, 1 failed, 0 in hand, 0 pending; 2.00 hours of audio done",
+    ]
+    assert cli.main(["status", "in", "--journal", "journal"]) == 0
+    assert "1 done, 1 failed, 0 in hand, 1 pending" in capsys.readouterr().out
+    assert cli.main(["status", "in/new.wav", "--journal", "journal"]) == 0
+    assert "0 done, 0 failed, 0 in hand, 1 pending" in capsys.readouterr().out
+
+
+def test_status_as_json_tells_every_file(here: Path, capsys: pytest.CaptureFixture[str]):
+    with Journal(here / "journal") as journal:
+        journal.claim(Key(here / "in" / "new.wav", here / "in"))
+        assert cli.main(["status", "--json", "--journal", "journal"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["schema"], told["done"], told["failed"], told["in_hand"], told["pending"]) == (1, 1, 1, 1, 0)
+    assert told["audio_seconds"] == 7200.0
+    by_name = {Path(row["path"]).name: row for row in told["files"]}
+    assert by_name["bad.wav"]["error"] == "is not audio"
+    assert by_name["done.wav"]["outputs"] == [f"{here}/in/done.txt"]
+    assert by_name["new.wav"]["state"] == "in hand"
+
+
+def test_status_of_nothing_makes_no_journal(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["status", "--journal", "other"]) == 0
+    assert capsys.readouterr().out.startswith("0 done")
+    assert not (here / "other").exists()
+
+
+def test_forget_leaves_what_was_written(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["forget", "in", "--journal", "journal"]) == 0
+    assert "forgot 2 files" in capsys.readouterr().err
+    assert (here / "in" / "done.txt").exists()
+    assert cli.main(["forget", "in", "--journal", "journal"]) == 2
+    assert "knows nothing of in" in capsys.readouterr().err
+
+
+def test_what_is_in_hand_is_not_forgotten(here: Path, capsys: pytest.CaptureFixture[str]):
+    with Journal(here / "journal") as journal:
+        journal.claim(Key(here / "in" / "done.wav", here / "in"))
+        assert cli.main(["forget", "in/done.wav", "--journal", "journal"]) == 2
+    assert "a run works on it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "lines"),
+    [
+        ([], ["failed: failed before: is not audio (--retry-failed tries again)", "skipped: already transcribed",
+              "in/new.txt"]),
+        (["--retry-failed"], ["in/bad.txt", "skipped: already transcribed", "in/new.txt"]),
+        (["--redo"], ["in/bad.txt", "in/done.txt (--redo)", "in/new.txt"]),
+        (["--overwrite"], ["in/bad.txt", "in/done.txt (--overwrite)", "in/new.txt"]),
+        (["--language", "de"], ["in/bad.txt", "in/done.txt (other settings)", "in/new.txt"]),
+        (["--format", "txt,srt"], [None, "in/done.srt (an output is missing, and there is no JSON to make it from)",
+                                   "in/new.txt, in/new.srt"]),
+        (["--no-journal"], ["in/bad.txt", "skipped: all its outputs are there already", "in/new.txt"]),
+    ],
+)  # fmt: skip
+def test_a_dry_run_tells_what_and_why(here: Path, capsys: pytest.CaptureFixture[str], more: list[str], lines: list):
+    before = sorted(here.rglob("*"))
+    where = [] if "--no-journal" in more else ["--journal", "journal"]
+    formats = [] if "--format" in more else ["--format", "txt"]
+    command = ["transcribe", "in", "--model", "nonesuch", "--dry-run", *formats, *more, *where]
+    assert cli.main(command) == 0
+    told = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert [mine for mine, expected in zip(told, lines, strict=True) if expected] == [one for one in lines if one]
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--journal", "j", "--no-journal"], 2, "not both"),
+        (["--no-journal", "--redo"], 2, "--redo needs the journal"),
+        (["--journal", "in"], 3, "the journal cannot be used"),
+    ],
+)
+def test_what_makes_no_sense_is_told(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, sentence: str
+):
+    assert cli.main(["transcribe", "in", "--model", "demo", *arguments]) == code
+    assert sentence in capsys.readouterr().err

@@ -1,0 +1,53 @@
+"""Who hears what happens in a run beside the screen: an event log, a report. Who calls: ``cli/app``."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from whisperbatch.cli.failures import say
+from whisperbatch.errors import UsageError
+from whisperbatch.events import EventLog
+from whisperbatch.records import Event
+from whisperbatch.report import ReportFile
+
+
+@contextmanager
+def listening(screen: Callable[[Event], None], events: str | None) -> Iterator[Callable[[Event], None]]:
+    """One listener for the screen and the event log; a screen that has gone ends nothing."""
+    with ExitStack() as last:
+        log = None
+        if events is not None:
+            stream = last.enter_context(_opened(events))
+            log = EventLog(stream, lambda reason: say(f"nothing more is written to {events}: {reason}"))
+
+        def listen(event: Event) -> None:
+            with suppress(OSError):
+                screen(event)
+            if log is not None:
+                log.on_event(event)
+
+        yield listen
+
+
+@contextmanager
+def reporting(path: Path | None) -> Iterator[ReportFile | None]:
+    """The report's file, if one is wanted; what is not closed in the end leaves nothing behind."""
+    if path is None:
+        yield None
+        return
+    report = ReportFile(path)
+    try:
+        yield report
+    finally:
+        report.discard()
+
+
+def _opened(events: str) -> BinaryIO:
+    if events == "-":  # past Python's own buffer, which would complain at exit when the reader has gone
+        return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
+    try:
+        return Path(events).open("ab")
+    except OSError as err:
+        raise UsageError(f"--events {events} cannot be written to: {err.strerror}") from err

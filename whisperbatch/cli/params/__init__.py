@@ -1,0 +1,138 @@
+"""Every option of the command line, declared once: its type, spelling, help, default.
+
+A leaf holds the declarations of a group: sources, model, speech, decoding, output, running. ``RUN`` tells the options
+that every run has, with their defaults; ``with_run_options`` gives them to a command. Who calls: ``cli/app``, and
+``cli/legacy``, which asks for the names.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, get_args
+
+from whisperbatch.cli.params import decoding, model, output, running, sources, speech
+from whisperbatch.options import BatchOptions, DecodeOptions, FailureOptions, LoadOptions, SpeechOptions
+
+LEAVES = (sources, model, decoding, speech, output, running)
+_BATCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
+    BatchOptions(),
+    DecodeOptions(),
+    FailureOptions(),
+    LoadOptions(),
+    SpeechOptions(),
+)
+
+SHAPING: dict[str, tuple[Any, Any]] = {
+    "subtitles": (output.Subtitles, None),
+    "break_at": (output.BreakAt, None),
+    "max_line_width": (output.MaxLineWidth, None),
+    "max_line_count": (output.MaxLineCount, None),
+    "max_words_per_line": (output.MaxWordsPerLine, None),
+    "highlight_words": (output.HighlightWords, False),
+    "min_cue": (output.MinCue, None),
+    "max_cue": (output.MaxCue, None),
+    "max_cps": (output.MaxCps, None),
+}
+RUN: dict[str, tuple[Any, Any]] = {
+    "model": (model.Model, "turbo"),
+    "model_dir": (model.ModelDir, None),
+    "offline": (model.Offline, False),
+    "device": (model.Device, "auto"),
+    "compute_type": (model.Compute, model.ComputeType.AUTO),
+    "language": (decoding.Language, None),
+    "task": (decoding.TaskOption, decoding.Task.TRANSCRIBE),
+    "prompt": (decoding.Prompt, None),
+    "beam_size": (decoding.BeamSize, _DECODE.beam_size),
+    "best_of": (decoding.BestOf, _DECODE.best_of),
+    "patience": (decoding.Patience, _DECODE.patience),
+    "length_penalty": (decoding.LengthPenalty, None),
+    "temperature": (decoding.Temperature, "0"),
+    "temperature_increment_on_fallback": (decoding.TemperatureIncrement, 0.2),
+    "compression_ratio_threshold": (decoding.CompressionRatioThreshold, _DECODE.compression_ratio_threshold),
+    "logprob_threshold": (decoding.LogprobThreshold, _DECODE.logprob_threshold),
+    "no_speech_threshold": (decoding.NoSpeechThreshold, _DECODE.no_speech_threshold),
+    "condition_on_previous_text": (decoding.ConditionOnPreviousText, _DECODE.condition_on_previous_text),
+    "carry_initial_prompt": (decoding.CarryInitialPrompt, _DECODE.carry_initial_prompt),
+    "prefix": (decoding.Prefix, None),
+    "without_timestamps": (decoding.WithoutTimestamps, _DECODE.without_timestamps),
+    "suppress_tokens": (decoding.SuppressTokens, "-1"),
+    "seed": (decoding.Seed, _DECODE.seed),
+    "second_pass": (decoding.SecondPass, _DECODE.second_pass),
+    "word_timestamps": (decoding.WordTimestamps, _DECODE.word_timestamps),
+    "prepend_punctuations": (decoding.PrependPunctuations, _DECODE.prepend_punctuations),
+    "append_punctuations": (decoding.AppendPunctuations, _DECODE.append_punctuations),
+    "hallucination_silence_threshold": (decoding.HallucinationSilenceThreshold, None),
+    "vad": (speech.Vad, _SPEECH.vad),
+    "vad_threshold": (speech.VadThreshold, _SPEECH.vad_threshold),
+    "vad_min_silence": (speech.VadMinSilence, _SPEECH.vad_min_silence_s),
+    "vad_min_speech": (speech.VadMinSpeech, _SPEECH.vad_min_speech_s),
+    "vad_pad": (speech.VadPad, _SPEECH.vad_pad_s),
+    "long_form": (speech.LongFormOption, speech.LongForm.CLIPS),
+    "clip_timestamps": (speech.ClipTimestamps, None),
+    "channels": (speech.ChannelsOption, speech.Channels.MIX),
+    "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
+    "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
+    "format": (output.Format, None),
+    "output_dir": (output.OutputDir, None),
+    "name": (output.Name, "{stem}"),
+    "overwrite": (output.Overwrite, False),
+    "stdout": (output.Stdout, False),
+    **SHAPING,
+    "batch_size": (running.BatchSize, _BATCH.max_batch_size),
+    "max_wait": (running.MaxWait, _BATCH.max_wait_s),
+    "load_workers": (running.LoadWorkers, 0),
+    "spool_dir": (running.SpoolDir, None),
+    "journal": (running.JournalPath, None),
+    "no_journal": (running.NoJournal, False),
+    "redo": (running.Redo, False),
+    "retry_failed": (running.RetryFailed, False),
+    "retries": (running.Retries, _FAIL.retries),
+    "load_timeout": (running.LoadTimeout, None),
+    "max_failures": (running.MaxFailures, None),
+    "fail_fast": (running.FailFast, False),
+    "report": (running.ReportPath, None),
+    "events": (running.Events, None),
+    "progress": (running.Progress, running.ProgressKind.AUTO),
+    "quiet": (running.Quiet, False),
+    "verbose": (running.Verbose, False),
+}
+
+
+def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator: the command has ``options`` as parameters beside its own, and gets them as keywords."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [one for one in inspect.signature(command).parameters.values() if one.kind is not one.VAR_KEYWORD]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for name, (kind, default) in options.items()
+        ]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            command(**given)
+
+        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
+        return run
+
+    return decorate
+
+
+def names() -> dict[str, str | None]:
+    """Each option's long name; with it the name that turns it off, when it takes no value, else None.
+
+    One that can't be turned off has the empty name.
+    """
+    found: dict[str, str | None] = {}
+    for declared in [one for leaf in LEAVES for one in vars(leaf).values()]:
+        kind, *rest = get_args(declared) or (None,)
+        for on, _, off in (name.partition("/") for info in rest for name in _spellings(info)):
+            found[on] = off if kind is bool or bool in get_args(kind) else None
+    return found
+
+
+def _spellings(info: object) -> list[str]:
+    """The long names in a declaration. Trap: Typer takes the first for a default until it makes the command."""
+    given = (getattr(info, "default", None), *(getattr(info, "param_decls", None) or ()))
+    return [name for name in given if isinstance(name, str) and name.startswith("--")]

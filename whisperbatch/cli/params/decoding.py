@@ -1,0 +1,169 @@
+"""How text is searched for; names and defaults are openai-whisper's. Each option is declared once; see the package."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from whisperbatch.options import TASKS
+
+_MODEL = "Model"
+_SEARCH = "Decoding"
+
+Task = StrEnum("Task", {name.upper(): name for name in TASKS})
+Language = Annotated[
+    str | None,
+    typer.Option(
+        "--language",
+        "-l",
+        rich_help_panel=_MODEL,
+        help="Code or English name, such as de or German (default: detected, by a vote of its clips).",
+        show_default=False,
+    ),
+]
+TaskOption = Annotated[
+    Task, typer.Option("--task", rich_help_panel=_MODEL, help="translate gives English, with models trained for it.")
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt", rich_help_panel=_MODEL, help="Text put before each clip, for names and style.", show_default=False
+    ),
+]
+
+
+def number_or_none(text: str) -> float | None:
+    """The number; None for ``None``, which openai-whisper takes for a threshold that asks nothing."""
+    return None if text == "None" else float(text)
+
+
+def count_or_one(text: str) -> int:
+    """The count; 1 for ``None``, as openai-whisper means it for beams and candidates."""
+    return 1 if text == "None" else int(text)
+
+
+def _threshold(name: str, help: str) -> Any:
+    return typer.Option(name, rich_help_panel=_SEARCH, parser=number_or_none, metavar="<float>", help=help)
+
+
+BeamSize = Annotated[
+    int,
+    typer.Option(
+        "--beam-size",
+        rich_help_panel=_SEARCH,
+        parser=count_or_one,
+        metavar="<int>",
+        help="Beams at temperature 0; 1 is greedy and faster.",
+    ),
+]
+BestOf = Annotated[
+    int,
+    typer.Option(
+        "--best-of",
+        rich_help_panel=_SEARCH,
+        parser=count_or_one,
+        metavar="<int>",
+        help="Candidates at temperatures above 0.",
+    ),
+]
+Patience = Annotated[
+    float | None, _threshold("--patience", "Beam search ends with beam size x patience finished candidates.")
+]
+LengthPenalty = Annotated[
+    float | None,
+    _threshold("--length-penalty", "From 0 to 1, to rank candidates by (default: by mean log-probability)."),
+]
+Temperature = Annotated[
+    str,
+    typer.Option(
+        "--temperature",
+        rich_help_panel=_SEARCH,
+        help="The first temperature, raised by --temperature-increment-on-fallback up to 1; or a list with commas.",
+    ),
+]
+TemperatureIncrement = Annotated[
+    float | None,
+    _threshold("--temperature-increment-on-fallback", "How much warmer to try again text that is not good; or None."),
+]
+CompressionRatioThreshold = Annotated[
+    float | None,
+    _threshold("--compression-ratio-threshold", "Text that compresses better repeats itself and is tried again."),
+]
+LogprobThreshold = Annotated[
+    float | None,
+    _threshold("--logprob-threshold", "Text of a lower mean log-probability is tried again."),
+]
+NoSpeechThreshold = Annotated[
+    float | None,
+    _threshold("--no-speech-threshold", "Improbable text above this probability of no speech is silence."),
+]
+ConditionOnPreviousText = Annotated[
+    bool,
+    typer.Option(
+        "--condition-on-previous-text/--no-condition-on-previous-text",
+        rich_help_panel=_SEARCH,
+        help="Put what was heard before each window (sequential mode).",
+    ),
+]
+CarryInitialPrompt = Annotated[
+    bool,
+    typer.Option(
+        "--carry-initial-prompt/--no-carry-initial-prompt",
+        rich_help_panel=_SEARCH,
+        help="Put the prompt before every window and not the first only (sequential mode).",
+    ),
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        "--prefix", rich_help_panel=_SEARCH, help="Text that each window is made to begin with.", show_default=False
+    ),
+]
+WithoutTimestamps = Annotated[
+    bool,
+    typer.Option(
+        "--without-timestamps/--with-timestamps",
+        rich_help_panel=_SEARCH,
+        help="Text only; a window is then one segment.",
+    ),
+]
+SuppressTokens = Annotated[
+    str,
+    typer.Option(
+        "--suppress-tokens",
+        rich_help_panel=_SEARCH,
+        help="Token ids never given, with commas; -1 is the model's own list of symbols that nobody speaks.",
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", rich_help_panel=_SEARCH, help="Seed of the sampling noise.")]
+SecondPass = Annotated[
+    bool,
+    typer.Option(
+        "--second-pass/--no-second-pass",
+        rich_help_panel=_SEARCH,
+        help="Listen once more to speech that was left without text (clips mode).",
+    ),
+]
+WordTimestamps = Annotated[
+    bool,
+    typer.Option(
+        "--word-timestamps/--no-word-timestamps",
+        rich_help_panel=_SEARCH,
+        help="Find when each word is said. Shaped subtitles turn it on.",
+    ),
+]
+PrependPunctuations = Annotated[
+    str,
+    typer.Option("--prepend-punctuations", rich_help_panel=_SEARCH, help="Marks that go to the word after them."),
+]
+AppendPunctuations = Annotated[
+    str,
+    typer.Option("--append-punctuations", rich_help_panel=_SEARCH, help="Marks that go to the word before them."),
+]
+HallucinationSilenceThreshold = Annotated[
+    float | None,
+    _threshold(
+        "--hallucination-silence-threshold",
+        "Seconds; skip longer silences around text that may be made up (with word times).",
+    ),
+]

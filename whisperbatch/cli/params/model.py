@@ -1,0 +1,43 @@
+"""The model and where it runs. Each option is declared once; see the package."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whisperbatch.options import COMPUTE_TYPES
+
+_MODEL = "Model"
+
+ComputeType = StrEnum("ComputeType", {name.upper(): name for name in COMPUTE_TYPES})
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        rich_help_panel=_MODEL,
+        help="tiny, base, small, medium, large-v3, turbo, a Hugging Face id, a folder, or demo (for trying out).",
+    ),
+]
+ModelDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--model-dir",
+        rich_help_panel=_MODEL,
+        help="Where downloaded models lie (default: the Hugging Face cache).",
+        show_default=False,
+    ),
+]
+Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=_MODEL, help="Never ask the network.")]
+Device = Annotated[
+    str, typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")
+]
+Compute = Annotated[
+    ComputeType,
+    typer.Option(
+        "--compute-type",
+        rich_help_panel=_MODEL,
+        help="Numbers to compute in; auto is float16 on CUDA, bfloat16 on CPUs that have it, else float32.",
+    ),
+]

@@ -1,0 +1,116 @@
+"""What is written, where, and how subtitles are shaped. Each option is declared once; see the package."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whisperbatch.options import BREAKS, DEFAULT_FORMATS, FORMATS, PRESETS
+
+_OUT = "Output"
+_SHAPE = "Subtitles (srt, vtt, ass)"
+
+Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})
+Break = StrEnum("Break", {name.upper(): name for name in BREAKS})
+Format = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        "-f",
+        rich_help_panel=_OUT,
+        help=f"{', '.join(FORMATS)}, or all for the first five; commas and repeats "
+        f"(default: {','.join(DEFAULT_FORMATS)}).",
+        show_default=False,
+    ),
+]
+OutputDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--output-dir",
+        "-o",
+        rich_help_panel=_OUT,
+        help="Mirror the input's folders here (default: beside each recording).",
+        show_default=False,
+    ),
+]
+RelativeTo = Annotated[
+    Path | None,
+    typer.Option(
+        "--relative-to",
+        rich_help_panel=_OUT,
+        help="Folder that listed files' places under --output-dir count from (default: the current one).",
+        show_default=False,
+    ),
+]
+Name = Annotated[
+    str, typer.Option("--name", rich_help_panel=_OUT, help="Names of outputs, from {stem} and {language}.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", rich_help_panel=_OUT, help="Do recordings again and replace what is in the way.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", rich_help_panel=_OUT, help="Tell what would be done; load no model, write nothing.")
+]
+Stdout = Annotated[
+    bool,
+    typer.Option(
+        "--stdout", rich_help_panel=_OUT, help="Write transcripts (the first --format, or txt) to standard output only."
+    ),
+]
+Subtitles = Annotated[
+    Preset | None,
+    typer.Option(
+        "--subtitles",
+        rich_help_panel=_SHAPE,
+        help="standard: 2 lines of 42 columns, 17 characters a second. asian: 2 lines of 16 wide characters, 9 a "
+        "second. Both by sentences, 0.833 to 7 seconds a cue. The options below override. Needs word times.",
+        show_default=False,
+    ),
+]
+BreakAt = Annotated[
+    Break | None,
+    typer.Option(
+        "--break-at",
+        rich_help_panel=_SHAPE,
+        help="Where cues break: words (as openai-whisper) or sentences (default: words).",
+        show_default=False,
+    ),
+]
+MaxLineWidth = Annotated[
+    int | None,
+    typer.Option("--max-line-width", rich_help_panel=_SHAPE, help="Most characters in a line.", show_default=False),
+]
+MaxLineCount = Annotated[
+    int | None,
+    typer.Option("--max-line-count", rich_help_panel=_SHAPE, help="Most lines in a cue.", show_default=False),
+]
+MaxWordsPerLine = Annotated[
+    int | None,
+    typer.Option("--max-words-per-line", rich_help_panel=_SHAPE, help="Most words in a cue.", show_default=False),
+]
+HighlightWords = Annotated[
+    bool, typer.Option("--highlight-words", rich_help_panel=_SHAPE, help="Underline each word while it is spoken.")
+]
+MinCue = Annotated[
+    float | None,
+    typer.Option(
+        "--min-cue",
+        rich_help_panel=_SHAPE,
+        help="Seconds that a cue is shown at least, where there is room.",
+        show_default=False,
+    ),
+]
+MaxCue = Annotated[
+    float | None,
+    typer.Option("--max-cue", rich_help_panel=_SHAPE, help="Seconds that a cue is shown at most.", show_default=False),
+]
+MaxCps = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cps",
+        rich_help_panel=_SHAPE,
+        help="Characters a second; faster cues are shown longer, where there is room.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,21 @@
+"""What goes in, and how drop folders are watched. Each option is declared once; see the package."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders, patterns; - reads a list of paths from standard input.", show_default=False),
+]
+FromFile = Annotated[
+    list[Path] | None,
+    typer.Option("--from-file", metavar="LIST", help="Read a list of paths, one a line, from LIST; may be repeated."),
+]
+Null = Annotated[bool, typer.Option("--null", "-0", help="Lists have NUL between paths instead of line ends.")]
+Settle = Annotated[float, typer.Option("--settle", help="Seconds that a file must stand still before it is taken.")]
+UntilIdle = Annotated[
+    float | None,
+    typer.Option("--until-idle", help="End after this many seconds without a new file (default: never)."),
+]

@@ -1,0 +1,99 @@
+"""A run from the command line: what it reads, what it shows and prints, how it ends. Who calls: ``cli/app``."""
+
+import itertools
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from whisperbatch.cli import failures
+from whisperbatch.errors import FileError, UsageError
+from whisperbatch.options import RunOptions, SubtitleOptions, parse_formats
+from whisperbatch.records import AudioFile, Outcome, Status
+from whisperbatch.report import EXIT_INTERRUPTED, Report
+
+NOTHING_FOUND = "no recordings found; folders are searched for audio and video files by their extension"
+
+
+def sources_of(paths: list[str], lists: list[Path], null: bool) -> Iterator[AudioFile]:
+    """All that the command names, in that order; a wrong name is told before anything is done."""
+    from whisperbatch import sources
+
+    parts: list[Iterable[AudioFile]] = []
+    named = [path for path in paths if path != "-"]
+    if named:
+        parts.append(sources.from_paths(named, on_notice=notice))
+    for file in lists:
+        try:
+            stream = file.open("rb")
+        except OSError as err:
+            raise UsageError(f"the list {file} cannot be read: {err.strerror}") from err
+        parts.append(sources.from_list(stream, nul=null, on_notice=notice))
+    if "-" in paths:
+        if sys.stdin.isatty():
+            failures.say("reading a list of paths from the terminal, one a line; Ctrl-D ends it")
+        parts.append(sources.from_list(sys.stdin.buffer, nul=null, on_notice=notice))
+    return itertools.chain(*parts)
+
+
+def execute(
+    source: Iterable[AudioFile],
+    options: RunOptions,
+    given: dict[str, Any],
+    stop: threading.Event,
+    *,
+    heads: bool,
+    may_be_empty: bool = False,
+) -> None:
+    """Run, show, and leave with the exit code."""
+    from whisperbatch.cli.listeners import listening, reporting
+    from whisperbatch.cli.screen import open_screen
+
+    if given["stdout"] and given["events"] == "-":
+        raise UsageError("--stdout and --events - both want standard output; give --events a file")
+    report, head = Report(), parse_formats(given["format"] or ["txt"])[0]
+    with ExitStack() as last:
+        told = last.enter_context(reporting(given["report"]))
+        screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
+        listen = last.enter_context(listening(screen.on_event, given["events"]))
+        from whisperbatch.api import Transcriber
+
+        transcriber = last.enter_context(Transcriber(options))
+        for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty):
+            if given["stdout"] and outcome.transcript is not None:
+                outcome = _printed(outcome, head, options.output.subtitles, heads)
+            report.add(outcome)
+            if told is not None:
+                told.add(outcome)
+        if report.n_files == 0 and not may_be_empty and not stop.is_set():
+            raise UsageError(NOTHING_FOUND)
+        code = EXIT_INTERRUPTED if stop.is_set() else report.exit_code
+        if told is not None:
+            told.close(report, code)
+    raise typer.Exit(code)
+
+
+def _printed(outcome: Outcome, name: str, shaping: SubtitleOptions, heads: bool) -> Outcome:
+    """The outcome, its transcript printed; failed when it cannot be had in that shape."""
+    from whisperbatch.writers import render
+
+    assert outcome.transcript is not None
+    try:
+        text = render(outcome.transcript, name, shaping)
+    except FileError as err:
+        failures.say(f"{outcome.path}: {err.message}")
+        return replace(outcome, status=Status.FAILED, error=err, reason=err.message)
+    head = f"==> {failures.shown(outcome.path)} <==\n" if heads else ""
+    sys.stdout.buffer.write((head + text + ("" if text.endswith("\n") else "\n")).encode(errors="replace"))
+    sys.stdout.buffer.flush()
+    return outcome
+
+
+def notice(text: str, path: Path | None) -> None:
+    """Say something about the run, or about a path."""
+    failures.say(f"{path}: {text}" if path is not None else text)

@@ -1,0 +1,113 @@
+"""A command's parameters to options. Who calls: ``cli/app``."""
+
+from pathlib import Path
+from typing import Any
+
+from whisperbatch.cli import failures
+from whisperbatch.languages import parse_language
+from whisperbatch.options import (
+    DEFAULT_FORMATS,
+    SHAPED,
+    BatchOptions,
+    DecodeOptions,
+    EngineOptions,
+    FailureOptions,
+    JournalOptions,
+    LoadOptions,
+    OutputOptions,
+    RunOptions,
+    SpeechOptions,
+    SubtitleOptions,
+    parse_formats,
+    parse_ids,
+    parse_names,
+    parse_temperatures,
+    parse_times,
+    subtitle_options,
+)
+from whisperbatch.records import ClipSettings
+
+
+def run_options(given: dict[str, Any]) -> RunOptions:
+    """The run's options from a command's parameters."""
+    formats = parse_formats(given["format"] or DEFAULT_FORMATS)
+    return RunOptions(
+        engine=EngineOptions(
+            given["model"], given["model_dir"], given["offline"], given["device"], str(given["compute_type"])
+        ),
+        load=LoadOptions(
+            given["load_workers"],
+            str(given["channels"]),
+            parse_names(given["channel_names"]),
+            given["max_duration"],
+            given["spool_dir"],
+        ),
+        speech=SpeechOptions(
+            given["vad"],
+            given["vad_threshold"],
+            given["vad_min_silence"],
+            given["vad_min_speech"],
+            given["vad_pad"],
+        ),
+        batch=BatchOptions(given["batch_size"], given["max_wait"]),
+        decode=_decode_options(given),
+        output=OutputOptions(
+            formats,
+            given["output_dir"],
+            given.get("relative_to"),
+            given["name"],
+            given["overwrite"],
+            write=not given["stdout"],
+            subtitles=shaping_options(given),
+        ),
+        clip=ClipSettings(
+            parse_language(given["language"]) if given["language"] else None,
+            str(given["task"]),
+            given["prompt"],
+            str(given["long_form"]),
+            parse_times(given["clip_timestamps"] or ""),
+        ),
+        journal=_journal_options(given),
+        failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
+    )
+
+
+def _decode_options(given: dict[str, Any]) -> DecodeOptions:
+    names = """
+        beam_size best_of length_penalty compression_ratio_threshold logprob_threshold no_speech_threshold
+        condition_on_previous_text carry_initial_prompt prefix without_timestamps seed second_pass
+        word_timestamps prepend_punctuations append_punctuations hallucination_silence_threshold
+    """.split()
+    return DecodeOptions(
+        **{name: given[name] for name in names},
+        patience=1.0 if given["patience"] is None else given["patience"],
+        temperatures=parse_temperatures(given["temperature"], given["temperature_increment_on_fallback"]),
+        suppress_tokens=parse_ids(given["suppress_tokens"]),
+    )
+
+
+def _journal_options(given: dict[str, Any]) -> JournalOptions:
+    named = [given.get("paths"), given.get("folders"), given.get("from_file"), Path.cwd()]
+    return JournalOptions(
+        use_journal=not given["no_journal"],
+        journal=given["journal"],
+        redo=given["redo"],
+        redo_scope=repr(named),
+        retry_failed=given["retry_failed"],
+    )
+
+
+def shaping_options(given: dict[str, Any]) -> SubtitleOptions:
+    """How subtitles are shaped, from a command's parameters."""
+    names = ("max_line_width", "max_line_count", "max_words_per_line", "max_cps")
+    values = {name: given[name] for name in names} | {
+        "highlight_words": given["highlight_words"] or None,
+        "break_at": given["break_at"] and str(given["break_at"]),
+        "min_cue_s": given["min_cue"],
+        "max_cue_s": given["max_cue"],
+    }
+    shaping = subtitle_options(given["subtitles"] and str(given["subtitles"]), values)
+    formats = parse_formats(given["format"] or DEFAULT_FORMATS)
+    if shaping != SubtitleOptions() and SHAPED.isdisjoint(formats):
+        failures.say(f"shaping has no effect on {', '.join(formats)}; add --format srt, vtt or ass")
+    return shaping

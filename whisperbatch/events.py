@@ -1,0 +1,58 @@
+"""A run's events as JSON lines, for programs that follow it.
+
+Comes in: the run's events, one at a time. Goes out: a line each, ``{"v": 1, "event": ..., "time": ..., "path": ...}``.
+Kinds: queued, started, loaded, segment, batch, notice, and how a file ended: done, failed, skipped, interrupted. A key
+may be added without notice; one that goes or changes counts ``v`` up. Who calls: the CLI; users' scripts may.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
+
+from whisperbatch.records import Event
+
+VERSION = 1
+RENAMED = {"loading": "started", "duration_s": "duration", "audio_s": "audio_seconds"}
+
+
+class EventLog:
+    """Writes a line an event; a log that can no more be written to is given up, and the run goes on."""
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        on_lost: Callable[[str], None] = lambda reason: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Write to ``stream``; ``on_lost`` hears once why nothing more is written."""
+        self._stream = stream
+        self._on_lost = on_lost
+        self._clock = clock
+        self._is_lost = False
+
+    def on_event(self, event: Event) -> None:
+        """Take in one event of the run."""
+        if self._is_lost:
+            return
+        now = round(self._clock(), 3)
+        lines = (json.dumps({"v": VERSION, "event": kind, "time": now, **data}) for kind, data in _told(event))
+        try:
+            self._stream.write("".join(f"{line}\n" for line in lines).encode())
+            self._stream.flush()
+        except (OSError, ValueError) as err:
+            self._is_lost = True
+            if not isinstance(err, BrokenPipeError):  # a reader that has seen enough is no fault
+                self._on_lost(str(err))
+
+
+def _told(event: Event) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Kind and values of each line that an event makes."""
+    path = {"path": str(event.path)} if event.path is not None else {}
+    if event.kind == "finished":
+        told = event.data["outcome"].as_dict()
+        yield told.pop("status"), told
+    elif event.kind == "progress":
+        yield from (("segment", {**path, **segment}) for segment in event.data.get("segments", ()))
+    else:
+        yield RENAMED.get(event.kind, event.kind), path | {RENAMED.get(k, k): v for k, v in event.data.items()}

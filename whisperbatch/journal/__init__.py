@@ -1,0 +1,18 @@
+"""What is done, failed and in hand, and with which settings: SQLite, true at every instant, whatever ends the process.
+
+Comes in: what happened to a file. Goes out: what is known of it. Who calls: the pipeline's planner, from any of its
+threads; the CLI's ``status`` and ``forget``.
+
+A file is known by its path and the folder of its outputs. It is claimed before work, its outputs are intended before
+the first rename, and it is done when all of them lie on disk. Commits outlive the death of the process; a loss of power
+may take back the latest, never half of one, and what our JSON files prove is adopted again.
+
+Leaves: identity (same recording, same settings), store (the database file: schema, migration, damage), runs (which
+runs are alive), book (what is known of files).
+"""
+
+from whisperbatch.journal.book import Claim, Entry, Journal, Key, Output, Recording, State
+from whisperbatch.journal.identity import Making, sample
+from whisperbatch.journal.store import default_path
+
+__all__ = ["Claim", "Entry", "Journal", "Key", "Making", "Output", "Recording", "State", "default_path", "sample"]

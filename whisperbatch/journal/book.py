@@ -1,0 +1,335 @@
+"""What is known of files, in SQLite: one connection, shared by the threads of a process under a lock.
+
+Who calls: the pipeline's planner, from any of its threads; the CLI's ``status`` and ``forget``.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+from whisperbatch.errors import RunError
+from whisperbatch.journal.identity import Making
+from whisperbatch.journal.runs import RunLock, forget, is_alive
+from whisperbatch.journal.store import connect, sentences
+
+
+class State(StrEnum):
+    """How far a file is; a file in hand is one that a live run has claimed, whatever its state."""
+
+    NEW = "new"
+    WRITING = "writing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A recording and the folder of its outputs, both from the root."""
+
+    path: Path
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output as we left it: size and mtime; while it is being written, the digest of what it will be."""
+
+    path: Path
+    format: str
+    size: int | None = None
+    mtime_ns: int | None = None
+    intended: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that is known of a file; the recording's figures and the making are those of its last end or intent."""
+
+    id: int
+    key: Key
+    state: State
+    run: str | None
+    base: str | None
+    size: int | None
+    mtime_ns: int | None
+    sample: str | None
+    making: Making | None
+    language: str | None
+    audio_s: float
+    wall_s: float
+    attempts: int
+    error: str | None
+    is_permanent: bool
+    changed: float
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whether the file is this run's now, and what was known of it at that moment."""
+
+    is_ours: bool
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording as it was when its loading began."""
+
+    size: int
+    mtime_ns: int
+    sample: str | None
+
+
+_ENTRY = (
+    "SELECT id, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, language,"
+    " coalesce(audio_s, 0), coalesce(wall_s, 0), attempts, error, is_permanent, changed FROM file"
+)
+
+
+class Journal:
+    """The journal of one run, or of one look at it; any thread may call it.
+
+    Every method raises RunError when the file cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file, hold a lock for this run, and void the claims of dead runs."""
+        self.path = path
+        self._lock = threading.Lock()
+        self._database = connect(path)
+        self._run: RunLock | None = None
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            with sentences(path):
+                self._run = RunLock(path)
+            with self._writing() as database:
+                database.execute("INSERT INTO run VALUES (?, ?, ?)", (self._run.token, os.getpid(), time.time()))
+                self._void_dead(database)
+            undo.pop_all()
+
+    def look(self, key: Key) -> Entry | None:
+        """What is known of a file; None when nothing is."""
+        with self._reading() as database:
+            return _entry(database, key)
+
+    def owner(self, output: Path) -> Path | None:
+        """The recording whose output a file is; None when the journal does not know it."""
+        with self._reading() as database:
+            row = database.execute(
+                "SELECT file.path FROM output JOIN file ON file.id = output.file WHERE output.path = ?",
+                (_bytes(output),),
+            ).fetchone()
+            return _path(row[0]) if row else None
+
+    def claim(self, key: Key) -> Claim:
+        """Take a file for this run, unless another that is alive has it."""
+        assert self._run is not None
+        with self._writing() as database:
+            entry = _entry(database, key)
+            if entry is None:
+                database.execute(
+                    "INSERT INTO file (path, folder, state, run, changed) VALUES (?, ?, ?, ?, ?)",
+                    (_bytes(key.path), _bytes(key.folder), State.NEW, self._run.token, time.time()),
+                )
+                entry = _entry(database, key)
+                assert entry is not None
+                return Claim(True, entry)
+            is_free = entry.run in (None, self._run.token) or not is_alive(self.path, entry.run)
+            if is_free:
+                database.execute("UPDATE file SET run = ? WHERE id = ?", (self._run.token, entry.id))
+            return Claim(is_free, entry)
+
+    def release(self, entry: Entry) -> None:
+        """Give a claim back without an end: the run was stopped, or there was nothing to do."""
+        with self._writing() as database:
+            database.execute("UPDATE file SET run = NULL WHERE id = ?", (entry.id,))
+
+    def intend(
+        self, entry: Entry, recording: Recording, making: Making, base: str, language: str, outputs: Sequence[Output]
+    ) -> None:
+        """Note what is about to be written; committed before the first rename."""
+        with self._writing() as database:
+            _put(database, entry, State.WRITING, recording, making)
+            database.execute(
+                "UPDATE file SET base = ?, language = ? WHERE id = ?", (os.fsencode(base), language, entry.id)
+            )
+            database.executemany(
+                "INSERT INTO output (path, file, format, intended) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE"
+                " SET file = excluded.file, format = excluded.format, intended = excluded.intended",
+                [(_bytes(output.path), entry.id, output.format, output.intended) for output in outputs],
+            )
+
+    def done(self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float) -> None:
+        """Note that the file's outputs lie on disk; its claim ends with that."""
+        with self._writing() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?, NULL)",
+                [(_bytes(o.path), entry.id, o.format, o.size, o.mtime_ns) for o in outputs],
+            )
+            database.execute(
+                "UPDATE file SET state = ?, run = NULL, audio_s = ?, wall_s = ?, attempts = attempts + 1, error = NULL,"
+                " is_permanent = 0, changed = ? WHERE id = ?",
+                (State.DONE, audio_s, wall_s, time.time(), entry.id),
+            )
+            database.execute("DELETE FROM clip WHERE file = ?", (entry.id,))
+
+    def failed(self, entry: Entry, recording: Recording, making: Making, error: str, *, is_permanent: bool) -> None:
+        """Note why a file failed; its claim ends with that."""
+        with self._writing() as database:
+            _put(database, entry, State.FAILED, recording, making)
+            database.execute(
+                "UPDATE file SET run = NULL, error = ?, is_permanent = ?, attempts = attempts + 1 WHERE id = ?",
+                (error, is_permanent, entry.id),
+            )
+
+    def touch(self, entry: Entry, recording: Recording) -> None:
+        """Note the new mtime of a recording whose content is the same."""
+        with self._writing() as database:
+            database.execute("UPDATE file SET mtime_ns = ? WHERE id = ?", (recording.mtime_ns, entry.id))
+
+    def keep_clips(self, clips: Iterable[tuple[Entry, int, str, str]]) -> None:
+        """Keep finished clips of files that take long: entry, number, mark and text of each."""
+        with self._writing() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO clip VALUES (?, ?, ?, ?)",
+                [(entry.id, number, mark, text) for entry, number, mark, text in clips],
+            )
+
+    def kept_clips(self, entry: Entry) -> dict[int, tuple[str, str]]:
+        """The mark and text of each clip that was kept, by its number."""
+        with self._reading() as database:
+            rows = database.execute("SELECT number, mark, text FROM clip WHERE file = ?", (entry.id,))
+            return {number: (mark, text) for number, mark, text in rows}
+
+    def redo_since(self, scope: str) -> float:
+        """When the redo of that scope began: now, or when one that was not finished began."""
+        with self._writing() as database:
+            database.execute("INSERT OR IGNORE INTO redo VALUES (?, ?)", (scope, time.time()))
+            return float(database.execute("SELECT began FROM redo WHERE scope = ?", (scope,)).fetchone()[0])
+
+    def redo_over(self, scope: str) -> None:
+        """Note that the redo of that scope is finished."""
+        with self._writing() as database:
+            database.execute("DELETE FROM redo WHERE scope = ?", (scope,))
+
+    def entries(self, below: Sequence[Path] = ()) -> Iterator[Entry]:
+        """All files, or those that are or lie below one of the paths, by path."""
+        with self._reading() as database:
+            rows = database.execute(f"{_ENTRY} ORDER BY path, folder").fetchall()
+            outputs = _outputs_by_file(database)
+        for row in rows:
+            path = _path(row[1])
+            if not below or any(path == place or place in path.parents for place in below):
+                yield _made(row, outputs.get(row[0], ()))
+
+    def is_in_hand(self, entry: Entry) -> bool:
+        """Whether a run that is alive works on the file."""
+        return entry.run is not None and is_alive(self.path, entry.run)
+
+    def forget(self, entry: Entry) -> None:
+        """Know nothing of a file any more."""
+        with self._writing() as database:
+            for table, column in (("clip", "file"), ("output", "file"), ("file", "id")):
+                database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
+
+    def close(self) -> None:
+        """Give claims and lock back and close the file."""
+        if self._run is not None:
+            with suppress(RunError), self._writing() as database:
+                database.execute("UPDATE file SET run = NULL WHERE run = ?", (self._run.token,))
+                database.execute("DELETE FROM run WHERE token = ?", (self._run.token,))
+                self._void_dead(database)
+            self._run.release()
+            self._run = None
+        with self._lock, suppress(sqlite3.Error):
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _void_dead(self, database: sqlite3.Connection) -> None:
+        for (token,) in database.execute("SELECT token FROM run").fetchall():
+            if not is_alive(self.path, token):
+                database.execute("UPDATE file SET run = NULL WHERE run = ?", (token,))
+                database.execute("DELETE FROM run WHERE token = ?", (token,))
+                forget(self.path, token)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, sentences(self.path):
+            yield self._database
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, which no other thread or process comes between."""
+        with self._lock, sentences(self.path):
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+
+
+def _put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: Making) -> None:
+    database.execute(
+        "UPDATE file SET state = ?, size = ?, mtime_ns = ?, sample = ?, model = ?, revision = ?, settings = ?,"
+        " changed = ? WHERE id = ?",
+        (
+            *(state, recording.size, recording.mtime_ns, recording.sample),
+            *(making.model, making.revision, making.settings, time.time(), entry.id),
+        ),
+    )
+
+
+def _entry(database: sqlite3.Connection, key: Key) -> Entry | None:
+    row = database.execute(f"{_ENTRY} WHERE path = ? AND folder = ?", (_bytes(key.path), _bytes(key.folder))).fetchone()
+    if row is None:
+        return None
+    outputs = database.execute(
+        "SELECT path, format, size, mtime_ns, intended FROM output WHERE file = ? ORDER BY path", (row[0],)
+    )
+    return _made(row, tuple(Output(_path(path), *rest) for path, *rest in outputs))
+
+
+def _outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output, ...]]:
+    found: dict[int, tuple[Output, ...]] = {}
+    for file, path, *rest in database.execute("SELECT file, path, format, size, mtime_ns, intended FROM output"):
+        found[file] = (*found.get(file, ()), Output(_path(path), *rest))
+    return found
+
+
+def _made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
+    number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
+    making = None if model is None else Making(model, revision, settings)  # type: ignore[arg-type]
+    language, audio_s, wall_s, attempts, error, is_permanent, changed = rest
+    return Entry(
+        *(number, Key(_path(path), _path(folder)), State(state), run),  # type: ignore[arg-type]
+        None if base is None else os.fsdecode(base),  # type: ignore[call-overload]
+        *(size, mtime_ns, sample, making, language, audio_s, wall_s, attempts, error),  # type: ignore[arg-type]
+        is_permanent=bool(is_permanent),
+        changed=changed,  # type: ignore[arg-type]
+        outputs=outputs,
+    )
+
+
+def _bytes(path: Path) -> bytes:
+    return os.fsencode(path)
+
+
+def _path(data: object) -> Path:
+    return Path(os.fsdecode(data))  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""Whether a recording and the settings are those of before. Who calls: the pipeline's planner.
+
+A recording is the same with the same size and mtime, or, when only mtime moved, with the same sample of its bytes.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+N_BLOCKS, N_BLOCK = 16, 16_384  # spread over the file; one of up to 256 KiB is read whole
+SAMPLED = "sampled:"  # before the digest of a file of which not every byte was read
+
+
+def sample(path: Path) -> str:
+    """What tells a file's content from another's: the SHA-256 of a small file, of a sample of a large one.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    with path.open("rb", buffering=0) as stream:
+        size = stream.seek(0, 2)
+        is_whole = size <= N_BLOCKS * N_BLOCK
+        digest = hashlib.sha256(b"" if is_whole else str(size).encode())
+        for index in range(N_BLOCKS):
+            stream.seek(index * N_BLOCK if is_whole else index * (size - N_BLOCK) // (N_BLOCKS - 1))
+            digest.update(stream.read(N_BLOCK))
+    return ("" if is_whole else SAMPLED) + digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What a text depends on beside the recording: the weights and the settings that matter.
+
+    Attributes:
+        model: The model's name.
+        revision: Which weights; None when that is not known yet.
+        settings: Those that are not the default, as JSON with sorted keys.
+    """
+
+    model: str
+    revision: str | None
+    settings: str
+
+    @classmethod
+    def of(
+        cls, model: str, revision: str | None, settings: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> Self:
+        """The making with ``settings``, of which those that equal ``defaults`` say nothing."""
+        plain = json.loads(json.dumps(dict(settings)))
+        known = json.loads(json.dumps(dict(defaults or {})))
+        told = {key: value for key, value in plain.items() if value != known.get(key)}
+        return cls(model, revision, json.dumps(told, sort_keys=True))
+
+    def agrees(self, other: "Making") -> bool:
+        """Whether the same text comes of both; weights of an unknown revision are taken for the named model's."""
+        if self.revision is not None and other.revision is not None:
+            return self.revision == other.revision and self.settings == other.settings
+        return self.model == other.model and self.settings == other.settings

@@ -1,0 +1,74 @@
+"""Which runs are alive: each holds an operating-system lock on a file of its own, so no clock is asked.
+
+A process that ends in whatever way loses its lock; a laptop that sleeps keeps it. Who calls: ``journal/book``.
+"""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+
+class RunLock:
+    """The lock of one run, beside the journal; held from creation until ``release``."""
+
+    def __init__(self, journal: Path) -> None:
+        """Take a lock that nobody else has."""
+        self.token = secrets.token_hex(8)
+        self._path = _file(journal, self.token)
+        self._number: int | None = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        is_ours = _try_lock(self._number)
+        assert is_ours
+
+    def release(self) -> None:
+        """Give the lock back and remove its file."""
+        if self._number is not None:
+            self._path.unlink(missing_ok=True) if os.name != "nt" else None
+            os.close(self._number)
+            self._number = None
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+
+def is_alive(journal: Path, token: str) -> bool:
+    """Whether the run of that token still holds its lock."""
+    try:
+        number = os.open(_file(journal, token), os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    except OSError:  # another user's, say: rather wait for it than do its work twice
+        return True
+    try:
+        return not _try_lock(number)
+    finally:
+        os.close(number)
+
+
+def forget(journal: Path, token: str) -> None:
+    """Remove the lock file that a dead run left."""
+    with suppress(OSError):
+        _file(journal, token).unlink(missing_ok=True)
+
+
+def _file(journal: Path, token: str) -> Path:
+    return journal.with_name(f"{journal.name}.run-{token}")
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _try_lock(number: int) -> bool:
+        try:
+            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(number: int) -> bool:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

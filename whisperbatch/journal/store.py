@@ -1,0 +1,124 @@
+"""The journal's file: where it lies, its schema and its migration, and one sentence when it cannot be used.
+
+A file that is not a journal of ours, or a newer one, is left as it is. Who calls: ``journal/book``.
+"""
+
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from whisperbatch.errors import RunError
+
+APPLICATION_ID = 0x77686A6C  # "whjl"; how SQLite files say whose they are
+BUSY_S = 60.0  # how long another run may hold the file; each holds it for a fraction of a millisecond
+INSTEAD = "name another with --journal, or go without with --no-journal"
+
+_V1 = """
+CREATE TABLE run (token TEXT PRIMARY KEY, pid INTEGER, began REAL) WITHOUT ROWID;
+CREATE TABLE file (
+    id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL,     -- absolute, as the operating system has it
+    folder BLOB NOT NULL,   -- of its outputs
+    state TEXT NOT NULL,    -- new, writing, done, failed
+    run TEXT,               -- who has claimed it
+    base BLOB,              -- the stem of its outputs' names
+    size INTEGER, mtime_ns INTEGER, sample TEXT,
+    model TEXT, revision TEXT, settings TEXT, language TEXT,
+    audio_s REAL, wall_s REAL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    error TEXT, is_permanent INTEGER NOT NULL DEFAULT 0,
+    changed REAL NOT NULL,  -- seconds since 1970
+    UNIQUE (path, folder)
+);
+CREATE INDEX file_run ON file (run) WHERE run IS NOT NULL;
+CREATE TABLE output (
+    path BLOB PRIMARY KEY, file INTEGER NOT NULL, format TEXT NOT NULL,
+    size INTEGER, mtime_ns INTEGER,  -- as we left it; NULL before it is done
+    intended TEXT                    -- digest of what is about to be written; NULL when done
+) WITHOUT ROWID;
+CREATE INDEX output_file ON output (file);
+CREATE TABLE clip (file INTEGER, number INTEGER, mark TEXT, text TEXT, PRIMARY KEY (file, number)) WITHOUT ROWID;
+CREATE TABLE redo (scope TEXT PRIMARY KEY, began REAL) WITHOUT ROWID;
+"""
+STEPS = (_V1,)  # STEPS[n] leads from version n to n + 1; a released step is never changed
+
+
+def default_path() -> Path:
+    """The journal in the user's state folder."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        given = os.environ.get("XDG_STATE_HOME", "")
+        base = given if Path(given).is_absolute() else Path.home() / ".local" / "state"
+    return Path(base) / "whisperbatch" / "journal.sqlite3"
+
+
+@contextmanager
+def sentences(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the operating system say into RunError."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as err:
+        raise RunError(f"the journal cannot be used ({_told(err)}); {INSTEAD}", path) from err
+
+
+def connect(path: Path, steps: tuple[str, ...] = STEPS) -> sqlite3.Connection:
+    """The open journal, made or migrated when need be.
+
+    Raises:
+        RunError: It is damaged, foreign or newer, or its place is closed; it is left as it is.
+    """
+    with sentences(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        with ExitStack() as undo:
+            undo.callback(connection.close)
+            _check_owner(connection, path, len(steps))  # first of all: what follows writes to the file
+            is_wal = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
+            # with a write-ahead log every commit outlives the process; elsewhere a power cut could do harm
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_wal else 'FULL'}")
+            _migrate(connection, steps)
+            undo.pop_all()
+    return connection
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+    (owner,), (version,) = (
+        connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
+    )
+    (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if owner != APPLICATION_ID and (owner or version or n_tables):
+        raise RunError(f"this is a database of another program; {INSTEAD}", path)
+    if version > newest:
+        raise RunError(f"a newer whisperbatch made this journal; update whisperbatch, or {INSTEAD}", path)
+
+
+def _migrate(connection: sqlite3.Connection, steps: tuple[str, ...]) -> None:
+    if connection.execute("PRAGMA user_version").fetchone()[0] == len(steps):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()  # another run may have been first
+        for step in steps[version:]:
+            for statement in filter(str.strip, step.split(";\n")):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _told(error: sqlite3.Error | OSError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    told = str(error)
+    if "not a database" in told:
+        return "this file is no journal"
+    return "it is damaged: " + told if "malformed" in told else told

@@ -1,0 +1,72 @@
+"""What can be set, one frozen dataclass a room; checked once, at the edge, where each is made.
+
+The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
+checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), output (formats, names,
+subtitles), run (journal, failures, all of it).
+"""
+
+from whisperbatch.options.audio import (
+    CHANNELS,
+    LONG_FORMS,
+    LoadOptions,
+    SpeechOptions,
+    WatchOptions,
+    parse_names,
+    parse_times,
+)
+from whisperbatch.options.checks import require
+from whisperbatch.options.engine import (
+    COMPUTE_TYPES,
+    TASKS,
+    TEMPERATURES,
+    BatchOptions,
+    DecodeOptions,
+    EngineOptions,
+    parse_ids,
+    parse_temperatures,
+)
+from whisperbatch.options.output import (
+    ALL_FORMATS,
+    BREAKS,
+    DEFAULT_FORMATS,
+    FORMATS,
+    PRESETS,
+    SHAPED,
+    OutputOptions,
+    SubtitleOptions,
+    parse_formats,
+    subtitle_options,
+)
+from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
+
+__all__ = [
+    "ALL_FORMATS",
+    "BREAKS",
+    "CHANNELS",
+    "COMPUTE_TYPES",
+    "DEFAULT_FORMATS",
+    "FORMATS",
+    "LONG_FORMS",
+    "PRESETS",
+    "SHAPED",
+    "TASKS",
+    "TEMPERATURES",
+    "BatchOptions",
+    "DecodeOptions",
+    "EngineOptions",
+    "FailureOptions",
+    "JournalOptions",
+    "LoadOptions",
+    "OutputOptions",
+    "RunOptions",
+    "SpeechOptions",
+    "SubtitleOptions",
+    "WatchOptions",
+    "parse_formats",
+    "parse_ids",
+    "parse_names",
+    "parse_temperatures",
+    "parse_times",
+    "require",
+    "subtitle_options",
+]

@@ -1,0 +1,98 @@
+"""Drop folders, load workers, speech detection."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisperbatch.errors import UsageError
+from whisperbatch.options.checks import require
+
+LONG_FORMS = ("clips", "sequential")
+CHANNELS = ("mix", "split")
+MAX_PAD_S = 5.0  # both pads and some speech must fit into a clip
+
+
+def parse_times(given: str) -> tuple[float, ...]:
+    """Seconds out of a list with commas, as openai-whisper's ``--clip_timestamps`` has it, or UsageError."""
+    try:
+        return tuple(float(part) for part in given.split(",") if part.strip())
+    except ValueError as err:
+        raise UsageError(f"--clip-timestamps '{given}' is no list of seconds such as 0,30,60,90") from err
+
+
+def parse_names(given: str) -> tuple[str, ...]:
+    """Names out of a list with commas."""
+    return tuple(part.strip() for part in given.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """Drop folders: seconds a file must stand still, seconds of quiet that end the watch, seconds between rescans."""
+
+    settle_s: float = 2.0
+    until_idle_s: float | None = None
+    rescan_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(self.settle_s >= 0, "--settle must not be negative")
+        require(self.until_idle_s is None or self.until_idle_s > 0, "--until-idle must be above 0 seconds")
+        require(self.rescan_s > 0, "--rescan must be above 0 seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """The load workers.
+
+    Attributes:
+        n_workers: How many processes (0: one for each two cores, at most 8).
+        channels: ``mix`` (to one) or ``split`` (each is transcribed by itself).
+        channel_names: What split channels are called, in order.
+        max_duration_s: A longer recording is refused.
+        spool_dir: Where sequential mode keeps a recording's samples while it runs; None means the user's cache.
+    """
+
+    n_workers: int = 0
+    channels: str = "mix"
+    channel_names: tuple[str, ...] = ("LEFT", "RIGHT")
+    max_duration_s: float = 24 * 3600.0
+    spool_dir: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges and names."""
+        require(self.n_workers >= 0, "--load-workers must be 1 or more")
+        require(self.channels in CHANNELS, f"unknown --channels '{self.channels}'; choose from {', '.join(CHANNELS)}")
+        names = self.channel_names
+        require(all(names) and len(set(names)) == len(names), "--channel-names must differ and not be empty")
+        require(self.max_duration_s > 0, "--max-duration must be above 0 seconds")
+
+    @property
+    def resolved_workers(self) -> int:
+        """The number of load workers to start."""
+        return self.n_workers or min(8, max(1, (os.cpu_count() or 2) // 2))
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechOptions:
+    """Speech detection.
+
+    Attributes:
+        vad: Whether it runs; without it, clips are cut where it is quietest.
+        vad_threshold: The probability from which on a frame is speech.
+        vad_min_silence_s: Speech ends where there is none for so long.
+        vad_min_speech_s: Speech that is no longer is left out.
+        vad_pad_s: What is kept on both sides of speech.
+    """
+
+    vad: bool = True
+    vad_threshold: float = 0.5
+    vad_min_silence_s: float = 0.16
+    vad_min_speech_s: float = 0.0
+    vad_pad_s: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(0 < self.vad_threshold < 1, "--vad-threshold must be between 0 and 1")
+        require(self.vad_min_silence_s >= 0, "--vad-min-silence must not be negative")
+        require(self.vad_min_speech_s >= 0, "--vad-min-speech must not be negative")
+        require(0 <= self.vad_pad_s <= MAX_PAD_S, f"--vad-pad must be from 0 to {MAX_PAD_S:.0f} seconds")

@@ -1,0 +1,143 @@
+"""The model, the batches, the search for text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisperbatch.errors import UsageError
+from whisperbatch.options.checks import require
+
+TASKS = ("transcribe", "translate")
+COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16")
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def parse_temperatures(given: str, increment: float | None) -> tuple[float, ...]:
+    """Temperatures to try: a list with commas as it is; one number, then warmer by ``increment`` up to 1."""
+    try:
+        found = tuple(float(part) for part in given.split(","))
+    except ValueError as err:
+        raise UsageError(f"--temperature '{given}' is no number such as 0 and no list such as 0,0.4,0.8") from err
+    if len(found) > 1 or increment is None:
+        return found
+    require(increment > 0, "--temperature-increment-on-fallback must be above 0, or None")
+    n_steps = int((1.0 - found[0]) / increment + 1e-6)
+    return tuple(round(found[0] + step * increment, 6) for step in range(max(0, n_steps) + 1))
+
+
+def parse_ids(given: str) -> tuple[int, ...]:
+    """Token ids out of a list with commas, or UsageError."""
+    try:
+        return tuple(int(part) for part in given.split(",") if part.strip())
+    except ValueError as err:
+        raise UsageError(f"--suppress-tokens '{given}' is no list of token ids such as -1 or 50,257") from err
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """The batcher: clips a batch, and seconds that the first of them may wait for the others."""
+
+    max_batch_size: int = 16
+    max_wait_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(self.max_batch_size >= 1, "--batch-size must be 1 or more")
+        require(self.max_wait_s >= 0, "--max-wait must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """The model and where it runs.
+
+    Attributes:
+        model: One of OpenAI's names, a hub id, a folder, or ``demo``.
+        model_dir: Where downloaded models lie; None means the hub's own cache.
+        offline: Never ask the network.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        compute_type: ``auto``, ``float32``, ``float16`` or ``bfloat16``.
+    """
+
+    model: str = "turbo"
+    model_dir: Path | None = None
+    offline: bool = False
+    device: str = "auto"
+    compute_type: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        kind, _, index = self.device.partition(":")
+        known = kind in ("auto", "cpu", "cuda", "mps") and (not index or (kind == "cuda" and index.isdigit()))
+        require(known, f"unknown device '{self.device}'; choose from auto, cpu, cuda, cuda:N, mps")
+        require(
+            self.compute_type in COMPUTE_TYPES,
+            f"unknown compute type '{self.compute_type}'; choose from {', '.join(COMPUTE_TYPES)}",
+        )
+        require(bool(self.model), "--model must not be empty")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeOptions:
+    """How text is searched for and when it is good enough; defaults and names are those of openai-whisper.
+
+    Attributes:
+        beam_size: Beams at temperature 0; 1 is greedy.
+        best_of: Candidates at temperatures above 0.
+        patience: Beam search ends with ``beam_size * patience`` finished candidates.
+        length_penalty: Exponent of Google NMT's length penalty, 0 to 1; None ranks by mean log-probability.
+        temperatures: Tried in this order until a result is good enough.
+        compression_ratio_threshold: Above it text repeats itself; None asks nothing.
+        logprob_threshold: Below it text is improbable; None asks nothing.
+        no_speech_threshold: Above it a window with improbable text is silence; None asks nothing.
+        condition_on_previous_text: Put what was heard before a window (sequential mode).
+        carry_initial_prompt: Put the prompt before every window and not before the first only (sequential mode).
+        prefix: Text that each window is made to begin with.
+        without_timestamps: Text only; a window is then one segment.
+        max_initial_timestamp: Seconds; the first timestamp of a window is no later. None asks nothing.
+        suppress_tokens: Ids never given; -1 stands for the model's own list of symbols that nobody speaks.
+        suppress_blank: Whether text may not begin with a blank or its end.
+        sample_len: Most tokens sampled a window; None is half of what the decoder holds.
+        seed: Of the sampling noise.
+        second_pass: Decode speech that was left without text once more (clips mode).
+        word_timestamps: Find when each word is said; segments then start and end with their words.
+        prepend_punctuations: Marks that go to the word after them.
+        append_punctuations: Marks that go to the word before them.
+        hallucination_silence_threshold: Seconds; longer silences around text that may be made up are skipped, and the
+            text with them. Means nothing without ``word_timestamps``; None asks nothing.
+    """
+
+    beam_size: int = 5
+    best_of: int = 5
+    patience: float = 1.0
+    length_penalty: float | None = None
+    temperatures: tuple[float, ...] = TEMPERATURES
+    compression_ratio_threshold: float | None = 2.4
+    logprob_threshold: float | None = -1.0
+    no_speech_threshold: float | None = 0.6
+    condition_on_previous_text: bool = True
+    carry_initial_prompt: bool = False
+    prefix: str | None = None
+    without_timestamps: bool = False
+    max_initial_timestamp: float | None = 1.0
+    suppress_tokens: tuple[int, ...] = (-1,)
+    suppress_blank: bool = True
+    sample_len: int | None = None
+    seed: int = 0
+    second_pass: bool = True
+    word_timestamps: bool = False
+    prepend_punctuations: str = "\"'“¿([{-"
+    append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
+    hallucination_silence_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(self.beam_size >= 1, "--beam-size must be 1 or more")
+        require(self.best_of >= 1, "--best-of must be 1 or more")
+        require(self.patience > 0, "--patience must be above 0")
+        require(self.length_penalty is None or 0 <= self.length_penalty <= 1, "--length-penalty must be from 0 to 1")
+        require(bool(self.temperatures), "--temperature must name one temperature or more")
+        require(all(t >= 0 for t in self.temperatures), "--temperature must not be negative")
+        require(self.sample_len is None or self.sample_len >= 1, "--sample-len must be 1 or more")
+        limit_s = self.max_initial_timestamp
+        require(limit_s is None or 0 <= limit_s <= 30, "--max-initial-timestamp must be from 0 to 30 seconds")
+        silence_s = self.hallucination_silence_threshold
+        require(silence_s is None or silence_s >= 0, "--hallucination-silence-threshold must not be negative")

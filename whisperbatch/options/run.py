@@ -1,0 +1,95 @@
+"""The journal, failures, and all of a run."""
+
+import math
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+
+from whisperbatch.languages import LANGUAGES
+from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions
+from whisperbatch.options.checks import require
+from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
+from whisperbatch.options.output import OutputOptions
+from whisperbatch.records import ClipSettings
+
+
+@dataclass(frozen=True, slots=True)
+class JournalOptions:
+    """The journal of what is done.
+
+    Attributes:
+        use_journal: False keeps none; what lies on disk then tells what is done.
+        journal: Where it lies; None means the user's state folder.
+        redo: Do again what was done before; after an interruption the same again goes on where it was.
+        redo_scope: Which redo is meant by "the same again", any text.
+        retry_failed: Try again what failed for a reason that seemed to last.
+    """
+
+    use_journal: bool = True
+    journal: Path | None = None
+    redo: bool = False
+    redo_scope: str = ""
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        """Check that the parts go together."""
+        require(self.use_journal or self.journal is None, "give --journal or --no-journal, not both")
+        require(self.use_journal or not self.redo, "--redo needs the journal; use --overwrite without one")
+        require(self.use_journal or not self.retry_failed, "--retry-failed needs the journal")
+
+
+@dataclass(frozen=True, slots=True)
+class FailureOptions:
+    """What happens when a file fails.
+
+    Attributes:
+        retries: How often a file is tried again after an error that may pass.
+        load_timeout_s: Seconds without a sign of life after which a load process is stopped; None means its own.
+        max_failures: How many files may fail before the run is ended; None means any number.
+        fail_fast: End the run with the first failure.
+    """
+
+    retries: int = 2
+    load_timeout_s: float | None = None
+    max_failures: int | None = None
+    fail_fast: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        require(self.retries >= 0, "--retries must not be negative")
+        require(self.load_timeout_s is None or self.load_timeout_s > 0, "--load-timeout must be above 0 seconds")
+        require(self.max_failures is None or self.max_failures >= 1, "--max-failures must be 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """All of a run."""
+
+    engine: EngineOptions = field(default_factory=EngineOptions)
+    load: LoadOptions = field(default_factory=LoadOptions)
+    speech: SpeechOptions = field(default_factory=SpeechOptions)
+    batch: BatchOptions = field(default_factory=BatchOptions)
+    decode: DecodeOptions = field(default_factory=DecodeOptions)
+    output: OutputOptions = field(default_factory=OutputOptions)
+    clip: ClipSettings = field(default_factory=ClipSettings)
+    journal: JournalOptions = field(default_factory=JournalOptions)
+    failures: FailureOptions = field(default_factory=FailureOptions)
+
+    def __post_init__(self) -> None:
+        """Check what clips ask for; whether the model can do it is the engine's to say. Shaped subtitles need words."""
+        if self.output.subtitles.needs_words and not self.decode.word_timestamps:
+            object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
+        clip = self.clip
+        require(
+            clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
+        )
+        require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
+        require(
+            clip.long_form in LONG_FORMS,
+            f"unknown --long-form '{clip.long_form}'; choose from {', '.join(LONG_FORMS)}",
+        )
+        times = (0.0, *clip.clip_timestamps)
+        require(
+            all(one <= two < math.inf for one, two in pairwise(times)),
+            "--clip-timestamps must be seconds that grow, as in 0,30,60,90",
+        )

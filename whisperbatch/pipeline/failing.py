@@ -1,0 +1,186 @@
+"""What is tried again after a failure, when, and how; pure but for looks at the disk. Who calls: the stages.
+
+An error passes or lasts. What may pass (I/O, memory) is tried again with growing pauses; a file on which a load process
+died or hung once more, alone. What lasts (this is no audio) is noted as such, and a later run does not try it again
+unless told to. Between the two lies what only a later run may try again: a full disk, a file that has gone.
+"""
+
+import errno
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisperbatch.errors import LoadError, RunError, WhisperbatchError, WorkerDiedError, WorkerStartError
+from whisperbatch.options import FailureOptions
+from whisperbatch.records import AudioFile
+
+PAUSES_S = (0.5, 2.0, 8.0, 30.0)  # before the next try; the last one is for all that come after it
+AWAY_S = 300.0  # a folder that is away for longer ends the run
+LOOK_S = 1.0  # how often it is looked for
+WENT_AWAY = "this folder went away; the run goes on when it is back"
+PASSING = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("EIO", "EAGAIN", "EBUSY", "ETIMEDOUT", "ESTALE", "ENOTCONN", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN"),
+        *("EHOSTUNREACH", "ECONNRESET", "ENOMEM", "EMFILE", "ENFILE", "EREMOTEIO"),
+    )
+    if hasattr(errno, name)
+)
+UNREACHABLE = PASSING - {errno.EAGAIN, errno.EBUSY, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """How a file is tried again: after a pause, and with no other file being loaded."""
+
+    pause_s: float
+    alone: bool = False
+
+
+def retry_of(error: WhisperbatchError, path: Path, n_tries: int, retries: int) -> Retry | None:
+    """How a file is tried again that failed for the ``n_tries``-th time; None when it is not."""
+    if isinstance(error, WorkerDiedError):
+        return Retry(0.0, alone=True) if n_tries == 1 and retries > 0 else None
+    if n_tries > retries or not may_pass(error, path):
+        return None
+    return Retry(PAUSES_S[min(n_tries, len(PAUSES_S)) - 1])
+
+
+def may_pass(error: WhisperbatchError, path: Path) -> bool:
+    """Whether the same may go well in a moment."""
+    if isinstance(error, WorkerStartError):
+        return True
+    if any(isinstance(e, MemoryError) or (isinstance(e, OSError) and e.errno in PASSING) for e in _chain(error)):
+        return True
+    return isinstance(error, LoadError) and _errno(path) in PASSING  # the load process has but a sentence to tell
+
+
+def lasts(error: WhisperbatchError, path: Path) -> bool:
+    """Whether the same file would fail again in a later run: it can be read, and is not what is wanted."""
+    if isinstance(error, WorkerDiedError):
+        return True
+    is_about_content = isinstance(error, LoadError) and not isinstance(error, WorkerStartError)
+    return is_about_content and _errno(path) is None and not any(isinstance(e, OSError) for e in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+class Alone:
+    """Lets many load, or one alone: memory may be why it failed beside others; any thread may call it."""
+
+    def __init__(self) -> None:
+        """Nobody loads."""
+        self._n_loading = self._n_waiting = 0
+        self._is_alone = False
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, *, alone: bool) -> Iterator[None]:
+        """Wait for one's turn, and have it."""
+        with self._changed:
+            self._n_waiting += alone  # who comes later waits behind it
+            self._changed.wait_for(lambda: not self._is_alone and not (self._n_loading if alone else self._n_waiting))
+            self._n_waiting -= alone
+            self._n_loading += 1
+            self._is_alone = alone
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._n_loading -= 1
+                self._is_alone = False
+                self._changed.notify_all()
+
+
+class Mounts:
+    """Whether the folders that files were found in are still there; any thread may call it.
+
+    A network folder that goes away leaves nothing, an error, or an empty folder on another device.
+    """
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._devices: dict[Path, int] = {}
+
+    def seen(self, audio: AudioFile) -> None:
+        """Remember where a file was found."""
+        root = audio.root
+        if root is not None and root not in self._devices and (device := _device(root)) is not None:
+            self._devices[root] = device
+
+    def is_away(self, audio: AudioFile) -> bool:
+        """Whether the folder that the file was found in cannot be reached now."""
+        if audio.root is None:
+            return _errno(audio.path) in UNREACHABLE
+        return audio.root in self._devices and _device(audio.root) != self._devices[audio.root]
+
+    def wait_for(self, audio: AudioFile, ended: threading.Event, tell: Callable[[Path], None]) -> bool:
+        """Whether the folder was away and is there again, or ``ended`` was set meanwhile; ``tell`` hears of it.
+
+        Raises:
+            RunError: It does not come back.
+        """
+        if not self.is_away(audio):
+            return False
+        folder, until_s = audio.root or audio.path.parent, time.monotonic() + AWAY_S
+        tell(folder)
+        while self.is_away(audio) and not ended.wait(LOOK_S):
+            if time.monotonic() > until_s:
+                raise RunError("this folder went away and did not come back; run again when it is there", folder)
+        return True
+
+
+class FailureLimit:
+    """Counts files that failed, and ends the run when they are too many; any thread may call it."""
+
+    def __init__(self, options: FailureOptions) -> None:
+        """Count none."""
+        self._options = options
+        self._n_failed = 0
+        self._lock = threading.Lock()
+
+    def count(self) -> None:
+        """One more failed; RunError when that is one too many."""
+        limit = 1 if self._options.fail_fast else self._options.max_failures
+        with self._lock:
+            self._n_failed += 1
+            n_failed = self._n_failed
+        if limit is not None and n_failed >= limit:
+            flag = "--fail-fast" if self._options.fail_fast else f"--max-failures {limit}"
+            failed = "a file" if n_failed == 1 else f"{n_failed} files"
+            raise RunError(f"{failed} failed, which ends the run ({flag}); run again to go on")
+
+
+def unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> WhisperbatchError:
+    """An error of ``kind`` that names what nobody foresaw, with its cause kept."""
+    reason = str(err).strip().partition("\n")[0]
+    error = kind(f"unexpected {type(err).__name__} {when}" + (f": {reason}" if reason else ""))
+    error.__cause__ = err
+    return error
+
+
+def _device(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_dev
+    except OSError:
+        return None
+
+
+def _errno(path: Path) -> int | None:
+    """Why the file cannot be read; None when it can be."""
+    try:
+        with path.open("rb", buffering=0) as stream:
+            stream.read(1)
+    except OSError as err:
+        return err.errno or errno.EIO
+    except ValueError:
+        return None
+    return None

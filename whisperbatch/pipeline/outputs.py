@@ -1,0 +1,67 @@
+"""Outputs on disk, and whether they are still as we left them. Who calls: the planner."""
+
+import hashlib
+from pathlib import Path
+
+from whisperbatch.errors import FileError
+from whisperbatch.journal import Entry, Output
+from whisperbatch.records import Transcript
+from whisperbatch.writers import FORMATS, read_json
+from whisperbatch.writers.places import absolute
+
+
+def ours(entry: Entry) -> tuple[Output, ...]:
+    """The outputs that are as we left them, or as a run that was ended has written them."""
+    return tuple(output for output in entry.outputs if is_as_left(output) or is_intended(output))
+
+
+def is_as_left(output: Output) -> bool:
+    """Whether an output has the size and mtime that it had when it was done."""
+    try:
+        status = output.path.lstat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (output.size, output.mtime_ns)
+
+
+def is_intended(output: Output) -> bool:
+    """Whether an output is what was about to be written when its run ended."""
+    if output.intended is None:
+        return False
+    try:
+        return hashlib.sha256(output.path.read_bytes()).hexdigest() == output.intended
+    except OSError:
+        return False
+
+
+def as_left(name: str, path: Path) -> Output:
+    """An output as it lies there now."""
+    try:
+        status = path.lstat()
+    except OSError:  # somebody was quick to take it away
+        return Output(absolute(path), name)
+    return Output(absolute(path), name, status.st_size, status.st_mtime_ns)
+
+
+def is_made_from(path: Path, transcript: Transcript | None) -> bool:
+    """Whether an output is a transcript's JSON, or what it renders to."""
+    name = path.suffix[1:]
+    try:
+        return name == "json" or (
+            transcript is not None and path.read_bytes() == FORMATS[name](transcript).encode(errors="replace")
+        )
+    except (OSError, KeyError):
+        return False
+
+
+def transcript_in(path: Path) -> Transcript | None:
+    """The transcript in a JSON file; None when there is none."""
+    try:
+        return read_json(path.read_bytes())
+    except (OSError, FileError):
+        return None
+
+
+def digest(text: str) -> str:
+    """What tells a text on disk from others."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -1,0 +1,354 @@
+"""What is to be done for a file, and what became of it: the journal's answer first, then what lies on disk.
+
+Comes in: jobs, one by one, and how they went. Goes out: a Decision each. Without a journal the disk alone answers.
+Who calls: the stages, from any thread; the CLI's dry run.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from whisperbatch.errors import WhisperbatchError
+from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
+from whisperbatch.options import SHAPED, RunOptions, SubtitleOptions
+from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.outputs import as_left, digest, is_as_left, is_intended, is_made_from, ours, transcript_in
+from whisperbatch.pipeline.settings import DEFAULTS, settings_of
+from whisperbatch.records import AudioFile, FileAsks, Transcript
+from whisperbatch.transcripts import Assembly
+from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
+from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
+
+MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
+FAILED_BEFORE = "failed before: {error} (--retry-failed tries again)"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done for a file.
+
+    Attributes:
+        skip: Why nothing is; None otherwise.
+        failed: Why it fails again without being tried; None otherwise.
+        is_elsewhere: Another run has it in hand.
+        outputs: What lies there already, and stays.
+        reuse: The transcript, when it need not be made.
+        why: Why it is done although the journal knows it; empty for a new one.
+    """
+
+    skip: str | None = None
+    failed: str | None = None
+    is_elsewhere: bool = False
+    outputs: tuple[Path, ...] = ()
+    reuse: Transcript | None = None
+    why: str = ""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is to be done."""
+        return self.skip is not None or self.failed is not None
+
+
+class Planner:
+    """Decisions and bookkeeping of one run; any thread may call it.
+
+    ``revision`` tells which weights the model's name stands for, None when that shows only once the model is open.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        namer: Namer,
+        journal: Journal | None,
+        revision: Callable[[], str | None] = lambda: None,
+        *,
+        is_dry: bool = False,
+    ) -> None:
+        """Ask for the revision with the first file only; ``is_dry`` claims nothing and notes nothing."""
+        self._options = options
+        self._namer = namer
+        self.journal = journal
+        self._revision = revision
+        self._is_dry = is_dry
+        self._known_revision = None
+        self._asked: dict[FileAsks, Making] = {}
+        self._lock = threading.Lock()
+        self._cleaned: set[Path] = set()
+        self._redo_since: float | None = None
+        if journal is not None and options.journal.redo:
+            self._redo_since = time.time() if is_dry else journal.redo_since(options.journal.redo_scope)
+        namer.is_from = self._is_from
+
+    def decide(self, job: Job) -> Decision:
+        """What is to be done; when it is work, the file is this run's from now on.
+
+        Raises:
+            WriteError: No name is free, or the folder is closed.
+        """
+        self._refresh(job)
+        decision = self._from_disk(job, None) if self.journal is None else self._decide(job, self.journal)
+        if not (decision.is_settled or decision.is_elsewhere or self._is_dry):
+            self._recording(job)  # as it is before it is loaded
+        return decision
+
+    def _decide(self, job: Job, journal: Journal) -> Decision:
+        key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
+        entry = journal.look(key)
+        if self._is_dry and entry is not None and journal.is_in_hand(entry):
+            return Decision(is_elsewhere=True)
+        decision = self._from_journal(job, entry) if entry is not None else None
+        if (decision is not None and decision.is_settled) or self._is_dry:
+            return decision or self._from_disk(job, entry)
+        claim = journal.claim(key)
+        if not claim.is_ours:
+            return Decision(is_elsewhere=True)
+        job.entry = claim.entry
+        if entry is None or entry.changed != claim.entry.changed:  # another run has ended it meanwhile
+            decision = self._from_journal(job, claim.entry)
+        decision = decision or self._from_disk(job, claim.entry)
+        if decision.is_settled:
+            self._give_up(claim.entry)
+        return decision
+
+    def making_told(self, job: Job) -> str:
+        """What the file's text depends on beside the recording, as one text."""
+        making = self._making(job.audio)
+        return f"{making.revision or making.model} {making.settings}"
+
+    def is_elsewhere(self, job: Job) -> bool:
+        """Whether another run still has the file in hand."""
+        if self.journal is None:
+            return False
+        key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
+        entry = self.journal.look(key)
+        return entry is not None and self.journal.is_in_hand(entry)
+
+    def intend(self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, str]]) -> None:
+        """Note what is about to be written: format and text by path."""
+        if self.journal is None or job.entry is None:
+            return
+        outputs = [
+            Output(absolute(path), self._form(name), intended=digest(text)) for path, (name, text) in texts.items()
+        ]
+        self.journal.intend(
+            job.entry,
+            self._recording(job),
+            self._making_of(transcript),
+            self._namer.base(job.audio),
+            transcript.language,
+            outputs,
+        )
+
+    def done(self, job: Job, places: Mapping[str, Path], audio_s: float, wall_s: float) -> None:
+        """Note that all of a file's outputs, by format, lie on disk."""
+        if self.journal is None or job.entry is None:
+            return
+        self.journal.done(
+            job.entry, [as_left(self._form(name), path) for name, path in places.items()], audio_s, wall_s
+        )
+
+    def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
+        """Note why a file failed."""
+        if self.journal is None or job.entry is None:
+            return
+        making, recording = self._making(job.audio), self._recording(job)
+        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
+
+    def finish(self) -> None:
+        """Note that the run came to its end, uninterrupted."""
+        if self.journal is not None and self._redo_since is not None:
+            self.journal.redo_over(self._options.journal.redo_scope)
+
+    def _give_up(self, entry: Entry) -> None:
+        """End a claim with which nothing was done."""
+        assert self.journal is not None
+        known = self.journal.look(entry.key)
+        if known is not None and known.state is State.NEW:
+            self.journal.forget(known)
+        elif known is not None and known.run is not None:
+            self.journal.release(known)
+
+    def _refresh(self, job: Job) -> None:
+        """Look at the recording again: it may have waited in the queue for hours."""
+        try:
+            status = job.audio.path.stat()
+        except (OSError, ValueError):
+            return
+        if (status.st_size, status.st_mtime_ns) != (job.audio.size, job.audio.mtime_ns):
+            job.audio = replace(job.audio, size=status.st_size, mtime_ns=status.st_mtime_ns)
+            job.assembly = Assembly(job.audio)
+
+    def _recording(self, job: Job) -> Recording:
+        if job.sample is None:
+            job.sample = _sample(job.audio.path)
+        return Recording(job.audio.size, job.audio.mtime_ns, job.sample)
+
+    def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
+        """The journal's answer; None when it has none and the disk is to be asked."""
+        asked, output = self._making(job.audio), self._options.output
+        is_same = self._is_same(job, entry)
+        agrees = entry.making is not None and asked.agrees(entry.making)
+        if entry.base is None and entry.state is not State.FAILED:
+            return None
+        if entry.state is State.FAILED and is_same and agrees and entry.is_permanent and not self._is_repeat(entry):
+            return Decision(failed=FAILED_BEFORE.format(error=entry.error))
+        if entry.base is None:
+            return None
+        why = self._why(entry, is_same, agrees)
+        if not why and entry.state is State.DONE:
+            return self._settled(job, entry)
+        if not why and entry.state is State.WRITING and not output.overwrite:
+            return self._resumed(job, entry)
+        return self._again(job, entry, why or (entry.error and f"failed before: {entry.error}") or "was interrupted")
+
+    def _is_repeat(self, entry: Entry) -> bool:
+        """Whether what was done or failed before is asked for again."""
+        journal = self._options.journal
+        is_old = self._redo_since is not None and entry.changed < self._redo_since
+        retries = journal.retry_failed and entry.state is State.FAILED
+        return self._options.output.overwrite or is_old or retries
+
+    def _why(self, entry: Entry, is_same: bool, agrees: bool) -> str:
+        """Why a known file is done again; empty when there is no reason."""
+        if self._options.output.overwrite:
+            return "--overwrite"
+        if not is_same:
+            return "the recording has changed"
+        if not agrees:
+            return "other settings"
+        return "--redo" if self._is_repeat(entry) and entry.state is not State.FAILED else ""
+
+    def _settled(self, job: Job, entry: Entry) -> Decision | None:
+        """The file is done: skip it, or make what is missing, from its JSON if there is one."""
+        there = tuple(output for output in entry.outputs if os.path.lexists(output.path) and self._fits(output))
+        wanted = self._wanted(job.audio, entry)
+        known = {output.path for output in there}
+        if known.issuperset(wanted):
+            self._clean(entry.key.folder)
+            return Decision(skip=ALREADY, outputs=tuple(wanted))
+        transcript = next(filter(None, (transcript_in(o.path) for o in there if o.format == "json")), None)
+        return self._continued(job, entry, there, transcript)
+
+    def _resumed(self, job: Job, entry: Entry) -> Decision | None:
+        """A run was ended while it wrote the file: what it wrote stays, and the rest is made from its JSON."""
+        written = tuple(output for output in entry.outputs if output.intended and is_intended(output))
+        transcript = next(filter(None, (transcript_in(o.path) for o in written if o.format == "json")), None)
+        if transcript is None:
+            return self._again(job, entry, "was interrupted")
+        return self._continued(job, entry, written, transcript)
+
+    def _continued(
+        self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None
+    ) -> Decision | None:
+        """What is there stays, the rest is made."""
+        assert entry.base is not None
+        paths = self._spelled(job.audio, there)
+        is_ours = self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, ours(entry))))
+        source = "it is made from the JSON" if transcript else "and there is no JSON to make it from"
+        if is_ours:
+            return Decision(outputs=paths, reuse=transcript, why=f"an output is missing, {source}")
+        return Decision(reuse=transcript) if transcript else None
+
+    def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
+        """Do a known file again, under its name, in place of what we wrote and nobody has changed since."""
+        assert entry.base is not None
+        is_free = self._namer.keep(job.audio, entry.base, self._spelled(job.audio, ours(entry)))
+        return Decision(why=why) if is_free else None
+
+    def _spelled(self, audio: AudioFile, outputs: tuple[Output, ...]) -> tuple[Path, ...]:
+        """The outputs' paths as the Namer spells them."""
+        folder = folder_of(audio, self._options.output)
+        return tuple(folder / output.path.name for output in outputs)
+
+    def _form(self, name: str) -> str:
+        """A format with what its shape is known by, as in ``srt#1f2e3d4c``; the name alone when it is not shaped."""
+        shaping = self._options.output.subtitles
+        return f"{name}#{digest(repr(shaping))[:8]}" if name in SHAPED and shaping != SubtitleOptions() else name
+
+    def _fits(self, output: Output) -> bool:
+        """Whether an output has the shape that is asked for, or was corrected by hand and so is kept as it is."""
+        return output.format == self._form(output.format.partition("#")[0]) or not is_as_left(output)
+
+    def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
+        """Where the formats that are asked for lie, from the root."""
+        assert entry.base is not None
+        template = self._options.output.name
+        names = (
+            file_name(template, entry.base, entry.language or "", name)
+            for name in formats_of(audio, self._options.output)
+        )
+        return [entry.key.folder / name for name in names]
+
+    def _from_disk(self, job: Job, entry: Entry | None) -> Decision:
+        """What the files on disk say; a transcript that our JSON proves is adopted."""
+        if not self._options.output.write:
+            return Decision()
+        plan = self._namer.plan(job.audio)
+        if self._redo_since is not None and (plan.found or plan.reuse):
+            proven = [path for path in plan.outputs if is_made_from(path, plan.found or plan.reuse)]
+            self._namer.keep(job.audio, self._namer.base(job.audio), proven)
+            return Decision(why="--redo")
+        if plan.found is not None and entry is not None and job.entry is not None:
+            places = {path.suffix[1:]: path for path in plan.outputs}
+            self.intend(job, plan.found, {})
+            self.done(job, places, plan.found.duration_s, 0.0)
+        return Decision(plan.skip, outputs=plan.outputs, reuse=plan.reuse)
+
+    def _is_from(self, audio: AudioFile, transcript: Transcript, path: Path) -> bool:
+        """Whether a transcript on disk is of this recording, made as is asked for now, and nobody else's."""
+        if transcript.size is None or transcript.size != audio.size:
+            return False
+        if self._options.output.overwrite:
+            return True
+        if transcript.sha256 is not None and transcript.sha256 != _sample(audio.path):
+            return False
+        if not self._making(audio).agrees(self._making_of(transcript)):
+            return False
+        owner = self.journal.owner(absolute(path)) if self.journal is not None else None
+        return owner in (None, absolute(audio.path))
+
+    def _is_same(self, job: Job, entry: Entry) -> bool:
+        """Whether the recording is the one that the journal knows."""
+        if entry.size != job.audio.size:
+            return False
+        if entry.mtime_ns == job.audio.mtime_ns:
+            return True
+        recording = self._recording(job)
+        if entry.sample is None or entry.sample != recording.sample:
+            return False
+        if self.journal is not None and not self._is_dry:
+            self.journal.touch(entry, recording)
+        return True
+
+    def _making(self, audio: AudioFile) -> Making:
+        with self._lock:
+            if audio.asks not in self._asked:
+                self._asked[audio.asks] = self._made(audio)
+            return self._asked[audio.asks]
+
+    def _made(self, audio: AudioFile) -> Making:
+        if not self._asked:
+            self._known_revision = self._revision()
+        elif len(self._asked) >= MAX_MAKINGS:
+            self._asked.clear()
+        return Making.of(self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS)
+
+    def _making_of(self, transcript: Transcript) -> Making:
+        return Making.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)
+
+    def _clean(self, folder: Path) -> None:
+        with self._lock:
+            if folder in self._cleaned:
+                return
+            self._cleaned.add(folder)
+        remove_stale(folder)
+
+
+def _sample(path: Path) -> str | None:
+    try:
+        return sample(path)
+    except (OSError, ValueError):
+        return None

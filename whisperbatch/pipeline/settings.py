@@ -1,0 +1,42 @@
+"""The settings that matter to a file's text, as plain values: what its JSON tells and the journal compares.
+
+Who calls: the pipeline's planner and stages.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass, replace
+from typing import Any
+
+from whisperbatch.options import RunOptions
+from whisperbatch.records import AudioFile, ClipSettings
+
+# what may be changed without changing the text; a new option counts until it is named here
+ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures"})
+FIELDS_WITHOUT = frozenset(
+    {"model", "model_dir", "offline", "device", "compute_type", "n_workers", "max_duration_s", "spool_dir"}
+)
+TOLD_ALWAYS = ("task", "language", "prompt")
+
+
+def settings_of(options: RunOptions, audio: AudioFile) -> Mapping[str, Any]:
+    """Task, language and prompt, and whatever else is not the default."""
+    every = _every(replace(options, clip=clip_settings(options, audio)))
+    return {name: value for name, value in every.items() if name in TOLD_ALWAYS or value != DEFAULTS[name]}
+
+
+def clip_settings(options: RunOptions, audio: AudioFile) -> ClipSettings:
+    """What a file's clips ask of the decoder: its own wishes before the run's."""
+    own = {name: getattr(audio.asks, name) for name in ("language", "task", "prompt")}
+    return replace(options.clip, **{name: value for name, value in own.items() if value is not None})
+
+
+def _every(options: RunOptions) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for room in fields(options):
+        values = getattr(options, room.name)
+        if room.name not in ROOMS_WITHOUT and is_dataclass(values) and not isinstance(values, type):
+            told |= {name: value for name, value in asdict(values).items() if name not in FIELDS_WITHOUT}
+    return told
+
+
+DEFAULTS: Mapping[str, Any] = _every(RunOptions())

@@ -1,0 +1,53 @@
+"""A line of JSON in a list: a path and what that file asks for beside the run's options.
+
+``{"path": "talk.wav", "language": "de", "task": "transcribe", "prompt": "Names", "output": "out", "format": "srt"}``;
+only the path is needed, null is as good as left out. Who calls: ``listed``.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from whisperbatch.errors import UsageError
+from whisperbatch.languages import parse_language
+from whisperbatch.options import TASKS, parse_formats, require
+from whisperbatch.records import FileAsks
+
+KEYS = ("path", "language", "task", "prompt", "output", "format")
+
+
+def is_asked(line: bytes) -> bool:
+    """Whether a line is JSON and no path; a file whose name begins with a brace is still a file."""
+    return line.lstrip().startswith(b"{") and not os.path.lexists(os.fsdecode(line))
+
+
+def read_asked(line: bytes) -> tuple[Path, FileAsks]:
+    """The path and what it asks for; UsageError when the line makes no sense."""
+    try:
+        told = json.loads(line)
+    except (ValueError, RecursionError) as err:
+        raise UsageError(f"this is no JSON ({err})") from err
+    require(isinstance(told, dict) and isinstance(told.get("path"), str), 'a JSON object with a "path" is wanted')
+    unknown = [key for key in told if key not in KEYS]
+    require(not unknown, f"unknown key '{', '.join(unknown)}'; known are {', '.join(KEYS)}")
+    require("\0" not in told["path"] and told["path"] != "", "the path makes no sense")
+    return Path(told["path"]), _asks(told)
+
+
+def _asks(told: dict[str, Any]) -> FileAsks:
+    formats = told.get("format")
+    given = [formats] if isinstance(formats, str) else formats
+    is_list = given is None or (isinstance(given, list) and all(isinstance(one, str) for one in given))
+    require(is_list, '"format" is a name, names with commas, or a list of names')
+    for key in KEYS[:-1]:
+        require(told.get(key) is None or isinstance(told[key], str), f'"{key}" is a text')
+    task = told.get("task")
+    require(task in (None, *TASKS), f"unknown task '{task}'; choose from {', '.join(TASKS)}")
+    return FileAsks(
+        language=None if told.get("language") is None else parse_language(told["language"]),
+        task=task,
+        prompt=told.get("prompt"),
+        output=None if told.get("output") is None else Path(told["output"]),
+        formats=None if given is None else parse_formats(given),
+    )
