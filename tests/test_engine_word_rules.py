@@ -147,7 +147,7 @@ def test_the_ways_of_many_windows_are_those_of_openai_whispers_dtw():
 @st.composite
 def doubtful(draw: st.DrawFn) -> tuple[list[int], list[list[Word]], list[tuple[float, float]]]:
     """A window's tokens; each segment's words and its times after alignment."""
-    tokens, said, times, now = [], [], [], draw(st.sampled_from([0.0, 0.4, 3.0]))
+    tokens, said, times, now = [], [], [], draw(st.sampled_from([0.0, 0.4, 3.0, 20.0, 26.0]))
     n = draw(st.integers(1, 4))
     for index in range(n):
         mine = []
@@ -182,13 +182,18 @@ class Scripted:
         )  # fmt: skip
 
 
-def openai_decision(script: tuple, seconds: float, threshold_s: float) -> tuple[list[tuple[int, ...]], int | None]:
-    """The tokens that openai-whisper keeps of the first window, and where it goes on (None: it does not)."""
+def openai_decision(script: tuple, seconds: float, threshold_s: float | None) -> tuple[list, int | None, float | None]:
+    """The tokens that openai-whisper keeps of the first window, where it goes on, and where speech ended before that.
+
+    Both are None when it does not go on.
+    """
     tokens, said, times = script
     calls: list[int] = []
+    spoken_s: list[float] = []
 
     def add(*, segments: list[dict], **rest: object) -> None:
         calls.append(segments[0]["seek"])
+        spoken_s.append(rest["last_speech_timestamp"])
         for index, segment in enumerate(segments):
             segment["words"] = []
             if len(calls) == 1:
@@ -204,7 +209,7 @@ def openai_decision(script: tuple, seconds: float, threshold_s: float) -> tuple[
             word_timestamps=True, hallucination_silence_threshold=threshold_s,
         )  # fmt: skip
     kept = [tuple(s["tokens"]) for s in found["segments"] if s["seek"] == 0]
-    return kept, calls[1] if len(calls) > 1 else None
+    return (kept, calls[1], spoken_s[1]) if len(calls) > 1 else (kept, None, None)
 
 
 @settings(deadline=None, max_examples=300)
@@ -213,7 +218,7 @@ def test_made_up_text_is_skipped_where_openai_whisper_skips_it(
     script: tuple, seconds: float, threshold_s: float | None
 ):
     tokens, said, times = script
-    kept, seek = openai_decision(script, seconds, threshold_s)
+    kept, seek, spoken_s = openai_decision(script, seconds, threshold_s)
     options = DecodeOptions(word_timestamps=True, hallucination_silence_threshold=threshold_s)
     speller = SimpleNamespace(encode=ENGLISH.encode, decode=ENGLISH.decode, end=END, timestamp_begin=BEGIN)
     clip = Clip(0, 0, 0.0, np.zeros(round(seconds * 16_000), np.int16), ClipSettings("en", long_form="sequential"))
@@ -232,6 +237,7 @@ def test_made_up_text_is_skipped_where_openai_whisper_skips_it(
     assert [one.tokens for one in ours] == kept
     after = request.next()
     assert (after and after.start) == seek
+    assert after is None or request._last_spoken_s == spoken_s
 
 
 def test_material_for_every_decision_is_there():

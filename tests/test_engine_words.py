@@ -177,7 +177,7 @@ def test_weights_are_sharpened_as_openai_whisper_does():
     sizes = [(9, 40), (12, 57), (5, 3), (7, 5), (6, 4)]
     generator = torch.Generator().manual_seed(4)
     scores = 4 * torch.randn(len(sizes), 3, 12, 57, generator=generator)
-    scores[0, :, :, 20] = -1000.0  # weights that vanish for all tokens
+    scores[0, :, :, 20:25] = -1000.0  # weights that vanish for all tokens
     n_tokens, n_audio = torch.tensor(sizes).T
     found = align.sharpened(scores, n_tokens, n_audio)
     for (n, m), one, mine in zip(sizes, scores, found, strict=True):
