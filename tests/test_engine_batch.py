@@ -94,17 +94,18 @@ def openings_of(engine) -> dict[int, list[int]]:
 
 
 def test_the_encoder_sees_each_window_once_whatever_becomes_of_it():
-    engine, windows = hearing.engine(LADDER, 4), set()
+    engine, windows, n_tries = hearing.engine(LADDER, 4), set(), []
     read = engine.device.read
 
     def reading(window, sampled):
         windows.add((window.request.clip.file_id, window.start))
+        n_tries.append(len(window.tried) + 1)
         return read(window, sampled)
 
     engine.device.read = reading
     voters = [Clip(9, k, 0.0, short(k), vote=(k, 2) if k < 2 else None) for k in range(3)]
-    texts = hearing.hear(engine, [*[hearing.clip(wave, k) for k, wave in enumerate(crowd(4))], *voters])
-    assert {segment.temperature for text in texts.values() for segment in text.segments} & {0.4, 0.8}
+    hearing.hear(engine, [*[hearing.clip(wave, k) for k, wave in enumerate(crowd(4))], *voters])
+    assert max(n_tries) == len(LADDER.temperatures)
     assert engine.device.n_encoded == len({key for key in windows if key[0] != 9}) + 3
 
 
