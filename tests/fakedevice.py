@@ -10,6 +10,7 @@ from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.requests import Sampled, Window
 from whisperbatch.engine.slots import Slots
+from whisperbatch.engine.words import Timings
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipSettings, ClipText, Segments
 
@@ -32,7 +33,7 @@ def must(condition: bool, what: str) -> None:
 class FakeSpeller:
     """A word a token."""
 
-    timestamp_begin = BEGIN
+    end = timestamp_begin = BEGIN
 
     def __init__(self, languages: Iterable[str] = ("en", "de")) -> None:
         self.languages = {code: number for number, code in enumerate(languages)}
@@ -100,6 +101,7 @@ class FakeDevice:
     begun: list[Window] = field(default_factory=list)
     ended: list[Window] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    aligned: list[list[Window]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.resize(self.n_slots)
@@ -159,6 +161,14 @@ class FakeDevice:
     def read(self, window: Window, sampled: Sampled) -> Decoded:
         self.fault("read", [window])
         return self.verdict(window)
+
+    def align(self, windows: Sequence[Window]) -> None:
+        self.fault("align", windows)
+        for window in windows:
+            assert window.audio, "aligned without what was heard"
+            n_tokens = len(window.said)
+            window.timings = Timings([0.5 * k for k in range(n_tokens + 1)], [0.9] * n_tokens)
+        self.aligned.append(list(windows))
 
     def is_out_of_memory(self, err: Exception) -> bool:
         return isinstance(err, FakeOutOfMemoryError)

@@ -9,15 +9,12 @@ from test_writers import theirs, transcript_of
 from whisper.transcribe import cli as their_cli
 
 from whisperbatch import api
-from whisperbatch.cli import app, legacy, params, running
+from whisperbatch.cli import app, legacy, running
 from whisperbatch.errors import UsageError
 from whisperbatch.options import ALL_FORMATS, FORMATS, PRESETS, SubtitleOptions, parse_formats
 from whisperbatch.records import Segment, Word
 from whisperbatch.writers import read_json, render
 
-AWAITING = {  # flags of theirs whose options are yet to be made; when one is declared it must go from here
-    "--word_timestamps", "--prepend_punctuations", "--append_punctuations", "--hallucination_silence_threshold",
-}  # fmt: skip
 NO_MEANING = {"--threads"}
 UNDERSTOOD = [  # flag, value, what our run is then told
     ("--model", "tiny.en", lambda run, given: run.engine.model == "tiny.en"),
@@ -60,6 +57,12 @@ UNDERSTOOD = [  # flag, value, what our run is then told
     ("--logprob_threshold", "-2.0", lambda run, given: run.decode.logprob_threshold == -2.0),
     ("--logprob_threshold", "None", lambda run, given: run.decode.logprob_threshold is None),
     ("--no_speech_threshold", "0.7", lambda run, given: run.decode.no_speech_threshold == 0.7),
+    ("--word_timestamps", "True", lambda run, given: run.decode.word_timestamps),
+    ("--word_timestamps", "False", lambda run, given: not run.decode.word_timestamps),
+    ("--prepend_punctuations", "([", lambda run, given: run.decode.prepend_punctuations == "(["),
+    ("--append_punctuations", ".)", lambda run, given: run.decode.append_punctuations == ".)"),
+    ("--hallucination_silence_threshold", "2.0", lambda run, given: run.decode.hallucination_silence_threshold == 2.0),
+    ("--hallucination_silence_threshold", "None", lambda run, given: not run.decode.hallucination_silence_threshold),
     ("--highlight_words", "True", lambda run, given: run.output.subtitles.highlight_words),
     ("--highlight_words", "False", lambda run, given: not run.output.subtitles.highlight_words),
     ("--max_line_width", "42", lambda run, given: run.output.subtitles.max_line_width == 42),
@@ -116,7 +119,7 @@ def told(monkeypatch, tmp_path, capfd):
 
 
 def test_their_parser_has_the_flags_that_are_sorted_here():
-    sorted_here = {flag for flag, *_ in UNDERSTOOD} | AWAITING | NO_MEANING
+    sorted_here = {flag for flag, *_ in UNDERSTOOD} | NO_MEANING
     assert set(FLAGS) == sorted_here
     assert len(FLAGS) > 25
 
@@ -134,29 +137,22 @@ def test_a_flag_that_means_something_here_is_understood(told, flag, value, is_to
         assert is_told(*run)
 
 
-@pytest.mark.parametrize("action", [a for a in ACTIONS if set(a.option_strings) & (AWAITING | NO_MEANING)],
+@pytest.mark.parametrize("action", [a for a in ACTIONS if set(a.option_strings) & NO_MEANING],
                          ids=lambda action: action.dest)  # fmt: skip
 @pytest.mark.parametrize("dashed", [False, True])
-def test_a_flag_without_meaning_or_yet_without_is_told_in_one_line(told, action, dashed):
+def test_a_flag_without_meaning_is_told_in_one_line(told, action, dashed):
     (flag,) = action.option_strings
     given = flag.replace("_", "-") if dashed else flag
     plain = told("x.wav")[1][0]
     code, run, lines = told("x.wav", given, value_for(action))
     assert code == 0
     assert run[0] == plain
-    why = "has no meaning here" if flag in NO_MEANING else "is not supported yet"
-    assert lines == [f"{flag.replace('_', '-')} {why} and is ignored"]
+    assert lines == [f"{flag.replace('_', '-')} has no meaning here and is ignored"]
 
 
-@pytest.mark.parametrize("flag", sorted(AWAITING))
-def test_no_flag_is_awaited_that_is_declared(flag):
-    assert flag.replace("_", "-") not in params.names(), "shorten AWAITING and say in UNDERSTOOD what the run is told"
-
-
-def test_an_awaited_flag_passes_once_it_is_declared(monkeypatch):
+def test_true_and_false_turn_options_on_and_off(monkeypatch):
     on_and_off = {"--condition-on-previous-text": "--no-condition-on-previous-text"}
-    new = {"--beam-size": None, "--word-timestamps": "", **on_and_off}
-    monkeypatch.setattr(legacy, "DECLARED", legacy.DECLARED | new)
+    monkeypatch.setattr(legacy, "DECLARED", {"--beam-size": None, "--word-timestamps": "", **on_and_off})
     given = "x.wav --beam_size 3 --word_timestamps True --condition_on_previous_text False --word_timestamps=False"
     arguments, notices = legacy.translate(given.split())
     assert arguments == ["transcribe", "x.wav", "--beam-size", "3", "--word-timestamps", *on_and_off.values()]
@@ -171,7 +167,8 @@ def test_their_longest_command_line_is_understood(told):
     code, (run, _), lines = told(*line.split())
     assert code == 0
     assert run.output.subtitles == SubtitleOptions(42, 2)
-    assert [text.split()[0] for text in lines] == ["--word-timestamps", "--threads"]
+    assert [text.split()[0] for text in lines] == ["--threads"]
+    assert run.decode.word_timestamps
 
 
 # shaping on the commands

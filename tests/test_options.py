@@ -50,6 +50,14 @@ def test_the_defaults_are_the_same(monkeypatch, tmp_path, command: str):
     assert parsed(monkeypatch, command, str(tmp_path)) == api.run_options_from()
 
 
+def test_shaped_subtitles_turn_word_times_on(monkeypatch, tmp_path):
+    options = parsed(monkeypatch, "transcribe", str(tmp_path), "--format", "srt", "--subtitles", "standard")
+    assert options.decode.word_timestamps
+    assert api.run_options_from(formats="srt", subtitles="standard") == options
+    assert parsed(monkeypatch, "transcribe", str(tmp_path), "--word-timestamps").decode.word_timestamps
+    assert not parsed(monkeypatch, "transcribe", str(tmp_path), "--no-word-timestamps").decode.word_timestamps
+
+
 def test_openai_whispers_spelling_is_understood(monkeypatch, tmp_path):
     options = parsed(monkeypatch, "transcribe", str(tmp_path), "--clip_timestamps", "5,10.5")
     assert options.clip.clip_timestamps == (5.0, 10.5)

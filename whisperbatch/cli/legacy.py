@@ -11,11 +11,6 @@ COMMANDS = ("transcribe", "watch", "convert", "status", "forget", "fetch", "info
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
 DECLARED = params.names()
-NOT_YET = frozenset(  # each is swallowed until an option of that name is declared; then it passes
-    """
-    --word-timestamps --prepend-punctuations --append-punctuations --hallucination-silence-threshold
-    """.split()
-)
 NONE_IS_UNASKED = frozenset(("--max-line-width", "--max-line-count", "--max-words-per-line", "--language"))
 
 
@@ -34,11 +29,10 @@ def translate(argv: list[str]) -> tuple[list[str], list[str]]:
         flag, equals, value = argument.partition("=")
         flag = flag.replace("_", "-")
         flag = RENAMED.get(flag, flag)
-        if flag in NO_MEANING or (flag in NOT_YET and flag not in DECLARED):
+        if flag in NO_MEANING:
             if not equals and rest and not _is_flag(rest[0]):
                 rest.pop(0)
-            why = "has no meaning here" if flag in NO_MEANING else "is not supported yet"
-            notices.append(f"{flag} {why} and is ignored")
+            notices.append(f"{flag} has no meaning here and is ignored")
         elif flag == "--fp16":
             value = value if equals else rest.pop(0) if rest else "True"
             out += ["--compute-type", "float32"] if value == "False" else []

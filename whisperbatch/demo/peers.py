@@ -4,9 +4,11 @@ Comes in: a Hugging Face Whisper folder. Goes out: the peer's own model object. 
 the tests.
 """
 
+import json
 from pathlib import Path
 
 import ctranslate2
+import torch
 import whisper
 from faster_whisper import WhisperModel
 from safetensors.torch import load_file
@@ -58,6 +60,10 @@ def openai_whisper(folder: Path) -> Whisper:
             renamed = renamed.replace(theirs, ours)
         state[renamed] = tensor.float()
     model.load_state_dict(state)
+    heads = torch.zeros(net.N_DECODER_LAYERS, net.N_HEADS, dtype=torch.bool)
+    for layer, head in json.loads((folder / "generation_config.json").read_text())["alignment_heads"]:
+        heads[layer, head] = True
+    model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)
     return model.eval()
 
 

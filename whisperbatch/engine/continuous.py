@@ -5,8 +5,9 @@ pipeline's engine thread, through ``open_engine``. This leaf decides who runs an
 imports torch; ``runner`` does the arithmetic, ``requests`` and ``sequential`` know what a clip needs next.
 
 A window's way: ready, encoded, seated in a slot, its language guessed (and parked until its file has voted), decoded at
-one temperature after the other, settled. Faults: what raises is tried again in halves until the culprit stands alone;
-only its clip fails. Out of memory halves the slots, and what ran is decoded again.
+one temperature after the other, aligned where word times are asked for, settled. Faults: what raises is tried again in
+halves until the culprit stands alone; only its clip fails. Out of memory halves the slots, and what ran is decoded
+again.
 """
 
 import time
@@ -14,14 +15,13 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
 
 from whisperbatch.engine import EngineFacts
-from whisperbatch.engine.fallback import Decoded, Judge
+from whisperbatch.engine.fallback import Judge
+from whisperbatch.engine.protocols import Device, Lane
 from whisperbatch.engine.requests import ClipRequest, Request, Sampled, Speller, Window
 from whisperbatch.engine.scheduler import Scheduler
 from whisperbatch.engine.sequential import FileRequest
-from whisperbatch.engine.slots import Slots
 from whisperbatch.engine.votes import Votes
 from whisperbatch.errors import InferenceError
 from whisperbatch.options import DecodeOptions
@@ -30,67 +30,7 @@ from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 MAX_STEPS = 16  # decoder steps after which the pipeline is heard, whether or not a window ended
 MAX_STEP_S = 0.5  # likewise, for large models on slow devices: a stop should not wait for long
 ENCODE_BATCH = 8  # windows in a pass of the encoder
-
-
-class Lane(Protocol):
-    """Slots for windows, as ``engine/lane`` has them."""
-
-    slots: Slots[Any]
-
-    def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
-        """Free the slots of windows that ``unwanted`` picks; those."""
-        ...
-
-
-class Device(Protocol):
-    """What runs windows, as ``engine/runner`` does; any call may raise."""
-
-    n_slots: int
-
-    @property
-    def lanes(self) -> Sequence[Lane]:
-        """All lanes."""
-        ...
-
-    def lane_of(self, window: Window) -> Lane:
-        """Where a window's next try runs."""
-        ...
-
-    def resize(self, n_slots: int) -> None:
-        """Make the lanes anew, empty."""
-        ...
-
-    def encode(self, windows: Sequence[Window]) -> None:
-        """Set each window's ``audio``."""
-        ...
-
-    def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
-        """Seat windows; their slots."""
-        ...
-
-    def guess(self, lane: Lane, slots: Sequence[int]) -> list[dict[str, float]]:
-        """The probability of each language in each slot."""
-        ...
-
-    def begin(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
-        """Begin the next try of seated windows."""
-        ...
-
-    def step(self, lane: Lane) -> list[tuple[int, Window, Sampled]]:
-        """One token more in a lane; what ended."""
-        ...
-
-    def read(self, window: Window, sampled: Sampled) -> Decoded:
-        """Sampled tokens as text with its figures."""
-        ...
-
-    def is_out_of_memory(self, err: Exception) -> bool:
-        """Whether fewer slots may help."""
-        ...
-
-    def close(self) -> None:
-        """Free the device."""
-        ...
+ALIGN_SHARE = 4  # one in so many of the windows that run; when as many wait for their words' times, they get them
 
 
 class ContinuousEngine:
@@ -113,6 +53,7 @@ class ContinuousEngine:
         self._requests: list[Request] = []
         self._quarantine: deque[list[Window]] = deque()  # groups that hold the culprit of a fault
         self._is_alone = False  # such a group is running
+        self._aligning: list[Window] = []  # decoded, and waiting for their words' times
         self._n_admitted = 0
         self._out: list[Segments | ClipText | ClipFailed] = []
 
@@ -123,7 +64,7 @@ class ContinuousEngine:
             return self.device.n_slots
         n_slots = sum(len(lane.slots) for lane in self.device.lanes)
         n_spare = max(1, self.device.n_slots // 4)
-        return max(0, n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked))
+        return max(0, n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked - len(self._aligning)))
 
     @property
     def idle(self) -> bool:
@@ -158,6 +99,7 @@ class ContinuousEngine:
         self._scheduler.discard(is_gone)
         for lane in self.device.lanes:
             lane.discard(is_gone)
+        self._aligning = [window for window in self._aligning if not is_gone(window)]
         self._quarantine = deque([w for w in group if not is_gone(w)] for group in self._quarantine)
         self._requests = [request for request in self._requests if request.clip.file_id != file_id]
         self._out = [result for result in self._out if result.file_id != file_id]
@@ -165,6 +107,7 @@ class ContinuousEngine:
 
     def step(self) -> list[Segments | ClipText | ClipFailed]:
         """Work until a slot is free, or for some steps; what is new."""
+        self._align_some()
         self._fill()
         n_used, began_s = self._n_used, time.monotonic()
         for _ in range(MAX_STEPS):
@@ -291,8 +234,42 @@ class ContinuousEngine:
                 self._scheduler.add(window)
             return
         lane.slots.clear(slot)
+        if request.to_align(window):
+            self._aligning.append(window)
+        else:
+            self._finish([window])
+
+    def _align_some(self) -> None:
+        """Find the words' times of windows that wait for them, if they are many beside those that run."""
+        windows = self._aligning
+        if windows and len(windows) * ALIGN_SHARE >= self._n_used:
+            self._aligning = []
+            self._align(windows)
+
+    def _align(self, windows: Sequence[Window]) -> None:
+        """Find the words' times of windows, in halves where that fails, and settle them."""
+        again: list[Sequence[Window]] = []
+        try:
+            self.device.align(windows)
+        except Exception as err:
+            half = len(windows) // 2
+            if half:
+                again = [windows[:half], windows[half:]]
+            elif self.device.is_out_of_memory(err) and self._shrink(err):
+                again = [windows]
+            else:
+                self._fail(windows[0].request, err)
+        else:
+            for window in windows:
+                self._isolate([window], self._finish)
+        for some in again:  # out of the handler, which holds what the device has no room for
+            self._align(some)
+
+    def _finish(self, windows: Sequence[Window]) -> None:
+        """Settle a window and go on with its clip."""
+        (window,) = windows
         self._settle(window)
-        self._go_on(request)
+        self._go_on(window.request)
 
     def _settle(self, window: Window) -> None:
         """Give out a window's segments."""

@@ -9,6 +9,7 @@ Axes: n_slots windows, n_group rows a window (beams or candidates), n_rows = n_s
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +137,38 @@ class Decoder:
             x = x + layer.cross_out(self._pad(heard.transpose(1, 2).reshape(n_rows, -1), n_padded))
             x = self._feed(layer, x)
         return self.logits(self._norm(x))[:n_rows]
+
+    def watch(self, tokens: Tensor, audio: Tensor, watched: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """All tokens of some windows at once, outside of any lane, and where heads look in the audio.
+
+        Args:
+            tokens: int64 (n_windows, n_tokens), shorter ones padded at the end.
+            audio: (n_windows, n_audio, d_model), the encoder's output.
+            watched: (layer, head), layer by layer.
+
+        Returns:
+            States, (n_windows, n_tokens, d_model), normed, and the watched heads' scores before the softmax,
+            (n_windows, n_watched, n_tokens, n_audio).
+        """
+        x = self._enter(tokens, torch.arange(tokens.shape[1], device=self.device))
+        scores = []
+        for index, layer in enumerate(self._layers):
+            q, k, v = (self._heads(part) for part in self._qkv(layer, x))  # (n_windows, n_heads, n_tokens, d_head)
+            x = x + layer.self_out(self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
+            q, k, v = (
+                self._heads(part)
+                for part in (layer.cross_q(layer.cross_norm(x)), layer.cross_k(audio), layer.cross_v(audio))
+            )
+            if mine := [head for at, head in watched if at == index]:
+                scores.append(q[:, mine] * self.d_head**-0.5 @ k[:, mine].transpose(-1, -2))
+            x = x + layer.cross_out(self._merge(F.scaled_dot_product_attention(q, k, v)))
+            x = self._feed(layer, x)
+        return self._norm(x), torch.cat(scores, dim=1)
+
+    def text_logprobs(self, x: Tensor, tokens: Tensor, end: int) -> Tensor:
+        """Log-probabilities, float32 (n,), of tokens, int64 (n,), among those below ``end``; ``x`` is (n, d_model)."""
+        logits = F.linear(x, self._project[:end]).float()
+        return logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits in float32 of normed states."""

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from whisperbatch.engine import coverage, segments
+from whisperbatch.engine import coverage, inventions, segments
 from whisperbatch.engine.fallback import Decoded, Judge
+from whisperbatch.engine.words import Timings, WordRules, last_end_s
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, WINDOW_S, Clip, ClipText, Segment
 
@@ -24,6 +25,7 @@ N_PROMPT = 223  # openai-whisper keeps the last so many tokens of a prompt
 class Speller(Protocol):
     """What a request asks of ``engine/spelling``."""
 
+    end: int
     timestamp_begin: int
 
     def encode(self, text: str) -> list[int]:
@@ -49,6 +51,8 @@ class Window:
         tried: What was decoded of it so far, a temperature each.
         no_speech_prob: Of the first try; the others' openings are the same.
         audio: The encoder's output, kept while another pass may need it; the runner's to know.
+        said: The tokens of text whose times are asked for.
+        timings: Their times, once they are known.
     """
 
     request: "Request"
@@ -60,6 +64,8 @@ class Window:
     tried: list[Decoded] = field(default_factory=list)
     no_speech_prob: float = 0.0
     audio: Any = None
+    said: tuple[int, ...] = ()
+    timings: Timings | None = None
 
     @property
     def start_s(self) -> float:
@@ -106,6 +112,8 @@ class Request(ABC):
         self._speller, self._options = speller, options
         self._heard: list[Segment] = []
         self._suspects: list[dict[str, Any]] = []
+        self._words = WordRules(options, speller.decode, speller.end) if options.word_timestamps else None
+        self._last_spoken_s = 0.0
         self._asked = speller.encode(" " + clip.settings.prompt.strip()) if (clip.settings.prompt or "").strip() else []
 
     @abstractmethod
@@ -115,6 +123,15 @@ class Request(ABC):
     @abstractmethod
     def settle(self, window: Window) -> tuple[Segment, ...]:
         """The segments of a window whose last temperature was tried; the clip moves on."""
+
+    @abstractmethod
+    def _draft(self, window: Window) -> tuple[list[Segment], float]:
+        """The segments of a window by its text alone, none if it is silent, and by how many seconds the clip moves."""
+
+    def to_align(self, window: Window) -> bool:
+        """Whether the times of words are to be found before the window is settled."""
+        window.said = self._words.text_of(self._draft(window)[0]) if self._words else ()
+        return bool(window.said)
 
     def text(self) -> ClipText:
         """What was heard."""
@@ -145,6 +162,26 @@ class Request(ABC):
             compression_ratio=decoded.compression_ratio,
             no_speech_prob=decoded.no_speech_prob,
         )
+
+    def _with_words(self, window: Window, drafted: list[Segment], seek: int) -> inventions.Verdict:
+        """Segments with their words, without those that may be made up, and the frame to go on from."""
+        if self._words is None:
+            return inventions.Verdict(drafted, seek)
+        spoken_s = self._last_spoken_s
+        new = self._words.add(drafted, window.timings, self.language, window.start_s, spoken_s)
+        ends_in_one = segments.ends_in_one(self.judge.best(window.tried).tokens, self._speller.timestamp_begin)
+        last_s, threshold_s = last_end_s(new), self._options.hallucination_silence_threshold
+        if not ends_in_one and last_s is not None and last_s > window.start_s:
+            seek = round(last_s * FRAMES_A_SECOND)
+        verdict = inventions.Verdict(new, seek)
+        if threshold_s is not None:
+            stretch = inventions.Stretch(window.start, window.n_frames, self.n_frames)
+            verdict = inventions.skip(new, stretch, seek, threshold_s, spoken_s, ends_in_one=ends_in_one)
+        for one in new[len(verdict.kept) :]:
+            self._suspect(one.start_s, one.end_s, "text that may be made up was left out")
+        if verdict.kept:
+            self._last_spoken_s = last_end_s(verdict.kept) or 0.0
+        return verdict
 
     def _suspect(self, start_s: float, end_s: float, reason: str) -> None:
         self._suspects.append({"start": round(start_s, 2), "end": round(end_s, 2), "reason": reason})
@@ -185,26 +222,44 @@ class ClipRequest(Request):
     def settle(self, window: Window) -> tuple[Segment, ...]:
         """The window's segments that have text and lie in its audio."""
         decoded = self.judge.best(window.tried)
-        pieces, moved_s = segments.split(decoded.tokens, self._speller.timestamp_begin, window.duration_s)
-        if self.judge.is_silence(decoded):
-            pieces, moved_s = [], window.duration_s
-        limit_s = window.start_s + window.duration_s
-        made = (self._segment(window, piece, decoded) for piece in pieces if piece.start_s < window.duration_s)
-        new = [
-            replace(one, start_s=round(one.start_s, 2), end_s=round(max(one.start_s, min(one.end_s, limit_s)), 2))
-            for one in made
-            if one.text.strip()
-        ]
+        drafted, moved_s = self._draft(window)
+        if window.is_gap:
+            before = (one.end_s for one in self._heard if one.end_s <= window.start_s)
+            self._last_spoken_s = max(before, default=0.0)
+        drawn = window.start + min(round(moved_s * FRAMES_A_SECOND), window.n_frames)
+        verdict = self._with_words(window, drafted, drawn)
+        new = [_inside(one, window.start_s + window.duration_s) for one in verdict.kept]
         self._note_doubts(new, decoded)
         self._heard += new
         if window.is_gap:
             self._heard.sort(key=lambda one: one.start_s)
         else:
-            self.seek += min(round(moved_s * FRAMES_A_SECOND), window.n_frames)
+            least = min(segments.MIN_ADVANCE_S * FRAMES_A_SECOND, window.n_frames)
+            self.seek += min(max(verdict.seek - window.start, round(least)), window.n_frames)
         return tuple(new)
+
+    def _draft(self, window: Window) -> tuple[list[Segment], float]:
+        decoded = self.judge.best(window.tried)
+        if self.judge.is_silence(decoded):
+            return [], window.duration_s
+        pieces, moved_s = segments.split(decoded.tokens, self._speller.timestamp_begin, window.duration_s)
+        made = (self._segment(window, piece, decoded) for piece in pieces if piece.start_s < window.duration_s)
+        return [one for one in made if one.text.strip()], moved_s
 
     def text(self) -> ClipText:
         """What was heard, and which speech still has no text."""
         for start_s, end_s in coverage.uncovered(self.clip.speech, self._heard):
             self._suspect(start_s, end_s, "speech without text")
         return super().text()
+
+
+def _inside(segment: Segment, limit_s: float) -> Segment:
+    """A segment and its words inside the audio, in whole hundredths of a second."""
+
+    def inside(start_s: float, end_s: float) -> dict[str, float]:
+        return {"start_s": round(start_s, 2), "end_s": round(max(start_s, min(end_s, limit_s)), 2)}
+
+    words = segment.words
+    if words is not None:
+        words = tuple(replace(word, **inside(word.start_s, word.end_s)) for word in words)
+    return replace(segment, **inside(segment.start_s, segment.end_s), words=words)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whisperbatch.engine import noise
+from whisperbatch.engine import align, noise
 from whisperbatch.engine.checkpoint import Checkpoint
 from whisperbatch.engine.decoder import Decoder
 from whisperbatch.engine.fallback import Decoded
@@ -40,6 +40,7 @@ class Runner:
         self._spelling, self._options = spelling, options
         self._rules = Rules(spelling, options, self._decoder.n_vocab, self._decoder.device)
         self._prefix = spelling.encode(" " + options.prefix.strip()) if (options.prefix or "").strip() else []
+        self._aligner = align.Aligner(self._decoder, align.heads(model), spelling.end)
         self._lanes: dict[int, Lane] = {}
         self.n_encoded = 0  # windows that the encoder has seen
         self.resize(n_slots)
@@ -110,6 +111,18 @@ class Runner:
             window.no_speech_prob,
         )
 
+    @torch.inference_mode()
+    def align(self, windows: Sequence[Window]) -> None:
+        """Give each window the times of what was said in it."""
+        openings = [
+            self._spelling.opening(window.request.language, window.request.clip.settings.task, timed=False)
+            for window in windows
+        ]
+        audio, said = [window.audio for window in windows], [window.said for window in windows]
+        found = self._aligner.align(audio, openings, said, [window.n_frames for window in windows])
+        for window, timings in zip(windows, found, strict=True):
+            window.timings = timings
+
     def is_out_of_memory(self, err: Exception) -> bool:
         """Whether the device, or the machine, had too little memory."""
         return isinstance(err, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(err)
@@ -118,7 +131,7 @@ class Runner:
         """Drop the model and what the device holds for it."""
         device = self._decoder.device
         self._lanes.clear()
-        del self._encoder, self._decoder
+        del self._encoder, self._decoder, self._aligner
         if device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -46,9 +46,14 @@ def split(
         end_s = times[-1] if times and times[-1] > start_s else duration_s
         pieces = [Piece(start_s, end_s, tuple(tokens))] if tokens or faithful else []
         return pieces, duration_s
-    ends_in_one = is_time[-2:] == [False, True]
-    bounds = [0, *cuts, *([len(tokens)] if ends_in_one else [])]
+    ends_alone = ends_in_one(tokens, timestamp_begin)
+    bounds = [0, *cuts, *([len(tokens)] if ends_alone else [])]
     slices = [tuple(tokens[first:last]) for first, last in pairwise(bounds)]
     pieces = [Piece(at_s(part[0]), at_s(part[-1]), part) for part in slices]
-    moved_s = duration_s if ends_in_one else at_s(tokens[bounds[-1] - 1])
+    moved_s = duration_s if ends_alone else at_s(tokens[bounds[-1] - 1])
     return pieces, moved_s if faithful else min(max(moved_s, MIN_ADVANCE_S), duration_s)
+
+
+def ends_in_one(tokens: Sequence[int], timestamp_begin: int) -> bool:
+    """Whether tokens end in a single timestamp: no speech comes after it."""
+    return [token >= timestamp_begin for token in tokens[-2:]] == [False, True]

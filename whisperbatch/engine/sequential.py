@@ -47,19 +47,30 @@ class FileRequest(Request):
     def settle(self, window: Window) -> tuple[Segment, ...]:
         """The window's segments, cleared where they are blank or last no time."""
         decoded = self.judge.best(window.tried)
+        drafted, moved_s = self._draft(window)
+        seek = self.seek + round(moved_s * FRAMES_A_SECOND)
         if self.judge.is_silence(decoded):
-            self.seek += window.n_frames
+            self.seek = seek
             return ()
-        begin = self._speller.timestamp_begin
-        pieces, moved_s = segments.split(decoded.tokens, begin, window.duration_s, faithful=True)
-        new = [_cleared(self._segment(window, piece, decoded)) for piece in pieces]
-        self.seek += round(moved_s * FRAMES_A_SECOND)
+        verdict = self._with_words(window, drafted, seek)
+        self.seek = verdict.seek
+        if verdict.is_void:
+            return ()
+        new = [_cleared(segment) for segment in verdict.kept]
         self._note_doubts(new, decoded)
         self._heard += new
         self._said += [token for segment in new for token in segment.tokens]
         if not self._options.condition_on_previous_text or decoded.temperature > MAX_CONDITIONED:
             self._reset_at = len(self._said)
         return tuple(new)
+
+    def _draft(self, window: Window) -> tuple[list[Segment], float]:
+        decoded = self.judge.best(window.tried)
+        if self.judge.is_silence(decoded):
+            return [], window.duration_s
+        begin = self._speller.timestamp_begin
+        pieces, moved_s = segments.split(decoded.tokens, begin, window.duration_s, faithful=True)
+        return [self._segment(window, piece, decoded) for piece in pieces], moved_s
 
     def _prompt(self) -> list[int]:
         if not self._options.carry_initial_prompt:

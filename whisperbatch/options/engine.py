@@ -98,6 +98,11 @@ class DecodeOptions:
         sample_len: Most tokens sampled a window; None is half of what the decoder holds.
         seed: Of the sampling noise.
         second_pass: Decode speech that was left without text once more (clips mode).
+        word_timestamps: Find when each word is said; segments then start and end with their words.
+        prepend_punctuations: Marks that go to the word after them.
+        append_punctuations: Marks that go to the word before them.
+        hallucination_silence_threshold: Seconds; longer silences around text that may be made up are skipped, and the
+            text with them. Means nothing without ``word_timestamps``; None asks nothing.
     """
 
     beam_size: int = 5
@@ -118,6 +123,10 @@ class DecodeOptions:
     sample_len: int | None = None
     seed: int = 0
     second_pass: bool = True
+    word_timestamps: bool = False
+    prepend_punctuations: str = "\"'“¿([{-"
+    append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
+    hallucination_silence_threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -130,3 +139,5 @@ class DecodeOptions:
         require(self.sample_len is None or self.sample_len >= 1, "--sample-len must be 1 or more")
         limit_s = self.max_initial_timestamp
         require(limit_s is None or 0 <= limit_s <= 30, "--max-initial-timestamp must be from 0 to 30 seconds")
+        silence_s = self.hallucination_silence_threshold
+        require(silence_s is None or silence_s >= 0, "--hallucination-silence-threshold must not be negative")

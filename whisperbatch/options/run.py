@@ -1,7 +1,7 @@
 """The journal, failures, and all of a run."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -76,7 +76,9 @@ class RunOptions:
     failures: FailureOptions = field(default_factory=FailureOptions)
 
     def __post_init__(self) -> None:
-        """Check what clips ask for; whether the model can do it is the engine's to say."""
+        """Check what clips ask for; whether the model can do it is the engine's to say. Shaped subtitles need words."""
+        if self.output.subtitles.needs_words and not self.decode.word_timestamps:
+            object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
         clip = self.clip
         require(
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"

@@ -144,3 +144,26 @@ SecondPass = Annotated[
         help="Listen once more to speech that was left without text (clips mode).",
     ),
 ]
+WordTimestamps = Annotated[
+    bool,
+    typer.Option(
+        "--word-timestamps/--no-word-timestamps",
+        rich_help_panel=_SEARCH,
+        help="Find when each word is said. Shaped subtitles turn it on.",
+    ),
+]
+PrependPunctuations = Annotated[
+    str,
+    typer.Option("--prepend-punctuations", rich_help_panel=_SEARCH, help="Marks that go to the word after them."),
+]
+AppendPunctuations = Annotated[
+    str,
+    typer.Option("--append-punctuations", rich_help_panel=_SEARCH, help="Marks that go to the word before them."),
+]
+HallucinationSilenceThreshold = Annotated[
+    float | None,
+    _threshold(
+        "--hallucination-silence-threshold",
+        "Seconds; skip longer silences around text that may be made up (with word times).",
+    ),
+]

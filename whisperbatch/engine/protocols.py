@@ -1,0 +1,73 @@
+"""What the engine's policy asks of a device and its lanes; ``runner`` and ``lane`` have it. No torch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from whisperbatch.engine.fallback import Decoded
+from whisperbatch.engine.requests import Sampled, Window
+from whisperbatch.engine.slots import Slots
+
+
+class Lane(Protocol):
+    """Slots for windows, as ``engine/lane`` has them."""
+
+    slots: Slots[Any]
+
+    def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
+        """Free the slots of windows that ``unwanted`` picks; those."""
+        ...
+
+
+class Device(Protocol):
+    """What runs windows, as ``engine/runner`` does; any call may raise."""
+
+    n_slots: int
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        """All lanes."""
+        ...
+
+    def lane_of(self, window: Window) -> Lane:
+        """Where a window's next try runs."""
+        ...
+
+    def resize(self, n_slots: int) -> None:
+        """Make the lanes anew, empty."""
+        ...
+
+    def encode(self, windows: Sequence[Window]) -> None:
+        """Set each window's ``audio``."""
+        ...
+
+    def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
+        """Seat windows; their slots."""
+        ...
+
+    def guess(self, lane: Lane, slots: Sequence[int]) -> list[dict[str, float]]:
+        """The probability of each language in each slot."""
+        ...
+
+    def begin(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
+        """Begin the next try of seated windows."""
+        ...
+
+    def step(self, lane: Lane) -> list[tuple[int, Window, Sampled]]:
+        """One token more in a lane; what ended."""
+        ...
+
+    def read(self, window: Window, sampled: Sampled) -> Decoded:
+        """Sampled tokens as text with its figures."""
+        ...
+
+    def align(self, windows: Sequence[Window]) -> None:
+        """Set each window's ``timings``."""
+        ...
+
+    def is_out_of_memory(self, err: Exception) -> bool:
+        """Whether fewer slots may help."""
+        ...
+
+    def close(self) -> None:
+        """Free the device."""
+        ...
