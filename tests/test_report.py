@@ -106,3 +106,11 @@ def test_it_prints_nothing(capsys: pytest.CaptureFixture[str]):
     report.summary()
     report.as_dict()
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_is_made_from_its_json_tells_nothing_of_speed():
+    report = Report()
+    report.add(Outcome(Path("a.wav"), Status.DONE, audio_s=60.0, reason="made from its JSON"))
+    assert (report.counts[Status.DONE], report.audio_s, report.real_time_factor) == (1, 0.0, 0.0)
+    report.add(Outcome(Path("b.wav"), Status.DONE, audio_s=60.0))
+    assert report.audio_s == 60.0

@@ -270,7 +270,7 @@ class Outcome:
         transcript: Its text when done.
         outputs: Files written.
         error: Why it failed.
-        reason: One sentence for skipped, interrupted and failed.
+        reason: One sentence for skipped, interrupted and failed, and for done without transcribing.
         audio_s: Seconds of audio, 0 when unknown.
         wall_s: Seconds from the start of loading to the last write.
     """

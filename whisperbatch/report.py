@@ -34,7 +34,7 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """Count a file that ended."""
         self.counts[outcome.status] += 1
-        if outcome.status is Status.DONE:
+        if outcome.status is Status.DONE and not outcome.reason:  # else it was made from its JSON, which takes no time
             self.audio_s += outcome.audio_s
         elif outcome.status is Status.FAILED:
             self.failures.append(outcome)

@@ -120,7 +120,8 @@ class PlainScreen(Screen):
         super().finished(outcome)
         if outcome.status is Status.DONE and outcome.transcript is not None:
             language = outcome.transcript.language or "nothing heard"
-            self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language})")
+            how = f", {outcome.reason}" if outcome.reason else ""
+            self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language}{how})")
         elif outcome.status in (Status.SKIPPED, Status.INTERRUPTED):
             self.line(f"{outcome.status.value}: {outcome.path}" + _reason(outcome))
 

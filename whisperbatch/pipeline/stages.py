@@ -26,6 +26,7 @@ from whisperbatch.writers.beside import Namer, write_all
 from whisperbatch.writers.places import formats_of
 
 INTERRUPTED = "interrupted"
+RENDERED = "made from its JSON"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 MAX_BATCHES_AHEAD = 4  # loaded and not yet decoded
 
@@ -279,7 +280,7 @@ class Stages:
         if decision.reuse is None:
             return False
         if self.board.claim(job):
-            self._put_on_disk(job, decision.reuse)
+            self._put_on_disk(job, decision.reuse, reason=RENDERED)
         return True
 
     def _announce_batch(self, clips: list[Clip]) -> None:
@@ -344,7 +345,7 @@ class Stages:
             if not job.audio.path.parent.is_dir():
                 raise WriteError("its folder has gone, and the transcript with it; use --output-dir to write elsewhere")
 
-    def _put_on_disk(self, job: Job, transcript: Transcript) -> None:
+    def _put_on_disk(self, job: Job, transcript: Transcript, reason: str = "") -> None:
         outputs: tuple[Path, ...] = ()
         wall_s = time.monotonic() - job.started_s
         if self.options.output.write:
@@ -364,6 +365,7 @@ class Stages:
                 Status.DONE,
                 transcript=transcript,
                 outputs=outputs,
+                reason=reason,
                 audio_s=transcript.duration_s,
                 wall_s=wall_s,
             ),
