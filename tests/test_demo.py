@@ -6,12 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from transformers import WhisperConfig, WhisperTokenizerFast
 from whisper.tokenizer import get_tokenizer
 
 from whisperbatch.demo import evaluate, grammar, peers
 from whisperbatch.demo.vocabulary import N_VOCAB, Vocabulary
+from whisperbatch.records import N_SAMPLES
 
 MAX_BYTES = 18_000_000
 
@@ -76,6 +78,8 @@ def test_three_programs_hear_the_same(demo_folder: Path, tmp_path: Path, sample_
     ]
     for name, (language, text) in references.items():
         samples = read(sample_audio / name).astype("float32") / 32768
+        # as windows: of a file, openai-whisper and faster-whisper hear the last hundredths of a second once more
+        samples = np.pad(samples, (0, max(0, N_SAMPLES - len(samples))))
         heard = [decode(samples) for decode in decoders]
         if name != "lecture.mp3":
             assert len({h.text.strip() for h in heard}) == 1, name
