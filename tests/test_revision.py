@@ -1,0 +1,33 @@
+"""The revision that is told without torch is the one that the engine tells."""
+
+from pathlib import Path
+
+from whisperbatch.engine import checkpoint
+from whisperbatch.options import EngineOptions
+from whisperbatch.pipeline import revision
+
+
+def test_names_mean_the_same_models_as_for_the_engine():
+    ours = {name: f"openai/whisper-{revision.OTHER_NAMES.get(name, name)}" for name in checkpoint.OPENAI_NAMES}
+    assert ours == checkpoint.OPENAI_NAMES
+    assert revision.WEIGHTS == checkpoint.WEIGHTS
+
+
+def test_a_folders_digest_is_the_engines(demo_folder: Path):
+    for options in (EngineOptions("demo"), EngineOptions(str(demo_folder))):
+        found = checkpoint.find(options, demo_folder, lambda text: None)
+        assert revision.revision_of(options, demo_folder) == found.revision
+
+
+def test_a_models_commit_in_the_cache_is_found_as_the_engine_finds_it(tmp_path: Path):
+    commit, place = "0" * 40, tmp_path / "models--openai--whisper-large-v3-turbo"
+    snapshot = place / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"")
+    (snapshot / "config.json").write_text("{}")
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    options = EngineOptions("turbo", model_dir=tmp_path, offline=True)
+    assert revision.revision_of(options, tmp_path) == commit
+    assert checkpoint.find(options, tmp_path, lambda text: None).revision == commit
+    assert revision.revision_of(EngineOptions("tiny", model_dir=tmp_path), tmp_path) is None
