@@ -101,6 +101,16 @@ def test_what_no_text_begins_with():
     assert set(TOKENIZER.encode(" ")) <= set(hearing.spelling().suppressed_first())
 
 
+def test_what_is_judged_is_spelled_with_special_tokens_as_openai_whisper_does():
+    spelled, rng = hearing.spelling(), np.random.default_rng(9)
+    words = TOKENIZER.encode(" The old village is in the city. Where is the red letter?")
+    for _ in range(50):
+        ids = rng.choice([*words, 50_259, 50_261, 50_359, 50_363, 50_364, 50_400, 51_000], size=40).tolist()
+        assert spelled.decode_all(ids) == TOKENIZER.decode(ids)
+    assert "<|en|>" in spelled.decode_all([words[0], 50_259])
+    assert "<|en|>" not in spelled.decode([words[0], 50_259])
+
+
 def test_spelling_is_openai_whispers():
     spelled = hearing.spelling()  # its vocabulary is a part of theirs
     for text in (" Hello there, 42 times!", " Grüße aus Köln – schön.", " 日本語 🎧 ♪", "", " it's  two   blanks "):

@@ -105,7 +105,7 @@ class Runner:
         """Sampled tokens as text with its figures."""
         return Decoded(
             sampled.tokens,
-            self._spelling.decode(sampled.tokens),
+            self._spelling.decode_all(sampled.tokens),
             self._temperature(window),
             sampled.avg_logprob,
             window.no_speech_prob,

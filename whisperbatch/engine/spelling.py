@@ -58,6 +58,17 @@ class Spelling:
         """The text of ids; those that are not text are left out."""
         return self._tokenizer.decode([t for t in tokens if t < self.end], clean_up_tokenization_spaces=False)
 
+    def decode_all(self, tokens: Iterable[int]) -> str:
+        """The text of ids with the names of special ones, times left out, as openai-whisper judges it.
+
+        Trap: a warm sample may be full of language tokens; left out, a loop of them would pass for good text.
+        """
+        return self._tokenizer.decode(
+            [t for t in tokens if t < self.timestamp_begin],
+            skip_special_tokens=False,
+            clean_up_tokenization_spaces=False,
+        )
+
     def opening(self, language: str | None, task: str, *, timed: bool) -> list[int]:
         """What stands before the sampled tokens: start, language and task where the model has several, no times."""
         tokens = [self.start]
