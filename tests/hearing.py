@@ -50,8 +50,11 @@ class Tiktoken:
         assert not add_special_tokens
         return self._tokenizer.encode(text)
 
-    def decode(self, tokens: list[int], *, clean_up_tokenization_spaces: bool) -> str:
+    def decode(
+        self, tokens: list[int], *, clean_up_tokenization_spaces: bool, skip_special_tokens: bool = False
+    ) -> str:
         assert not clean_up_tokenization_spaces
+        assert not skip_special_tokens
         return self._tokenizer.decode(tokens)
 
 
