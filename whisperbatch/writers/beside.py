@@ -47,12 +47,12 @@ class Plan:
 
 @dataclass(slots=True)
 class _Given:
-    """The name that a recording has, what of it was there before, and the places told so far, by language."""
+    """The name that a recording has, what of it was there before, and the languages whose places are decided."""
 
     base: str
     kept: frozenset[Path]
     version: tuple[int, int]  # the recording's size and mtime
-    places: dict[str, dict[str, Path]] = field(default_factory=dict)
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +113,9 @@ class Namer:
             who = self._who(audio)
             if who not in self._given:
                 self._plan(audio)
-            if language not in self._given[who].places:
+            if language not in self._given[who].languages:
                 self._settle(audio, language)
-            return dict(self._given[who].places[language])
+            return self._places(audio, self._given[who].base, language)
 
     def keep(self, audio: AudioFile, base: str, ours: Collection[Path]) -> bool:
         """Whether a recording may have the name that the journal knows; ``ours`` may then be replaced.
@@ -207,21 +207,22 @@ class Namer:
         return f"{folder_of(audio, self._options)}/{folded(name)}"
 
     def _give(self, audio: AudioFile, base: str, kept: tuple[Path, ...]) -> None:
-        self._owners[self._slot(audio, base)] = self._who(audio)
-        self._given[self._who(audio)] = _Given(base, frozenset(kept), (audio.size, audio.mtime_ns))
+        who = self._who(audio)  # a run may name very many recordings
+        self._owners[self._slot(audio, base)] = who
+        self._given[who] = _Given(base, frozenset(kept), (audio.size, audio.mtime_ns))
 
     def _settle(self, audio: AudioFile, language: str) -> None:
         """Decide the places for a language, now that it is known; another name when someone else's files lie there."""
-        folder, given = folder_of(audio, self._options), self._given[self._who(audio)]
+        given = self._given[self._who(audio)]
         bases = [base for base, must_be_known in self._candidates(audio) if base == given.base or not must_be_known]
         for base in bases:
-            places = {name: self._path(folder, base, language, name) for name in formats_of(audio, self._options)}
+            places = self._places(audio, base, language)
             if not self._may_have(audio, base, language):
                 continue
             if self._options.overwrite or all(p in given.kept or not os.path.lexists(p) for p in places.values()):
                 if base != given.base:
                     self._give(audio, base, ())
-                self._given[self._who(audio)].places[language] = places
+                self._given[self._who(audio)].languages += (language,)
                 return
         raise _no_name(audio)
 
@@ -229,9 +230,7 @@ class Namer:
         """Whether the name belongs to no other recording of the run, and no output of it is a recording itself."""
         if self._owners.get(self._slot(audio, base), self._who(audio)) != self._who(audio):
             return False
-        folder = folder_of(audio, self._options)
-        paths = (self._path(folder, base, language, name) for name in formats_of(audio, self._options))
-        return not any(self._is_input(path, audio) for path in paths)
+        return not any(self._is_input(path, audio) for path in self._places(audio, base, language).values())
 
     def _is_input(self, path: Path, audio: AudioFile) -> bool:
         if folded(str(absolute(path))) in self._inputs:
@@ -253,7 +252,7 @@ class Namer:
                 continue
             if not self.is_from(audio, transcript, file):
                 continue
-            places = {name: self._path(folder, base, language, name) for name in formats_of(audio, self._options)}
+            places = self._places(audio, base, language)
             taken = {name: path for name, path in places.items() if os.path.lexists(path)}
             shaping = self._options.subtitles
             stale = tuple(p for name, p in taken.items() if _is_shaped_otherwise(p, name, transcript, shaping))
@@ -296,6 +295,11 @@ class Namer:
             self._old[folder], _ = names_in(folder)
         old = self._old[folder]
         yield from (code for code in _CODES if file_name(self._options.name, base, code, suffix) in old)
+
+    def _places(self, audio: AudioFile, base: str, language: str) -> dict[str, Path]:
+        """Where each format of a recording goes under a name."""
+        folder = folder_of(audio, self._options)
+        return {name: self._path(folder, base, language, name) for name in formats_of(audio, self._options)}
 
     def _path(self, folder: Path, base: str, language: str, name: str) -> Path:
         return folder / file_name(self._options.name, base, language, name)
