@@ -138,6 +138,15 @@ def test_the_language_is_that_of_most_of_the_heard_seconds():
     assert transcript.language_probability == pytest.approx((30 * 0.8 + 10 * 0.4) / 40)
 
 
+def test_segments_with_languages_of_their_own_decide_by_their_seconds():
+    several = [Segment(0, 4, " a", language="de"), Segment(4, 9, " b", language="en"), Segment(9, 10, " c")]
+    transcript = assemble([clip(0, 0, 30, *several, language="de", probability=None)])
+    assert (transcript.language, transcript.language_probability) == ("de", None)
+    transcript = assemble([clip(0, 0, 30, *several, language="fr", probability=0.5)])
+    assert (transcript.language, transcript.language_probability) == ("en", None)
+    assert [one.language for one in transcript.segments] == ["de", "en", None]
+
+
 def test_a_tie_between_languages_does_not_hang_on_the_order_of_arrival():
     heard = [("en", 0.1), ("en", 0.2), ("en", 0.3), ("de", 0.6)]
     assert (0.1 + 0.2) + 0.3 != (0.3 + 0.2) + 0.1

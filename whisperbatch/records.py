@@ -154,7 +154,8 @@ class Word:
 class Segment:
     """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
 
-    ``speaker`` and ``channel`` name who said it and on which channel, None when not known.
+    ``speaker`` and ``channel`` name who said it and on which channel, None when not known. ``language`` is Whisper's
+    code where it was found for this stretch alone, None where it is the file's.
     """
 
     start_s: float
@@ -169,6 +170,7 @@ class Segment:
     words: tuple[Word, ...] | None = None
     speaker: str | None = None
     channel: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -186,8 +186,10 @@ class Assembly:
         for place, text in self._placed():  # in order, since a sum of floats depends on it
             if not (heard := _heard(text)) and not keeps_blanks:
                 continue
-            heard_s = sum(segment.end_s - segment.start_s for segment in heard)
-            seconds[text.language] = seconds.get(text.language, 0.0) + heard_s
+            seconds.setdefault(text.language, 0.0)
+            for segment in heard:
+                code = segment.language or text.language
+                seconds[code] = seconds.get(code, 0.0) + segment.end_s - segment.start_s
             if text.language_probability is not None:
                 vote = place.duration_s, text.language_probability
                 voters.setdefault(text.language, []).append(vote)

@@ -77,6 +77,7 @@ def _decode_options(given: dict[str, Any]) -> DecodeOptions:
         beam_size best_of length_penalty compression_ratio_threshold logprob_threshold no_speech_threshold
         condition_on_previous_text carry_initial_prompt prefix without_timestamps seed second_pass
         word_timestamps prepend_punctuations append_punctuations hallucination_silence_threshold
+        repetition_penalty no_repeat_ngram_size hotwords multilingual
     """.split()
     return DecodeOptions(
         **{name: given[name] for name in names},

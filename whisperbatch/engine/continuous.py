@@ -76,7 +76,8 @@ class ContinuousEngine:
         for clip in clips:
             kind = FileRequest if clip.settings.long_form == "sequential" else ClipRequest
             judge = self._judges[kind is FileRequest]
-            if clip.vote is not None and clip.settings.language is None and self._speller.languages:
+            votes = clip.vote is not None and not self._options.multilingual
+            if votes and clip.settings.language is None and self._speller.languages:
                 self._votes.expect(clip.file_id, clip.vote[1])
             try:
                 request = kind(clip, self._n_admitted, self._speller, self._options, judge)
@@ -179,7 +180,7 @@ class ContinuousEngine:
             return
         for (_, window), chances in zip(asked, self.device.guess(lane, [slot for slot, _ in asked]), strict=True):
             clip = window.request.clip
-            if clip.vote is not None:
+            if clip.vote is not None and not self._options.multilingual:
                 weight_s = sum(end_s - start_s for start_s, end_s in clip.speech) or clip.duration_s
                 self._votes.cast(clip.file_id, clip.vote[0], weight_s, chances)
             else:

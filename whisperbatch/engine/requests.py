@@ -112,9 +112,11 @@ class Request(ABC):
         self._speller, self._options = speller, options
         self._heard: list[Segment] = []
         self._suspects: list[dict[str, Any]] = []
+        self._is_multilingual = options.multilingual and self.language is None
         self._words = WordRules(options, speller.decode, speller.end) if options.word_timestamps else None
         self._last_spoken_s = 0.0
-        self._asked = speller.encode(" " + clip.settings.prompt.strip()) if (clip.settings.prompt or "").strip() else []
+        self._hot = _ids(speller, options.hotwords)[:N_PROMPT] if not (options.prefix or "").strip() else []
+        self._asked = _ids(speller, clip.settings.prompt)
 
     @abstractmethod
     def next(self) -> Window | None:
@@ -150,6 +152,11 @@ class Request(ABC):
         """Whether the window is to be tried at the next temperature."""
         return len(window.tried) < len(self._options.temperatures) and self.judge.fails(window.tried[-1])
 
+    def _before(self, tokens: Sequence[int]) -> list[int]:
+        """What stands before a window: the hotwords, and as much of the text before it as there is room for."""
+        n_left = N_PROMPT - len(self._hot)
+        return [*self._hot, *(tokens[-n_left:] if n_left else ())]
+
     def _segment(self, window: Window, piece: segments.Piece, decoded: Decoded) -> Segment:
         return Segment(
             start_s=window.start_s + piece.start_s,
@@ -161,6 +168,7 @@ class Request(ABC):
             avg_logprob=decoded.avg_logprob,
             compression_ratio=decoded.compression_ratio,
             no_speech_prob=decoded.no_speech_prob,
+            language=self.language if self._is_multilingual else None,
         )
 
     def _with_words(self, window: Window, drafted: list[Segment], seek: int) -> inventions.Verdict:
@@ -209,14 +217,14 @@ class ClipRequest(Request):
         """The rest of the clip, then its gaps."""
         rest = self.n_frames - self.seek
         if rest >= MIN_REST or (self.seek == 0 and rest > 0):
-            return Window(self, self.seek, min(rest, N_FRAMES), self._asked[-N_PROMPT:])
+            return Window(self, self.seek, min(rest, N_FRAMES), self._before(self._asked))
         if self._gaps is None:
             second = self._options.second_pass and self.seek > 0
             self._gaps = coverage.uncovered(self.clip.speech, self._heard) if second else []
         if self._gaps:
             start_s, end_s = self._gaps.pop(0)
             start, end = round(start_s * FRAMES_A_SECOND), round(end_s * FRAMES_A_SECOND)
-            return Window(self, start, min(end, self.n_frames) - start, self._asked[-N_PROMPT:], is_gap=True)
+            return Window(self, start, min(end, self.n_frames) - start, self._before(self._asked), is_gap=True)
         return None
 
     def settle(self, window: Window) -> tuple[Segment, ...]:
@@ -251,6 +259,11 @@ class ClipRequest(Request):
         for start_s, end_s in coverage.uncovered(self.clip.speech, self._heard):
             self._suspect(start_s, end_s, "speech without text")
         return super().text()
+
+
+def _ids(speller: Speller, text: str | None) -> list[int]:
+    """The ids of a text that follows other text; none of a blank one."""
+    return speller.encode(" " + text.strip()) if text and text.strip() else []
 
 
 def _inside(segment: Segment, limit_s: float) -> Segment:

@@ -1,8 +1,9 @@
 """What may not be sampled next, as minus infinity on the logits, for all rows at once.
 
 Comes in: logits and the tokens so far. Goes out: the same logits, masked. Who calls: ``engine/lane``. The rules are
-openai-whisper's SuppressBlank, SuppressTokens and ApplyTimestampRules (whisper/decoding.py, MIT); ours look at all rows
-together and never at the host.
+openai-whisper's SuppressBlank, SuppressTokens and ApplyTimestampRules (whisper/decoding.py, MIT), and CTranslate2's
+RepetitionPenalty and NoRepeatNgram (MIT), which faster-whisper offers; ours look at all rows together and never at the
+host.
 """
 
 import torch
@@ -23,6 +24,7 @@ class Rules:
         self._no_timestamps = spelling.no_timestamps
         self._timed = not options.without_timestamps
         self._never = _mask(spelling.suppressed(options.suppress_tokens), n_vocab, device)
+        self._penalty, self._n_gram = options.repetition_penalty, options.no_repeat_ngram_size
         first = spelling.suppressed_first() if options.suppress_blank else []
         self._first = _mask(first, n_vocab, device)
         self._times = torch.arange(self._begin, n_vocab, device=device)
@@ -38,12 +40,30 @@ class Rules:
             n_tokens: int64 (n_rows,), how many there are.
             n_opening: int64 (n_rows,), how many of them were not sampled.
         """
+        if self._penalty != 1.0 or self._n_gram:
+            self._discourage(logits, tokens, n_tokens, n_opening)
         is_first = (n_tokens == n_opening)[:, None]
         logits += self._never
         logits += torch.where(is_first, self._first, 0.0)
         if self._timed:
             self._apply_times(logits, tokens, n_tokens, n_opening)
         return logits
+
+    def _discourage(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
+        """Penalise what was sampled before, and ban what would repeat a run of tokens; times count as tokens too."""
+        at = torch.arange(tokens.shape[1], device=tokens.device)
+        if self._penalty != 1.0:
+            sampled = (at >= n_opening[:, None]) & (at < n_tokens[:, None])
+            seen = _marked(tokens, sampled, logits.shape[1])
+            penalised = torch.where(logits < 0, logits * self._penalty, logits / self._penalty)
+            logits.copy_(torch.where(seen, penalised, logits))
+        if n := self._n_gram:
+            runs = tokens.unfold(1, n, 1)  # (n_rows, n_runs, n)
+            ending = (n_tokens[:, None] - (n - 1) + at[: n - 1]).clamp(min=0)
+            repeats = (runs[..., :-1] == tokens.gather(1, ending)[:, None]).all(dim=-1)
+            starts = at[: runs.shape[1]]
+            whole = (starts >= n_opening[:, None]) & (starts + n <= n_tokens[:, None])
+            logits.masked_fill_(_marked(runs[..., -1], repeats & whole, logits.shape[1]), -torch.inf)
 
     def _apply_times(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
         begin, n_sampled = self._begin, n_tokens - n_opening
@@ -66,6 +86,12 @@ class Rules:
         text.masked_fill_((n_sampled == 0)[:, None], -torch.inf)
         surely_time = times.logsumexp(dim=1) > text.amax(dim=1)  # the norm of all logits falls out
         text.masked_fill_(surely_time[:, None], -torch.inf)
+
+
+def _marked(tokens: Tensor, chosen: Tensor, n_vocab: int) -> Tensor:
+    """Which ids are among the chosen tokens of each row, bool (n_rows, n_vocab)."""
+    marks = torch.zeros(len(tokens), n_vocab + 1, dtype=torch.bool, device=tokens.device)
+    return marks.scatter_(1, torch.where(chosen, tokens, n_vocab), True)[:, :n_vocab]
 
 
 def _mask(tokens: list[int], n_vocab: int, device: torch.device) -> Tensor:

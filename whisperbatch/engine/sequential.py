@@ -12,7 +12,7 @@ from whisperbatch.engine import segments
 from whisperbatch.engine.fallback import Judge
 from whisperbatch.engine.requests import FRAMES_A_SECOND, N_FRAMES, N_PROMPT, Request, Speller, Window
 from whisperbatch.options import DecodeOptions
-from whisperbatch.records import Clip, Segment
+from whisperbatch.records import Clip, ClipText, Segment
 
 MAX_CONDITIONED = 0.5  # above this temperature the text before is not relied on
 
@@ -40,9 +40,16 @@ class FileRequest(Request):
         if self._range is None or self.seek >= self.n_frames:
             return None
         size = min(N_FRAMES, self.n_frames - self.seek, self._range[1] - self.seek)
-        if self.language is None and (self.seek, size) != (0, N_FRAMES):
+        if self.language is None and not self._is_multilingual and (self.seek, size) != (0, N_FRAMES):
             return Window(self, 0, N_FRAMES, is_probe=True)
+        if self._is_multilingual:
+            self.language = self.language_probability = None
         return Window(self, self.seek, size, self._prompt())
+
+    def text(self) -> ClipText:
+        """What was heard; no one probability holds where each window's language was found by itself."""
+        text = super().text()
+        return replace(text, language_probability=None) if self._is_multilingual else text
 
     def settle(self, window: Window) -> tuple[Segment, ...]:
         """The window's segments, cleared where they are blank or last no time."""
@@ -74,10 +81,10 @@ class FileRequest(Request):
 
     def _prompt(self) -> list[int]:
         if not self._options.carry_initial_prompt:
-            return self._said[self._reset_at :][-N_PROMPT:]
+            return self._before(self._said[self._reset_at :])
         n_ignored = max(len(self._asked), self._reset_at)
         n_left = N_PROMPT - len(self._asked)
-        return (self._asked + self._said[n_ignored:][-n_left:])[-N_PROMPT:]
+        return self._before(self._asked + self._said[n_ignored:][-n_left:])
 
     def _stretches(self) -> Iterator[tuple[int, int]]:
         """The ranges of frames to decode."""

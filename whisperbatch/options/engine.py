@@ -1,5 +1,6 @@
 """The model, the batches, the search for text."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +104,11 @@ class DecodeOptions:
         append_punctuations: Marks that go to the word before them.
         hallucination_silence_threshold: Seconds; longer silences around text that may be made up are skipped, and the
             text with them. Means nothing without ``word_timestamps``; None asks nothing.
+        repetition_penalty: Tokens that a window's text has already are made less probable by this factor on their
+            logits, as faster-whisper does it; 1 asks nothing.
+        no_repeat_ngram_size: So many tokens in a row never come twice in a window; 0 asks nothing.
+        hotwords: Words that may be said, put before each window; not when there is a ``prefix``.
+        multilingual: Find each clip's language by itself (sequential mode: each window's), where none is given.
     """
 
     beam_size: int = 5
@@ -127,6 +133,10 @@ class DecodeOptions:
     prepend_punctuations: str = "\"'“¿([{-"
     append_punctuations: str = "\"'.。,，!！?？:：”)]}、"
     hallucination_silence_threshold: float | None = None
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    hotwords: str | None = None
+    multilingual: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -141,3 +151,5 @@ class DecodeOptions:
         require(limit_s is None or 0 <= limit_s <= 30, "--max-initial-timestamp must be from 0 to 30 seconds")
         silence_s = self.hallucination_silence_threshold
         require(silence_s is None or silence_s >= 0, "--hallucination-silence-threshold must not be negative")
+        require(0 < self.repetition_penalty < math.inf, "--repetition-penalty must be above 0")
+        require(self.no_repeat_ngram_size >= 0, "--no-repeat-ngram-size must not be negative")

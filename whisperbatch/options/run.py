@@ -88,6 +88,10 @@ class RunOptions:
             clip.long_form in LONG_FORMS,
             f"unknown --long-form '{clip.long_form}'; choose from {', '.join(LONG_FORMS)}",
         )
+        require(
+            clip.language is None or not self.decode.multilingual,
+            "--multilingual finds the language of each clip, so --language cannot be given with it",
+        )
         times = (0.0, *clip.clip_timestamps)
         require(
             all(one <= two < math.inf for one, two in pairwise(times)),

@@ -74,7 +74,7 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
     }
     if segment.words is not None:
         data["words"] = [_word(word) for word in segment.words]
-    return data | _known(speaker=segment.speaker, channel=segment.channel)
+    return data | _known(speaker=segment.speaker, channel=segment.channel, language=segment.language)
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -129,6 +129,7 @@ def _read_segment(entry: dict[str, Any]) -> Segment:
         words=None if words is None else _read_words(_spaced(words, text), start_s),
         speaker=_name(entry.get("speaker")),
         channel=_name(entry.get("channel")),
+        language=_name(entry.get("language")),
     )
 
 

@@ -135,6 +135,39 @@ SuppressTokens = Annotated[
         help="Token ids never given, with commas; -1 is the model's own list of symbols that nobody speaks.",
     ),
 ]
+RepetitionPenalty = Annotated[
+    float,
+    typer.Option(
+        "--repetition-penalty",
+        rich_help_panel=_SEARCH,
+        help="Make tokens that a window's text has already less probable (above 1); as faster-whisper.",
+    ),
+]
+NoRepeatNgramSize = Annotated[
+    int,
+    typer.Option(
+        "--no-repeat-ngram-size",
+        rich_help_panel=_SEARCH,
+        help="Never repeat so many tokens in a row in a window; 0 allows it. As faster-whisper.",
+    ),
+]
+Hotwords = Annotated[
+    str | None,
+    typer.Option(
+        "--hotwords",
+        rich_help_panel=_MODEL,
+        help="Words that may be said, put before every window.",
+        show_default=False,
+    ),
+]
+Multilingual = Annotated[
+    bool,
+    typer.Option(
+        "--multilingual/--no-multilingual",
+        rich_help_panel=_MODEL,
+        help="Find the language of each clip by itself, for recordings in several.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", rich_help_panel=_SEARCH, help="Seed of the sampling noise.")]
 SecondPass = Annotated[
     bool,
