@@ -85,7 +85,7 @@ class StandIn:
 class NoRules:
     end = END
 
-    def apply(self, logits: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+    def apply(self, logits: torch.Tensor, *others: torch.Tensor, any_first: bool) -> torch.Tensor:
         return logits
 
 

@@ -113,8 +113,8 @@ def is_tie(samples: np.ndarray, options: DecodeOptions, ours: list[int], theirs:
     engine = hearing.engine(options, 1)
     apply = engine.device._rules.apply
 
-    def applying(logits, tokens, n_tokens, n_opening):
-        made = apply(logits, tokens, n_tokens, n_opening)
+    def applying(logits, tokens, n_tokens, n_opening, **more):
+        made = apply(logits, tokens, n_tokens, n_opening, **more)
         if int(n_tokens[0] - n_opening[0]) == at:
             seen.append(made[0].clone())
         return made

@@ -16,6 +16,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from whisperbatch.engine.devices import Place
+from whisperbatch.engine.shapes import Shape, make, shape_of
 from whisperbatch.errors import ModelError, UsageError
 from whisperbatch.options import EngineOptions
 
@@ -35,12 +36,13 @@ UNREACHABLE = (OSError, HfHubHTTPError, LocalEntryNotFoundError)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a model lies: its name for people, its folder and its revision."""
+    """Where a model lies: its name for people, its folder and its revision; random weights have a shape."""
 
     name: str
     folder: Path
     revision: str | None
     is_demo: bool = False
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,9 @@ class Checkpoint:
 
 def find(options: EngineOptions, demo: Path, on_notice: Callable[[str], None]) -> Found:
     """Where the model of the options lies, fetched when it has to be and may be; ModelError when it can't be had."""
+    if (shape := shape_of(options.model)) is not None:
+        on_notice(f"{options.model} has random weights: its speed means something, its text nothing")
+        return Found(options.model, demo, None, shape=shape)
     if options.model == "demo":
         on_notice("the demo model is for trying whisperbatch out and for tests; it knows a few hundred words")
         return Found("demo", demo, _digest(demo), is_demo=True)
@@ -135,11 +140,16 @@ def load(found: Found, place: Place) -> Checkpoint:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        model = WhisperForConditionalGeneration.from_pretrained(
-            found.folder, dtype=place.dtype, use_safetensors=True, local_files_only=True
-        )
+        if found.shape is not None:
+            model = make(found.shape, found.folder, place)
+        else:
+            model = WhisperForConditionalGeneration.from_pretrained(
+                found.folder, dtype=place.dtype, use_safetensors=True, local_files_only=True
+            )
         tokenizer = WhisperTokenizerFast.from_pretrained(found.folder, local_files_only=True)
         features = WhisperFeatureExtractor.from_pretrained(found.folder, local_files_only=True)
+        if found.shape is not None:
+            features = WhisperFeatureExtractor(feature_size=found.shape.n_mels)
         model = model.eval().to(place.device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as err:
         reason = str(err).strip().partition("\n")[0]

@@ -17,15 +17,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
+from whisperbatch.engine.linear import linear
+
 MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
 
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer's weights; queries, keys and values of self-attention in one matrix."""
+    """One layer's maps; queries, keys and values of self-attention are one."""
 
     self_norm: Any
-    self_qkv: tuple[Tensor, Tensor]
+    self_qkv: Any
     self_out: Any
     cross_norm: Any
     cross_q: Any
@@ -58,12 +60,14 @@ class Decoder:
         self._scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
         self._norm, self._act = decoder.layer_norm, decoder.layers[0].activation_fn
         self._project = model.proj_out.weight
+        self._to_logits = linear(self._project)
         self._layers = [_layer(one) for one in decoder.layers]
         self.n_heads = config.decoder_attention_heads
         self.d_head = config.d_model // self.n_heads
         self.n_context, self.n_vocab = config.max_target_positions, config.vocab_size
         self.n_audio = config.max_source_positions
         self.device, self.dtype = self._embed.device, self._embed.dtype
+        self._keys_first = self.device.type == "cpu" and self.dtype == torch.bfloat16
 
     def caches(self, n_slots: int, n_group: int) -> Caches:
         """Empty caches."""
@@ -172,21 +176,22 @@ class Decoder:
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits in float32 of normed states."""
-        return F.linear(x, self._project).float()
+        return self._to_logits(x).float()
 
     def _enter(self, tokens: Tensor, positions: Tensor) -> Tensor:
         return F.embedding(tokens, self._embed) * self._scale + self._positions[positions]
 
     def _qkv(self, layer: _Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weight, bias = layer.self_qkv
-        return F.linear(layer.self_norm(x), weight, bias).chunk(3, dim=-1)  # type: ignore[return-value]
+        return layer.self_qkv(layer.self_norm(x)).chunk(3, dim=-1)
 
     def _feed(self, layer: _Layer, x: Tensor) -> Tensor:
         return x + layer.fc2(self._act(layer.fc1(layer.norm(x))))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None = None) -> Tensor:
         """Attention of few queries, (n, n_heads, n_queries, d_head), on many keys; ``unseen`` is (n, n_keys)."""
-        scores = (q * self.d_head**-0.5) @ k.transpose(-1, -2)
+        q = q * self.d_head**-0.5
+        # in bfloat16 a CPU copies transposed keys before it multiplies; the other way round it reads them as they lie
+        scores = (k @ q.transpose(-1, -2)).transpose(-1, -2) if self._keys_first else q @ k.transpose(-1, -2)
         if unseen is not None:
             scores = scores.masked_fill(unseen[:, None, None], -torch.inf)
         return scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype) @ v
@@ -206,16 +211,21 @@ def _layer(one: Any) -> _Layer:
     mine, cross = one.self_attn, one.encoder_attn
     weight = torch.cat([mine.q_proj.weight, mine.k_proj.weight, mine.v_proj.weight])
     bias = torch.cat([mine.q_proj.bias, torch.zeros_like(mine.q_proj.bias), mine.v_proj.bias])
+    q, k, v, out = (_map(part) for part in (cross.q_proj, cross.k_proj, cross.v_proj, cross.out_proj))
     return _Layer(
         one.self_attn_layer_norm,
-        (weight, bias),
-        mine.out_proj,
+        linear(weight, bias),
+        _map(mine.out_proj),
         one.encoder_attn_layer_norm,
-        cross.q_proj,
-        cross.k_proj,
-        cross.v_proj,
-        cross.out_proj,
+        q,
+        k,
+        v,
+        out,
         one.final_layer_norm,
-        one.fc1,
-        one.fc2,
+        _map(one.fc1),
+        _map(one.fc2),
     )
+
+
+def _map(module: Any) -> Any:
+    return linear(module.weight, module.bias)

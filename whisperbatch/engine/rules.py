@@ -31,7 +31,9 @@ class Rules:
         limit_s = options.max_initial_timestamp
         self._last_initial = self._begin + round(limit_s / PRECISION_S) if limit_s else n_vocab
 
-    def apply(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> Tensor:
+    def apply(
+        self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor, *, any_first: bool = True
+    ) -> Tensor:
         """The logits, masked in place.
 
         Args:
@@ -39,12 +41,13 @@ class Rules:
             tokens: int64 (n_rows, n_context), openings and sampled tokens; later ones have no meaning.
             n_tokens: int64 (n_rows,), how many there are.
             n_opening: int64 (n_rows,), how many of them were not sampled.
+            any_first: False when it is known that no row samples its first token.
         """
         if self._penalty != 1.0 or self._n_gram:
             self._discourage(logits, tokens, n_tokens, n_opening)
-        is_first = (n_tokens == n_opening)[:, None]
         logits += self._never
-        logits += torch.where(is_first, self._first, 0.0)
+        if any_first:
+            logits += torch.where((n_tokens == n_opening)[:, None], self._first, 0.0)
         if self._timed:
             self._apply_times(logits, tokens, n_tokens, n_opening)
         return logits
@@ -83,9 +86,8 @@ class Rules:
         times, text = logits[:, begin:], logits[:, :begin]
         times.masked_fill_(banned, -torch.inf)
         text[:, : self.end].masked_fill_(in_pair[:, None], -torch.inf)
-        text.masked_fill_((n_sampled == 0)[:, None], -torch.inf)
         surely_time = times.logsumexp(dim=1) > text.amax(dim=1)  # the norm of all logits falls out
-        text.masked_fill_(surely_time[:, None], -torch.inf)
+        text.masked_fill_((surely_time | (n_sampled == 0))[:, None], -torch.inf)
 
 
 def _marked(tokens: Tensor, chosen: Tensor, n_vocab: int) -> Tensor:

@@ -1,0 +1,81 @@
+"""The sizes of OpenAI's models, with random weights: speed can be measured where no weights can be had.
+
+Comes in: ``random:large-v3``. Goes out: a Checkpoint of that shape. Who calls: ``engine/checkpoint``. What it decodes is
+no text; only ``bench`` takes it. Sizes are those of openai-whisper's models (openai/whisper, README and model.py, MIT).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from whisperbatch.engine.devices import Place
+from whisperbatch.errors import UsageError
+
+PREFIX = "random:"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A model's dimensions; ``d_head`` is 64 in all of them."""
+
+    d_model: int
+    n_encoder_layers: int
+    n_decoder_layers: int
+    n_mels: int = 80
+    n_vocab: int = 51_865
+
+    @property
+    def n_heads(self) -> int:
+        """Heads of each attention."""
+        return self.d_model // 64
+
+
+SHAPES = {
+    "tiny": Shape(384, 4, 4),
+    "base": Shape(512, 6, 6),
+    "small": Shape(768, 12, 12),
+    "medium": Shape(1024, 24, 24),
+    "large-v2": Shape(1280, 32, 32),
+    "large-v3": Shape(1280, 32, 32, 128, 51_866),
+    "turbo": Shape(1280, 32, 4, 128, 51_866),
+}
+
+
+def shape_of(model: str) -> Shape | None:
+    """The shape that ``random:NAME`` asks for, None for any other model; UsageError on an unknown name."""
+    if not model.startswith(PREFIX):
+        return None
+    name = model.removeprefix(PREFIX)
+    if name not in SHAPES:
+        raise UsageError(f"unknown shape '{model}'; choose from {', '.join(PREFIX + one for one in SHAPES)}")
+    return SHAPES[name]
+
+
+def make(shape: Shape, like: Any, place: Place) -> Any:
+    """A WhisperForConditionalGeneration of the shape, random weights on the device, told apart by no seed but 0.
+
+    Args:
+        shape: Its sizes.
+        like: The folder of a Whisper whose other settings and ids it takes.
+        place: Device and number format.
+    """
+    import torch
+    from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
+
+    config = WhisperConfig.from_pretrained(
+        like,
+        d_model=shape.d_model,
+        encoder_layers=shape.n_encoder_layers,
+        decoder_layers=shape.n_decoder_layers,
+        encoder_attention_heads=shape.n_heads,
+        decoder_attention_heads=shape.n_heads,
+        encoder_ffn_dim=4 * shape.d_model,
+        decoder_ffn_dim=4 * shape.d_model,
+        num_mel_bins=shape.n_mels,
+        vocab_size=shape.n_vocab,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = WhisperForConditionalGeneration(config).to(place.device, place.dtype)
+    model.generation_config = GenerationConfig.from_pretrained(like)
+    model.generation_config.alignment_heads = [[shape.n_decoder_layers - 1, 0]]
+    return model.eval()
