@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whisperbatch.batcher import N_KEPT, Batcher, Policy, Stats, run_split
+from whisperbatch.batcher import Batcher, Policy, Stats, run_split
+from whisperbatch.batcher.queue import N_KEPT
 from whisperbatch.errors import UsageError
 
 T = TypeVar("T")
@@ -272,3 +273,13 @@ def test_run_split_isolates_the_culprits():
     results = run_split(double, list(range(8)))
     assert [r if isinstance(r, int) else type(r) for r in results] == [0, 2, 4, ValueError, 8, 10, ValueError, 14]
     assert len(calls) < 2 * 8
+
+
+def test_another_size_and_other_bounds_count_at_once():
+    batcher: Batcher[int] = Batcher(2, 100.0, max_items=2)
+    batcher.put(1)
+    batcher.put(2)
+    putting = in_thread(lambda: batcher.put(3))
+    batcher.resize(3, max_items=8)
+    assert putting() is True
+    assert in_thread(lambda: batcher.take(8, idle=True))() == [1, 2, 3]

@@ -84,6 +84,17 @@ def hear(engine: Engine, clips: list[Clip]) -> dict[tuple[int, int], ClipText]:
     return {(text.file_id, text.index): text for text in out}
 
 
+def test_it_holds_as_many_as_it_is_told(engine: Engine, recorded):
+    engine.resize(2)
+    assert engine.capacity == 2
+    engine.admit([recorded("garden.wav", 0), recorded("garden.wav", 1)])
+    engine.cancel(0)
+    engine.cancel(1)
+    assert engine.idle
+    engine.resize(MAX_BATCH_SIZE)
+    assert engine.capacity == MAX_BATCH_SIZE
+
+
 def test_every_clip_comes_out_once(engine: Engine, recorded):
     clips = [recorded("garden.wav", 0, 0), recorded("bahnhof.flac", 1, 0), recorded("evening.flac", 0, 1)]
     assert engine.idle

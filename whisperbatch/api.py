@@ -26,6 +26,7 @@ from whisperbatch.options import (
     RunOptions,
     SpeechOptions,
     SubtitleOptions,
+    parse_batch_size,
     parse_formats,
     parse_names,
     parse_times,
@@ -57,15 +58,16 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
         model: One of OpenAI's names, a hub id, a folder, or ``demo``.
         **options: Any field of the option classes in ``whisperbatch.options`` and of ``ClipSettings``:
             ``language``, ``task``, ``prompt``, ``device``, ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
-            (clips), ``max_wait`` (seconds), ``load_workers``, ``max_duration`` (seconds), ``vad``, ``vad_threshold``,
-            ``vad_min_silence``, ``vad_min_speech``, ``vad_pad`` (seconds), ``long_form`` (``clips`` or ``sequential``),
-            ``clip_timestamps`` and ``channel_names`` (sequences, or one string with commas), ``channels`` (``mix`` or
-            ``split``), ``spool_dir``, ``formats`` (a sequence, or one string with commas), ``output_dir``,
-            ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing. Subtitles: ``subtitles``
-            (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``, ``max_words_per_line``,
-            ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding: the fields of
-            ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path), ``use_journal``,
-            ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``, ``fail_fast``.
+            (clips, or ``auto``), ``max_wait`` (seconds), ``load_workers``, ``max_duration`` (seconds), ``vad``,
+            ``vad_threshold``, ``vad_min_silence``, ``vad_min_speech``, ``vad_pad`` (seconds), ``long_form`` (``clips``
+            or ``sequential``), ``clip_timestamps`` and ``channel_names`` (sequences, or one string with commas),
+            ``channels`` (``mix`` or ``split``), ``spool_dir``, ``formats`` (a sequence, or one string with commas),
+            ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing. Subtitles:
+            ``subtitles`` (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``,
+            ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding:
+            the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
+            ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``,
+            ``fail_fast``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -85,6 +87,8 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
 def run_options_from(**options: Any) -> RunOptions:
     """RunOptions from flat names; UsageError on a name that no room knows."""
     given = {_SHORT.get(name, name): value for name, value in options.items()}
+    if given.get("max_batch_size") is not None:
+        given["max_batch_size"] = parse_batch_size(given["max_batch_size"])
     if isinstance(given.get("formats"), str):
         given["formats"] = parse_formats([given["formats"]])
     if given.get("language") is not None:
@@ -141,6 +145,8 @@ class Transcriber:
         if options is not None and flat:
             raise UsageError("give a RunOptions or flat names, not both")
         self.options = options if options is not None else run_options_from(**flat)
+        if self.options.engine.has_random_weights:
+            raise UsageError(f"{self.options.engine.model} has random weights, which write no text; it is for bench")
         self._engine: Engine | None = None
         self._busy = threading.Lock()
 

@@ -18,6 +18,7 @@ from whisperbatch.options import (
     RunOptions,
     SpeechOptions,
     SubtitleOptions,
+    parse_batch_size,
     parse_formats,
     parse_ids,
     parse_names,
@@ -49,7 +50,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             given["vad_min_speech"],
             given["vad_pad"],
         ),
-        batch=BatchOptions(given["batch_size"], given["max_wait"]),
+        batch=BatchOptions(parse_batch_size(given["batch_size"]), given["max_wait"]),
         decode=_decode_options(given),
         output=OutputOptions(
             formats,

@@ -2,14 +2,15 @@
 
 An engine (``Engine`` below) is owned by one thread. ``open_engine`` makes the one that the options ask for.
 
-Leaves, in the order data takes: checkpoint (weights, tokenizer, generation settings; the hub's cache), devices (where,
-and in which numbers), spelling (text and ids), build (all of it put together), continuous (the engine: who runs, what
-becomes of faults), protocols (what it asks of a device), requests and sequential (one clip's decode state), votes (a
-file's language), scheduler (who runs next), runner (what runs on the device), features (log-mel), decoder (one pass on
-static caches), lane (windows side by side), slots (who sits in which row), rules (what may not be sampled), beams,
-noise (how it is sampled), fallback (is this text good enough), segments (tokens to timed text), align and warping (when
-each token was said), words (tokens to words), inventions (text made up in silence), coverage (speech without text),
-fake (the same contract, no weights).
+Leaves, in the order data takes: checkpoint (weights, tokenizer, generation settings; the hub's cache), shapes (models
+of random weights), devices (where, and in which numbers), spelling (text and ids), build (all of it put together),
+sizing (how many windows at once), continuous (the engine: who runs, what becomes of faults), protocols (what it asks of
+a device), requests and sequential (one clip's decode state), votes (a file's language), scheduler (who runs next),
+runner (what runs on the device), features (log-mel), decoder (one pass on static caches), linear (its products), lane
+(windows side by side), slots (who sits where), rules (what may not be sampled), beams, noise (how it is sampled),
+fallback (is this text good enough), segments (tokens to timed text), align and warping (when each token was said),
+words (tokens to words), inventions (text made up in silence), coverage (speech without text), stopwatch (where the time
+goes), fake (the same contract, no weights).
 
 Glossary of axes: n_windows; n_slots windows that a lane holds; n_group rows of a window, its beams or candidates;
 n_rows = n_slots * n_group; n_mels; n_frames 3000 (10 ms each); n_audio 1500 (20 ms each); n_tokens; n_context 448,
@@ -66,6 +67,10 @@ class Engine(Protocol):
         """Work for a while; what has been heard and what is finished."""
         ...
 
+    def resize(self, n_slots: int) -> None:
+        """Hold so many clips at once from now on; asked only when idle."""
+        ...
+
     def close(self) -> None:
         """Free the device; nothing may be called afterwards."""
         ...
@@ -75,7 +80,7 @@ def open_engine(
     options: EngineOptions,
     settings: ClipSettings,
     *,
-    max_batch_size: int,
+    max_batch_size: int | None,
     demo: Path,
     on_notice: Callable[[str], None],
     decode: DecodeOptions | None = None,
@@ -85,7 +90,7 @@ def open_engine(
     Args:
         options: Model, device, compute type.
         settings: What clips will ask of it; refused here when the model can't do it.
-        max_batch_size: Most clips in one batch.
+        max_batch_size: Most clips in one batch; None for as many as fit and help.
         demo: Folder of the bundled demo model.
         on_notice: Called with a sentence that the user should read.
         decode: How text is searched for; None is openai-whisper's way.

@@ -6,7 +6,7 @@ Who calls: ``open_engine``.
 from collections.abc import Callable
 from pathlib import Path
 
-from whisperbatch.engine import EngineFacts, checkpoint, devices
+from whisperbatch.engine import EngineFacts, checkpoint, devices, sizing
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.runner import Runner
 from whisperbatch.engine.spelling import Spelling
@@ -20,7 +20,7 @@ def build(
     decode: DecodeOptions,
     settings: ClipSettings,
     *,
-    n_slots: int,
+    n_slots: int | None,
     demo: Path,
     on_notice: Callable[[str], None],
 ) -> ContinuousEngine:
@@ -31,7 +31,10 @@ def build(
     spelling = Spelling(loaded)
     _refuse(loaded, settings)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
-    return ContinuousEngine(Runner(loaded, spelling, decode, n_slots), spelling, decode, facts, on_notice)
+    runner = Runner(loaded, spelling, decode, n_slots or 1)
+    if n_slots is None:
+        runner.resize(sizing.choose(sizing.fitting(runner.free_bytes, runner.bytes_a_slot), runner.trial))
+    return ContinuousEngine(runner, spelling, decode, facts, on_notice)
 
 
 def _refuse(loaded: checkpoint.Checkpoint, settings: ClipSettings) -> None:

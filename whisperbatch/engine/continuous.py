@@ -119,6 +119,11 @@ class ContinuousEngine:
         out, self._out = self._out, []
         return out
 
+    def resize(self, n_slots: int) -> None:
+        """Hold so many windows at once, fewer if there is no memory for them."""
+        assert self.idle
+        self._resize(n_slots)
+
     def close(self) -> None:
         """Drop what it holds, and free the device."""
         self._requests.clear()

@@ -63,7 +63,7 @@ class Decoder:
         self._to_logits = linear(self._project)
         self._layers = [_layer(one) for one in decoder.layers]
         self.n_heads = config.decoder_attention_heads
-        self.d_head = config.d_model // self.n_heads
+        self.d_model, self.d_head = config.d_model, config.d_model // self.n_heads
         self.n_context, self.n_vocab = config.max_target_positions, config.vocab_size
         self.n_audio = config.max_source_positions
         self.device, self.dtype = self._embed.device, self._embed.dtype
@@ -78,6 +78,11 @@ class Decoder:
             return [torch.zeros(shape, device=self.device, dtype=self.dtype) for _ in self._layers]
 
         return Caches(make(cross), make(cross), make(rows), make(rows))
+
+    def bytes_a_window(self, n_group: int) -> int:
+        """What a window takes: its share of the caches, and a step's logits with as much again to work on them."""
+        n_cached = 2 * len(self._layers) * self.d_model * (self.n_audio + n_group * self.n_context)
+        return n_cached * self.dtype.itemsize + 8 * n_group * self.n_vocab * torch.float32.itemsize
 
     def hear(self, caches: Caches, slots: Tensor, audio: Tensor) -> None:
         """Fill the slots' cross-attention keys and values from the encoder's output.

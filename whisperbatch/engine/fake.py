@@ -69,6 +69,11 @@ class FakeEngine:
             self._before_step(clips)
         return [self._hear(clip) for clip in clips]
 
+    def resize(self, n_slots: int) -> None:
+        """Take so many clips a batch."""
+        assert self.idle
+        self.max_batch_size = n_slots
+
     def close(self) -> None:
         """Forget everything."""
         self._clips = []

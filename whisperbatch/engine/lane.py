@@ -17,6 +17,7 @@ from whisperbatch.engine.decoder import Decoder
 from whisperbatch.engine.requests import Sampled, Window
 from whisperbatch.engine.rules import Rules
 from whisperbatch.engine.slots import Slots
+from whisperbatch.engine.stopwatch import Stopwatch
 from whisperbatch.options import DecodeOptions
 
 REACH = 32  # caches are read in whole multiples of so many positions
@@ -51,9 +52,17 @@ class Seat:
 class Lane:
     """Slots of ``n_group`` rows each; owned by the engine's thread."""
 
-    def __init__(self, decoder: Decoder, rules: Rules, options: DecodeOptions, n_slots: int, n_group: int) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        rules: Rules,
+        options: DecodeOptions,
+        n_slots: int,
+        n_group: int,
+        stopwatch: Stopwatch,
+    ) -> None:
         """Make the caches."""
-        self.n_group = n_group
+        self.n_group, self._stopwatch = n_group, stopwatch
         self.slots: Slots[Seat] = Slots(n_slots)
         self._decoder, self._rules = decoder, rules
         self._end, self._length_penalty = rules.end, options.length_penalty
@@ -109,9 +118,19 @@ class Lane:
         last = tokens.gather(1, n_tokens[:, None] - 1)[:, 0]
         longest = max(seat.n_tokens for seat in seats)
         reach = min(-(-longest // REACH) * REACH, self._decoder.n_context)
-        logits = self._decoder.step(self._caches, len(seats), self.n_group, last, n_tokens - 1, reach)
-        any_first = any(seat.n_tokens == len(seat.opening) for seat in seats)
-        logits = self._rules.apply(logits, tokens, n_tokens, n_opening, any_first=any_first)
+        with self._stopwatch.stage("decoder"):
+            logits = self._decoder.step(self._caches, len(seats), self.n_group, last, n_tokens - 1, reach)
+        with self._stopwatch.stage("rules"):
+            any_first = any(seat.n_tokens == len(seat.opening) for seat in seats)
+            logits = self._rules.apply(logits, tokens, n_tokens, n_opening, any_first=any_first)
+        with self._stopwatch.stage("search"):
+            self._choose(seats, logits, reach)
+        for seat in seats:
+            seat.n_tokens += 1
+        return self._ended(seats)
+
+    def _choose(self, seats: Sequence[Seat], logits: Tensor, reach: int) -> None:
+        """Append the next token of every row."""
         logprobs = logits.log_softmax(dim=-1)
         searching = [slot for slot, seat in enumerate(seats) if self._searches(seat)]
         sampling = [slot for slot, seat in enumerate(seats) if not self._searches(seat)]
@@ -119,9 +138,6 @@ class Lane:
             self._sample(sampling, seats, logits, logprobs)
         if searching:
             self._search(searching, seats, logprobs, reach)
-        for seat in seats:
-            seat.n_tokens += 1
-        return self._ended(seats)
 
     def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
         """Free the slots of windows that ``unwanted`` picks; those."""

@@ -1,8 +1,8 @@
 """Linear maps for few rows at a time, with their weights in the order in which the processor reads them best.
 
-Comes in: weight and bias. Goes out: a callable. Who calls: ``engine/decoder``. In bfloat16 on a CPU, oneDNN would put the
-weights in order anew at every call; here that is done once (measured with 16 rows of 384 on one core of a Xeon with AMX:
-2.1 ms against 3.9 for the vocabulary, 0.019 against 0.035 for a square map). float32 is left to torch's own product.
+Comes in: weight and bias. Goes out: a callable. Who calls: ``engine/decoder``. In bfloat16 on a CPU, oneDNN would put
+the weights in order anew at every call; here that is done once (measured with 16 rows of 384 on one core of a Xeon with
+AMX: 2.1 ms against 3.9 for the vocabulary, 0.019 against 0.035 for a square map). float32 is left to torch's product.
 """
 
 from collections.abc import Callable

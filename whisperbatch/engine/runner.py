@@ -5,6 +5,7 @@ Comes in: windows. Goes out: what was decoded of them at one temperature, and gu
 settled, so that a retry, a vote or a fault costs no second pass of the encoder.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,13 +16,16 @@ from torch import Tensor
 from whisperbatch.engine import align, noise
 from whisperbatch.engine.checkpoint import Checkpoint
 from whisperbatch.engine.decoder import Decoder
+from whisperbatch.engine.devices import free_bytes
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.features import N_HOP, LogMel
 from whisperbatch.engine.lane import Lane, Seat
-from whisperbatch.engine.requests import Sampled, Window
+from whisperbatch.engine.requests import N_FRAMES, Sampled, Window
 from whisperbatch.engine.rules import Rules
 from whisperbatch.engine.sequential import FileRequest
+from whisperbatch.engine.sizing import N_STEPS
 from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine.stopwatch import Stopwatch
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import N_SAMPLES
 
@@ -43,6 +47,8 @@ class Runner:
         self._aligner = align.Aligner(self._decoder, align.heads(model), spelling.end)
         self._lanes: dict[int, Lane] = {}
         self.n_encoded = 0  # windows that the encoder has seen
+        self.n_sampled = 0  # tokens in what was read, the ends counted
+        self.stopwatch = Stopwatch(self._wait)
         self.resize(n_slots)
 
     @torch.inference_mode()
@@ -55,7 +61,7 @@ class Runner:
         groups = [self._group(temperature) for temperature in self._options.temperatures]
         for group in dict.fromkeys(groups):
             n_here = n_slots if group == groups[0] else max(1, n_slots // 4)
-            self._lanes[group] = Lane(self._decoder, self._rules, self._options, n_here, group)
+            self._lanes[group] = Lane(self._decoder, self._rules, self._options, n_here, group, self.stopwatch)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -69,8 +75,10 @@ class Runner:
     @torch.inference_mode()
     def encode(self, windows: Sequence[Window]) -> None:
         """Give each window its encoder output, (n_audio, d_model)."""
-        mel = torch.stack(self._features(windows))  # (n_windows, n_mels, n_frames)
-        audio = self._encoder(mel).last_hidden_state  # (n_windows, n_audio, d_model)
+        with self.stopwatch.stage("features"):
+            mel = torch.stack(self._features(windows))  # (n_windows, n_mels, n_frames)
+        with self.stopwatch.stage("encoder"):
+            audio = self._encoder(mel).last_hidden_state  # (n_windows, n_audio, d_model)
         self.n_encoded += len(windows)
         for window, one in zip(windows, audio, strict=True):
             window.audio = one.clone()  # a view would hold the whole batch until its last window is settled
@@ -78,7 +86,8 @@ class Runner:
     @torch.inference_mode()
     def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
         """Seat encoded windows in a lane that has room for them; their slots."""
-        return lane.take(windows, torch.stack([window.audio for window in windows]))
+        with self.stopwatch.stage("prefill"):
+            return lane.take(windows, torch.stack([window.audio for window in windows]))
 
     @torch.inference_mode()
     def guess(self, lane: Lane, slots: Sequence[int]) -> list[dict[str, float]]:
@@ -91,7 +100,8 @@ class Runner:
     def begin(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
         """Begin a try of windows whose language is known, at the next temperature of each."""
         seats = [(slot, self._seat(window)) for slot, window in seated]
-        silence = lane.begin(seats, self._spelling.start, self._spelling.no_speech)
+        with self.stopwatch.stage("prefill"):
+            silence = lane.begin(seats, self._spelling.start, self._spelling.no_speech)
         for (_, window), probability in zip(seated, silence, strict=True):
             if not window.tried:
                 window.no_speech_prob = probability
@@ -103,6 +113,7 @@ class Runner:
 
     def read(self, window: Window, sampled: Sampled) -> Decoded:
         """Sampled tokens as text with its figures."""
+        self.n_sampled += len(sampled.tokens) + 1
         return Decoded(
             sampled.tokens,
             self._spelling.decode_all(sampled.tokens),
@@ -119,13 +130,63 @@ class Runner:
             for window in windows
         ]
         audio, said = [window.audio for window in windows], [window.said for window in windows]
-        found = self._aligner.align(audio, openings, said, [window.n_frames for window in windows])
+        with self.stopwatch.stage("word times"):
+            found = self._aligner.align(audio, openings, said, [window.n_frames for window in windows])
         for window, timings in zip(windows, found, strict=True):
             window.timings = timings
 
     def is_out_of_memory(self, err: Exception) -> bool:
         """Whether the device, or the machine, had too little memory."""
         return isinstance(err, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(err)
+
+    @torch.inference_mode()
+    def trial(self, n_slots: int) -> float | None:
+        """The seconds of a step with so many windows of silence; None when there is no memory for them.
+
+        The lanes are left with that many slots, and empty.
+        """
+        try:
+            self.resize(n_slots)
+            lane = self.lanes[0]
+            silence = torch.zeros(n_slots, self._decoder.n_audio, self._decoder.d_model, dtype=self._decoder.dtype)
+            opening = self._spelling.opening("en", "transcribe", timed=False)
+            windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]
+            slots = lane.take(windows, silence.to(self._decoder.device))
+            seats = [Seat(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows]
+            lane.begin(list(zip(slots, seats, strict=True)), self._spelling.start, self._spelling.no_speech)
+            lane.step()
+            return min(self._timed(lane) for _ in range(N_STEPS))
+        except (MemoryError, RuntimeError) as err:  # torch's own is a RuntimeError
+            if not self.is_out_of_memory(err):
+                raise
+            return None
+        finally:
+            for lane in self.lanes:
+                lane.discard(lambda window: True)
+
+    @property
+    def bytes_a_slot(self) -> int:
+        """What a window takes in the lanes and on its way there."""
+        groups = {self._group(temperature) for temperature in self._options.temperatures}
+        rows = self._decoder.bytes_a_window(self._group(self._options.temperatures[0]))
+        return rows + sum(self._decoder.bytes_a_window(group) for group in groups) // 4
+
+    @property
+    def free_bytes(self) -> float | None:
+        """Memory that slots may take; None where it is not known."""
+        return free_bytes(self._decoder.device)
+
+    def _timed(self, lane: Lane) -> float:
+        self._wait()
+        began_s = time.perf_counter()
+        lane.step()
+        self._wait()
+        return time.perf_counter() - began_s
+
+    def _wait(self) -> None:
+        """Wait for the device."""
+        if self._decoder.device.type == "cuda":
+            torch.cuda.synchronize(self._decoder.device)
 
     def close(self) -> None:
         """Drop the model and what the device holds for it."""

@@ -1,7 +1,7 @@
 """The sizes of OpenAI's models, with random weights: speed can be measured where no weights can be had.
 
-Comes in: ``random:large-v3``. Goes out: a Checkpoint of that shape. Who calls: ``engine/checkpoint``. What it decodes is
-no text; only ``bench`` takes it. Sizes are those of openai-whisper's models (openai/whisper, README and model.py, MIT).
+Comes in: ``random:large-v3``. Goes out: a model of that shape. Who calls: ``engine/checkpoint``. What it decodes is no
+text; only ``bench`` takes it. Sizes are those of openai-whisper's models (openai/whisper, README and model.py, MIT).
 """
 
 from dataclasses import dataclass

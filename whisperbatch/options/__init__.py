@@ -22,6 +22,7 @@ from whisperbatch.options.engine import (
     BatchOptions,
     DecodeOptions,
     EngineOptions,
+    parse_batch_size,
     parse_ids,
     parse_temperatures,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
+    "parse_batch_size",
     "parse_formats",
     "parse_ids",
     "parse_names",

@@ -25,6 +25,14 @@ def parse_temperatures(given: str, increment: float | None) -> tuple[float, ...]
     return tuple(round(found[0] + step * increment, 6) for step in range(max(0, n_steps) + 1))
 
 
+def parse_batch_size(given: str | int) -> int | None:
+    """The number, None for ``auto``; UsageError for anything else."""
+    if isinstance(given, int) or given.isdecimal():
+        return int(given)
+    require(given == "auto", f"--batch-size '{given}' is neither auto nor a number")
+    return None
+
+
 def parse_ids(given: str) -> tuple[int, ...]:
     """Token ids out of a list with commas, or UsageError."""
     try:
@@ -35,14 +43,14 @@ def parse_ids(given: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """The batcher: clips a batch, and seconds that the first of them may wait for the others."""
+    """The batcher: clips a batch (None: as many as the engine finds best), and seconds that the first may wait."""
 
-    max_batch_size: int = 16
+    max_batch_size: int | None = None
     max_wait_s: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        require(self.max_batch_size >= 1, "--batch-size must be 1 or more")
+        require(self.max_batch_size is None or self.max_batch_size >= 1, "--batch-size must be auto, or 1 or more")
         require(self.max_wait_s >= 0, "--max-wait must not be negative")
 
 
@@ -51,7 +59,7 @@ class EngineOptions:
     """The model and where it runs.
 
     Attributes:
-        model: One of OpenAI's names, a hub id, a folder, or ``demo``.
+        model: One of OpenAI's names, a hub id, a folder, ``demo``, or ``random:`` and a name (for ``bench``).
         model_dir: Where downloaded models lie; None means the hub's own cache.
         offline: Never ask the network.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -63,6 +71,11 @@ class EngineOptions:
     offline: bool = False
     device: str = "auto"
     compute_type: str = "auto"
+
+    @property
+    def has_random_weights(self) -> bool:
+        """Whether the model only has the shape of one."""
+        return self.model.startswith("random:")
 
     def __post_init__(self) -> None:
         """Check the names."""

@@ -20,7 +20,18 @@ from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.settings import clip_settings, settings_of
 from whisperbatch.pipeline.waiting import WaitingRoom
-from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status, Transcript
+from whisperbatch.records import (
+    WINDOW_S,
+    AudioFile,
+    Clip,
+    ClipFailed,
+    ClipText,
+    Event,
+    Outcome,
+    Segments,
+    Status,
+    Transcript,
+)
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
 from whisperbatch.writers.places import formats_of
@@ -28,7 +39,8 @@ from whisperbatch.writers.places import formats_of
 INTERRUPTED = "interrupted"
 RENDERED = "made from its JSON"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
-MAX_BATCHES_AHEAD = 4  # loaded and not yet decoded
+MAX_BATCHES_AHEAD, MIN_CLIPS_AHEAD = 4, 64  # loaded and not yet decoded
+UNKNOWN_BATCH_SIZE = 16  # until the engine has chosen
 
 
 class Stages:
@@ -36,7 +48,8 @@ class Stages:
 
     def __init__(self, options: RunOptions, board: Board, namer: Namer, planner: Planner) -> None:
         """Make the queues."""
-        n_clips = max(64, MAX_BATCHES_AHEAD * options.batch.max_batch_size)
+        batch_size = options.batch.max_batch_size or UNKNOWN_BATCH_SIZE
+        n_clips = max(MIN_CLIPS_AHEAD, MAX_BATCHES_AHEAD * batch_size)
         self.options = options
         self.board = board
         self.namer = namer
@@ -49,10 +62,10 @@ class Stages:
             lambda job: board.find(job.file_id) is None or not planner.is_elsewhere(job),
         )
         self.clips: Batcher[Clip] = Batcher(
-            options.batch.max_batch_size,
+            batch_size,
             options.batch.max_wait_s,
             max_items=n_clips,
-            max_weight=n_clips * 30.0,
+            max_weight=n_clips * WINDOW_S,
             weight=lambda clip: clip.duration_s,
         )
         self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
@@ -135,6 +148,9 @@ class Stages:
             return
         engine = open_engine()
         self._facts = engine.facts
+        if self.options.batch.max_batch_size is None:
+            n_clips = max(MIN_CLIPS_AHEAD, MAX_BATCHES_AHEAD * engine.capacity)
+            self.clips.resize(engine.capacity, max_items=n_clips, max_weight=n_clips * WINDOW_S)
         self._engine_ready.set()
         held: set[int] = set()
         try:

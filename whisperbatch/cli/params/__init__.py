@@ -82,7 +82,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "overwrite": (output.Overwrite, False),
     "stdout": (output.Stdout, False),
     **SHAPING,
-    "batch_size": (running.BatchSize, _BATCH.max_batch_size),
+    "batch_size": (running.BatchSize, "auto"),
     "max_wait": (running.MaxWait, _BATCH.max_wait_s),
     "load_workers": (running.LoadWorkers, 0),
     "spool_dir": (running.SpoolDir, None),

@@ -21,7 +21,15 @@ class ProgressKind(StrEnum):
     NONE = "none"
 
 
-BatchSize = Annotated[int, typer.Option("--batch-size", rich_help_panel=_RUN, help="Most clips in one batch.")]
+BatchSize = Annotated[
+    str,
+    typer.Option(
+        "--batch-size",
+        rich_help_panel=_RUN,
+        metavar="auto|N",
+        help="Most clips in one batch; auto is as many as fit in memory and still raise the throughput.",
+    ),
+]
 MaxWait = Annotated[
     float,
     typer.Option(

@@ -1,0 +1,52 @@
+"""How many windows to hold at once, when nobody says: what fits, and where more of them no longer help. No torch.
+
+Comes in: bytes that are free and that a slot takes, and a way to time a step. Goes out: a number of slots. Who calls:
+``engine/build``.
+"""
+
+import time
+from collections.abc import Callable
+
+MOST = 256  # slots; no device known to us gains from more
+FLOOR = 8  # slots that are taken wherever they fit: a batch too small costs far more than one too large
+MIN_GAIN = 1.1  # twice the slots are worth it when they bring this much more throughput
+NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are preferred
+BUDGET_S = 3.0  # for all trials; a large model on a slow device is not tried for long
+N_STEPS = 5  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
+
+
+def fitting(free_bytes: float | None, bytes_a_slot: int) -> int:
+    """The largest power of two of slots that fits, at least 1; ``MOST`` where memory is not known."""
+    n = MOST if free_bytes is None else int(free_bytes // max(1, bytes_a_slot))
+    return 1 << (max(1, min(n, MOST)).bit_length() - 1)
+
+
+def choose(
+    most: int,
+    seconds_of: Callable[[int], float | None],
+    *,
+    budget_s: float = BUDGET_S,
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Slots at the knee of throughput: from ``FLOOR`` on twice as many, until they bring too little twice running.
+
+    Args:
+        most: How many fit.
+        seconds_of: The seconds of one step at so many slots; None when there is no memory for them after all.
+        budget_s: No further trial begins once so many seconds have gone by.
+        clock: Monotonic seconds.
+    """
+    n = min(most, FLOOR)
+    while (step_s := seconds_of(n)) is None:
+        if n == 1:
+            return 1
+        n //= 2
+    began_s, throughput, n_misses = clock(), {n: n / step_s}, 0
+    while 2 * n <= most and n_misses < 2 and clock() - began_s < budget_s:
+        n *= 2
+        if (step_s := seconds_of(n)) is None:
+            break
+        n_misses = 0 if n / step_s > MIN_GAIN * max(throughput.values()) else n_misses + 1
+        throughput[n] = n / step_s
+    best = max(throughput.values())
+    return min(n for n, value in throughput.items() if value >= NEAR_BEST * best)
