@@ -40,6 +40,7 @@ HOMES = {
     "silero_vad": (),
     "av": ("audio/load.py", "demo/samples.py", "cli/facts.py"),
     "ray": ("backends/on_ray.py",),
+    "matplotlib": ("bench/plot.py",),
     "typer": ("cli/",),
     "rich": ("cli/",),
     "tqdm": ("cli/",),

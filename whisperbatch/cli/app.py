@@ -7,7 +7,8 @@ import typer
 
 from whisperbatch import __version__
 from whisperbatch.cli import failures, legacy, settings
-from whisperbatch.cli.params import RUN, SHAPING, output, sources, with_options
+from whisperbatch.cli.params import BENCH, RUN, SHAPING, output, sources, unasked, with_options
+from whisperbatch.cli.params import bench as bench_params
 from whisperbatch.cli.params import model as model_params
 from whisperbatch.cli.params import running as run_params
 from whisperbatch.cli.signals import interruptible
@@ -119,6 +120,32 @@ def convert(
     from whisperbatch.cli.converting import convert_all
 
     raise typer.Exit(convert_all(files, parse_formats(format), output_dir, overwrite, stdout, shaping))
+
+
+@app.command()
+@with_options(BENCH)
+def bench(
+    audio: bench_params.Audio = None,
+    batch_sizes: bench_params.BatchSizes = None,
+    rounds: bench_params.Rounds = 3,
+    tokens_per_window: bench_params.TokensPerWindow = None,
+    arrivals: bench_params.Arrivals = None,
+    n_arrivals: bench_params.NArrivals = 60,
+    max_waits: bench_params.MaxWaits = "0,0.1,0.5,1,2",
+    compare_load_workers: bench_params.LoadWorkersCompared = "1,2,4",
+    price_per_hour: bench_params.Price = None,
+    profile: bench_params.Profile = False,
+    json: bench_params.Json = None,
+    plot: bench_params.Plot = None,
+    **given: Any,
+) -> None:
+    """Measure this machine: throughput against batch size, latency, load workers, cost."""
+    from whisperbatch.cli import benching
+
+    names = """batch_sizes rounds tokens_per_window arrivals n_arrivals max_waits compare_load_workers price_per_hour
+        profile json plot""".split()
+    here = locals()
+    benching.bench(audio or [], settings.run_options(unasked() | given), {name: here[name] for name in names})
 
 
 @app.command()

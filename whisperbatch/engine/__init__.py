@@ -18,8 +18,8 @@ tokens that a row can hold; n_vocab; d_model = n_heads * d_head.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +37,23 @@ class EngineFacts:
     compute_type: str = "float32"
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an engine has done since it was opened.
+
+    Attributes:
+        n_windows: That the encoder saw.
+        n_tokens: Of the texts that were judged, ends counted.
+        stages: Seconds by stage, while ``measure_stages`` was on; stages never overlap.
+        peak_bytes: Most memory of the device that was in use; None where that is the machine's.
+    """
+
+    n_windows: int = 0
+    n_tokens: int = 0
+    stages: Mapping[str, float] = field(default_factory=dict)
+    peak_bytes: int | None = None
+
+
 class Engine(Protocol):
     """What the pipeline asks of an engine.
 
@@ -44,6 +61,12 @@ class Engine(Protocol):
     """
 
     facts: EngineFacts
+    device_name: str
+
+    @property
+    def work(self) -> Work:
+        """What it has done so far."""
+        ...
 
     @property
     def capacity(self) -> int:
@@ -69,6 +92,10 @@ class Engine(Protocol):
 
     def resize(self, n_slots: int) -> None:
         """Hold so many clips at once from now on; asked only when idle."""
+        ...
+
+    def measure_stages(self, wanted: bool) -> None:
+        """Whether ``work`` tells stages from now on; on a GPU that costs some speed."""
         ...
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from whisperbatch.engine import EngineFacts
+from whisperbatch.engine import EngineFacts, Work
 from whisperbatch.engine.fallback import Judge
 from whisperbatch.engine.protocols import Device, Lane
 from whisperbatch.engine.requests import ClipRequest, Request, Sampled, Speller, Window
@@ -56,6 +56,16 @@ class ContinuousEngine:
         self._aligning: list[Window] = []  # decoded, and waiting for their words' times
         self._n_admitted = 0
         self._out: list[Segments | ClipText | ClipFailed] = []
+
+    @property
+    def device_name(self) -> str:
+        """The device in words."""
+        return self.device.name
+
+    @property
+    def work(self) -> Work:
+        """What the device has done."""
+        return self.device.work
 
     @property
     def capacity(self) -> int:
@@ -123,6 +133,10 @@ class ContinuousEngine:
         """Hold so many windows at once, fewer if there is no memory for them."""
         assert self.idle
         self._resize(n_slots)
+
+    def measure_stages(self, wanted: bool) -> None:
+        """Time the device's stages, or no longer."""
+        self.device.measure_stages(wanted)
 
     def close(self) -> None:
         """Drop what it holds, and free the device."""

@@ -63,6 +63,13 @@ def _has_bfloat16() -> bool:
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
+def name_of(device: torch.device) -> str:
+    """A device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
 def free_bytes(device: torch.device) -> float | None:
     """Memory that may be filled, a margin left; None where it is not known. The CUDA part has not yet been run on one.
 

@@ -5,7 +5,7 @@ For tests of everything around an engine. It is a whole-batch engine: it takes a
 
 from collections.abc import Callable, Sequence
 
-from whisperbatch.engine import EngineFacts
+from whisperbatch.engine import EngineFacts, Work
 from whisperbatch.errors import FileError, InferenceError
 from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipText, Segment
 
@@ -25,6 +25,7 @@ class FakeEngine:
     """
 
     facts = EngineFacts(model="fake", revision="0")
+    device_name = "no device"
 
     def __init__(
         self,
@@ -39,6 +40,12 @@ class FakeEngine:
         self._before_step = before_step
         self._fails = fails
         self._clips: list[Clip] = []
+
+    @property
+    def work(self) -> Work:
+        """A window a clip, a token a window."""
+        n = sum(map(len, self.batches))
+        return Work(n, n)
 
     @property
     def capacity(self) -> int:
@@ -73,6 +80,9 @@ class FakeEngine:
         """Take so many clips a batch."""
         assert self.idle
         self.max_batch_size = n_slots
+
+    def measure_stages(self, wanted: bool) -> None:
+        """Nothing: it has none."""
 
     def close(self) -> None:
         """Forget everything."""

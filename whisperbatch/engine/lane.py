@@ -59,10 +59,10 @@ class Lane:
         options: DecodeOptions,
         n_slots: int,
         n_group: int,
-        stopwatch: Stopwatch,
+        stopwatch: Stopwatch | None = None,
     ) -> None:
         """Make the caches."""
-        self.n_group, self._stopwatch = n_group, stopwatch
+        self.n_group, self._stopwatch = n_group, stopwatch or Stopwatch()
         self.slots: Slots[Seat] = Slots(n_slots)
         self._decoder, self._rules = decoder, rules
         self._end, self._length_penalty = rules.end, options.length_penalty

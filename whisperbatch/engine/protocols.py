@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from whisperbatch.engine import Work
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.requests import Sampled, Window
 from whisperbatch.engine.slots import Slots
@@ -22,6 +23,12 @@ class Device(Protocol):
     """What runs windows, as ``engine/runner`` does; any call may raise."""
 
     n_slots: int
+    name: str
+
+    @property
+    def work(self) -> Work:
+        """What it has done so far."""
+        ...
 
     @property
     def lanes(self) -> Sequence[Lane]:
@@ -66,6 +73,10 @@ class Device(Protocol):
 
     def is_out_of_memory(self, err: Exception) -> bool:
         """Whether fewer slots may help."""
+        ...
+
+    def measure_stages(self, wanted: bool) -> None:
+        """Whether ``work`` tells stages from now on."""
         ...
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ class Rules:
         self._begin, self.end = spelling.timestamp_begin, spelling.end
         self._no_timestamps = spelling.no_timestamps
         self._timed = not options.without_timestamps
-        self._never = _mask(spelling.suppressed(options.suppress_tokens), n_vocab, device)
+        self._never = torch.tensor(spelling.suppressed(options.suppress_tokens), dtype=torch.int64, device=device)
         self._penalty, self._n_gram = options.repetition_penalty, options.no_repeat_ngram_size
         first = spelling.suppressed_first() if options.suppress_blank else []
         self._first = _mask(first, n_vocab, device)
@@ -45,7 +45,7 @@ class Rules:
         """
         if self._penalty != 1.0 or self._n_gram:
             self._discourage(logits, tokens, n_tokens, n_opening)
-        logits += self._never
+        logits.index_fill_(1, self._never, -torch.inf)
         if any_first:
             logits += torch.where((n_tokens == n_opening)[:, None], self._first, 0.0)
         if self._timed:
@@ -83,11 +83,13 @@ class Rules:
         earliest = torch.where(latest >= 0, torch.where(in_pair, latest, latest + 1), begin)
         final = torch.where(n_sampled == 0, self._last_initial, logits.shape[1])
         banned = (self._times < earliest[:, None]) | (self._times > final[:, None]) | after_pair[:, None]
-        times, text = logits[:, begin:], logits[:, :begin]
+        times, text, special = logits[:, begin:], logits[:, : self.end], logits[:, self.end : begin]
         times.masked_fill_(banned, -torch.inf)
-        text[:, : self.end].masked_fill_(in_pair[:, None], -torch.inf)
-        surely_time = times.logsumexp(dim=1) > text.amax(dim=1)  # the norm of all logits falls out
-        text.masked_fill_((surely_time | (n_sampled == 0))[:, None], -torch.inf)
+        rest = special.amax(dim=1)
+        most = torch.where(in_pair, rest, torch.maximum(rest, text.amax(dim=1)))
+        only_time = (n_sampled == 0) | (times.logsumexp(dim=1) > most)  # the norm of all logits falls out
+        special.masked_fill_(only_time[:, None], -torch.inf)
+        text.masked_fill_((only_time | in_pair)[:, None], -torch.inf)
 
 
 def _marked(tokens: Tensor, chosen: Tensor, n_vocab: int) -> Tensor:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whisperbatch.engine import align, noise
+from whisperbatch.engine import Work, align, noise
 from whisperbatch.engine.checkpoint import Checkpoint
 from whisperbatch.engine.decoder import Decoder
-from whisperbatch.engine.devices import free_bytes
+from whisperbatch.engine.devices import free_bytes, name_of
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.features import N_HOP, LogMel
 from whisperbatch.engine.lane import Lane, Seat
@@ -46,9 +46,10 @@ class Runner:
         self._prefix = spelling.encode(" " + options.prefix.strip()) if (options.prefix or "").strip() else []
         self._aligner = align.Aligner(self._decoder, align.heads(model), spelling.end)
         self._lanes: dict[int, Lane] = {}
+        self.name = name_of(self._decoder.device)
         self.n_encoded = 0  # windows that the encoder has seen
-        self.n_sampled = 0  # tokens in what was read, the ends counted
-        self.stopwatch = Stopwatch(self._wait)
+        self._n_tokens = 0
+        self._stopwatch = Stopwatch(self._wait)
         self.resize(n_slots)
 
     @torch.inference_mode()
@@ -61,7 +62,7 @@ class Runner:
         groups = [self._group(temperature) for temperature in self._options.temperatures]
         for group in dict.fromkeys(groups):
             n_here = n_slots if group == groups[0] else max(1, n_slots // 4)
-            self._lanes[group] = Lane(self._decoder, self._rules, self._options, n_here, group, self.stopwatch)
+            self._lanes[group] = Lane(self._decoder, self._rules, self._options, n_here, group, self._stopwatch)
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -75,9 +76,9 @@ class Runner:
     @torch.inference_mode()
     def encode(self, windows: Sequence[Window]) -> None:
         """Give each window its encoder output, (n_audio, d_model)."""
-        with self.stopwatch.stage("features"):
+        with self._stopwatch.stage("features"):
             mel = torch.stack(self._features(windows))  # (n_windows, n_mels, n_frames)
-        with self.stopwatch.stage("encoder"):
+        with self._stopwatch.stage("encoder"):
             audio = self._encoder(mel).last_hidden_state  # (n_windows, n_audio, d_model)
         self.n_encoded += len(windows)
         for window, one in zip(windows, audio, strict=True):
@@ -86,7 +87,7 @@ class Runner:
     @torch.inference_mode()
     def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
         """Seat encoded windows in a lane that has room for them; their slots."""
-        with self.stopwatch.stage("prefill"):
+        with self._stopwatch.stage("prefill"):
             return lane.take(windows, torch.stack([window.audio for window in windows]))
 
     @torch.inference_mode()
@@ -100,7 +101,7 @@ class Runner:
     def begin(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
         """Begin a try of windows whose language is known, at the next temperature of each."""
         seats = [(slot, self._seat(window)) for slot, window in seated]
-        with self.stopwatch.stage("prefill"):
+        with self._stopwatch.stage("prefill"):
             silence = lane.begin(seats, self._spelling.start, self._spelling.no_speech)
         for (_, window), probability in zip(seated, silence, strict=True):
             if not window.tried:
@@ -113,7 +114,7 @@ class Runner:
 
     def read(self, window: Window, sampled: Sampled) -> Decoded:
         """Sampled tokens as text with its figures."""
-        self.n_sampled += len(sampled.tokens) + 1
+        self._n_tokens += len(sampled.tokens) + 1
         return Decoded(
             sampled.tokens,
             self._spelling.decode_all(sampled.tokens),
@@ -130,10 +131,21 @@ class Runner:
             for window in windows
         ]
         audio, said = [window.audio for window in windows], [window.said for window in windows]
-        with self.stopwatch.stage("word times"):
+        with self._stopwatch.stage("word times"):
             found = self._aligner.align(audio, openings, said, [window.n_frames for window in windows])
         for window, timings in zip(windows, found, strict=True):
             window.timings = timings
+
+    @property
+    def work(self) -> Work:
+        """What it has done so far."""
+        on_cuda = self._decoder.device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated(self._decoder.device) if on_cuda else None
+        return Work(self.n_encoded, self._n_tokens, dict(self._stopwatch.seconds), peak)
+
+    def measure_stages(self, wanted: bool) -> None:
+        """Time the stages, or no longer."""
+        self._stopwatch.is_on = wanted
 
     def is_out_of_memory(self, err: Exception) -> bool:
         """Whether the device, or the machine, had too little memory."""

@@ -15,7 +15,7 @@ class Stopwatch:
     """Seconds by stage; owned by the engine's thread.
 
     Attributes:
-        seconds: Of each stage since the last ``clear``; stages never overlap.
+        seconds: Of each stage so far; stages never overlap.
     """
 
     def __init__(self, wait: Callable[[], None] = lambda: None) -> None:
@@ -23,10 +23,6 @@ class Stopwatch:
         self.is_on = False
         self.seconds: dict[str, float] = {}
         self._wait = wait
-
-    def clear(self) -> None:
-        """Begin anew."""
-        self.seconds.clear()
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Time what is done inside, if it is on."""

@@ -2,7 +2,7 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), output (formats, names,
-subtitles), run (journal, failures, all of it).
+subtitles), run (journal, failures, all of it), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -14,6 +14,7 @@ from whisperbatch.options.audio import (
     parse_names,
     parse_times,
 )
+from whisperbatch.options.bench import BenchOptions, parse_counts, parse_rate, parse_waits
 from whisperbatch.options.checks import require
 from whisperbatch.options.engine import (
     COMPUTE_TYPES,
@@ -53,6 +54,7 @@ __all__ = [
     "TASKS",
     "TEMPERATURES",
     "BatchOptions",
+    "BenchOptions",
     "DecodeOptions",
     "EngineOptions",
     "FailureOptions",
@@ -64,11 +66,14 @@ __all__ = [
     "SubtitleOptions",
     "WatchOptions",
     "parse_batch_size",
+    "parse_counts",
     "parse_formats",
     "parse_ids",
     "parse_names",
+    "parse_rate",
     "parse_temperatures",
     "parse_times",
+    "parse_waits",
     "require",
     "subtitle_options",
 ]

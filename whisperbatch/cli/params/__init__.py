@@ -1,7 +1,7 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, decoding, output, running. ``RUN`` tells the options
-that every run has, with their defaults; ``with_run_options`` gives them to a command. Who calls: ``cli/app``, and
+A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, bench. ``RUN`` tells the
+options that every run has, with their defaults; ``with_options`` gives them to a command. Who calls: ``cli/app``, and
 ``cli/legacy``, which asks for the names.
 """
 
@@ -10,10 +10,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_args
 
-from whisperbatch.cli.params import decoding, model, output, running, sources, speech
+from whisperbatch.cli.params import bench, decoding, model, output, running, sources, speech
 from whisperbatch.options import BatchOptions, DecodeOptions, FailureOptions, LoadOptions, SpeechOptions
 
-LEAVES = (sources, model, decoding, speech, output, running)
+LEAVES = (sources, model, decoding, speech, output, running, bench)
 _BATCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
     BatchOptions(),
     DecodeOptions(),
@@ -100,6 +100,20 @@ RUN: dict[str, tuple[Any, Any]] = {
     "quiet": (running.Quiet, False),
     "verbose": (running.Verbose, False),
 }
+
+
+BENCH = {
+    name: RUN[name]
+    for name in (
+        *("model", "model_dir", "offline", "device", "compute_type", "language", "task", "prompt", "beam_size"),
+        *("temperature", "word_timestamps", "batch_size", "vad", "long_form", "channels", "verbose"),
+    )
+}
+
+
+def unasked() -> dict[str, Any]:
+    """The defaults of a run's options, for a command that has not all of them."""
+    return {name: default for name, (_, default) in RUN.items()}
 
 
 def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -1,0 +1,212 @@
+"""Measurements: what is decoded, how often, and how figures follow from it; the command. No figure is judged here."""
+
+import json
+import time
+from pathlib import Path
+
+import corpus
+import numpy as np
+import pytest
+
+from whisperbatch import bench, cli
+from whisperbatch.bench import arrivals, loading, material, plot, throughput
+from whisperbatch.engine import open_engine
+from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.errors import RunError, UsageError
+from whisperbatch.options import BenchOptions, DecodeOptions, EngineOptions, RunOptions, parse_counts, parse_rate
+from whisperbatch.records import N_SAMPLES, Clip, ClipSettings
+
+
+def clips(n: int) -> list[Clip]:
+    return [Clip(k, 0, 0.0, np.zeros(16_000 * (1 + k % 3), np.int16)) for k in range(n)]
+
+
+def test_each_size_decodes_whole_rounds_of_the_same_mixture():
+    engine, rows, sizes = FakeEngine(1), [], []
+    engine._before_step = lambda batch: sizes.append((engine.max_batch_size, [clip.file_id for clip in batch]))
+    found = throughput.by_batch_size(engine, clips(3), (1, 2, 4), 2, rows.append)
+    assert [row.batch_size for row in found] == [row.batch_size for row in rows] == [1, 2, 4]
+    for size in (1, 2, 4):
+        n_decoded = sum(len(ids) for held, ids in sizes if held == size)
+        n_round = -(-max(4, 2 * size) // 3) * 3
+        assert n_decoded == size + 2 * n_round  # a batch to warm up, two rounds
+    assert all(len(ids) <= held for held, ids in sizes)
+
+
+def test_figures_follow_from_rounds():
+    spent = {
+        2: [throughput.Spent(4.0, 8, 8, 80, 240.0, {"decoder": 2.0}), throughput.Spent(8.0, 8, 8, 80, 240.0, {})],
+        4: [throughput.Spent(2.0, 8, 16, 80, 240.0, {"decoder": 1.6}), throughput.Spent(2.0, 8, 16, 80, 240.0, {})],
+    }
+    row = throughput._row(4, spent, {4: 7})
+    assert (row.windows_s, row.clips_s, row.rtfx, row.tokens_s) == (8.0, 4.0, 120.0, 40.0)
+    assert row.speed_up == pytest.approx(8.0 / 1.5)
+    assert row.stages == {"decoder": pytest.approx(0.05)}
+    assert throughput._row(2, spent, {2: 7}).spread == pytest.approx(0.5 / 0.75)
+
+
+def test_sizes_are_doubled_until_they_no_longer_help():
+    slow = FakeEngine(1, before_step=lambda batch: time.sleep(0.004 * len(batch)))
+    sizes = [row.batch_size for row in throughput.by_batch_size(slow, clips(1), (), 1, lambda row: None)]
+    assert sizes[0] == 1
+    assert sizes == [2**k for k in range(len(sizes))]
+    assert sizes[-1] < throughput.MOST
+
+
+def test_sizes_without_memory_are_left_out():
+    class Small(FakeEngine):
+        def resize(self, n_slots: int) -> None:
+            super().resize(min(n_slots, 4))
+
+    rows = throughput.by_batch_size(Small(1), clips(2), (2, 4, 8, 16), 2, lambda row: None)
+    assert [row.batch_size for row in rows] == [2, 4]
+
+
+def test_a_clip_that_fails_ends_the_measurement():
+    engine = FakeEngine(1, fails=lambda clip: True)
+    with pytest.raises(RunError, match="failed while being measured"):
+        throughput.by_batch_size(engine, clips(2), (1,), 1, lambda row: None)
+    with pytest.raises(RunError, match="failed while being measured"):
+        arrivals.latency(engine, clips(2), 1000.0, 5, 0.0, 9.0)
+
+
+def test_batches_under_arrivals_fill_with_waiting():
+    engine = FakeEngine(8)
+    eager = arrivals.latency(engine, clips(2), 400.0, 40, 0.0, 500.0)
+    patient = arrivals.latency(engine, clips(2), 400.0, 40, 10.0, 300.0)
+    assert patient.fill == 1.0  # each waits for the eighth
+    assert eager.fill < 0.5
+    assert eager.p50_s <= eager.p95_s
+    assert (eager.keeps_up, patient.keeps_up) == (True, False)
+
+
+def test_forced_tokens_are_exactly_so_many(demo_folder: Path):
+    decode = material.forced(DecodeOptions(beam_size=2), 7)
+    engine = open_engine(
+        EngineOptions("random:tiny", compute_type="float32", device="cpu"),
+        ClipSettings(),
+        max_batch_size=3,
+        demo=demo_folder,
+        on_notice=lambda text: None,
+        decode=decode,
+    )
+    noise = material.noise(RunOptions(decode=decode))
+    assert [len(clip.samples) for clip in noise] == [N_SAMPLES]
+    spent = throughput.decode(engine, material.repeated(noise, 5))
+    assert (spent.n_windows, spent.n_tokens) == (5, 5 * 8)  # the end is counted
+    engine.close()
+
+
+def test_stages_are_told_while_they_are_asked_for(demo_folder: Path):
+    engine = open_engine(
+        EngineOptions("demo", compute_type="float32", device="cpu"),
+        ClipSettings(language="en"),
+        max_batch_size=2,
+        demo=demo_folder,
+        on_notice=lambda text: None,
+        decode=DecodeOptions(temperatures=(0.0,), word_timestamps=True),
+    )
+    wave = [Clip(0, 0, 0.0, corpus.speech(np.random.default_rng(1), 2), ClipSettings(language="en"))]
+    assert set(throughput.decode(engine, wave).stages) == {"host"}
+    engine.measure_stages(True)
+    spent = throughput.decode(engine, wave)
+    asked = {"features", "encoder", "prefill", "decoder", "rules", "search", "word times", "host"}
+    assert set(spent.stages) == asked
+    assert all(seconds > 0 for seconds in spent.stages.values())
+    assert sum(spent.stages.values()) == pytest.approx(spent.wall_s)
+    engine.measure_stages(False)
+    assert set(throughput.decode(engine, wave).stages) == asked  # all zero but the host's
+    engine.close()
+
+
+def test_loading_tells_each_number_of_workers(sample_audio: Path):
+    row = loading.by_workers([sample_audio / "garden.wav"], RunOptions(), 2)
+    assert row.n_workers == 2
+    assert row.rtfx > 0
+    assert row.rtfx_without_vad > 0
+
+
+@pytest.mark.parametrize(("given", "rate"), [("5/s", 5.0), ("30/min", 0.5), ("7200/h", 2.0), ("2.5", 2.5)])
+def test_rates(given: str, rate: float):
+    assert parse_rate(given) == rate
+
+
+@pytest.mark.parametrize("given", ["0/s", "fast", "5/day", "-1/s", ""])
+def test_what_is_no_rate_is_refused(given: str):
+    with pytest.raises(UsageError, match="--arrivals"):
+        parse_rate(given)
+
+
+def test_counts():
+    assert parse_counts("8,1,2,2", "--x") == (1, 2, 8)
+    for given in ("", "0", "1,a", "-1"):
+        with pytest.raises(UsageError, match="--x"):
+            parse_counts(given, "--x")
+
+
+def test_the_command_measures_recordings(sample_audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
+    code = cli.main(
+        f"bench {sample_audio / 'garden.wav'} {sample_audio / 'numbers.ogg'} --model demo --batch-sizes 1,2 --rounds 1"
+        f" --price-per-hour 2 --profile --compare-load-workers 1 --json {told} --plot {graph} --arrivals 50/s"
+        " --n-arrivals 4 --max-waits 0,0.1 --compute-type float32".split()
+    )
+    seen = capsys.readouterr()
+    assert code == 0, seen.err
+    figures = json.loads(told.read_text())
+    assert [row["batch_size"] for row in figures["batches"]] == [1, 2]
+    for row in figures["batches"]:
+        assert row["cost_per_audio_hour"] == pytest.approx(2 / row["rtfx"])
+    assert figures["batches"][0]["saving"] == 0
+    assert [row["max_wait_s"] for row in figures["arrivals"]] == [0.0, 0.1]
+    assert [row["n_workers"] for row in figures["loading"]] == [1]
+    profile = figures["profile"]
+    assert profile["n_failed"] == 0
+    assert profile["audio_s"] > 10
+    assert sum(profile["engine"].values()) + profile["idle_s"] == pytest.approx(profile["wall_s"])
+    assert figures["caveats"] == []
+    assert graph.read_bytes().startswith(b"\x89PNG")
+    assert "The engine alone, by batch size" in seen.out
+    assert not list(sample_audio.glob("garden.*json"))
+
+
+def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFixture[str], sample_audio: Path):
+    assert cli.main("bench --model random:tiny --batch-sizes 2 --rounds 1 --tokens-per-window 3 --json -".split()) == 0
+    seen = capsys.readouterr()
+    figures = json.loads(seen.out)
+    assert any("random weights" in caveat for caveat in figures["caveats"])
+    assert any("3 tokens were forced" in caveat for caveat in figures["caveats"])
+    assert "random weights" in seen.err
+    assert cli.main(["transcribe", str(sample_audio), "--model", "random:tiny"]) == 2
+    assert "it is for bench" in capsys.readouterr().err
+    assert cli.main("bench --model random:huge".split()) == 2
+    assert "choose from random:tiny" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--profile", "name recordings"),
+        ("--batch-sizes 0", "--batch-sizes '0'"),
+        ("--rounds 0", "--rounds"),
+        ("--tokens-per-window 300", "from 1 to 224"),
+        ("/nowhere/talk.wav", "/nowhere/talk.wav"),
+    ],
+)
+def test_what_cannot_be_measured_is_told_in_a_sentence(arguments: str, sentence: str, capsys):
+    assert cli.main(["bench", "--model", "demo", *arguments.split()]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_graph_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"whisperbatch\[plot\]"):
+        plot.require()
+
+
+def test_a_report_without_a_price_tells_no_cost():
+    row = throughput.BatchRow(1, 1.0, 1.0, 30.0, 9.0, 1.0, 0.0, {}, 0)
+    report = bench.Report("m", "cpu", "float32", "here", "noise", batches=[row])
+    assert report.cost_of(row) is None
+    assert report.best is row
+    assert BenchOptions().price_per_hour is None

@@ -1,0 +1,56 @@
+"""What is decoded in a measurement: the clips of recordings, or windows of noise. Who calls: ``measure``."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.errors import FileError, UsageError
+from whisperbatch.options import DecodeOptions, RunOptions
+from whisperbatch.records import N_SAMPLES, Clip
+
+END_OF_TEXT = 50_257  # of every multilingual Whisper
+
+
+def forced(decode: DecodeOptions, n_tokens: int) -> DecodeOptions:
+    """Decoding that gives so many tokens a window, once: no end before them, no second try."""
+    return replace(
+        decode,
+        temperatures=decode.temperatures[:1],
+        sample_len=n_tokens,
+        suppress_tokens=(*decode.suppress_tokens, END_OF_TEXT),
+        without_timestamps=True,
+        second_pass=False,
+        compression_ratio_threshold=None,
+        logprob_threshold=None,
+        no_speech_threshold=None,
+    )
+
+
+def noise(options: RunOptions) -> list[Clip]:
+    """A full window of noise, seeded; its language is given, since there is none to hear."""
+    wave = (np.random.default_rng(0).normal(size=N_SAMPLES) * 3000).astype(np.int16)
+    return [Clip(0, 0, 0.0, wave, replace(options.clip, language=options.clip.language or "en"))]
+
+
+def clips_of(paths: Sequence[Path], options: RunOptions) -> list[Clip]:
+    """The clips of recordings as a run cuts them, each as if it were a file of its own."""
+    found: list[Clip] = []
+    with LoadWorker(options.load, options.speech) as worker:
+        for path in paths:
+            try:
+                made = [item for item in worker.load(0, path, options.clip) if isinstance(item, Clip)]
+            except FileError as err:
+                raise UsageError(f"{path} cannot be measured: {err.message}") from err
+            made.sort(key=lambda clip: clip.index)
+            found += [replace(clip, file_id=len(found) + k, index=0, vote=None) for k, clip in enumerate(made)]
+    if not found:
+        raise UsageError("no speech was found in the recordings; name others, or none to measure with noise")
+    return found
+
+
+def repeated(clips: Sequence[Clip], n: int) -> list[Clip]:
+    """``n`` clips, the given ones again and again, each as a file of its own."""
+    return [replace(clips[k % len(clips)], file_id=k) for k in range(n)]

@@ -1,0 +1,107 @@
+"""Where the time of a whole run goes: recordings in, transcripts out, in a folder that is thrown away after.
+
+Who calls: ``measure``. The engine's stages are its stopwatch's; idle is when it waited for clips. Writing happens
+beside the engine's work, so its seconds are no part of the run's.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from whisperbatch import pipeline
+from whisperbatch.engine import Engine
+from whisperbatch.options import RunOptions
+from whisperbatch.records import AudioFile, Clip, Status
+from whisperbatch.writers import render_all
+from whisperbatch.writers.beside import Namer, write_all
+from whisperbatch.writers.places import formats_of
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Seconds of a run.
+
+    Attributes:
+        wall_s: From the first recording to the last transcript.
+        audio_s: Of audio in it.
+        engine: Seconds by stage of the engine; ``host`` is what it does between them.
+        idle_s: In which the engine had nothing to do.
+        write_s: That writing all transcripts once takes.
+        n_failed: Recordings that failed.
+    """
+
+    wall_s: float
+    audio_s: float
+    engine: dict[str, float]
+    idle_s: float
+    write_s: float
+    n_failed: int
+
+
+class _Timed:
+    """An engine, and when it worked."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.busy_s = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def admit(self, clips: Sequence[Clip]) -> None:
+        self._timed(self._engine.admit, clips)
+
+    def step(self) -> Any:
+        return self._timed(self._engine.step)
+
+    def _timed(self, work: Any, *given: Any) -> Any:
+        began_s = time.perf_counter()
+        try:
+            return work(*given)
+        finally:
+            self.busy_s += time.perf_counter() - began_s
+
+
+def profile(engine: Engine, paths: Sequence[Path], options: RunOptions) -> Profile:
+    """The profile of a run over the recordings with an engine that is open and idle."""
+    with tempfile.TemporaryDirectory(prefix="whisperbatch-bench-") as folder:
+        output = replace(options.output, output_dir=Path(folder), overwrite=True)
+        options = replace(options, output=output, journal=replace(options.journal, use_journal=False, journal=None))
+        timed, before, namer = _Timed(engine), engine.work, Namer(output, frozenset())
+        began_s = time.perf_counter()
+        outcomes = list(
+            pipeline.run(
+                [AudioFile(path) for path in paths],
+                options,
+                open_engine=lambda: timed,  # type: ignore[return-value]
+                namer=namer,
+                on_event=lambda event: None,
+                stop=threading.Event(),
+            )
+        )
+        wall_s, after = time.perf_counter() - began_s, engine.work
+        stages = {name: seconds - before.stages.get(name, 0.0) for name, seconds in after.stages.items()}
+        stages["host"] = max(0.0, timed.busy_s - sum(stages.values()))
+        return Profile(
+            wall_s,
+            sum(outcome.audio_s for outcome in outcomes),
+            stages,
+            max(0.0, wall_s - timed.busy_s),
+            _write_s(outcomes, options, namer),
+            sum(outcome.status is Status.FAILED for outcome in outcomes),
+        )
+
+
+def _write_s(outcomes: Sequence[Any], options: RunOptions, namer: Namer) -> float:
+    began_s = time.perf_counter()
+    for outcome in outcomes:
+        if outcome.transcript is not None:
+            audio = AudioFile(outcome.path)
+            texts = render_all(outcome.transcript, formats_of(audio, options.output), options.output.subtitles)
+            places = namer.outputs(audio, outcome.transcript.language)
+            write_all({path: texts[name] for name, path in places.items()})
+    return time.perf_counter() - began_s
