@@ -4,15 +4,17 @@ import functools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
 import whisper
+from transformers import WhisperForConditionalGeneration
 from whisper.tokenizer import get_tokenizer
 
 from whisperbatch import demo
 from whisperbatch.demo import peers
-from whisperbatch.engine import EngineFacts, checkpoint, devices
+from whisperbatch.engine import EngineFacts, checkpoint, devices, weights
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.runner import Runner
 from whisperbatch.engine.spelling import Spelling
@@ -23,10 +25,16 @@ NEAR = 1e-3  # two best this close are a tie that rounding decides
 
 
 @functools.cache
-def loaded() -> checkpoint.Checkpoint:
+def loaded() -> weights.Checkpoint:
     """The demo model."""
     found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
-    return checkpoint.load(found, devices.Place(torch.device("cpu"), "float32"))
+    return weights.load(found, devices.Place(torch.device("cpu"), "float32"))
+
+
+@functools.cache
+def reference() -> WhisperForConditionalGeneration:
+    """Transformers' model of the same weights."""
+    return WhisperForConditionalGeneration.from_pretrained(demo.FOLDER, dtype=torch.float32).eval()
 
 
 @functools.cache
@@ -36,24 +44,19 @@ def peer() -> whisper.model.Whisper:
 
 
 class Tiktoken:
-    """openai-whisper's whole vocabulary where transformers' tokenizer is expected; the demo model's holds a part."""
-
-    unk_token_id = 50_257
+    """openai-whisper's whole vocabulary where a ``tokenizers.Tokenizer`` is expected; the demo model's holds a part."""
 
     def __init__(self) -> None:
         self._tokenizer = get_tokenizer(True, num_languages=99, language="en", task="transcribe")
 
-    def convert_tokens_to_ids(self, text: str) -> int | None:
+    def token_to_id(self, text: str) -> int | None:
         return self._tokenizer.special_tokens.get(text)
 
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+    def encode(self, text: str, *, add_special_tokens: bool) -> SimpleNamespace:
         assert not add_special_tokens
-        return self._tokenizer.encode(text)
+        return SimpleNamespace(ids=self._tokenizer.encode(text))
 
-    def decode(
-        self, tokens: list[int], *, clean_up_tokenization_spaces: bool, skip_special_tokens: bool = False
-    ) -> str:
-        assert not clean_up_tokenization_spaces
+    def decode(self, tokens: list[int], *, skip_special_tokens: bool) -> str:
         assert not skip_special_tokens
         return self._tokenizer.decode(tokens)
 

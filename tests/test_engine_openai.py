@@ -29,10 +29,10 @@ def excerpt(seconds: float, seed: int = 7) -> np.ndarray:
 
 def generated(samples: np.ndarray, language: str) -> tuple[list[int], torch.Tensor]:
     """What transformers' ``generate`` gives for a clip: tokens without opening and end, and scores by step."""
-    found = hearing.loaded()
+    found = hearing.reference()
     features = WhisperFeatureExtractor()(samples.astype(np.float32) / 32768, sampling_rate=16_000, return_tensors="pt")
     with torch.inference_mode():
-        out = found.model.generate(
+        out = found.generate(
             features.input_features,
             language=language,
             task="transcribe",

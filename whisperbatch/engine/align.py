@@ -10,7 +10,6 @@ Axes: n_windows; n_watched heads; n_tokens of the pass, opening and end included
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,12 +27,10 @@ MAX_CELLS = 2**24  # weights that are worked on at once
 MAX_LOGITS = 128  # rows of logits at once
 
 
-def heads(model: Any) -> list[tuple[int, int]]:
+def heads(known: Sequence[Sequence[int]] | None, n_layers: int, n_heads: int) -> list[tuple[int, int]]:
     """(layer, head) of those that look where the word is: the model's own list, or all in the last half of layers."""
-    known = getattr(model.generation_config, "alignment_heads", None)
     if known:
         return [(layer, head) for layer, head in known]
-    n_layers, n_heads = model.config.decoder_layers, model.config.decoder_attention_heads
     return [(layer, head) for layer in range(n_layers // 2, n_layers) for head in range(n_heads)]
 
 

@@ -6,7 +6,7 @@ Who calls: ``open_engine``.
 from collections.abc import Callable
 from pathlib import Path
 
-from whisperbatch.engine import EngineFacts, checkpoint, devices, sizing
+from whisperbatch.engine import EngineFacts, checkpoint, devices, sizing, weights
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.runner import Runner
 from whisperbatch.engine.spelling import Spelling
@@ -27,7 +27,7 @@ def build(
     """The engine with its model loaded; see ``open_engine``."""
     place = devices.choose(options)
     found = checkpoint.find(options, demo, on_notice)
-    loaded = checkpoint.load(found, place)
+    loaded = weights.load(found, place)
     spelling = Spelling(loaded)
     _refuse(loaded, settings)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
@@ -37,7 +37,7 @@ def build(
     return ContinuousEngine(runner, spelling, decode, facts, on_notice)
 
 
-def _refuse(loaded: checkpoint.Checkpoint, settings: ClipSettings) -> None:
+def _refuse(loaded: weights.Checkpoint, settings: ClipSettings) -> None:
     """Raise UsageError when the model can't do what clips will ask."""
     name, languages = loaded.found.name, loaded.languages
     if settings.task == "translate" and not loaded.can_translate:

@@ -1,6 +1,6 @@
-"""Weights, tokenizer, generation settings through transformers; the hub's cache.
+"""Where a model lies: the demo, a folder, the hub's cache, or the hub.
 
-Comes in: a model's name. Goes out: a ``Checkpoint`` on its device, or a sentence that says how to get there. Who calls:
+Comes in: a model's name. Goes out: what was found, or a sentence that says how to get there. Who calls:
 ``engine/build``; the CLI's ``fetch`` and ``info``. Safetensors only; code that comes with a model is never run.
 """
 
@@ -9,14 +9,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import HfApi, scan_cache_dir, snapshot_download
 from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from whisperbatch.engine.devices import Place
-from whisperbatch.engine.shapes import Shape, make, shape_of
+from whisperbatch.engine.shapes import Shape, shape_of
 from whisperbatch.errors import ModelError, UsageError
 from whisperbatch.options import EngineOptions
 
@@ -43,34 +41,6 @@ class Found:
     revision: str | None
     is_demo: bool = False
     shape: Shape | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """A loaded model; the fields are transformers' objects."""
-
-    found: Found
-    model: Any
-    tokenizer: Any
-    feature_extractor: Any
-
-    @property
-    def is_multilingual(self) -> bool:
-        """Whether the model tells languages apart."""
-        return bool(getattr(self.model.generation_config, "is_multilingual", False))
-
-    @property
-    def languages(self) -> dict[str, int]:
-        """Token ids by language code (``en``); empty for an English-only model."""
-        if not self.is_multilingual:
-            return {}
-        return {token[2:-2]: index for token, index in self.model.generation_config.lang_to_id.items()}
-
-    @property
-    def can_translate(self) -> bool:
-        """Whether the model was trained to translate into English."""
-        plain = not self.found.is_demo and not any(part in self.found.name for part in NO_TRANSLATION)
-        return plain and self.is_multilingual
 
 
 def find(options: EngineOptions, demo: Path, on_notice: Callable[[str], None]) -> Found:
@@ -129,32 +99,6 @@ def cached_models(model_dir: Path | None) -> list[str]:
     short = {repo: name for name, repo in OPENAI_NAMES.items()}
     names = (short.get(repo.repo_id, repo.repo_id) for repo in repos if repo.repo_type == "model")
     return sorted(name for name in names if _cached(name, model_dir) is not None)
-
-
-def load(found: Found, place: Place) -> Checkpoint:
-    """The model on its device, ready to decode; ModelError with a sentence when the folder is not a whole Whisper."""
-    from safetensors import SafetensorError
-    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizerFast
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        if found.shape is not None:
-            model = make(found.shape, found.folder, place)
-        else:
-            model = WhisperForConditionalGeneration.from_pretrained(
-                found.folder, dtype=place.dtype, use_safetensors=True, local_files_only=True
-            )
-        tokenizer = WhisperTokenizerFast.from_pretrained(found.folder, local_files_only=True)
-        features = WhisperFeatureExtractor.from_pretrained(found.folder, local_files_only=True)
-        if found.shape is not None:
-            features = WhisperFeatureExtractor(feature_size=found.shape.n_mels)
-        model = model.eval().to(place.device)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as err:
-        reason = str(err).strip().partition("\n")[0]
-        raise ModelError(f"the model in {found.folder} cannot be loaded as a Whisper model: {reason}") from err
-    return Checkpoint(found, model, tokenizer, features)
 
 
 def _repo(model: str) -> str:

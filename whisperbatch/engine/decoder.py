@@ -9,7 +9,7 @@ Axes: n_slots windows, n_group rows a window (beams or candidates), n_rows = n_s
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,26 +17,26 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.linear import linear
+from whisperbatch.engine.linear import joined, linear, mapping, norm
 
 MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
 
 
-@dataclass(frozen=True, slots=True)
 class _Layer:
-    """One layer's maps; queries, keys and values of self-attention are one."""
+    """One layer's maps."""
 
-    self_norm: Any
-    self_qkv: Any
-    self_out: Any
-    cross_norm: Any
-    cross_q: Any
-    cross_k: Any
-    cross_v: Any
-    cross_out: Any
-    norm: Any
-    fc1: Any
-    fc2: Any
+    def __init__(self, tensors: Mapping[str, Tensor], name: str) -> None:
+        self.self_norm = norm(tensors, f"{name}.self_attn_layer_norm")
+        self.self_qkv = joined(tensors, f"{name}.self_attn")
+        self.self_out = linear(tensors, f"{name}.self_attn.out_proj")
+        self.cross_norm = norm(tensors, f"{name}.encoder_attn_layer_norm")
+        self.cross_q = linear(tensors, f"{name}.encoder_attn.q_proj")
+        self.cross_k = linear(tensors, f"{name}.encoder_attn.k_proj")
+        self.cross_v = linear(tensors, f"{name}.encoder_attn.v_proj")
+        self.cross_out = linear(tensors, f"{name}.encoder_attn.out_proj")
+        self.norm = norm(tensors, f"{name}.final_layer_norm")
+        self.fc1 = linear(tensors, f"{name}.fc1", is_gelu=True)
+        self.fc2 = linear(tensors, f"{name}.fc2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,19 @@ class Caches:
 class Decoder:
     """The decoder of one model; owned by the engine's thread."""
 
-    def __init__(self, model: Any) -> None:
-        """Take the weights of a WhisperForConditionalGeneration; no copy but of the joined ones."""
-        decoder, config = model.model.decoder, model.config
-        self._embed = decoder.embed_tokens.weight  # (n_vocab, d_model)
-        self._positions = decoder.embed_positions.weight  # (n_context, d_model)
-        self._scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
-        self._norm, self._act = decoder.layer_norm, decoder.layers[0].activation_fn
-        self._project = model.proj_out.weight
-        self._to_logits = linear(self._project)
-        self._layers = [_layer(one) for one in decoder.layers]
-        self.n_heads = config.decoder_attention_heads
-        self.d_model, self.d_head = config.d_model, config.d_model // self.n_heads
-        self.n_context, self.n_vocab = config.max_target_positions, config.vocab_size
-        self.n_audio = config.max_source_positions
+    def __init__(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+        """Take the weights by their names in a Checkpoint."""
+        self._embed = tensors["decoder.embed_tokens.weight"]  # (n_vocab, d_model)
+        self._positions = tensors["decoder.embed_positions.weight"]  # (n_context, d_model)
+        self._scale = math.sqrt(config["d_model"]) if config.get("scale_embedding") else 1.0
+        self._norm = norm(tensors, "decoder.layer_norm")
+        self._project = tensors.get("proj_out.weight", self._embed)
+        self._to_logits = mapping(self._project)
+        self._layers = [_Layer(tensors, f"decoder.layers.{index}") for index in range(config["decoder_layers"])]
+        self.n_layers, self.n_heads = len(self._layers), config["decoder_attention_heads"]
+        self.d_model, self.d_head = config["d_model"], config["d_model"] // self.n_heads
+        self.n_context, self.n_vocab = config["max_target_positions"], config["vocab_size"]
+        self.n_audio = config["max_source_positions"]
         self.device, self.dtype = self._embed.device, self._embed.dtype
         self._keys_first = self.device.type == "cpu" and self.dtype == torch.bfloat16
 
@@ -190,7 +189,7 @@ class Decoder:
         return layer.self_qkv(layer.self_norm(x)).chunk(3, dim=-1)
 
     def _feed(self, layer: _Layer, x: Tensor) -> Tensor:
-        return x + layer.fc2(self._act(layer.fc1(layer.norm(x))))
+        return x + layer.fc2(layer.fc1(layer.norm(x)))
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None = None) -> Tensor:
         """Attention of few queries, (n, n_heads, n_queries, d_head), on many keys; ``unseen`` is (n, n_keys)."""
@@ -210,27 +209,3 @@ class Decoder:
 
     def _pad(self, x: Tensor, n_rows: int) -> Tensor:
         return F.pad(x, (0, 0, 0, n_rows - len(x)))
-
-
-def _layer(one: Any) -> _Layer:
-    mine, cross = one.self_attn, one.encoder_attn
-    weight = torch.cat([mine.q_proj.weight, mine.k_proj.weight, mine.v_proj.weight])
-    bias = torch.cat([mine.q_proj.bias, torch.zeros_like(mine.q_proj.bias), mine.v_proj.bias])
-    q, k, v, out = (_map(part) for part in (cross.q_proj, cross.k_proj, cross.v_proj, cross.out_proj))
-    return _Layer(
-        one.self_attn_layer_norm,
-        linear(weight, bias),
-        _map(mine.out_proj),
-        one.encoder_attn_layer_norm,
-        q,
-        k,
-        v,
-        out,
-        one.final_layer_norm,
-        _map(one.fc1),
-        _map(one.fc2),
-    )
-
-
-def _map(module: Any) -> Any:
-    return linear(module.weight, module.bias)

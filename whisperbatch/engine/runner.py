@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from whisperbatch.engine import Work, align, noise
-from whisperbatch.engine.checkpoint import Checkpoint
 from whisperbatch.engine.decoder import Decoder
 from whisperbatch.engine.devices import free_bytes, name_of
+from whisperbatch.engine.encoder import Encoder
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.features import N_HOP, LogMel
 from whisperbatch.engine.lane import Lane, Seat
@@ -26,6 +26,7 @@ from whisperbatch.engine.sequential import FileRequest
 from whisperbatch.engine.sizing import N_STEPS
 from whisperbatch.engine.spelling import Spelling
 from whisperbatch.engine.stopwatch import Stopwatch
+from whisperbatch.engine.weights import Checkpoint
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import N_SAMPLES
 
@@ -35,16 +36,15 @@ class Runner:
 
     def __init__(self, checkpoint: Checkpoint, spelling: Spelling, options: DecodeOptions, n_slots: int) -> None:
         """Make the lanes: ``n_slots`` windows at the first temperature, and fewer at others if they need more rows."""
-        model = checkpoint.model
-        self._encoder = model.model.encoder
-        self._decoder = Decoder(model)
-        self._mel = LogMel(
-            np.array(checkpoint.feature_extractor.mel_filters), self._decoder.device, self._decoder.dtype
-        )
+        self._encoder = Encoder(checkpoint.tensors, checkpoint.config)
+        self._decoder = Decoder(checkpoint.tensors, checkpoint.config)
+        self._mel = LogMel(checkpoint.filters, self._decoder.device, self._decoder.dtype)
         self._spelling, self._options = spelling, options
         self._rules = Rules(spelling, options, self._decoder.n_vocab, self._decoder.device)
         self._prefix = spelling.encode(" " + options.prefix.strip()) if (options.prefix or "").strip() else []
-        self._aligner = align.Aligner(self._decoder, align.heads(model), spelling.end)
+        known = checkpoint.generation.get("alignment_heads")
+        watched = align.heads(known, self._decoder.n_layers, self._decoder.n_heads)
+        self._aligner = align.Aligner(self._decoder, watched, spelling.end)
         self._lanes: dict[int, Lane] = {}
         self.name = name_of(self._decoder.device)
         self.n_encoded = 0  # windows that the encoder has seen
@@ -79,7 +79,7 @@ class Runner:
         with self._stopwatch.stage("features"):
             mel = torch.stack(self._features(windows))  # (n_windows, n_mels, n_frames)
         with self._stopwatch.stage("encoder"):
-            audio = self._encoder(mel).last_hidden_state  # (n_windows, n_audio, d_model)
+            audio = self._encoder(mel)  # (n_windows, n_audio, d_model)
         self.n_encoded += len(windows)
         for window, one in zip(windows, audio, strict=True):
             window.audio = one.clone()  # a view would hold the whole batch until its last window is settled

@@ -1,13 +1,13 @@
 """The sizes of OpenAI's models, with random weights: speed can be measured where no weights can be had.
 
-Comes in: ``random:large-v3``. Goes out: a model of that shape. Who calls: ``engine/checkpoint``. What it decodes is no
-text; only ``bench`` takes it. Sizes are those of openai-whisper's models (openai/whisper, README and model.py, MIT).
+Comes in: ``random:large-v3``. Goes out: its sizes; ``weights`` makes the tensors. Who calls: ``engine/checkpoint``.
+What such a model decodes is no text; only ``bench`` takes it. Sizes are those of
+openai-whisper's models (openai/whisper, MIT).
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from whisperbatch.engine.devices import Place
 from whisperbatch.errors import UsageError
 
 PREFIX = "random:"
@@ -27,6 +27,20 @@ class Shape:
     def n_heads(self) -> int:
         """Heads of each attention."""
         return self.d_model // 64
+
+    def as_config(self) -> dict[str, Any]:
+        """The sizes by the names of ``config.json``."""
+        return {
+            "d_model": self.d_model,
+            "encoder_layers": self.n_encoder_layers,
+            "decoder_layers": self.n_decoder_layers,
+            "encoder_attention_heads": self.n_heads,
+            "decoder_attention_heads": self.n_heads,
+            "encoder_ffn_dim": 4 * self.d_model,
+            "decoder_ffn_dim": 4 * self.d_model,
+            "num_mel_bins": self.n_mels,
+            "vocab_size": self.n_vocab,
+        }
 
 
 SHAPES = {
@@ -48,34 +62,3 @@ def shape_of(model: str) -> Shape | None:
     if name not in SHAPES:
         raise UsageError(f"unknown shape '{model}'; choose from {', '.join(PREFIX + one for one in SHAPES)}")
     return SHAPES[name]
-
-
-def make(shape: Shape, like: Any, place: Place) -> Any:
-    """A WhisperForConditionalGeneration of the shape, random weights on the device, told apart by no seed but 0.
-
-    Args:
-        shape: Its sizes.
-        like: The folder of a Whisper whose other settings and ids it takes.
-        place: Device and number format.
-    """
-    import torch
-    from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
-
-    config = WhisperConfig.from_pretrained(
-        like,
-        d_model=shape.d_model,
-        encoder_layers=shape.n_encoder_layers,
-        decoder_layers=shape.n_decoder_layers,
-        encoder_attention_heads=shape.n_heads,
-        decoder_attention_heads=shape.n_heads,
-        encoder_ffn_dim=4 * shape.d_model,
-        decoder_ffn_dim=4 * shape.d_model,
-        num_mel_bins=shape.n_mels,
-        vocab_size=shape.n_vocab,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = WhisperForConditionalGeneration(config).to(place.device, place.dtype)
-    model.generation_config = GenerationConfig.from_pretrained(like)
-    model.generation_config.alignment_heads = [[shape.n_decoder_layers - 1, 0]]
-    return model.eval()

@@ -11,8 +11,8 @@ MOST = 256  # slots; no device known to us gains from more
 FLOOR = 8  # slots that are taken wherever they fit: a batch too small costs far more than one too large
 MIN_GAIN = 1.1  # twice the slots are worth it when they bring this much more throughput
 NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are preferred
-BUDGET_S = 3.0  # for all trials; a large model on a slow device is not tried for long
-N_STEPS = 5  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
+BUDGET_S = 1.0  # for all trials: nobody waits long for the first text
+N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
 
 
 def fitting(free_bytes: float | None, bytes_a_slot: int) -> int:
@@ -33,7 +33,7 @@ def choose(
     Args:
         most: How many fit.
         seconds_of: The seconds of one step at so many slots; None when there is no memory for them after all.
-        budget_s: No further trial begins once so many seconds have gone by.
+        budget_s: No further trial begins that would end later, if it takes twice as long as the one before.
         clock: Monotonic seconds.
     """
     n = min(most, FLOOR)
@@ -41,12 +41,14 @@ def choose(
         if n == 1:
             return 1
         n //= 2
-    began_s, throughput, n_misses = clock(), {n: n / step_s}, 0
-    while 2 * n <= most and n_misses < 2 and clock() - began_s < budget_s:
+    began_s = last_s = clock()
+    throughput, n_misses, took_s = {n: n / step_s}, 0, 0.0
+    while 2 * n <= most and n_misses < 2 and last_s - began_s + 2 * took_s < budget_s:
         n *= 2
         if (step_s := seconds_of(n)) is None:
             break
         n_misses = 0 if n / step_s > MIN_GAIN * max(throughput.values()) else n_misses + 1
         throughput[n] = n / step_s
+        took_s, last_s = clock() - last_s, clock()
     best = max(throughput.values())
     return min(n for n, value in throughput.items() if value >= NEAR_BEST * best)

@@ -6,7 +6,7 @@ generation settings; what those lack is found as openai-whisper finds it (whispe
 
 from collections.abc import Iterable, Sequence
 
-from whisperbatch.engine.checkpoint import Checkpoint
+from whisperbatch.engine.weights import Checkpoint
 from whisperbatch.errors import ModelError
 
 MARKS = "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪".split()
@@ -30,44 +30,39 @@ class Spelling:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Read the ids; ModelError when the model can't tell times."""
-        config = checkpoint.model.generation_config
+        settings = checkpoint.generation
         self._tokenizer = checkpoint.tokenizer
-        if getattr(config, "no_timestamps_token_id", None) is None:
+        if settings.get("no_timestamps_token_id") is None:
             raise ModelError(f"the model {checkpoint.found.name} has no timestamps in its generation settings")
-        self.start, self.end = config.decoder_start_token_id, config.eos_token_id
+        self.start, self.end = settings["decoder_start_token_id"], settings["eos_token_id"]
         if isinstance(self.end, list):
             self.end = self.end[0]
-        self.no_timestamps = config.no_timestamps_token_id
+        self.no_timestamps = settings["no_timestamps_token_id"]
         self.timestamp_begin = self.no_timestamps + 1
         self.previous = self._id(PREVIOUS)
         self.no_speech = next((i for i in map(self._id, NO_SPEECH) if i is not None), self.no_timestamps - 1)
-        self.languages = checkpoint.languages if checkpoint.is_multilingual else {}
-        self._tasks = dict(getattr(config, "task_to_id", None) or {}) if checkpoint.is_multilingual else {}
-        self._suppressed = getattr(config, "suppress_tokens", None)
-        self._suppressed_first = getattr(config, "begin_suppress_tokens", None)
+        self.languages = checkpoint.languages
+        self._tasks = dict(settings.get("task_to_id") or {}) if checkpoint.is_multilingual else {}
+        self._suppressed = settings.get("suppress_tokens")
+        self._suppressed_first = settings.get("begin_suppress_tokens")
 
     def _id(self, text: str) -> int | None:
-        found = self._tokenizer.convert_tokens_to_ids(text)
-        return None if found is None or found == self._tokenizer.unk_token_id != self.end else found
+        return self._tokenizer.token_to_id(text)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, none of them special."""
-        return self._tokenizer.encode(text, add_special_tokens=False)
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of ids; those that are not text are left out."""
-        return self._tokenizer.decode([t for t in tokens if t < self.end], clean_up_tokenization_spaces=False)
+        return self._tokenizer.decode([t for t in tokens if t < self.end], skip_special_tokens=False)
 
     def decode_all(self, tokens: Iterable[int]) -> str:
         """The text of ids with the names of special ones, times left out, as openai-whisper judges it.
 
         Trap: a warm sample may be full of language tokens; left out, a loop of them would pass for good text.
         """
-        return self._tokenizer.decode(
-            [t for t in tokens if t < self.timestamp_begin],
-            skip_special_tokens=False,
-            clean_up_tokenization_spaces=False,
-        )
+        return self._tokenizer.decode([t for t in tokens if t < self.timestamp_begin], skip_special_tokens=False)
 
     def opening(self, language: str | None, task: str, *, timed: bool) -> list[int]:
         """What stands before the sampled tokens: start, language and task where the model has several, no times."""

@@ -100,8 +100,7 @@ class _Run:
             self._planner.finish()
 
     def _start(self) -> None:
-        for worker in self._workers:
-            worker.warm()
+        self._workers[0].warm()  # the others start with their first file: one short file should not wait for them
         self._spawn("source", lambda: self._stages.find(self._source))
         for index, worker in enumerate(self._workers):
             self._spawn(f"load-{index}", lambda worker=worker: self._stages.load(worker))

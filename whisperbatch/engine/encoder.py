@@ -1,0 +1,61 @@
+"""Whisper's encoder: log-mel windows to what the decoder hears.
+
+Comes in: features. Goes out: states, normed. Who calls: ``engine/runner``. The architecture is Radford et al. 2022
+(openai/whisper, MIT); weights are transformers'. Ours: queries, keys and values are one product.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  (the field's name for it)
+from torch import Tensor
+
+from whisperbatch.engine.linear import Map, joined, linear, norm
+
+HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # as transformers keeps float16 from becoming infinite
+
+
+class Encoder:
+    """The encoder of one model; owned by the engine's thread."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+        """Take the weights by their names in a Checkpoint."""
+        self._n_heads = config["encoder_attention_heads"]
+        self._convs = [
+            (tensors[f"encoder.{name}.weight"], tensors[f"encoder.{name}.bias"]) for name in ("conv1", "conv2")
+        ]
+        self._positions = tensors["encoder.embed_positions.weight"]  # (n_audio, d_model)
+        self._layers = [_Layer(tensors, f"encoder.layers.{index}") for index in range(config["encoder_layers"])]
+        self._norm = norm(tensors, "encoder.layer_norm")
+
+    def __call__(self, mel: Tensor) -> Tensor:
+        """States (n_windows, n_audio, d_model) of features (n_windows, n_mels, n_frames)."""
+        for stride, (weight, bias) in enumerate(self._convs, start=1):
+            mel = F.gelu(F.conv1d(mel, weight, bias, stride=stride, padding=1))
+        x = mel.transpose(1, 2) + self._positions  # (n_windows, n_audio, d_model)
+        for layer in self._layers:
+            x = self._attend(layer, x)
+            x = x + layer.fc2(layer.fc1(layer.norm(x)))
+            if x.dtype == torch.float16:
+                x = x.clamp(-HALF_LIMIT, HALF_LIMIT)
+        return self._norm(x)
+
+    def _attend(self, layer: "_Layer", x: Tensor) -> Tensor:
+        q, k, v = (
+            part.unflatten(-1, (self._n_heads, -1)).transpose(1, 2)
+            for part in layer.qkv(layer.self_norm(x)).chunk(3, -1)
+        )
+        return x + layer.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class _Layer:
+    """One layer's maps."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], name: str) -> None:
+        self.self_norm: Map = norm(tensors, f"{name}.self_attn_layer_norm")
+        self.qkv: Map = joined(tensors, f"{name}.self_attn")
+        self.out: Map = linear(tensors, f"{name}.self_attn.out_proj")
+        self.norm: Map = norm(tensors, f"{name}.final_layer_norm")
+        self.fc1: Map = linear(tensors, f"{name}.fc1", is_gelu=True)
+        self.fc2: Map = linear(tensors, f"{name}.fc2")
