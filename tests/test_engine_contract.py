@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import jiwer
@@ -12,8 +13,9 @@ import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from whisperbatch.engine import Engine, EngineFacts, open_engine
+from whisperbatch.engine.checkpoint import Checkpoint, Found
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.errors import InferenceError, ModelError, UsageError
+from whisperbatch.errors import InferenceError, ModelError, RefusedError, UsageError
 from whisperbatch.options import EngineOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipSettings, ClipText, Segments
 
@@ -219,6 +221,26 @@ def refused(model: str, demo_folder: Path, **settings: str) -> str:
 def test_what_a_model_cannot_do_is_refused_in_a_sentence(demo_folder: Path):
     assert "was not trained to translate" in refused("demo", demo_folder, task="translate")
     assert "does not know the language 'xx'" in refused("demo", demo_folder, language="xx")
+
+
+def test_an_english_only_model_refuses_other_languages_and_translation():
+    model = SimpleNamespace(generation_config=SimpleNamespace(is_multilingual=False))
+    loaded = Checkpoint(Found("tiny.en", Path(), None), model, None, None)
+    assert "knows English only" in (loaded.refusal(ClipSettings(language="de")) or "")
+    assert "not trained to translate" in (loaded.refusal(ClipSettings(language="en", task="translate")) or "")
+    assert loaded.refusal(ClipSettings(language="en")) is loaded.refusal(ClipSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [({"task": "translate"}, "not trained to translate"), ({"language": "xx"}, "language 'xx'")]
+)
+def test_a_clip_that_asks_for_what_the_model_cannot_do_fails_alone(demo_engine: Engine, recorded, asked, told: str):
+    demo_engine.admit([recorded("garden.wav", 0), recorded("garden.wav", 1, settings=ClipSettings(**asked))])
+    found = {answer.file_id: answer for answer in drain(demo_engine)}
+    assert isinstance(found[0], ClipText)
+    assert isinstance(found[1], ClipFailed)
+    assert isinstance(found[1].error, RefusedError)
+    assert told in found[1].error.message
 
 
 def test_a_model_that_cannot_be_had_is_told_in_a_sentence(demo_folder: Path, tmp_path: Path):

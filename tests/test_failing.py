@@ -11,7 +11,15 @@ import pytest
 
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.errors import InferenceError, LoadError, RunError, WorkerDiedError, WorkerStartError, WriteError
+from whisperbatch.errors import (
+    InferenceError,
+    LoadError,
+    RefusedError,
+    RunError,
+    WorkerDiedError,
+    WorkerStartError,
+    WriteError,
+)
 from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
 from whisperbatch.pipeline import failing, stages
@@ -42,6 +50,7 @@ GONE = Path("/nowhere/talk.wav")
         (caused(LoadError("x"), OSError(errno.ENOENT, "spool")), False, False),
         (caused(InferenceError("x"), MemoryError()), True, False),
         (InferenceError("x"), False, False),
+        (RefusedError("x"), False, True),
     ],
 )
 def test_what_may_pass_and_what_lasts(tmp_path: Path, error, passes: bool, permanent: bool):

@@ -7,6 +7,7 @@
     │   │   ├── WorkerDiedError     a load process died or hung on it
     │   │   └── WorkerStartError    no load process could be started
     │   ├── InferenceError  the model failed on a clip of it
+    │   │   └── RefusedError        the model cannot do what the file asks for
     │   └── WriteError      a transcript could not be put on disk
     └── RunError        the run cannot go on                           exit 3
         └── ModelError      the model cannot be had or loaded
@@ -54,6 +55,10 @@ class WorkerStartError(LoadError):
 
 class InferenceError(FileError):
     """The model failed on a clip of the file."""
+
+
+class RefusedError(InferenceError):
+    """The model cannot do what the file asks for."""
 
 
 class WriteError(FileError):

@@ -29,17 +29,7 @@ def build(
     found = checkpoint.find(options, demo, on_notice)
     loaded = checkpoint.load(found, place)
     spelling = Spelling(loaded)
-    _refuse(loaded, settings)
+    if (told := loaded.refusal(settings)) is not None:
+        raise UsageError(told)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
     return ContinuousEngine(Runner(loaded, spelling, decode, n_slots), spelling, decode, facts, on_notice)
-
-
-def _refuse(loaded: checkpoint.Checkpoint, settings: ClipSettings) -> None:
-    """Raise UsageError when the model can't do what clips will ask."""
-    name, languages = loaded.found.name, loaded.languages
-    if settings.task == "translate" and not loaded.can_translate:
-        raise UsageError(f"model {name} was not trained to translate; use large-v3 or medium with --task translate")
-    if settings.language and languages and settings.language not in languages:
-        raise UsageError(f"model {name} does not know the language '{settings.language}'")
-    if settings.language not in (None, "en") and not languages:
-        raise UsageError(f"model {name} knows English only, so --language {settings.language} cannot be used with it")

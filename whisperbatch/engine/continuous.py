@@ -23,7 +23,7 @@ from whisperbatch.engine.requests import ClipRequest, Request, Sampled, Speller,
 from whisperbatch.engine.scheduler import Scheduler
 from whisperbatch.engine.sequential import FileRequest
 from whisperbatch.engine.votes import Votes
-from whisperbatch.errors import InferenceError
+from whisperbatch.errors import InferenceError, RefusedError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 
@@ -79,6 +79,8 @@ class ContinuousEngine:
             if clip.vote is not None and clip.settings.language is None and self._speller.languages:
                 self._votes.expect(clip.file_id, clip.vote[1])
             try:
+                if (told := self._speller.refusal(clip.settings)) is not None:
+                    raise RefusedError(told)
                 request = kind(clip, self._n_admitted, self._speller, self._options, judge)
             except Exception as err:
                 self._out.append(_failure(clip, err))
@@ -357,6 +359,8 @@ class ContinuousEngine:
 
 
 def _failure(clip: Clip, err: Exception) -> ClipFailed:
+    if isinstance(err, InferenceError):
+        return ClipFailed(clip.file_id, clip.index, err)
     reason = str(err).strip().partition("\n")[0] or type(err).__name__
     traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, and must not keep tensors with it
     failure = InferenceError(f"the model failed on it ({reason})")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from whisperbatch.engine.checkpoint import Checkpoint
 from whisperbatch.errors import ModelError
+from whisperbatch.records import ClipSettings
 
 MARKS = "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪".split()
 SYMBOLS = list('"#()*+/:;<=>@[\\]^_`{|}~「」『』')
@@ -31,7 +32,7 @@ class Spelling:
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Read the ids; ModelError when the model can't tell times."""
         config = checkpoint.model.generation_config
-        self._tokenizer = checkpoint.tokenizer
+        self._checkpoint, self._tokenizer = checkpoint, checkpoint.tokenizer
         if getattr(config, "no_timestamps_token_id", None) is None:
             raise ModelError(f"the model {checkpoint.found.name} has no timestamps in its generation settings")
         self.start, self.end = config.decoder_start_token_id, config.eos_token_id
@@ -49,6 +50,10 @@ class Spelling:
     def _id(self, text: str) -> int | None:
         found = self._tokenizer.convert_tokens_to_ids(text)
         return None if found is None or found == self._tokenizer.unk_token_id != self.end else found
+
+    def refusal(self, settings: ClipSettings) -> str | None:
+        """Why the model can't do what a clip asks for; None when it can."""
+        return self._checkpoint.refusal(settings)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, none of them special."""
