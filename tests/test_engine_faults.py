@@ -209,6 +209,7 @@ def test_with_one_slot_left_what_does_not_fit_fails_alone():
     device = FakeDevice(4, fault=fault)
     answers = run(make(device, ONCE), [clip(number) for number in range(8)])
     assert [number for (number, _), one in answers.items() if isinstance(one, ClipFailed)] == [3]
+    assert isinstance(answers[3, 0].error.__cause__, MemoryError)  # it may pass; another fault does not
     assert device.sizes == [4, 2, 1]
 
 

@@ -18,6 +18,7 @@ from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.failing import WENT_AWAY, Alone, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.second_tries import SecondTries
 from whisperbatch.pipeline.settings import clip_settings, settings_of
 from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status, Transcript
@@ -29,6 +30,7 @@ INTERRUPTED = "interrupted"
 RENDERED = "made from its JSON"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 MAX_BATCHES_AHEAD = 4  # loaded and not yet decoded
+TRY_LOOK_S = 0.05  # how often an idle engine looks for new clips and for those that are tried again
 
 
 class Stages:
@@ -59,6 +61,7 @@ class Stages:
         self.mounts, self._alone = Mounts(), Alone()
         self._ended = threading.Event()
         self._limit = FailureLimit(options.failures)
+        self._tries = SecondTries(options.failures.retries)
         self._loaders = options.load.resolved_workers
         self._loaders_lock = threading.Lock()
         self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()
@@ -139,18 +142,20 @@ class Stages:
         held: set[int] = set()
         try:
             while True:
-                limit = engine.capacity
-                clips = self.clips.take(limit, idle=engine.idle) if limit else []
+                again, clips = self._next(engine)
                 self._pass_on_cancellations(engine, held)
-                clips = [clip for clip in clips if self.board.find(clip.file_id) is not None]
-                if clips:
+                again, clips = ([c for c in some if self.board.find(c.file_id) is not None] for some in (again, clips))
+                if again or clips:
                     held.update(clip.file_id for clip in clips)
-                    self._announce_batch(clips)
-                    engine.admit(clips)
+                    self._announce_batch(again + clips)
+                    engine.admit(again + clips)
+                    self._tries.admitted(again + clips)
                     self._count_in(clips)
-                elif engine.idle and self.clips.finished:
+                elif engine.idle and self.clips.finished and not self._tries.waits:
                     break
                 for result in engine.step():
+                    if isinstance(result, ClipText):
+                        self._tries.ended(result.file_id, result.index)
                     self._deliver(result)
                 self.keeper.flush()
         finally:
@@ -283,6 +288,16 @@ class Stages:
             self._put_on_disk(job, decision.reuse, reason=RENDERED)
         return True
 
+    def _next(self, engine: Engine) -> tuple[list[Clip], list[Clip]]:
+        """Clips for the engine: those that are tried again, and new ones; an idle engine waits for either."""
+        limit = engine.capacity
+        again = self._tries.due(limit, at_once=self._ended.is_set())
+        waits = bool(again) or self._tries.waits
+        clips = self.clips.take(limit - len(again), idle=engine.idle and not waits) if limit > len(again) else []
+        if waits and engine.idle and not (again or clips):
+            self._ended.wait(TRY_LOOK_S)
+        return again, clips
+
     def _announce_batch(self, clips: list[Clip]) -> None:
         data = {
             "n_clips": len(clips),
@@ -303,13 +318,15 @@ class Stages:
         for file_id in [one for one in held if self.board.find(one) is None]:
             engine.cancel(file_id)
             held.discard(file_id)
+            self._tries.forget(file_id)
 
     def _deliver(self, result: Segments | ClipText | ClipFailed) -> None:
         job = self.board.find(result.file_id)
         if job is None:
             return
         if isinstance(result, ClipFailed):
-            self._fail(job, result.error)
+            if not self._tries.takes(result, job.audio.path):
+                self._fail(job, result.error)
             return
         is_text = isinstance(result, ClipText)
         with job.lock:
