@@ -23,7 +23,7 @@ from whisperbatch.errors import (
 )
 from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
-from whisperbatch.pipeline import failing, stages
+from whisperbatch.pipeline import failing, writing
 from whisperbatch.pipeline.failing import Alone, Mounts, Retry, lasts, may_pass, retry_of
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
@@ -303,28 +303,28 @@ def test_a_folder_that_is_removed_is_not_made_again(place: Place):
 
 
 def test_writing_is_tried_again_when_the_disk_stumbles(place: Place, monkeypatch: pytest.MonkeyPatch):
-    real, stumbles = stages.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
+    real, stumbles = writing.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
 
-    def write_all(texts):
+    def write_all(texts, **named):
         if stumbles:
             raise WriteError("cannot be written") from stumbles.pop()
-        return real(texts)
+        return real(texts, **named)
 
-    monkeypatch.setattr(stages, "write_all", write_all)
+    monkeypatch.setattr(writing, "write_all", write_all)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.DONE}
 
 
 def test_a_full_disk_fails_files_at_once_and_a_later_run_completes(place: Place, monkeypatch: pytest.MonkeyPatch):
-    def full(texts):
+    def full(texts, **named):
         raise WriteError("the disk is full; make room and run again") from OSError(errno.ENOSPC, "full")
 
-    real = stages.write_all
-    monkeypatch.setattr(stages, "write_all", full)
+    real = writing.write_all
+    monkeypatch.setattr(writing, "write_all", full)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.FAILED}
     assert not list(place.folder.glob("*.txt"))
-    monkeypatch.setattr(stages, "write_all", real)
+    monkeypatch.setattr(writing, "write_all", real)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.DONE}
     assert {path.name for path in place.folder.glob("*.txt")} == {"a.txt", "b.txt", "c.txt", "d.txt"}

@@ -3,11 +3,9 @@
 Each stage ends when what feeds it has ended, or when the run is aborted. A stage touches files only through the board.
 """
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.batcher import Batcher
@@ -21,10 +19,9 @@ from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.second_tries import SecondTries
 from whisperbatch.pipeline.settings import clip_settings, settings_of
 from whisperbatch.pipeline.waiting import WaitingRoom
-from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status, Transcript
-from whisperbatch.writers import render_all
-from whisperbatch.writers.beside import Namer, write_all
-from whisperbatch.writers.places import formats_of
+from whisperbatch.pipeline.writing import Writing
+from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status
+from whisperbatch.writers.beside import Namer
 
 INTERRUPTED = "interrupted"
 RENDERED = "made from its JSON"
@@ -60,6 +57,7 @@ class Stages:
         self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
         self.mounts, self._alone = Mounts(), Alone()
         self._ended = threading.Event()
+        self.writing = Writing(options.output, board, namer, planner, self._waited_for)
         self._limit = FailureLimit(options.failures)
         self._tries = SecondTries(options.failures.retries)
         self._loaders = options.load.resolved_workers
@@ -170,13 +168,13 @@ class Stages:
             (job,) = jobs
             if not self.board.claim(job):
                 continue
-            for n_tries in itertools.count(1):
-                error = self._error_of(lambda job=job: self._write_one(job), WriteError, "while writing")
-                retry = error and retry_of(error, job.audio.path, n_tries, self.options.failures.retries)
-                if error is None or retry is None or self._ended.wait(retry.pause_s):
+            n_tries = 0
+            while error := self._error_of(lambda job=job: self._write_one(job), WriteError, "while writing"):
+                n_tries += not self.writing.lost_its_folder(job)
+                retry = self._retry(error, job, n_tries)
+                if retry is None or self._ended.wait(retry.pause_s):
+                    self._fail(job, error)
                     break
-            if error is not None:
-                self._fail(job, error)
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
         """Load a file; what may pass is tried again, and a folder that went away is waited for."""
@@ -190,7 +188,7 @@ class Stages:
             if error is None:
                 return
             n_tries += not self._waited_for(job)
-            again = retry_of(error, job.audio.path, n_tries, self.options.failures.retries) if n_tries else Retry(0.0)
+            again = self._retry(error, job, n_tries)
             if again is None or self._ended.wait(again.pause_s):
                 self._fail(job, error)
                 return
@@ -200,6 +198,10 @@ class Stages:
                 return
             job = fresh
             job.is_to_load = True
+
+    def _retry(self, error: WhisperbatchError, job: Job, n_tries: int) -> Retry | None:
+        """How a file is tried again; at once when it only lacked its folder so far."""
+        return retry_of(error, job.audio.path, n_tries, self.options.failures.retries) if n_tries else Retry(0.0)
 
     def _waited_for(self, job: Job) -> bool:
         """Whether the file's folder was away and is there again; RunError when it does not come back."""
@@ -285,7 +287,7 @@ class Stages:
         if decision.reuse is None:
             return False
         if self.board.claim(job):
-            self._put_on_disk(job, decision.reuse, reason=RENDERED)
+            self.writing.put(job, decision.reuse, reason=RENDERED)
         return True
 
     def _next(self, engine: Engine) -> tuple[list[Clip], list[Clip]]:
@@ -353,37 +355,4 @@ class Stages:
             channel_names=self.options.load.channel_names,
         )
         self.keeper.forget(job)
-        self._put_on_disk(job, transcript)
-
-    def _require_folder(self, job: Job) -> None:
-        """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
-        if self.options.output.output_dir is None and job.audio.asks.output is None:
-            self._waited_for(job)
-            if not job.audio.path.parent.is_dir():
-                raise WriteError("its folder has gone, and the transcript with it; use --output-dir to write elsewhere")
-
-    def _put_on_disk(self, job: Job, transcript: Transcript, reason: str = "") -> None:
-        outputs: tuple[Path, ...] = ()
-        wall_s = time.monotonic() - job.started_s
-        if self.options.output.write:
-            formats = formats_of(job.audio, self.options.output)
-            texts = render_all(transcript, formats, self.options.output.subtitles)
-            places = self.namer.outputs(job.audio, transcript.language)
-            self._require_folder(job)
-            chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
-            self.planner.intend(job, transcript, chosen)
-            write_all({path: text for path, (_, text) in chosen.items()})
-            self.planner.done(job, places, transcript.duration_s, wall_s)
-            outputs = tuple(places.values())
-        self.board.resolve(
-            job,
-            Outcome(
-                job.audio.path,
-                Status.DONE,
-                transcript=transcript,
-                outputs=outputs,
-                reason=reason,
-                audio_s=transcript.duration_s,
-                wall_s=wall_s,
-            ),
-        )
+        self.writing.put(job, transcript)
