@@ -4,6 +4,7 @@
     ├── UsageError      the command makes no sense                     exit 2
     ├── FileError       one file; the run goes on                      exit 1 at its end
     │   ├── LoadError       the audio could not be read
+    │   │   ├── SpoolError          its samples could not be kept on disk
     │   │   ├── WorkerDiedError     a load process died or hung on it
     │   │   └── WorkerStartError    no load process could be started
     │   ├── InferenceError  the model failed on a clip of it
@@ -43,6 +44,10 @@ class FileError(WhisperbatchError):
 
 class LoadError(FileError):
     """The audio of a file could not be read."""
+
+
+class SpoolError(LoadError):
+    """The file's samples could not be kept on disk while it runs; the file is not to blame."""
 
 
 class WorkerDiedError(LoadError):
