@@ -123,6 +123,15 @@ class Journal:
         with self._reading() as database:
             return _entry(database, key)
 
+    def done_elsewhere(self, key: Key) -> list[Entry]:
+        """What is done of the same recording with outputs in other folders, the latest first."""
+        with self._reading() as database:
+            rows = database.execute(
+                f"{_ENTRY} WHERE path = ? AND folder != ? AND state = ? ORDER BY changed DESC",
+                (_bytes(key.path), _bytes(key.folder), State.DONE),
+            ).fetchall()
+            return [_with_outputs(database, row) for row in rows]
+
     def owner(self, output: Path) -> Path | None:
         """The recording whose output a file is; None when the journal does not know it."""
         with self._reading() as database:
@@ -316,8 +325,10 @@ def _put(database: sqlite3.Connection, entry: Entry, state: State, recording: Re
 
 def _entry(database: sqlite3.Connection, key: Key) -> Entry | None:
     row = database.execute(f"{_ENTRY} WHERE path = ? AND folder = ?", (_bytes(key.path), _bytes(key.folder))).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _with_outputs(database, row)
+
+
+def _with_outputs(database: sqlite3.Connection, row: Sequence[object]) -> Entry:
     outputs = database.execute(
         "SELECT path, format, size, mtime_ns, intended FROM output WHERE file = ? ORDER BY path", (row[0],)
     )
