@@ -38,6 +38,9 @@ class FakeSpeller:
     def __init__(self, languages: Iterable[str] = ("en", "de")) -> None:
         self.languages = {code: number for number, code in enumerate(languages)}
 
+    def refusal(self, settings: ClipSettings) -> str | None:
+        return "it was not trained to translate" if settings.task == "translate" else None
+
     def encode(self, text: str) -> list[int]:
         return [len(word) for word in text.split()]
 

@@ -62,11 +62,14 @@ class Tiktoken:
 
 
 def spelling(*, as_openai: bool = False) -> Spelling:
-    """The demo model's spelling; ``as_openai`` takes the whole vocabulary, and no lists from the model's settings."""
-    if not as_openai:
-        return Spelling(loaded())
-    made = Spelling(replace(loaded(), tokenizer=Tiktoken()))
-    made._suppressed = made._suppressed_first = None
+    """The demo model's spelling; ``as_openai`` takes the whole vocabulary, and no lists from the model's settings.
+
+    It may be told to translate, which it was not trained for: what it then says is compared, not read.
+    """
+    made = Spelling(replace(loaded(), tokenizer=Tiktoken()) if as_openai else loaded())
+    made._abilities = replace(made._abilities, can_translate=True)
+    if as_openai:
+        made._suppressed = made._suppressed_first = None
     return made
 
 

@@ -1,5 +1,7 @@
 """The load process: clips through the pipe, and what happens when it, its file or its parent comes to grief."""
 
+import io
+import json
 import os
 import shutil
 import signal
@@ -8,15 +10,17 @@ import sys
 import textwrap
 import threading
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from whisperbatch.audio import pool
+from whisperbatch.audio import pool, worker
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.errors import LoadError
-from whisperbatch.options import SpeechOptions
+from whisperbatch.options import LoadOptions, SpeechOptions
+from whisperbatch.pipeline.failing import lasts, may_pass
 from whisperbatch.records import Clip, ClipSettings, FileLoaded
 
 SETTINGS = ClipSettings(language="de")
@@ -373,3 +377,22 @@ print(len(list(LoadWorker(speech=SpeechOptions(vad=False)).load(0, Path({str(lon
     for room, absent in (("load", {"torch", "librosa"}), ("pool", {"torch", "av"})):  # the parent decodes nothing
         code = f"import sys, whisperbatch.audio.{room}; sys.exit(bool({absent} & set(sys.modules)))"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_lack_of_memory_in_a_load_process_may_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    class Short:
+        def __init__(self, *given: object, **named: object) -> None:
+            pass
+
+        def blocks(self) -> Iterator[np.ndarray]:
+            raise MemoryError
+
+    path = tmp_path / "talk.wav"
+    path.touch()
+    monkeypatch.setattr("whisperbatch.audio.load.Reader", Short)
+    out = io.BytesIO()
+    worker.serve(worker.Request(path, ClipSettings(), LoadOptions(), SpeechOptions(vad=False)), out)
+    header = json.loads(out.getvalue()[worker.LENGTH.size :])
+    error = pool._failed(header, path)
+    assert may_pass(error, path)
+    assert not lasts(error, path)

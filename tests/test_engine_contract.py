@@ -1,6 +1,8 @@
 """What every engine must do, over each engine there is; and what the real one hears."""
 
+import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,11 +11,14 @@ import jiwer
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from whisperbatch.engine import Engine, EngineFacts, open_engine
+from whisperbatch.engine.checkpoint import Found
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.errors import InferenceError, ModelError, UsageError
+from whisperbatch.engine.weights import Checkpoint, shapes_of
+from whisperbatch.errors import InferenceError, ModelError, RefusedError, UsageError
 from whisperbatch.options import EngineOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipSettings, ClipText, Segments
 
@@ -232,6 +237,25 @@ def test_what_a_model_cannot_do_is_refused_in_a_sentence(demo_folder: Path):
     assert "does not know the language 'xx'" in refused("demo", demo_folder, language="xx")
 
 
+def test_an_english_only_model_refuses_other_languages_and_translation():
+    loaded = Checkpoint(Found("tiny.en", Path(), None), {}, {"is_multilingual": False}, {}, None, np.zeros(0)).abilities
+    assert "knows English only" in (loaded.refusal(ClipSettings(language="de")) or "")
+    assert "not trained to translate" in (loaded.refusal(ClipSettings(language="en", task="translate")) or "")
+    assert loaded.refusal(ClipSettings(language="en")) is loaded.refusal(ClipSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [({"task": "translate"}, "not trained to translate"), ({"language": "xx"}, "language 'xx'")]
+)
+def test_a_clip_that_asks_for_what_the_model_cannot_do_fails_alone(demo_engine: Engine, recorded, asked, told: str):
+    demo_engine.admit([recorded("garden.wav", 0), recorded("garden.wav", 1, settings=ClipSettings(**asked))])
+    found = {answer.file_id: answer for answer in drain(demo_engine)}
+    assert isinstance(found[0], ClipText)
+    assert isinstance(found[1], ClipFailed)
+    assert isinstance(found[1].error, RefusedError)
+    assert told in found[1].error.message
+
+
 def test_a_model_that_cannot_be_had_is_told_in_a_sentence(demo_folder: Path, tmp_path: Path):
     message = refused("tiny", demo_folder)
     assert "--model demo" in message
@@ -259,3 +283,75 @@ def test_the_demo_model_announces_itself(demo_folder: Path):
     assert len(said) == 1
     assert "trying" in said[0]
     assert "tests" in said[0]
+
+
+def spoil_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def spoil_config(folder: Path, **values: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda f: spoil_weights(f, lambda t: t.pop("model.encoder.conv1.bias")), "lack encoder.conv1.bias"),
+        (
+            lambda f: spoil_weights(f, lambda t: t.update({"model.encoder.conv1.bias": torch.zeros(3)})),
+            "encoder.conv1.bias is (3,)",
+        ),
+        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:9999]), ""),
+        (lambda f: (f / "model.safetensors").write_bytes(b"no weights"), ""),
+        (lambda f: spoil_config(f, model_type="bert"), "is of a bert model"),
+        (lambda f: spoil_config(f, activation_function="relu"), "relu"),
+        (lambda f: (f / "config.json").write_text("{"), ""),
+        (lambda f: (f / "tokenizer.json").write_text("{}"), ""),
+        (lambda f: (f / "generation_config.json").unlink(), "no timestamps"),
+    ],
+)
+def test_a_spoilt_model_is_told_in_a_sentence(demo_folder: Path, tmp_path: Path, spoil, told: str):
+    folder = tmp_path / "model"
+    shutil.copytree(demo_folder, folder)
+    spoil(folder)
+    message = refused(str(folder), demo_folder)
+    assert told in message
+    assert "cannot be loaded" in message or "no timestamps" in message
+    assert "\n" not in message
+
+
+def test_weights_in_several_files_and_other_names_are_the_same_model(demo_folder: Path, tmp_path: Path, recorded):
+    folder = tmp_path / "model"
+    shutil.copytree(demo_folder, folder)
+    tensors = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = {name.removeprefix("model."): tensor for name, tensor in tensors.items()}  # as a bare WhisperModel is saved
+    halves = [dict(list(names.items())[:40]), dict(list(names.items())[40:])]
+    for number, half in enumerate(halves):
+        save_file(half, folder / f"model-{number}.safetensors")
+    index = {name: f"model-{number}.safetensors" for number, half in enumerate(halves) for name in half}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    texts = []
+    for model in ("demo", str(folder)):
+        engine = open_engine(
+            EngineOptions(model, device="cpu", compute_type="float32"),
+            ClipSettings(),
+            max_batch_size=1,
+            demo=demo_folder,
+            on_notice=lambda text: None,
+        )
+        engine.admit([recorded("garden.wav")])
+        texts += [[one.tokens for one in answer.segments] for answer in drain(engine) if isinstance(answer, ClipText)]
+        engine.close()
+    assert len(texts) == 2
+    assert texts[0] == texts[1] != []
+
+
+def test_names_and_shapes_are_transformers_own(demo_folder: Path):
+    model = WhisperForConditionalGeneration.from_pretrained(demo_folder)
+    theirs = {name.removeprefix("model."): tuple(one.shape) for name, one in model.state_dict().items()}
+    theirs.pop("proj_out.weight")  # the embedding once more
+    assert dict(shapes_of(model.config.to_dict())) == theirs

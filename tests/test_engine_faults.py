@@ -209,6 +209,7 @@ def test_with_one_slot_left_what_does_not_fit_fails_alone():
     device = FakeDevice(4, fault=fault)
     answers = run(make(device, ONCE), [clip(number) for number in range(8)])
     assert [number for (number, _), one in answers.items() if isinstance(one, ClipFailed)] == [3]
+    assert isinstance(answers[3, 0].error.__cause__, MemoryError)  # it may pass; another fault does not
     assert device.sizes == [4, 2, 1]
 
 
@@ -276,3 +277,21 @@ def test_votes_forget_what_was_cast_once_it_is_decided():
     votes.expect(0, 2)  # another of its voters comes
     votes.die(0, 1)
     assert votes.decision(0) == ("en", pytest.approx(0.6))
+
+
+@pytest.mark.parametrize("n_voters", [1, 2])
+@pytest.mark.parametrize("at", ["guess", "step"])
+def test_a_voter_that_failed_may_come_again_without_its_vote(at: str, n_voters: int):
+    n_left = itertools.count()
+
+    def fault(place: str, windows: Sequence[Window]) -> None:
+        if place == at and any(w.request.clip.index == 0 for w in windows) and next(n_left) == 0:
+            raise FakeOutOfMemoryError
+
+    engine = make(FakeDevice(1, fault=fault), ONCE)
+    clips = [clip(0, k, vote=(k, n_voters) if k < n_voters else None) for k in range(3)]
+    first = run(engine, clips)
+    assert [key for key, answer in first.items() if isinstance(answer, ClipFailed)] == [(0, 0)]
+    again = run(engine, [clip(0, 0)])
+    assert isinstance(again[0, 0], ClipText)
+    assert again[0, 0].language == first[0, 1].language

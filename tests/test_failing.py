@@ -3,6 +3,7 @@
 import errno
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,10 +12,18 @@ import pytest
 
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.errors import InferenceError, LoadError, RunError, WorkerDiedError, WorkerStartError, WriteError
+from whisperbatch.errors import (
+    InferenceError,
+    LoadError,
+    RefusedError,
+    RunError,
+    WorkerDiedError,
+    WorkerStartError,
+    WriteError,
+)
 from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
-from whisperbatch.pipeline import failing, stages
+from whisperbatch.pipeline import failing, writing
 from whisperbatch.pipeline.failing import Alone, Mounts, Retry, lasts, may_pass, retry_of
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
@@ -42,6 +51,7 @@ GONE = Path("/nowhere/talk.wav")
         (caused(LoadError("x"), OSError(errno.ENOENT, "spool")), False, False),
         (caused(InferenceError("x"), MemoryError()), True, False),
         (InferenceError("x"), False, False),
+        (RefusedError("x"), False, True),
     ],
 )
 def test_what_may_pass_and_what_lasts(tmp_path: Path, error, passes: bool, permanent: bool):
@@ -131,7 +141,7 @@ class ScriptedWorker:
 
     def load(self, file_id: int, path: Path, settings: object) -> Iterator[Clip | FileLoaded]:
         self.script.tries.append(path.name)
-        yield Clip(file_id, 0, 0.0, np.zeros(1600, np.int16))
+        yield Clip(file_id, 0, 0.0, np.full(1600, ord(path.name[0]), np.int16))
         answers = self.script.answers.get(path.name, [])
         answer = answers.pop(0) if answers else None
         if callable(answer):
@@ -156,10 +166,12 @@ class Place:
         failures: FailureOptions | None = None,
         journal: JournalOptions | None = None,
         engine: FakeEngine | None = None,
+        stop: threading.Event | None = None,
+        pause_s: float = 0.01,
     ) -> tuple[dict[str, Outcome], list[str]]:
         script = Script(answers)
         self.monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "LoadWorker", script.worker)
-        self.monkeypatch.setattr(failing, "PAUSES_S", (0.01,))
+        self.monkeypatch.setattr(failing, "PAUSES_S", (pause_s,))
         options = RunOptions(
             EngineOptions("fake"),
             LoadOptions(2),
@@ -175,7 +187,7 @@ class Place:
                 open_engine=lambda: engine or FakeEngine(4),
                 namer=Namer(options.output, MEDIA_SUFFIXES),
                 on_event=lambda event: self.notices.append(event.data["text"]) if event.kind == "notice" else None,
-                stop=threading.Event(),
+                stop=stop or threading.Event(),
                 journal=book,
             ):
                 outcomes[outcome.path.name] = outcome
@@ -291,28 +303,86 @@ def test_a_folder_that_is_removed_is_not_made_again(place: Place):
 
 
 def test_writing_is_tried_again_when_the_disk_stumbles(place: Place, monkeypatch: pytest.MonkeyPatch):
-    real, stumbles = stages.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
+    real, stumbles = writing.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
 
-    def write_all(texts):
+    def write_all(texts, **named):
         if stumbles:
             raise WriteError("cannot be written") from stumbles.pop()
-        return real(texts)
+        return real(texts, **named)
 
-    monkeypatch.setattr(stages, "write_all", write_all)
+    monkeypatch.setattr(writing, "write_all", write_all)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.DONE}
 
 
 def test_a_full_disk_fails_files_at_once_and_a_later_run_completes(place: Place, monkeypatch: pytest.MonkeyPatch):
-    def full(texts):
+    def full(texts, **named):
         raise WriteError("the disk is full; make room and run again") from OSError(errno.ENOSPC, "full")
 
-    real = stages.write_all
-    monkeypatch.setattr(stages, "write_all", full)
+    real = writing.write_all
+    monkeypatch.setattr(writing, "write_all", full)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.FAILED}
     assert not list(place.folder.glob("*.txt"))
-    monkeypatch.setattr(stages, "write_all", real)
+    monkeypatch.setattr(writing, "write_all", real)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.DONE}
     assert {path.name for path in place.folder.glob("*.txt")} == {"a.txt", "b.txt", "c.txt", "d.txt"}
+
+
+def short_of_memory(name: str, n_times: int) -> Callable[[Clip], bool | Exception]:
+    """Fails the clips of a file with that first sample so often."""
+    left = [n_times]
+
+    def fails(clip: Clip) -> bool | Exception:
+        if clip.samples[0] != ord(name) or left[0] == 0:
+            return False
+        left[0] -= 1
+        return MemoryError("no room")
+
+    return fails
+
+
+def test_a_clip_that_fails_for_lack_of_memory_is_tried_again_and_others_go_on(place: Place):
+    calm, _ = place.run({})
+    for path in place.folder.glob("*.txt"):
+        path.unlink()
+    engine = FakeEngine(4, fails=short_of_memory("b", 2))
+    outcomes, tries = place.run({}, engine=engine)
+    assert {name: o.transcript for name, o in outcomes.items()} == {name: o.transcript for name, o in calm.items()}
+    assert tries.count("b.wav") == 1  # its samples are still there
+    assert sum(len(batch) for batch in engine.batches) == 4 + 2
+
+
+def test_a_clip_that_stays_short_of_memory_fails_its_file_and_a_later_run_completes(place: Place):
+    engine = FakeEngine(4, fails=short_of_memory("b", 99))
+    outcomes, _ = place.run({}, engine=engine)
+    assert {name for name, o in outcomes.items() if o.status is Status.FAILED} == {"b.wav"}
+    assert sum(len(batch) for batch in engine.batches) == 4 + 2
+    assert place.state("b.wav") == (State.FAILED, False)
+    outcomes, tries = place.run({})
+    assert (outcomes["b.wav"].status, tries) == (Status.DONE, ["b.wav"])
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_clip_is_tried_again_as_often_as_is_asked(place: Place, retries: int):
+    engine = FakeEngine(4, fails=short_of_memory("b", 1))
+    outcomes, _ = place.run({}, FailureOptions(retries=retries), engine=engine)
+    assert (outcomes["b.wav"].status is Status.DONE) == (retries == 1)
+
+
+def test_a_clip_that_fails_for_good_is_not_tried_again(place: Place):
+    engine = FakeEngine(4, fails=lambda clip: clip.samples[0] == ord("b"))
+    outcomes, _ = place.run({}, engine=engine)
+    assert outcomes["b.wav"].status is Status.FAILED
+    assert sum(len(batch) for batch in engine.batches) == 4
+
+
+def test_a_stop_cuts_the_pause_before_a_second_try_short(place: Place, monkeypatch: pytest.MonkeyPatch):
+    engine = FakeEngine(4, fails=short_of_memory("b", 1))
+    stop = threading.Event()
+    engine._before_step = lambda clips: stop.set() if len(engine.batches) == 1 else None
+    began_s = time.monotonic()
+    outcomes, _ = place.run({}, engine=engine, stop=stop, pause_s=60.0)
+    assert time.monotonic() - began_s < 30
+    assert outcomes["b.wav"].status in (Status.DONE, Status.INTERRUPTED)

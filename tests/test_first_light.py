@@ -272,3 +272,24 @@ def test_ctrl_c_ends_cleanly(long_run: subprocess.Popen[bytes]):
     assert "stopping" in told
     assert "interrupted" in told
     assert "Traceback" not in told
+
+
+def test_a_line_that_asks_for_what_the_model_cannot_do_fails_alone(some: Path, expected: dict[str, str]):
+    asks = {
+        "garden.wav": {"task": "translate"},
+        "bahnhof.flac": {"language": "German"},
+        "telephone.wav": {"language": "Klingon"},
+        "numbers.ogg": {"language": "EN"},
+    }
+    lines = [json.dumps({"path": f"in/side/{name}", **own}) for name, own in asks.items()]
+    for _ in range(2):
+        done = run("transcribe", "-", *DEMO, cwd=some, stdin="\n".join(lines).encode())
+        told = done.stderr.decode()
+        assert done.returncode == 1, told
+        assert texts_below(some) == {name: expected[name] for name in ("bahnhof", "numbers")}
+        assert re.search(r"garden\.wav.*was not trained to translate", told)
+        assert re.search(r"line 3 of the list.*unknown language 'Klingon'", told)
+        assert "Traceback" not in told
+    assert "failed before" in told
+    assert "demo model" not in told  # it was not opened for what it cannot do
+    assert json.loads((some / "in/side/bahnhof.json").read_bytes())["language"] == "de"

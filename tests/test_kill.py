@@ -9,6 +9,7 @@ import sys
 import threading
 import wave
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,9 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+MARK = "WHISPERBATCH_TEST"  # a variable that tells the processes of a test
+
+
 def write_wav(path: Path, samples: np.ndarray) -> None:
     with wave.open(str(path), "wb") as out:
         out.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -63,10 +67,13 @@ def fill(folder: Path, n_files: int, long_s: int = 0) -> Path:
     return folder
 
 
-def start(folder: Path, number: int = 0, fault: str = "", step_s: float = 0.0) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, number: int = 0, fault: str = "", step_s: float = 0.0, long_form: str = "clips"
+) -> subprocess.Popen[bytes]:
     options = "--model demo --batch-size 2 --max-wait 0 --load-workers 1 --format txt,srt,json -q".split()
     places = ["--journal", str(folder.parent / "journal"), "--events", str(folder.parent / f"events-{number:03d}")]
-    environment = {**os.environ, "FAULT": fault, "STEP_S": str(step_s)}
+    places += ["--long-form", long_form, "--spool-dir", str(folder.parent / "spool")]
+    environment = {**os.environ, "FAULT": fault, "STEP_S": str(step_s), MARK: str(folder)}
     command = [sys.executable, "-c", DRIVER, "transcribe", str(folder), "--no-vad", *options, *places]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
 
@@ -84,13 +91,36 @@ def events(folder: Path) -> list[tuple[str, str]]:
 
 def check(folder: Path, undisturbed: dict[str, bytes]) -> None:
     """One whole set a file, as of an undisturbed run; nothing else left; nothing done again after it was done."""
-    assert contents(folder) == undisturbed
-    assert [path.name for path in folder.parent.glob("journal*")] == ["journal"]
+    assert contents(folder) == undisturbed  # no temporary file is left, since none is known to it
+    assert_nothing_left(folder)
     done: set[str] = set()
     for kind, name in events(folder):
         assert not (kind == "started" and name in done), name
         if kind == "done":
             done.add(name)
+
+
+def assert_nothing_left(folder: Path) -> None:
+    """No lock file, no spool, no process; a load process that lost its parent has a moment to notice."""
+    assert [path.name for path in folder.parent.glob("journal*")] == ["journal"]
+    spool = folder.parent / "spool"
+    assert not spool.exists() or list(spool.iterdir()) == []
+    patience = threading.Event()
+    for _ in range(100):
+        if not (left := processes(folder)):
+            return
+        patience.wait(0.1)
+    raise AssertionError(left)
+
+
+def processes(folder: Path) -> list[str]:
+    """The command lines of all processes that runs over a folder have started, those of load processes included."""
+    mark, found = f"{MARK}={folder}".encode(), []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has just ended, or is another user's
+            if mark in (place / "environ").read_bytes().split(b"\0"):
+                found.append((place / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:200])
+    return found
 
 
 class Watcher(threading.Thread):
@@ -139,6 +169,28 @@ def test_killed_at_thirty_moments_and_started_again(tmp_path: Path, undisturbed:
     check(folder, undisturbed)
 
 
+def test_killed_while_it_spools_and_started_again(tmp_path: Path):
+    """In sequential mode each file's samples lie on disk while it runs."""
+    expected = fill(tmp_path / "undisturbed" / "in", 12, long_s=100)
+    assert start(expected, long_form="sequential").wait(120) == 0
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    chance, folder, n_workers = random.Random(seed), fill(tmp_path / "killed" / "in", 12, long_s=100), 0
+    for number in range(6):
+        run = start(folder, number, step_s=0.4, long_form="sequential")
+        log = folder.parent / f"events-{number:03d}"
+        while not (log.exists() and log.stat().st_size) and run.poll() is None:
+            threading.Event().wait(0.01)
+        threading.Event().wait(chance.uniform(0.0, 1.0))
+        n_workers += len(processes(folder)) - 1
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    assert n_workers >= 3 or not Path("/proc").is_dir()  # else no load process was there to be left
+    assert not all((folder / f"{path.stem}.json").exists() for path in folder.glob("*.wav"))
+    assert start(folder, 999, long_form="sequential").wait(120) == 0
+    check(folder, contents(expected))
+
+
 @pytest.mark.parametrize(
     "fault",
     [f"{name} {when}:{n}" for name in ("claim", "intend", "done") for when in ("before", "after") for n in (1, 5)]
@@ -169,5 +221,5 @@ def test_three_runs_share_a_folder_and_take_over_from_one_that_is_killed(tmp_pat
     assert len(ends) >= 60 - 2
     told = [{name for kind, name in events(folder) if kind in ("done", "skipped")}]
     assert all(len(names) == 60 for names in told)
-    assert [path.name for path in folder.parent.glob("journal*")] == ["journal"]
+    assert_nothing_left(folder)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]

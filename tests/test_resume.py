@@ -428,3 +428,50 @@ def test_subtitles_of_another_shape_are_made_anew_from_the_json(place: Place):
     assert (place.audio / "000.srt").read_bytes() != plain
     assert b"by hand" in (place.audio / "001.srt").read_bytes()
     assert set(told(place.run(output={"formats": formats, "subtitles": shape})).values()) == {"skipped"}
+
+
+def in_folder(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_what_is_done_in_another_folder_is_not_transcribed_again(place: Place, tmp_path: Path):
+    place.run(output={"output_dir": tmp_path / "A"})
+    outcomes = place.run(output={"output_dir": tmp_path / "B", "formats": ("txt", "srt", "json")})
+    assert told(outcomes) == DONE
+    assert {outcome.reason for outcome in outcomes.values()} == {"made from its JSON"}
+    assert place.n_opened == 1
+    there = in_folder(tmp_path / "B")
+    assert {name: there[name] for name in in_folder(tmp_path / "A")} == in_folder(tmp_path / "A")
+    assert len(there) == 9
+    assert told(place.run()) == DONE  # beside the recordings too
+    assert place.n_opened == 1
+    for more in ({"output_dir": tmp_path / "A"}, {"output_dir": tmp_path / "B"}, {}):
+        assert told(place.run(output=more)) == SKIPPED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"clip": {"prompt": "Names"}},
+        {"revision": "1"},
+        {"output": {"overwrite": True}},
+        {"journal": {"redo": True, "redo_scope": "all"}},
+    ],
+)
+def test_another_folders_transcript_is_not_taken_when_another_text_is_asked_for(
+    place: Place, tmp_path: Path, change: dict
+):
+    place.run(output={"output_dir": tmp_path / "A"})
+    rooms = {**change, "output": {"output_dir": tmp_path / "B", **change.get("output", {})}}
+    assert {outcome.reason for outcome in place.run(**rooms).values()} == {""}
+    assert place.n_opened == 2
+
+
+def test_another_folders_transcript_is_taken_only_as_we_left_it(place: Place, tmp_path: Path):
+    place.run(output={"output_dir": tmp_path / "A"})
+    (tmp_path / "A" / "000.json").write_bytes((tmp_path / "A" / "001.json").read_bytes())
+    (tmp_path / "A" / "001.json").unlink()
+    write_wav(place.audio / "002.wav", 9)
+    outcomes = place.run(output={"output_dir": tmp_path / "B"})
+    assert {outcome.reason for outcome in outcomes.values()} == {""}
+    assert in_folder(tmp_path / "B")["000.txt"] == in_folder(tmp_path / "A")["000.txt"]

@@ -4,9 +4,11 @@
     ├── UsageError      the command makes no sense                     exit 2
     ├── FileError       one file; the run goes on                      exit 1 at its end
     │   ├── LoadError       the audio could not be read
+    │   │   ├── SpoolError          its samples could not be kept on disk
     │   │   ├── WorkerDiedError     a load process died or hung on it
     │   │   └── WorkerStartError    no load process could be started
     │   ├── InferenceError  the model failed on a clip of it
+    │   │   └── RefusedError        the model cannot do what the file asks for
     │   └── WriteError      a transcript could not be put on disk
     └── RunError        the run cannot go on                           exit 3
         └── ModelError      the model cannot be had or loaded
@@ -44,6 +46,10 @@ class LoadError(FileError):
     """The audio of a file could not be read."""
 
 
+class SpoolError(LoadError):
+    """The file's samples could not be kept on disk while it runs; the file is not to blame."""
+
+
 class WorkerDiedError(LoadError):
     """A load process died or hung on the file."""
 
@@ -54,6 +60,10 @@ class WorkerStartError(LoadError):
 
 class InferenceError(FileError):
     """The model failed on a clip of the file."""
+
+
+class RefusedError(InferenceError):
+    """The model cannot do what the file asks for."""
 
 
 class WriteError(FileError):

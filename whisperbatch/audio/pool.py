@@ -92,12 +92,13 @@ class LoadWorker:
                         return
                     case "failed":
                         whole = True
-                        raise LoadError(header["message"], path)
+                        raise _failed(header, path)
                     case "unfit":
                         raise WorkerStartError(f"the load process cannot start ({header['message']})", path)
                     case "ready":
                         self._is_ready = True
         finally:
+            spools.clear()  # the error may be kept, and must not keep a full disk full with it
             self._put_back(process, whole)
 
     def close(self) -> None:
@@ -235,6 +236,14 @@ def _loaded(file_id: int, n_clips: int, header: dict[str, Any]) -> FileLoaded:
     n_speech = header["n_speech"]
     speech_s = None if n_speech is None else n_speech / SAMPLE_RATE
     return FileLoaded(file_id, n_clips, header["n_samples"] / SAMPLE_RATE, header["damage"], speech_s)
+
+
+def _failed(header: dict[str, Any], path: Path) -> LoadError:
+    """What a load process told; its cause is the system's, where the file is not to blame."""
+    error, number = LoadError(header["message"], path), header["errno"]
+    if number is not None:
+        error.__cause__ = OSError(number, os.strerror(number))
+    return error
 
 
 def _opened(encoded: str, path: Path) -> Spooled:

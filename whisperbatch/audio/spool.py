@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whisperbatch.errors import LoadError
+from whisperbatch.errors import SpoolError
 
 N_BYTES = 2  # a sample
 N_BUFFER = 1 << 20  # bytes a write
@@ -50,7 +50,7 @@ class Spool:
     """A file that samples are written to, for one thread."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the file, and ``folder``; LoadError when that can't be."""
+        """Make the file, and ``folder``; SpoolError when that can't be."""
         self.path = folder / f".whisperbatch-{_HOST}-{os.getpid()}-{_RUN}-{next(_numbers)}.pcm"
         self._n_samples = 0
         try:
@@ -138,8 +138,8 @@ def _free(number: int, path: Path) -> None:
     remove(path)
 
 
-def _unwritable(folder: Path, error: OSError) -> LoadError:
-    return LoadError(f"cannot be spooled to {folder} ({error.strerror or error}); use --spool-dir for another place")
+def _unwritable(folder: Path, error: OSError) -> SpoolError:
+    return SpoolError(f"cannot be spooled to {folder} ({error.strerror or error}); use --spool-dir for another place")
 
 
 def _remove_stale(folder: Path) -> None:

@@ -4,10 +4,12 @@ Comes in, on standard input: a JSON line a file, see ``Request``. Goes out, on s
 little-endian length, a JSON header of that length and, for a clip without a spool, its samples as bytes. Kinds:
 ``ready`` or ``unfit`` (message) once, then for each file ``spool`` (path: a file that is the parent's to remove),
 ``clip`` (index, start, n_samples, speech, joins, vote, channel, spool: its path or null; numbers are samples),
-``alive``, and at last ``loaded`` (n_samples, n_speech, damage) or ``failed`` (message). Who calls: ``audio/pool``. The
-end of standard input ends the process, even in the middle of a file; a parent that reads slowly slows it down.
+``alive``, and at last ``loaded`` (n_samples, n_speech, damage) or ``failed`` (message, errno: the system's number when
+the file is not to blame, or null). Who calls: ``audio/pool``. The end of standard input ends the process, even in the
+middle of a file; a parent that reads slowly slows it down.
 """
 
+import errno
 import json
 import os
 import queue
@@ -23,7 +25,7 @@ from typing import Any, BinaryIO, Self
 
 import numpy as np
 
-from whisperbatch.errors import WhisperbatchError
+from whisperbatch.errors import SpoolError, WhisperbatchError
 from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.records import ClipSettings
 
@@ -100,9 +102,9 @@ def serve(request: Request, stream: BinaryIO) -> None:
     except BrokenPipeError:
         raise
     except WhisperbatchError as err:
-        send(stream, {"kind": "failed", "message": err.message})
+        send(stream, {"kind": "failed", "message": err.message, "errno": _errno(err)})
     except Exception as err:
-        send(stream, {"kind": "failed", "message": f"cannot be read ({_told(err)})"})
+        send(stream, {"kind": "failed", "message": f"cannot be read ({_told(err)})", "errno": _errno(err)})
     else:
         found = n_speech if request.speech.vad else None
         send(stream, {"kind": "loaded", "n_samples": reader.n_samples, "n_speech": found, "damage": reader.damage})
@@ -203,6 +205,13 @@ def _take_requests(stream: BinaryIO, requests: "queue.SimpleQueue[Request]") -> 
 
 def _path(encoded: str) -> Path:
     return Path(os.fsdecode(bytes.fromhex(encoded)))
+
+
+def _errno(err: Exception) -> int | None:
+    """The system's number of an error for which the file is not to blame; None when it may be."""
+    if isinstance(err, MemoryError):
+        return errno.ENOMEM
+    return err.__cause__.errno if isinstance(err, SpoolError) and isinstance(err.__cause__, OSError) else None
 
 
 def _told(err: Exception) -> str:

@@ -87,7 +87,9 @@ class Screen:
     def finished(self, outcome: Outcome) -> None:
         """Show how a file ended."""
         if outcome.status is Status.FAILED:
-            self.line(f"failed: {outcome.error}")
+            error = outcome.error
+            place = f" ({error.path})" if error is not None and error.path not in (None, outcome.path) else ""
+            self.line(f"failed: {outcome.path}: {outcome.reason}{place}")
         elif outcome.transcript is not None:
             for warning in outcome.transcript.warnings:
                 self.line(f"{outcome.path}: {warning}")

@@ -29,20 +29,10 @@ def build(
     found = checkpoint.find(options, demo, on_notice)
     loaded = weights.load(found, place)
     spelling = Spelling(loaded)
-    _refuse(loaded, settings)
+    if (told := loaded.abilities.refusal(settings)) is not None:
+        raise UsageError(told)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
     runner = Runner(loaded, spelling, decode, n_slots or 1)
     if n_slots is None:
         runner.resize(sizing.choose(sizing.fitting(runner.free_bytes, runner.bytes_a_slot), runner.trial))
     return ContinuousEngine(runner, spelling, decode, facts, on_notice)
-
-
-def _refuse(loaded: weights.Checkpoint, settings: ClipSettings) -> None:
-    """Raise UsageError when the model can't do what clips will ask."""
-    name, languages = loaded.found.name, loaded.languages
-    if settings.task == "translate" and not loaded.can_translate:
-        raise UsageError(f"model {name} was not trained to translate; use large-v3 or medium with --task translate")
-    if settings.language and languages and settings.language not in languages:
-        raise UsageError(f"model {name} does not know the language '{settings.language}'")
-    if settings.language not in (None, "en") and not languages:
-        raise UsageError(f"model {name} knows English only, so --language {settings.language} cannot be used with it")

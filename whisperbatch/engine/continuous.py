@@ -23,7 +23,7 @@ from whisperbatch.engine.requests import ClipRequest, Request, Sampled, Speller,
 from whisperbatch.engine.scheduler import Scheduler
 from whisperbatch.engine.sequential import FileRequest
 from whisperbatch.engine.votes import Votes
-from whisperbatch.errors import InferenceError
+from whisperbatch.errors import InferenceError, RefusedError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 
@@ -90,9 +90,11 @@ class ContinuousEngine:
             if votes and clip.settings.language is None and self._speller.languages:
                 self._votes.expect(clip.file_id, clip.vote[1])
             try:
+                if (told := self._speller.refusal(clip.settings)) is not None:
+                    raise RefusedError(told)
                 request = kind(clip, self._n_admitted, self._speller, self._options, judge)
             except Exception as err:
-                self._out.append(_failure(clip, err))
+                self._out.append(self._failure(clip, err))
                 self._bury(clip)
                 continue
             if not self._speller.languages:
@@ -366,7 +368,7 @@ class ContinuousEngine:
     def _fail(self, request: Request, err: Exception) -> None:
         if request in self._requests:
             self._requests.remove(request)
-            self._out.append(_failure(request.clip, err))
+            self._out.append(self._failure(request.clip, err))
             self._bury(request.clip)
 
     def _bury(self, clip: Clip) -> None:
@@ -375,10 +377,14 @@ class ContinuousEngine:
             self._votes.die(clip.file_id, clip.vote[0])
             self._release(clip.file_id)
 
-
-def _failure(clip: Clip, err: Exception) -> ClipFailed:
-    reason = str(err).strip().partition("\n")[0] or type(err).__name__
-    traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, and must not keep tensors with it
-    failure = InferenceError(f"the model failed on it ({reason})")
-    failure.__cause__ = err
-    return ClipFailed(clip.file_id, clip.index, failure)
+    def _failure(self, clip: Clip, err: Exception) -> ClipFailed:
+        if isinstance(err, InferenceError):
+            return ClipFailed(clip.file_id, clip.index, err)
+        reason = str(err).strip().partition("\n")[0] or type(err).__name__
+        traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, and must not keep tensors with it
+        failure = InferenceError(f"the model failed on it ({reason})")
+        failure.__cause__ = err
+        if self.device.is_out_of_memory(err):  # a device has an error of its own for that
+            failure.__cause__ = MemoryError(reason)
+            failure.__cause__.__cause__ = err
+        return ClipFailed(clip.file_id, clip.index, failure)

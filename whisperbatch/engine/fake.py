@@ -31,9 +31,9 @@ class FakeEngine:
         self,
         max_batch_size: int = 16,
         before_step: Callable[[list[Clip]], None] | None = None,
-        fails: Callable[[Clip], bool] = lambda clip: False,
+        fails: Callable[[Clip], bool | Exception] = lambda clip: False,
     ) -> None:
-        """Hold nothing; ``fails`` picks the clips that come out as ClipFailed."""
+        """Hold nothing; ``fails`` picks the clips that come out as ClipFailed, and may say because of what."""
         self.max_batch_size = max_batch_size
         self.batches: list[list[tuple[int, int]]] = []
         self.closed = False
@@ -90,8 +90,9 @@ class FakeEngine:
         self.closed = True
 
     def _hear(self, clip: Clip) -> ClipText | ClipFailed:
-        if self._fails(clip):
+        if why := self._fails(clip):
             error: FileError = InferenceError("the fake engine was told to fail on it")
+            error.__cause__ = why if isinstance(why, Exception) else None
             return ClipFailed(clip.file_id, clip.index, error)
         segment = Segment(0.0, clip.duration_s, text_of(clip), tokens=(clip.index,))
         return ClipText(clip.file_id, clip.index, (segment,), clip.settings.language or "en", None)

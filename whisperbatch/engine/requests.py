@@ -13,7 +13,7 @@ from whisperbatch.engine import coverage, inventions, segments
 from whisperbatch.engine.fallback import Decoded, Judge
 from whisperbatch.engine.words import Timings, WordRules, last_end_s
 from whisperbatch.options import DecodeOptions
-from whisperbatch.records import SAMPLE_RATE, WINDOW_S, Clip, ClipText, Segment
+from whisperbatch.records import SAMPLE_RATE, WINDOW_S, Clip, ClipSettings, ClipText, Segment
 
 FRAMES_A_SECOND = 100
 N_FRAMES = int(WINDOW_S * FRAMES_A_SECOND)
@@ -34,6 +34,10 @@ class Speller(Protocol):
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of ids."""
+        ...
+
+    def refusal(self, settings: ClipSettings) -> str | None:
+        """Why the model can't do what a clip asks for; None when it can."""
         ...
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from whisperbatch.engine.weights import Checkpoint
 from whisperbatch.errors import ModelError
+from whisperbatch.records import ClipSettings
 
 MARKS = "<< >> <<< >>> -- --- -( -[ (' (\" (( )) ((( ))) [[ ]] {{ }} ♪♪ ♪♪♪".split()
 SYMBOLS = list('"#()*+/:;<=>@[\\]^_`{|}~「」『』')
@@ -31,7 +32,7 @@ class Spelling:
     def __init__(self, checkpoint: Checkpoint) -> None:
         """Read the ids; ModelError when the model can't tell times."""
         settings = checkpoint.generation
-        self._tokenizer = checkpoint.tokenizer
+        self._tokenizer, self._abilities = checkpoint.tokenizer, checkpoint.abilities
         if settings.get("no_timestamps_token_id") is None:
             raise ModelError(f"the model {checkpoint.found.name} has no timestamps in its generation settings")
         self.start, self.end = settings["decoder_start_token_id"], settings["eos_token_id"]
@@ -48,6 +49,10 @@ class Spelling:
 
     def _id(self, text: str) -> int | None:
         return self._tokenizer.token_to_id(text)
+
+    def refusal(self, settings: ClipSettings) -> str | None:
+        """Why the model can't do what a clip asks for; None when it can."""
+        return self._abilities.refusal(settings)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, none of them special."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from whisperbatch.engine.checkpoint import NO_TRANSLATION, WEIGHTS, Found
 from whisperbatch.engine.devices import Place
 from whisperbatch.errors import ModelError
-from whisperbatch.records import SAMPLE_RATE
+from whisperbatch.records import SAMPLE_RATE, ClipSettings
 
 N_FFT = 400
 SINGLE, INDEX = WEIGHTS
@@ -59,10 +59,30 @@ class Checkpoint:
         return {token[2:-2]: index for token, index in self.generation["lang_to_id"].items()}
 
     @property
-    def can_translate(self) -> bool:
-        """Whether the model was trained to translate into English."""
+    def abilities(self) -> "Abilities":
+        """What it was trained for."""
         plain = not self.found.is_demo and not any(part in self.found.name for part in NO_TRANSLATION)
-        return plain and self.is_multilingual
+        return Abilities(self.found.name, frozenset(self.languages), plain and self.is_multilingual)
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a model was trained for; ``languages`` is empty for an English-only one."""
+
+    name: str
+    languages: frozenset[str]
+    can_translate: bool
+
+    def refusal(self, settings: ClipSettings) -> str | None:
+        """Why the model can't do what clips ask for; None when it can."""
+        name, languages, asked = self.name, self.languages, settings.language
+        if settings.task == "translate" and not self.can_translate:
+            return f"model {name} was not trained to translate; use large-v3 or medium with --task translate"
+        if asked and languages and asked not in languages:
+            return f"model {name} does not know the language '{asked}'"
+        if asked not in (None, "en") and not languages:
+            return f"model {name} knows English only, so --language {asked} cannot be used with it"
+        return None
 
 
 def load(found: Found, place: Place) -> Checkpoint:
@@ -158,6 +178,8 @@ def _tokenizer(folder: Path) -> Any:
     if (folder / "tokenizer.json").is_file():
         from tokenizers import Tokenizer
 
+        if "model" not in _json(folder / "tokenizer.json"):  # else a bare Exception comes out of the library
+            raise ValueError("its tokenizer.json holds no vocabulary")
         return Tokenizer.from_file(str(folder / "tokenizer.json"))
     from transformers import WhisperTokenizerFast
 

@@ -17,7 +17,7 @@ from typing import Self
 from whisperbatch.errors import RunError
 from whisperbatch.journal.identity import Making
 from whisperbatch.journal.runs import RunLock, forget, is_alive
-from whisperbatch.journal.store import connect, sentences
+from whisperbatch.journal.store import INSTEAD, connect, sentences
 
 
 class State(StrEnum):
@@ -97,7 +97,8 @@ _ENTRY = (
 class Journal:
     """The journal of one run, or of one look at it; any thread may call it.
 
-    Every method raises RunError when the file cannot be used.
+    Every method raises RunError when the file cannot be used. It has failed for good then: what is asked later is told
+    the same at once, and does not wait for a lock again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -106,6 +107,8 @@ class Journal:
         self._lock = threading.Lock()
         self._database = connect(path)
         self._run: RunLock | None = None
+        self._failure: RunError | None = None
+        self._identity = _identity(path)
         with ExitStack() as undo:
             undo.callback(self.close)
             with sentences(path):
@@ -119,6 +122,15 @@ class Journal:
         """What is known of a file; None when nothing is."""
         with self._reading() as database:
             return _entry(database, key)
+
+    def done_elsewhere(self, key: Key) -> list[Entry]:
+        """What is done of the same recording with outputs in other folders, the latest first."""
+        with self._reading() as database:
+            rows = database.execute(
+                f"{_ENTRY} WHERE path = ? AND folder != ? AND state = ? ORDER BY changed DESC",
+                (_bytes(key.path), _bytes(key.folder), State.DONE),
+            ).fetchall()
+            return [_with_outputs(database, row) for row in rows]
 
     def owner(self, output: Path) -> Path | None:
         """The recording whose output a file is; None when the journal does not know it."""
@@ -268,14 +280,29 @@ class Journal:
                 forget(self.path, token)
 
     @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Tell what goes wrong in a sentence, and the same ever after."""
+        if self._failure is not None:
+            raise RunError(self._failure.message, self.path) from self._failure
+        try:
+            with sentences(self.path):
+                yield
+        except RunError as err:
+            self._failure = err
+            raise
+
+    @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, sentences(self.path):
+        with self._lock, self._failing():
             yield self._database
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction, which no other thread or process comes between."""
-        with self._lock, sentences(self.path):
+        with self._lock, self._failing():
+            if _identity(self.path) != self._identity:  # SQLite would go on with a file that nobody can find
+                told = f"the journal was removed or replaced during the run; run again, or {INSTEAD}"
+                raise RunError(told, self.path)
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -298,8 +325,10 @@ def _put(database: sqlite3.Connection, entry: Entry, state: State, recording: Re
 
 def _entry(database: sqlite3.Connection, key: Key) -> Entry | None:
     row = database.execute(f"{_ENTRY} WHERE path = ? AND folder = ?", (_bytes(key.path), _bytes(key.folder))).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _with_outputs(database, row)
+
+
+def _with_outputs(database: sqlite3.Connection, row: Sequence[object]) -> Entry:
     outputs = database.execute(
         "SELECT path, format, size, mtime_ns, intended FROM output WHERE file = ? ORDER BY path", (row[0],)
     )
@@ -325,6 +354,15 @@ def _made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
         changed=changed,  # type: ignore[arg-type]
         outputs=outputs,
     )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _bytes(path: Path) -> bytes:

@@ -23,7 +23,9 @@ class RunLock:
     def release(self) -> None:
         """Give the lock back and remove its file."""
         if self._number is not None:
-            self._path.unlink(missing_ok=True) if os.name != "nt" else None
+            if os.name != "nt":
+                with suppress(OSError):  # on a file system that has become read-only it stays, and says nothing
+                    self._path.unlink(missing_ok=True)
             os.close(self._number)
             self._number = None
             with suppress(OSError):

@@ -103,8 +103,8 @@ class Job:
 class Board:
     """Open files and outcomes; any thread may call it.
 
-    A file is open from ``open`` until ``resolve``. ``claim`` keeps a file from being interrupted: what has begun to be
-    written is written.
+    A file is open from ``open`` until ``resolve``. ``claim`` keeps a file from being interrupted by other threads: what
+    has begun to be written is written. A thread that interrupts the run has done with what it had claimed itself.
     """
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
@@ -112,7 +112,7 @@ class Board:
         self.fatal: WhisperbatchError | None = None
         self._numbers = itertools.count()
         self._open: dict[int, Job] = {}
-        self._claimed: set[int] = set()
+        self._claimed: dict[int, int] = {}  # by file, the thread that has it
         self._source_ended = False
         self._lock = threading.Lock()
         self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
@@ -148,7 +148,7 @@ class Board:
         with self._lock:
             if job.file_id not in self._open or job.file_id in self._claimed:
                 return False
-            self._claimed.add(job.file_id)
+            self._claimed[job.file_id] = threading.get_ident()
             return True
 
     def resolve(self, job: Job, outcome: Outcome) -> bool:
@@ -156,7 +156,7 @@ class Board:
         with self._lock:
             if self._open.pop(job.file_id, None) is None:
                 return False
-            self._claimed.discard(job.file_id)
+            self._claimed.pop(job.file_id, None)
             self._outcomes.put(outcome)
             self._end_when_all_ended()
             return True
@@ -178,7 +178,7 @@ class Board:
         with self._lock:
             if self._open.pop(job.file_id, None) is None:
                 return None
-            self._claimed.discard(job.file_id)
+            self._claimed.pop(job.file_id, None)
             fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
             fresh.entry, fresh.sample, fresh.kept = job.entry, job.sample, job.kept
             self._open[fresh.file_id] = fresh
@@ -192,10 +192,12 @@ class Board:
                 self._end_when_all_ended()
 
     def interrupt(self, reason: str, spare: Callable[[Job], bool] = lambda job: False) -> None:
-        """Take no more files and resolve the open ones that are neither claimed nor to be spared."""
+        """Take no more files and resolve the open ones that are neither in another thread's claim nor to be spared."""
         with self._lock:
-            for file_id in [n for n, job in self._open.items() if n not in self._claimed and not spare(job)]:
+            free = (None, threading.get_ident())
+            for file_id in [n for n, job in self._open.items() if self._claimed.get(n) in free and not spare(job)]:
                 job = self._open.pop(file_id)
+                self._claimed.pop(file_id, None)
                 self._outcomes.put(Outcome(job.audio.path, Status.INTERRUPTED, reason=reason, audio_s=job.duration_s))
             if not self._source_ended:
                 self._source_ended = True

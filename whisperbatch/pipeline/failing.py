@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from whisperbatch.errors import LoadError, RunError, WhisperbatchError, WorkerDiedError, WorkerStartError
+from whisperbatch.errors import LoadError, RefusedError, RunError, WhisperbatchError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import FailureOptions
 from whisperbatch.records import AudioFile
 
@@ -59,8 +59,8 @@ def may_pass(error: WhisperbatchError, path: Path) -> bool:
 
 
 def lasts(error: WhisperbatchError, path: Path) -> bool:
-    """Whether the same file would fail again in a later run: it can be read, and is not what is wanted."""
-    if isinstance(error, WorkerDiedError):
+    """Whether the same would fail again in a later run: the file can be read, or the model cannot do what is asked."""
+    if isinstance(error, WorkerDiedError | RefusedError):
         return True
     is_about_content = isinstance(error, LoadError) and not isinstance(error, WorkerStartError)
     return is_about_content and _errno(path) is None and not any(isinstance(e, OSError) for e in _chain(error))

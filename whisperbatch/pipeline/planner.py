@@ -101,14 +101,14 @@ class Planner:
             return Decision(is_elsewhere=True)
         decision = self._from_journal(job, entry) if entry is not None else None
         if (decision is not None and decision.is_settled) or self._is_dry:
-            return decision or self._from_disk(job, entry)
+            return self._from_elsewhere(job, key, decision or self._from_disk(job, entry))
         claim = journal.claim(key)
         if not claim.is_ours:
             return Decision(is_elsewhere=True)
         job.entry = claim.entry
         if entry is None or entry.changed != claim.entry.changed:  # another run has ended it meanwhile
             decision = self._from_journal(job, claim.entry)
-        decision = decision or self._from_disk(job, claim.entry)
+        decision = self._from_elsewhere(job, key, decision or self._from_disk(job, claim.entry))
         if decision.is_settled:
             self._give_up(claim.entry)
         return decision
@@ -296,6 +296,21 @@ class Planner:
             self.intend(job, plan.found, {})
             self.done(job, places, plan.found.duration_s, 0.0)
         return Decision(plan.skip, outputs=plan.outputs, reuse=plan.reuse)
+
+    def _from_elsewhere(self, job: Job, key: Key, decision: Decision) -> Decision:
+        """The decision; what is to be transcribed is made from the JSON in another folder if we left one there."""
+        is_again = self._options.output.overwrite or self._redo_since is not None
+        if decision.is_settled or decision.reuse is not None or is_again or self.journal is None:
+            return decision
+        asked = self._making(job.audio)
+        for entry in self.journal.done_elsewhere(key):
+            if entry.making is None or not asked.agrees(entry.making) or not self._is_same(job, entry):
+                continue
+            for output in entry.outputs:
+                transcript = transcript_in(output.path) if output.format == "json" and is_as_left(output) else None
+                if transcript is not None:
+                    return replace(decision, reuse=transcript, why=f"it is made from {output.path}")
+        return decision
 
     def _is_from(self, audio: AudioFile, transcript: Transcript, path: Path) -> bool:
         """Whether a transcript on disk is of this recording, made as is asked for now, and nobody else's."""

@@ -3,11 +3,9 @@
 Each stage ends when what feeds it has ended, or when the run is aborted. A stage touches files only through the board.
 """
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.batcher import Batcher
@@ -18,29 +16,19 @@ from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.failing import WENT_AWAY, Alone, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.second_tries import SecondTries
 from whisperbatch.pipeline.settings import clip_settings, settings_of
 from whisperbatch.pipeline.waiting import WaitingRoom
-from whisperbatch.records import (
-    WINDOW_S,
-    AudioFile,
-    Clip,
-    ClipFailed,
-    ClipText,
-    Event,
-    Outcome,
-    Segments,
-    Status,
-    Transcript,
-)
-from whisperbatch.writers import render_all
-from whisperbatch.writers.beside import Namer, write_all
-from whisperbatch.writers.places import formats_of
+from whisperbatch.pipeline.writing import Writing
+from whisperbatch.records import WINDOW_S, AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status
+from whisperbatch.writers.beside import Namer
 
 INTERRUPTED = "interrupted"
 RENDERED = "made from its JSON"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 MAX_BATCHES_AHEAD, MIN_CLIPS_AHEAD = 4, 64  # loaded and not yet decoded
 UNKNOWN_BATCH_SIZE = 16  # until the engine has chosen
+TRY_LOOK_S = 0.05  # how often an idle engine looks for new clips and for those that are tried again
 
 
 class Stages:
@@ -71,7 +59,9 @@ class Stages:
         self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
         self.mounts, self._alone = Mounts(), Alone()
         self._ended = threading.Event()
+        self.writing = Writing(options.output, board, namer, planner, self._waited_for)
         self._limit = FailureLimit(options.failures)
+        self._tries = SecondTries(options.failures.retries)
         self._loaders = options.load.resolved_workers
         self._loaders_lock = threading.Lock()
         self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()
@@ -155,18 +145,20 @@ class Stages:
         held: set[int] = set()
         try:
             while True:
-                limit = engine.capacity
-                clips = self.clips.take(limit, idle=engine.idle) if limit else []
+                again, clips = self._next(engine)
                 self._pass_on_cancellations(engine, held)
-                clips = [clip for clip in clips if self.board.find(clip.file_id) is not None]
-                if clips:
+                again, clips = ([c for c in some if self.board.find(c.file_id) is not None] for some in (again, clips))
+                if again or clips:
                     held.update(clip.file_id for clip in clips)
-                    self._announce_batch(clips)
-                    engine.admit(clips)
+                    self._announce_batch(again + clips)
+                    engine.admit(again + clips)
+                    self._tries.admitted(again + clips)
                     self._count_in(clips)
-                elif engine.idle and self.clips.finished:
+                elif engine.idle and self.clips.finished and not self._tries.waits:
                     break
                 for result in engine.step():
+                    if isinstance(result, ClipText):
+                        self._tries.ended(result.file_id, result.index)
                     self._deliver(result)
                 self.keeper.flush()
         finally:
@@ -181,13 +173,13 @@ class Stages:
             (job,) = jobs
             if not self.board.claim(job):
                 continue
-            for n_tries in itertools.count(1):
-                error = self._error_of(lambda job=job: self._write_one(job), WriteError, "while writing")
-                retry = error and retry_of(error, job.audio.path, n_tries, self.options.failures.retries)
-                if error is None or retry is None or self._ended.wait(retry.pause_s):
+            n_tries = 0
+            while error := self._error_of(lambda job=job: self._write_one(job), WriteError, "while writing"):
+                n_tries += not self.writing.lost_its_folder(job)
+                retry = self._retry(error, job, n_tries)
+                if retry is None or self._ended.wait(retry.pause_s):
+                    self._fail(job, error)
                     break
-            if error is not None:
-                self._fail(job, error)
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
         """Load a file; what may pass is tried again, and a folder that went away is waited for."""
@@ -201,7 +193,7 @@ class Stages:
             if error is None:
                 return
             n_tries += not self._waited_for(job)
-            again = retry_of(error, job.audio.path, n_tries, self.options.failures.retries) if n_tries else Retry(0.0)
+            again = self._retry(error, job, n_tries)
             if again is None or self._ended.wait(again.pause_s):
                 self._fail(job, error)
                 return
@@ -211,6 +203,10 @@ class Stages:
                 return
             job = fresh
             job.is_to_load = True
+
+    def _retry(self, error: WhisperbatchError, job: Job, n_tries: int) -> Retry | None:
+        """How a file is tried again; at once when it only lacked its folder so far."""
+        return retry_of(error, job.audio.path, n_tries, self.options.failures.retries) if n_tries else Retry(0.0)
 
     def _waited_for(self, job: Job) -> bool:
         """Whether the file's folder was away and is there again; RunError when it does not come back."""
@@ -296,8 +292,18 @@ class Stages:
         if decision.reuse is None:
             return False
         if self.board.claim(job):
-            self._put_on_disk(job, decision.reuse, reason=RENDERED)
+            self.writing.put(job, decision.reuse, reason=RENDERED)
         return True
+
+    def _next(self, engine: Engine) -> tuple[list[Clip], list[Clip]]:
+        """Clips for the engine: those that are tried again, and new ones; an idle engine waits for either."""
+        limit = engine.capacity
+        again = self._tries.due(limit, at_once=self._ended.is_set())
+        waits = bool(again) or self._tries.waits
+        clips = self.clips.take(limit - len(again), idle=engine.idle and not waits) if limit > len(again) else []
+        if waits and engine.idle and not (again or clips):
+            self._ended.wait(TRY_LOOK_S)
+        return again, clips
 
     def _announce_batch(self, clips: list[Clip]) -> None:
         data = {
@@ -319,13 +325,15 @@ class Stages:
         for file_id in [one for one in held if self.board.find(one) is None]:
             engine.cancel(file_id)
             held.discard(file_id)
+            self._tries.forget(file_id)
 
     def _deliver(self, result: Segments | ClipText | ClipFailed) -> None:
         job = self.board.find(result.file_id)
         if job is None:
             return
         if isinstance(result, ClipFailed):
-            self._fail(job, result.error)
+            if not self._tries.takes(result, job.audio.path):
+                self._fail(job, result.error)
             return
         is_text = isinstance(result, ClipText)
         with job.lock:
@@ -352,37 +360,4 @@ class Stages:
             channel_names=self.options.load.channel_names,
         )
         self.keeper.forget(job)
-        self._put_on_disk(job, transcript)
-
-    def _require_folder(self, job: Job) -> None:
-        """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
-        if self.options.output.output_dir is None and job.audio.asks.output is None:
-            self._waited_for(job)
-            if not job.audio.path.parent.is_dir():
-                raise WriteError("its folder has gone, and the transcript with it; use --output-dir to write elsewhere")
-
-    def _put_on_disk(self, job: Job, transcript: Transcript, reason: str = "") -> None:
-        outputs: tuple[Path, ...] = ()
-        wall_s = time.monotonic() - job.started_s
-        if self.options.output.write:
-            formats = formats_of(job.audio, self.options.output)
-            texts = render_all(transcript, formats, self.options.output.subtitles)
-            places = self.namer.outputs(job.audio, transcript.language)
-            self._require_folder(job)
-            chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
-            self.planner.intend(job, transcript, chosen)
-            write_all({path: text for path, (_, text) in chosen.items()})
-            self.planner.done(job, places, transcript.duration_s, wall_s)
-            outputs = tuple(places.values())
-        self.board.resolve(
-            job,
-            Outcome(
-                job.audio.path,
-                Status.DONE,
-                transcript=transcript,
-                outputs=outputs,
-                reason=reason,
-                audio_s=transcript.duration_s,
-                wall_s=wall_s,
-            ),
-        )
+        self.writing.put(job, transcript)

@@ -32,13 +32,14 @@ _REASONS = {
     errno.EACCES: f"no permission to write there; {_ELSEWHERE}",
     errno.EPERM: f"no permission to write there; {_ELSEWHERE}",
     errno.ENAMETOOLONG: "the path is too long for the file system; use --output-dir or --name for a shorter one",
+    errno.ENOENT: f"its folder has gone; {_ELSEWHERE}",
     errno.EISDIR: f"a folder has its name; {_ELSEWHERE}",
     errno.ENOTDIR: f"a file lies where its folder should be; {_ELSEWHERE}",
     errno.EEXIST: f"a file lies where its folder should be; {_ELSEWHERE}",
 }
 
 
-def write_all(texts: Mapping[Path, str]) -> tuple[Path, ...]:
+def write_all(texts: Mapping[Path, str], *, makes_folders: bool = True) -> tuple[Path, ...]:
     r"""The paths written, all of them in UTF-8 with ``\n``; WriteError when one could not be, none half written.
 
     Nothing is renamed before all of it lies on the disk. JSON is renamed first, since it tells whose the others
@@ -48,7 +49,8 @@ def write_all(texts: Mapping[Path, str]) -> tuple[Path, ...]:
     path = Path()
     try:
         for path in sorted(texts, key=lambda path: path.suffix != ".json"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if makes_folders:
+                path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
             temporary = temporary_beside(path)

@@ -1,0 +1,75 @@
+"""A file's transcript on disk, with the journal told before and after. Who calls: the stages, from any thread."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from whisperbatch.errors import WriteError
+from whisperbatch.options import OutputOptions
+from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.planner import Planner
+from whisperbatch.records import Outcome, Status, Transcript
+from whisperbatch.writers import render_all
+from whisperbatch.writers.beside import Namer, write_all
+from whisperbatch.writers.places import formats_of
+
+GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
+
+
+class Writing:
+    """Writes transcripts of files that are claimed; any thread may call it."""
+
+    def __init__(
+        self, options: OutputOptions, board: Board, namer: Namer, planner: Planner, waited_for: Callable[[Job], bool]
+    ) -> None:
+        """Keep the rooms; ``waited_for`` tells whether a file's folder was away and is there again."""
+        self._options, self._board, self._namer, self._planner = options, board, namer, planner
+        self._waited_for = waited_for
+
+    def put(self, job: Job, transcript: Transcript, reason: str = "") -> None:
+        """Write a file's outputs and resolve it as done.
+
+        Raises:
+            WriteError: They could not be written; none is half written.
+        """
+        outputs: tuple[Path, ...] = ()
+        wall_s = time.monotonic() - job.started_s
+        if self._options.write:
+            outputs = self._write(job, transcript, wall_s)
+        self._board.resolve(
+            job,
+            Outcome(
+                job.audio.path,
+                Status.DONE,
+                transcript=transcript,
+                outputs=outputs,
+                reason=reason,
+                audio_s=transcript.duration_s,
+                wall_s=wall_s,
+            ),
+        )
+
+    def lost_its_folder(self, job: Job) -> bool:
+        """Whether a file is to be written anew, since the folder of its outputs was away for a while."""
+        return self._is_beside(job) and self._waited_for(job)
+
+    def _write(self, job: Job, transcript: Transcript, wall_s: float) -> tuple[Path, ...]:
+        texts = render_all(transcript, formats_of(job.audio, self._options), self._options.subtitles)
+        places = self._namer.outputs(job.audio, transcript.language)
+        is_beside = self._is_beside(job)
+        if is_beside:
+            self._require_folder(job)
+        chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
+        self._planner.intend(job, transcript, chosen)
+        write_all({path: text for path, (_, text) in chosen.items()}, makes_folders=not is_beside)
+        self._planner.done(job, places, transcript.duration_s, wall_s)
+        return tuple(places.values())
+
+    def _is_beside(self, job: Job) -> bool:
+        return self._options.output_dir is None and job.audio.asks.output is None
+
+    def _require_folder(self, job: Job) -> None:
+        """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
+        self._waited_for(job)
+        if not job.audio.path.parent.is_dir():
+            raise WriteError(GONE)
