@@ -16,6 +16,7 @@ from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 from whisperbatch.engine import lane as lanes
 from whisperbatch.engine import noise
 from whisperbatch.engine.beams import Beams
+from whisperbatch.engine.choices import largest
 from whisperbatch.engine.decoder import Caches
 from whisperbatch.engine.lane import Lane, Seat
 from whisperbatch.engine.requests import Sampled
@@ -85,7 +86,7 @@ class StandIn:
 class NoRules:
     end = END
 
-    def apply(self, logits: torch.Tensor, *others: torch.Tensor, any_first: bool) -> torch.Tensor:
+    def apply(self, logits: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         return logits
 
 
@@ -180,13 +181,27 @@ def test_an_end_that_is_impossible_is_no_candidate():
     tokens, counts, first = torch.full((1, 5, 4), START), torch.tensor([1]), torch.tensor([True])
     sure = torch.full((1, 5, 6), -9.0)
     sure[..., end] = -0.1
-    beams.advance(slots, sure, torch.zeros(1, 5), tokens, counts, first)
+    beams.advance(slots, *largest(sure, 6), torch.zeros(1, 5), tokens, counts, first)
     assert beams.ended(0) == [([START, end, end, end], pytest.approx(-0.1))]
     beams.clear(slots)
     two = torch.full((1, 5, 6), -torch.inf)
     two[..., 2:4] = -1.0
     for _ in range(3):
-        _, following, sums = beams.advance(slots, two, torch.zeros(1, 5), tokens, counts, first)
+        _, following, sums = beams.advance(slots, *largest(two, 6), torch.zeros(1, 5), tokens, counts, first)
         assert sorted(following[0, :2].tolist()) == [2, 3]
         assert sums[0].isfinite().tolist() == [True, True, False, False, False]
         assert beams.ended(0) == []
+
+
+@pytest.mark.parametrize("n_vocab", [700, 5_121, 51_865, 51_866])
+@pytest.mark.parametrize("k", [1, 6, 11])
+def test_the_largest_are_found_by_way_of_stretches(n_vocab: int, k: int):
+    generator = torch.Generator().manual_seed(n_vocab + k)
+    x = torch.randn(4, 5, n_vocab, generator=generator)
+    x[0, :, : n_vocab - k] = -torch.inf  # no more than are asked for
+    x[1, :, -3:] += 9.0  # beyond the last whole stretch
+    best, at = largest(x, k)
+    expected = x.topk(k, dim=-1)
+    assert torch.equal(best, expected.values)
+    assert torch.equal(x.gather(-1, at), best)
+    assert torch.equal(at.sort(dim=-1).values, expected.indices.sort(dim=-1).values)

@@ -10,8 +10,6 @@ Axes: n_slots, n_group beams, n_kept candidates that end a search, n_room tokens
 import torch
 from torch import Tensor
 
-N_STRETCH = 512  # a vocabulary has a hundred such
-
 
 class Beams:
     """The ended candidates of each slot; owned by the engine's thread."""
@@ -45,20 +43,27 @@ class Beams:
         return list(zip(self._tokens[slot, :n].tolist(), self._sums[slot, :n].tolist(), strict=True))
 
     def advance(
-        self, slots: Tensor, logprobs: Tensor, sums: Tensor, tokens: Tensor, n_tokens: Tensor, is_first: Tensor
+        self,
+        slots: Tensor,
+        best: Tensor,
+        token: Tensor,
+        sums: Tensor,
+        tokens: Tensor,
+        n_tokens: Tensor,
+        is_first: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The beams after one more token: source beam and token, int64, and sum, float32, (n, n_group) each.
 
         Args:
             slots: int64 (n,).
-            logprobs: float32 (n, n_group, n_vocab).
+            best: float32 (n, n_group, n_group + 1), the highest log-probabilities of the next token.
+            token: int64 (n, n_group, n_group + 1), theirs.
             sums: float32 (n, n_group), of the log-probabilities so far.
             tokens: int64 (n, n_group, n_room), so far.
             n_tokens: int64 (n,), how many of them.
             is_first: bool (n,), whether the beams are still the same.
         """
         n, width = len(slots), self._n_group + 1
-        best, token = _largest(logprobs, width)  # (n, n_group, width)
         scores = (sums[..., None] + best).flatten(1)  # (n, n_group * width)
         later = torch.arange(scores.shape[1], device=scores.device) >= width
         scores = scores.masked_fill(is_first[:, None] & later, -torch.inf)
@@ -84,17 +89,3 @@ class Beams:
         self._tokens[target] = whole.masked_fill(beyond, self._end)
         self._sums[target] = scores[row, column]
         self._counts[slots] = (self._counts[slots] + ending.sum(dim=1)).clamp(max=self.n_kept)
-
-
-def _largest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """``topk`` over the last axis. On a CPU by way of stretches: the largest lie in those whose own largest are."""
-    n_stretches = x.shape[-1] // N_STRETCH
-    if x.device.type != "cpu" or n_stretches <= k:
-        return x.topk(k, dim=-1)
-    body = x[..., : n_stretches * N_STRETCH].unflatten(-1, (n_stretches, N_STRETCH))
-    chosen = body.amax(dim=-1).topk(k, dim=-1).indices  # (..., k)
-    near = body.gather(-2, chosen[..., None].expand(*chosen.shape, N_STRETCH)).flatten(-2)
-    at = (chosen[..., None] * N_STRETCH + torch.arange(N_STRETCH)).flatten(-2)
-    tail = torch.arange(n_stretches * N_STRETCH, x.shape[-1]).expand(*x.shape[:-1], -1)
-    best, place = torch.cat([near, x[..., n_stretches * N_STRETCH :]], dim=-1).topk(k, dim=-1)
-    return best, torch.cat([at, tail], dim=-1).gather(-1, place)

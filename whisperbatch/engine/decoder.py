@@ -119,7 +119,7 @@ class Decoder:
         return self._norm(x)
 
     def step(self, caches: Caches, n_slots: int, n_group: int, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
-        """Logits float32 (n_rows, n_vocab) after one token more in each row of the first ``n_slots`` slots.
+        """Logits (n_rows, n_vocab) after one token more in each row of the first ``n_slots`` slots.
 
         Args:
             caches: The lane's.
@@ -144,7 +144,7 @@ class Decoder:
             heard = self._attend(q.transpose(1, 2), caches.cross_k[index][:n_slots], caches.cross_v[index][:n_slots])
             x = x + layer.cross_out(self._pad(heard.transpose(1, 2).reshape(n_rows, -1), n_padded))
             x = self._feed(layer, x)
-        return self.logits(self._norm(x))[:n_rows]
+        return self._to_logits(self._norm(x))[:n_rows]
 
     def watch(self, tokens: Tensor, audio: Tensor, watched: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """All tokens of some windows at once, outside of any lane, and where heads look in the audio.
@@ -198,7 +198,7 @@ class Decoder:
         scores = (k @ q.transpose(-1, -2)).transpose(-1, -2) if self._keys_first else q @ k.transpose(-1, -2)
         if unseen is not None:
             scores = scores.masked_fill(unseen[:, None, None], -torch.inf)
-        return scores.softmax(dim=-1, dtype=torch.float32).to(v.dtype) @ v
+        return scores.softmax(dim=-1) @ v  # summed in float32 whatever the numbers are
 
     def _heads(self, x: Tensor) -> Tensor:
         """(n, n_tokens, d_model) to (n, n_heads, n_tokens, d_head)."""

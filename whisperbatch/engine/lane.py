@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from whisperbatch.engine import noise
 from whisperbatch.engine.beams import Beams
+from whisperbatch.engine.choices import Choices, Rows, choose
 from whisperbatch.engine.decoder import Decoder
 from whisperbatch.engine.requests import Sampled, Window
 from whisperbatch.engine.rules import Rules
@@ -120,24 +120,32 @@ class Lane:
         reach = min(-(-longest // REACH) * REACH, self._decoder.n_context)
         with self._stopwatch.stage("decoder"):
             logits = self._decoder.step(self._caches, len(seats), self.n_group, last, n_tokens - 1, reach)
-        with self._stopwatch.stage("rules"):
-            any_first = any(seat.n_tokens == len(seat.opening) for seat in seats)
-            logits = self._rules.apply(logits, tokens, n_tokens, n_opening, any_first=any_first)
+        choices = self._choose(seats, logits, tokens, n_tokens, n_opening)
         with self._stopwatch.stage("search"):
-            self._choose(seats, logits, reach)
+            self._append(seats, choices, reach)
         for seat in seats:
             seat.n_tokens += 1
         return self._ended(seats)
 
-    def _choose(self, seats: Sequence[Seat], logits: Tensor, reach: int) -> None:
+    def _choose(
+        self, seats: Sequence[Seat], logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor
+    ) -> Choices:
+        """What may come next in the rows of all seats."""
+        temperatures = [seat.temperature for seat in seats]
+        warmth = self._spread(temperatures) if any(temperatures) else None
+        rows = Rows(tokens, n_tokens, n_opening, warmth, self._keys[: len(tokens)])
+        searches = [self._searches(seat) for seat in seats]
+        width = self.n_group + 1 if any(searches) else 0
+        return choose(logits, rows, self._rules, self._stopwatch, width=width, draws=not all(searches))
+
+    def _append(self, seats: Sequence[Seat], choices: Choices, reach: int) -> None:
         """Append the next token of every row."""
-        logprobs = logits.log_softmax(dim=-1)
         searching = [slot for slot, seat in enumerate(seats) if self._searches(seat)]
         sampling = [slot for slot, seat in enumerate(seats) if not self._searches(seat)]
         if sampling:
-            self._sample(sampling, seats, logits, logprobs)
+            self._sample(sampling, seats, choices)
         if searching:
-            self._search(searching, seats, logprobs, reach)
+            self._search(searching, seats, choices, reach)
 
     def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
         """Free the slots of windows that ``unwanted`` picks; those."""
@@ -162,29 +170,22 @@ class Lane:
                 rows[to] = rows[of]
             self._beams.move(source, target)
 
-    def _sample(self, slots: Sequence[int], seats: Sequence[Seat], logits: Tensor, logprobs: Tensor) -> None:
+    def _sample(self, slots: Sequence[int], seats: Sequence[Seat], choices: Choices) -> None:
         """Append the next token of greedy and sampled rows; rows that had ended get an end once more."""
         rows = self._rows(self._ints(slots)).flatten()
         n_tokens = self._spread([seats[slot].n_tokens for slot in slots])
-        chosen = logits if len(slots) == len(seats) else logits[rows]
-        if any(seats[slot].temperature > 0 for slot in slots):
-            warmth = self._spread([seats[slot].temperature for slot in slots])[:, None]
-            n_sampled = self._spread([seats[slot].n_tokens - len(seats[slot].opening) for slot in slots])
-            drawn = chosen / warmth.clamp(min=1e-6) + noise.gumbel(self._keys[rows], n_sampled, logits.shape[1])
-            chosen = torch.where(warmth > 0, drawn, chosen)
-        following = chosen.max(dim=-1).indices  # the first of equals, as argmax gives it; a CPU is twice as fast
         ended = self._tokens[rows, n_tokens - 1] == self._end
-        self._sums[rows] += logprobs[rows, following] * ~ended
-        self._tokens[rows, n_tokens] = torch.where(ended, self._end, following)
+        self._sums[rows] += choices.logprobs[rows] * ~ended
+        self._tokens[rows, n_tokens] = torch.where(ended, self._end, choices.drawn[rows])
 
-    def _search(self, slots: Sequence[int], seats: Sequence[Seat], logprobs: Tensor, reach: int) -> None:
+    def _search(self, slots: Sequence[int], seats: Sequence[Seat], choices: Choices, reach: int) -> None:
         """One step of beam search; rows follow the beams they come from."""
         here = self._ints(slots)
         rows = self._rows(here)  # (n, n_group)
         n_tokens = self._ints([seats[slot].n_tokens for slot in slots])
         is_first = n_tokens == self._ints([len(seats[slot].opening) for slot in slots])
         source, following, sums = self._beams.advance(
-            here, logprobs[rows], self._sums[rows], self._tokens[rows], n_tokens, is_first
+            here, choices.best[rows], choices.tokens[rows], self._sums[rows], self._tokens[rows], n_tokens, is_first
         )
         origin, target = rows.gather(1, source).flatten(), rows.flatten()
         moved = origin != target

@@ -26,14 +26,12 @@ class Rules:
         self._never = torch.tensor(spelling.suppressed(options.suppress_tokens), dtype=torch.int64, device=device)
         self._penalty, self._n_gram = options.repetition_penalty, options.no_repeat_ngram_size
         first = spelling.suppressed_first() if options.suppress_blank else []
-        self._first = _mask(first, n_vocab, device)
+        self._first = torch.tensor(first, dtype=torch.int64, device=device)
         self._times = torch.arange(self._begin, n_vocab, device=device)
         limit_s = options.max_initial_timestamp
         self._last_initial = self._begin + round(limit_s / PRECISION_S) if limit_s else n_vocab
 
-    def apply(
-        self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor, *, any_first: bool = True
-    ) -> Tensor:
+    def apply(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> Tensor:
         """The logits, masked in place.
 
         Args:
@@ -41,13 +39,13 @@ class Rules:
             tokens: int64 (n_rows, n_context), openings and sampled tokens; later ones have no meaning.
             n_tokens: int64 (n_rows,), how many there are.
             n_opening: int64 (n_rows,), how many of them were not sampled.
-            any_first: False when it is known that no row samples its first token.
         """
         if self._penalty != 1.0 or self._n_gram:
             self._discourage(logits, tokens, n_tokens, n_opening)
         logits.index_fill_(1, self._never, -torch.inf)
-        if any_first:
-            logits += torch.where((n_tokens == n_opening)[:, None], self._first, 0.0)
+        if len(self._first):
+            is_first = (n_tokens == n_opening)[:, None]
+            logits[:, self._first] = logits[:, self._first].masked_fill(is_first, -torch.inf)
         if self._timed:
             self._apply_times(logits, tokens, n_tokens, n_opening)
         return logits
@@ -96,9 +94,3 @@ def _marked(tokens: Tensor, chosen: Tensor, n_vocab: int) -> Tensor:
     """Which ids are among the chosen tokens of each row, bool (n_rows, n_vocab)."""
     marks = torch.zeros(len(tokens), n_vocab + 1, dtype=torch.bool, device=tokens.device)
     return marks.scatter_(1, torch.where(chosen, tokens, n_vocab), True)[:, :n_vocab]
-
-
-def _mask(tokens: list[int], n_vocab: int, device: torch.device) -> Tensor:
-    mask = torch.zeros(n_vocab)
-    mask[tokens] = -torch.inf
-    return mask.to(device)
