@@ -61,6 +61,7 @@ class AudioFile:
         size: Bytes, when it was found.
         mtime_ns: Time of last change in nanoseconds, when it was found.
         asks: What it asks for in place of the run's options.
+        is_watched: Whether its source gives it again when it has changed, so that only its latest content counts.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class AudioFile:
     size: int = 0
     mtime_ns: int = 0
     asks: FileAsks = FileAsks()
+    is_watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
