@@ -275,6 +275,7 @@ class Outcome:
         reason: One sentence for skipped, interrupted and failed, and for done without transcribing.
         audio_s: Seconds of audio, 0 when unknown.
         wall_s: Seconds from the start of loading to the last write.
+        moved_to: Where the audio file lies now, if it was moved.
     """
 
     path: Path
@@ -285,6 +286,7 @@ class Outcome:
     reason: str = ""
     audio_s: float = 0.0
     wall_s: float = 0.0
+    moved_to: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, without the text; for reports and event logs."""
@@ -298,6 +300,8 @@ class Outcome:
             "wall_seconds": round(self.wall_s, 3),
             "outputs": [str(path) for path in self.outputs],
         }
+        if self.moved_to is not None:
+            told["moved_to"] = str(self.moved_to)
         if transcript is None:
             return told
         return told | {

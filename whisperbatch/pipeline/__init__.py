@@ -8,7 +8,8 @@ an Outcome at once and cancels it in every room.
 
 Leaves: board (which files are open, and how each ended), planner (what is to be done for a file), outputs (are they as
 we left them?), settings (what matters to a text), revision (which weights), waiting (files that another run has in
-hand), stages (what each thread does), run (starting and ending all of it).
+hand), stale (is a watched file still what it was?), moving (recordings that are done or
+failed, to folders of their own), stages (what each thread does), run (starting and ending all of it).
 """
 
 from whisperbatch.pipeline.planner import Decision, Planner

@@ -157,6 +157,11 @@ class Planner:
         making, recording = self._making(job.audio), self._recording(job)
         self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
 
+    def give_up(self, job: Job) -> None:
+        """End the claim on a file with which nothing was done."""
+        if self.journal is not None and job.entry is not None:
+            self._give_up(job.entry)
+
     def finish(self) -> None:
         """Note that the run came to its end, uninterrupted."""
         if self.journal is not None and self._redo_since is not None:
@@ -307,6 +312,8 @@ class Planner:
             return False
         if not self._making(audio).agrees(self._making_of(transcript)):
             return False
+        if self._options.output.move_done is not None and transcript.sha256 is not None:
+            return True  # it was moved away, and the same has been brought again
         owner = self.journal.owner(absolute(path)) if self.journal is not None else None
         return owner in (None, absolute(audio.path))
 

@@ -19,6 +19,7 @@ from whisperbatch.pipeline.failing import WENT_AWAY, Alone, FailureLimit, Mounts
 from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.settings import clip_settings, settings_of
+from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.records import AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status, Transcript
 from whisperbatch.writers import render_all
@@ -46,7 +47,7 @@ class Stages:
         self.waiting = WaitingRoom(
             self.files.put,
             self.files.close,
-            lambda job: board.find(job.file_id) is None or not planner.is_elsewhere(job),
+            lambda job: board.find(job.file_id) is None or not (board.older(job) or planner.is_elsewhere(job)),
         )
         self.clips: Batcher[Clip] = Batcher(
             options.batch.max_batch_size,
@@ -105,6 +106,7 @@ class Stages:
                 self.board.fail(job, LoadError(audio.asks.fault))
                 self._limit.count()
                 continue
+            self._overtake(job)
             self.waiting.expect()
             self.mounts.seen(audio)
             if not self.files.put(job):
@@ -216,10 +218,24 @@ class Stages:
 
     def _fail(self, job: Job, error: WhisperbatchError) -> None:
         """Resolve a file as failed, and cancel it in every room."""
-        if self.board.fail(job, error):
+        if (reason := stale(job, self.mounts)) is not None:
+            self._leave(job, reason)
+        elif self.board.fail(job, error):
             self.planner.failed(job, error, is_permanent=lasts(error, job.audio.path))
             self._withdraw(job)
             self._limit.count()
+
+    def _overtake(self, job: Job) -> None:
+        """Give up what is under way for older contents of a watched file; what is being written is waited for."""
+        for old in self.board.older(job) if job.audio.is_watched else ():
+            if self.board.claim(old):
+                self._leave(old, CHANGED)
+
+    def _leave(self, job: Job, reason: str) -> None:
+        """End a file that is not what it was when it was found."""
+        if self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, reason=reason, audio_s=job.duration_s)):
+            self.planner.give_up(job)
+            self._withdraw(job)
 
     def _withdraw(self, job: Job) -> None:
         """Take a file's clips back from every room."""
@@ -228,13 +244,17 @@ class Stages:
         self._cancelled.add(job.file_id)
 
     def _decide(self, job: Job) -> Decision | None:
-        """What is to be done for a file; None when another run has it, or this one has ended it."""
+        """What is to be done for a file; None when it waits for another run or its older contents, or has ended."""
         is_put_aside = False
         try:
             if self.board.find(job.file_id) is None:
                 return None
-            decision = self.planner.decide(job)
-            is_put_aside = decision.is_elsewhere
+            if (reason := stale(job, self.mounts)) is not None:
+                self._leave(job, reason)
+                return None
+            is_put_aside = bool(self.board.older(job))
+            decision = None if is_put_aside else self.planner.decide(job)
+            is_put_aside = decision is None or decision.is_elsewhere
             if is_put_aside:
                 self.waiting.add(job)
             return None if is_put_aside else decision
@@ -328,6 +348,9 @@ class Stages:
         self._engine_ready.wait()
         if self._facts is None:
             return
+        if stale(job, self.mounts) == CHANGED:
+            self._leave(job, CHANGED)
+            return
         transcript = job.assembly.build(
             model=self._facts.model,
             revision=self._facts.revision,
@@ -340,7 +363,8 @@ class Stages:
 
     def _require_folder(self, job: Job) -> None:
         """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
-        if self.options.output.output_dir is None and job.audio.asks.output is None:
+        output = self.options.output
+        if output.output_dir is None and output.move_done is None and job.audio.asks.output is None:
             self._waited_for(job)
             if not job.audio.path.parent.is_dir():
                 raise WriteError("its folder has gone, and the transcript with it; use --output-dir to write elsewhere")
