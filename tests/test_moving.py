@@ -268,7 +268,7 @@ def test_a_move_that_cannot_be_leaves_all_as_it_was(tmp_path: Path, monkeypatch:
     )
     if system == "links":
         monkeypatch.setattr(moving.shutil, "copyfileobj", full)
-    with pytest.raises(WriteError, match="cannot be moved to .*: the disk is full"):
+    with pytest.raises(WriteError, match=r"cannot be moved to .*: the disk is full"):
         move_to(tmp_path / "a.wav", tmp_path / "out" / "a.wav")
     assert tree(tmp_path) == {"a.wav": b"mine"}
 
