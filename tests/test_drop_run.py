@@ -91,11 +91,11 @@ def test_new_content_takes_the_place_of_what_is_under_way(tmp_path: Path):
 def test_new_content_waits_for_what_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (writing, go_on), real = (threading.Event(), threading.Event()), stages.write_all
 
-    def slow(texts: dict[Path, str]) -> object:
+    def slow(texts: dict[Path, str], **more: object) -> object:
         if not writing.is_set():
             writing.set()
             assert go_on.wait(60)
-        return real(texts)
+        return real(texts, **more)
 
     monkeypatch.setattr(stages, "write_all", slow)
 

@@ -293,10 +293,10 @@ def test_a_folder_that_is_removed_is_not_made_again(place: Place):
 def test_writing_is_tried_again_when_the_disk_stumbles(place: Place, monkeypatch: pytest.MonkeyPatch):
     real, stumbles = stages.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
 
-    def write_all(texts):
+    def write_all(texts, **more):
         if stumbles:
             raise WriteError("cannot be written") from stumbles.pop()
-        return real(texts)
+        return real(texts, **more)
 
     monkeypatch.setattr(stages, "write_all", write_all)
     outcomes, _ = place.run({})
@@ -304,7 +304,7 @@ def test_writing_is_tried_again_when_the_disk_stumbles(place: Place, monkeypatch
 
 
 def test_a_full_disk_fails_files_at_once_and_a_later_run_completes(place: Place, monkeypatch: pytest.MonkeyPatch):
-    def full(texts):
+    def full(texts, **more):
         raise WriteError("the disk is full; make room and run again") from OSError(errno.ENOSPC, "full")
 
     real = stages.write_all

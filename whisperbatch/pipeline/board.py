@@ -7,7 +7,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,3 +235,13 @@ class Board:
     def _end_when_all_ended(self) -> None:
         if self._source_ended and not self._open:
             self._outcomes.put(None)
+
+
+def batch_event(clips: Sequence[Clip]) -> Event:
+    """What is told of clips that go to the engine together."""
+    data = {
+        "n_clips": len(clips),
+        "n_files": len({clip.file_id for clip in clips}),
+        "audio_s": sum(clip.duration_s for clip in clips),
+    }
+    return Event("batch", None, data)

@@ -14,7 +14,7 @@ from whisperbatch.batcher import Batcher
 from whisperbatch.engine import Engine, EngineFacts
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.board import Board, Job, batch_event
 from whisperbatch.pipeline.failing import WENT_AWAY, Alone, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
@@ -28,6 +28,7 @@ from whisperbatch.writers.places import formats_of
 
 INTERRUPTED = "interrupted"
 RENDERED = "made from its JSON"
+FOLDER_GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 MAX_BATCHES_AHEAD = 4  # loaded and not yet decoded
 
@@ -74,8 +75,8 @@ class Stages:
         for queued in (self.files, self.clips, self.whole):
             queued.abort()
         self.waiting.abort()
-        for waited_for in (self._ended, self._no_drain, self._engine_wanted, self._engine_ready):
-            waited_for.set()
+        for event in (self._ended, self._no_drain, self._engine_wanted, self._engine_ready):
+            event.set()
 
     def want_engine(self) -> None:
         """Have the engine opened now."""
@@ -147,7 +148,7 @@ class Stages:
                 clips = [clip for clip in clips if self.board.find(clip.file_id) is not None]
                 if clips:
                     held.update(clip.file_id for clip in clips)
-                    self._announce_batch(clips)
+                    self.board.emit(batch_event(clips))
                     engine.admit(clips)
                     self._count_in(clips)
                 elif engine.idle and self.clips.finished:
@@ -168,7 +169,7 @@ class Stages:
             if not self.board.claim(job):
                 continue
             for n_tries in itertools.count(1):
-                error = self._error_of(lambda job=job: self._write_one(job), WriteError, "while writing")
+                error = self._error_of(job, self._write_one, WriteError, "while writing")
                 retry = error and retry_of(error, job.audio.path, n_tries, self.options.failures.retries)
                 if error is None or retry is None or self._ended.wait(retry.pause_s):
                     break
@@ -177,13 +178,13 @@ class Stages:
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
         """Load a file; what may pass is tried again, and a folder that went away is waited for."""
-        error = self._error_of(lambda: self._settle(job), LoadError, "while looking at what is done")
+        error = self._error_of(job, self._settle, LoadError, "while looking at what is done")
         if error is not None:
             self._fail(job, error)
         n_tries, retry = 0, Retry(0.0)
         while job.is_to_load:
             with self._alone.hold(alone=retry.alone):
-                error = self._error_of(lambda job=job: self._load_one(job, worker), LoadError, "while loading")
+                error = self._error_of(job, lambda job: self._load_one(job, worker), LoadError, "while loading")
             if error is None:
                 return
             n_tries += not self._waited_for(job)
@@ -204,11 +205,14 @@ class Stages:
             job.audio, self._ended, lambda folder: self.board.emit(Event("notice", folder, {"text": WENT_AWAY}))
         )
 
-    def _error_of(self, work: Callable[[], None], kind: type[WhisperbatchError], when: str) -> WhisperbatchError | None:
-        """What went wrong with a file; what ends the run is raised."""
+    def _error_of(
+        self, job: Job, work: Callable[[Job], None], kind: type[WhisperbatchError], when: str
+    ) -> WhisperbatchError | None:
+        """What went wrong with a file; what ends the run is raised, and leaves the file to the next one."""
         try:
-            work()
+            work(job)
         except RunError:
+            self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
             raise
         except WhisperbatchError as err:
             return err
@@ -303,14 +307,6 @@ class Stages:
             self._put_on_disk(job, decision.reuse, reason=RENDERED)
         return True
 
-    def _announce_batch(self, clips: list[Clip]) -> None:
-        data = {
-            "n_clips": len(clips),
-            "n_files": len({clip.file_id for clip in clips}),
-            "audio_s": sum(clip.duration_s for clip in clips),
-        }
-        self.board.emit(Event("batch", None, data))
-
     def _count_in(self, clips: list[Clip]) -> None:
         for clip in clips:
             if (job := self.board.find(clip.file_id)) is not None:
@@ -361,13 +357,22 @@ class Stages:
         self.keeper.forget(job)
         self._put_on_disk(job, transcript)
 
-    def _require_folder(self, job: Job) -> None:
-        """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
+    def _write_texts(self, job: Job, texts: dict[Path, str]) -> None:
+        """Write, and wait for a folder that is away: it must not be made anew, empty or on another device."""
         output = self.options.output
-        if output.output_dir is None and output.move_done is None and job.audio.asks.output is None:
+        if output.output_dir or output.move_done or job.audio.asks.output:
+            write_all(texts)
+            return
+        while True:
             self._waited_for(job)
-            if not job.audio.path.parent.is_dir():
-                raise WriteError("its folder has gone, and the transcript with it; use --output-dir to write elsewhere")
+            try:
+                write_all(texts, make_folders=False)
+                return
+            except WriteError as err:
+                if not self._waited_for(job) or self._ended.is_set():
+                    if job.audio.path.parent.is_dir():
+                        raise
+                    raise WriteError(FOLDER_GONE) from err
 
     def _put_on_disk(self, job: Job, transcript: Transcript, reason: str = "") -> None:
         outputs: tuple[Path, ...] = ()
@@ -376,10 +381,9 @@ class Stages:
             formats = formats_of(job.audio, self.options.output)
             texts = render_all(transcript, formats, self.options.output.subtitles)
             places = self.namer.outputs(job.audio, transcript.language)
-            self._require_folder(job)
             chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
             self.planner.intend(job, transcript, chosen)
-            write_all({path: text for path, (_, text) in chosen.items()})
+            self._write_texts(job, {path: text for path, (_, text) in chosen.items()})
             self.planner.done(job, places, transcript.duration_s, wall_s)
             outputs = tuple(places.values())
         self.board.resolve(

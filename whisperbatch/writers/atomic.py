@@ -38,7 +38,7 @@ _REASONS = {
 }
 
 
-def write_all(texts: Mapping[Path, str]) -> tuple[Path, ...]:
+def write_all(texts: Mapping[Path, str], *, make_folders: bool = True) -> tuple[Path, ...]:
     r"""The paths written, all of them in UTF-8 with ``\n``; WriteError when one could not be, none half written.
 
     Nothing is renamed before all of it lies on the disk. JSON is renamed first, since it tells whose the others
@@ -48,7 +48,8 @@ def write_all(texts: Mapping[Path, str]) -> tuple[Path, ...]:
     path = Path()
     try:
         for path in sorted(texts, key=lambda path: path.suffix != ".json"):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if make_folders:
+                path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
             temporary = temporary_beside(path)
