@@ -5,8 +5,10 @@ Comes in: the run's events, one at a time, from several threads. ``Tally`` count
 
 import os
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +17,7 @@ from whisperbatch.cli.params.running import ProgressKind
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.report import Report
 
+STATE_S = 60.0
 MAX_IN_HAND = 6  # lines of files being loaded or decoded
 
 
@@ -92,6 +95,9 @@ class Screen:
             for warning in outcome.transcript.warnings:
                 self.line(f"{outcome.path}: {warning}")
 
+    def state(self) -> None:
+        """Show how far a run is that has no end in sight; called once a minute."""
+
     def line(self, text: str) -> None:
         """Show a line."""
         say(text)
@@ -124,6 +130,14 @@ class PlainScreen(Screen):
             self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language}{how})")
         elif outcome.status in (Status.SKIPPED, Status.INTERRUPTED):
             self.line(f"{outcome.status.value}: {outcome.path}" + _reason(outcome))
+
+    def state(self) -> None:
+        """Show how far the run is."""
+        counts, tally = self.report.counts, self.tally
+        parts = [f"{counts[status]} {status.value}" for status in Status if counts[status] or status is Status.DONE]
+        n_open = max(0, tally.n_found - tally.n_ended)
+        parts += [f"{n_open} in hand"] if n_open else ["nothing in hand"]
+        self.line(f"watching: {', '.join(parts)}; {clock(tally.decoded_s)} of audio since the start")
 
     def close(self, whole: bool) -> None:
         """Show the summary."""
@@ -242,6 +256,23 @@ class LiveScreen(Screen):
             cells.append(cell)
         table.add_row(*cells)
         return table
+
+
+@contextmanager
+def telling(screen: Screen, wanted: bool) -> Iterator[None]:
+    """Has the screen show how far the run is, once a minute."""
+    ended = threading.Event()
+
+    def work() -> None:
+        while not ended.wait(STATE_S):
+            screen.state()
+
+    if wanted:
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def clock(seconds: float) -> str:
