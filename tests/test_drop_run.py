@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 from test_pipeline import Run, options, write_wav
 
+from whisperbatch import pipeline
 from whisperbatch.audio.container import is_cut_short
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.journal import Journal
 from whisperbatch.options import WatchOptions
 from whisperbatch.pipeline import stages
 from whisperbatch.pipeline.stale import CHANGED, GONE
 from whisperbatch.records import AudioFile, Clip, ClipSettings, FileLoaded, Status
-from whisperbatch.sources import watch
+from whisperbatch.sources import MEDIA_SUFFIXES, watch
 from whisperbatch.sources.media import found
+from whisperbatch.writers.beside import Namer
 
 
 def recording(path: Path, value: int, n_samples: int = 1_600) -> AudioFile:
@@ -70,6 +73,7 @@ def test_a_transcript_of_what_was_removed_meanwhile_is_kept(tmp_path: Path):
 
 def test_new_content_takes_the_place_of_what_is_under_way(tmp_path: Path):
     (in_engine, go_on), heard = (threading.Event(), threading.Event()), []
+    ended = threading.Event()
 
     def before_step(clips: list[Clip]) -> None:
         heard.extend(int(clip.samples[0]) for clip in clips)
@@ -80,10 +84,11 @@ def test_new_content_takes_the_place_of_what_is_under_way(tmp_path: Path):
         yield recording(tmp_path / "a.wav", 1)
         assert in_engine.wait(60)
         yield recording(tmp_path / "a.wav", 2, 3_200)
+        assert ended.wait(60)  # the old one, although the model is still at it
         go_on.set()
 
-    outcomes = Run(source(), FakeEngine(4, before_step), options()).end()
-    assert sums(outcomes) == [(Status.SKIPPED, CHANGED), (Status.DONE, "6400.")]
+    run = Run(source(), FakeEngine(4, before_step), options(), lambda e: ended.set() if e.kind == "finished" else None)
+    assert sums(run.end()) == [(Status.SKIPPED, CHANGED), (Status.DONE, "6400.")]
     assert "6400" in (tmp_path / "a.txt").read_text()
     assert heard == [1, 2]
 
@@ -108,6 +113,24 @@ def test_new_content_waits_for_what_is_being_written(tmp_path: Path, monkeypatch
     outcomes = Run(source(), FakeEngine(4), options(4, overwrite=True)).end()
     assert sums(outcomes) == [(Status.DONE, "1600."), (Status.DONE, "6400.")]
     assert "6400" in (tmp_path / "a.txt").read_text()
+
+
+def test_nothing_is_held_of_a_file_that_is_done(tmp_path: Path):
+    opts = options(4)
+    namer = Namer(opts.output, MEDIA_SUFFIXES)
+    files = [recording(tmp_path / f"{n}.wav", n + 1) for n in range(5)]
+    with Journal(tmp_path / "journal") as book:
+        run = pipeline.run(
+            files,
+            opts,
+            open_engine=lambda: FakeEngine(4),
+            namer=namer,
+            on_event=lambda event: None,
+            stop=threading.Event(),
+            journal=book,
+        )
+        assert {outcome.status for outcome in run} == {Status.DONE}
+    assert (namer._given, namer._owners) == ({}, {})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends signals")

@@ -293,7 +293,7 @@ def test_a_link_moves_and_what_it_leads_to_stays(tmp_path: Path):
         (tmp_path / folder).mkdir()
     (tmp_path / "store" / "a.wav").write_bytes(b"mine")
     (tmp_path / "drop" / "a.wav").symlink_to("../store/a.wav")
-    place = move_to(tmp_path / "drop" / "a.wav", tmp_path / "done" / "a.wav")
+    place = move_to(tmp_path / "drop" / "a.wav", tmp_path / "done" / "deep" / "a.wav")
     assert place.is_symlink()
     assert place.read_bytes() == b"mine"
     assert not (tmp_path / "drop" / "a.wav").is_symlink()

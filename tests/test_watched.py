@@ -13,7 +13,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile
 from whisperbatch.sources import ears
-from whisperbatch.sources.watched import Settling, _Looker, watch
+from whisperbatch.sources.watched import Settling, _grows, _Looker, watch
 
 
 def file(name: str, size: int, mtime: int = 1) -> AudioFile:
@@ -202,6 +202,9 @@ def test_a_folder_that_is_gone_is_told_once_and_not_at_every_look(tmp_path: Path
     place.mkdir()
     looker.look()
     assert looker.is_whole
+    place.rmdir()
+    looker.look()
+    assert [text.partition(";")[0] for text, _ in told[1:]] == ["this folder is back", "this folder is gone"]
 
 
 def test_a_folder_that_goes_and_comes_back_is_told_and_its_files_do_not_count_again(tmp_path: Path):
@@ -257,7 +260,16 @@ def test_a_file_that_goes_on_growing_although_it_stood_still_waits_for_its_rest(
     assert settling.cut(float("inf")) == []
 
 
-def test_content_that_the_folder_tells_of_late_counts_as_growing(tmp_path: Path):
+def test_a_size_that_the_folder_tells_of_late_counts_as_growing(tmp_path: Path):
+    (tmp_path / "a.wav").write_bytes(b"xxx")
+    status = (tmp_path / "a.wav").stat()
+    for size, mtime_ns, grows in ((3, status.st_mtime_ns, False), (2, status.st_mtime_ns, True), (3, 1, True)):
+        audio = AudioFile(tmp_path / "a.wav", None, size, mtime_ns)  # as an old look had it
+        assert _grows(audio, lambda path: False) is grows
+    assert not _grows(AudioFile(tmp_path / "gone.wav"), lambda path: True)  # whoever loads it says what is wrong
+
+
+def test_a_container_that_tells_of_more_is_asked_once_a_state(tmp_path: Path):
     (tmp_path / "a.wav").write_bytes(b"xxx")
     looks = []
     source = watch([tmp_path], WatchOptions(settle_s=0.0, until_idle_s=0.5), threading.Event(),

@@ -149,6 +149,7 @@ class Planner:
         self.journal.done(
             job.entry, [as_left(self._form(name), path) for name, path in places.items()], audio_s, wall_s
         )
+        self._forget_name(job)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
         """Note why a file failed."""
@@ -175,6 +176,11 @@ class Planner:
             self.journal.forget(known)
         elif known is not None and known.run is not None:
             self.journal.release(known)
+
+    def _forget_name(self, job: Job) -> None:
+        """Leave a name to the journal, which has it: a drop folder may be watched for a year."""
+        if job.audio.is_watched:
+            self._namer.forget(job.audio)
 
     def _refresh(self, job: Job) -> None:
         """Look at the recording again: it may have waited in the queue for hours."""
