@@ -290,6 +290,39 @@ def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Plac
         assert not [entry for entry in book.entries() if entry.state is State.FAILED and entry.key.path.name == "a.wav"]
 
 
+def test_a_folder_that_goes_before_a_write_and_stays_away_ends_the_run(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    monkeypatch.setattr(failing, "AWAY_S", 0.2)
+    real = writing.write_all
+
+    def write_all(texts, **more):
+        if place.folder.is_dir():
+            place.folder.rename(place.folder.with_name("away"))
+        return real(texts, **more)
+
+    monkeypatch.setattr(writing, "write_all", write_all)
+    with pytest.raises(RunError, match="did not come back"):
+        place.run({})
+    assert not place.folder.exists()  # nor was it made anew, empty
+
+
+def test_a_folder_that_goes_before_a_write_and_comes_back_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    real, away, lock, goes = writing.write_all, place.folder.with_name("away"), threading.Lock(), [True]
+
+    def write_all(texts, **more):
+        with lock:
+            if goes:
+                goes.clear()
+                place.folder.rename(away)
+                threading.Timer(0.3, lambda: away.rename(place.folder)).start()
+        return real(texts, **more)
+
+    monkeypatch.setattr(writing, "write_all", write_all)
+    outcomes, _ = place.run({})
+    assert {o.status for o in outcomes.values()} == {Status.DONE}
+
+
 def test_a_folder_that_is_removed_is_not_made_again(place: Place):
     inner = place.folder / "inner"
     inner.mkdir()

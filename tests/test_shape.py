@@ -44,7 +44,7 @@ HOMES = {
     "typer": ("cli/",),
     "rich": ("cli/",),
     "tqdm": ("cli/",),
-    "watchfiles": ("sources/watched.py",),
+    "watchfiles": ("sources/ears.py",),
     "click": (),
     "TYPE_CHECKING": (),
 }

@@ -2,7 +2,9 @@
 
 import itertools
 import os
+import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from whisperbatch.errors import UsageError
 from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile
-from whisperbatch.sources.watched import Settling, _Looker, watch
+from whisperbatch.sources import ears
+from whisperbatch.sources.watched import Settling, _grows, _Looker, watch
 
 
 def file(name: str, size: int, mtime: int = 1) -> AudioFile:
@@ -199,17 +202,20 @@ def test_a_folder_that_is_gone_is_told_once_and_not_at_every_look(tmp_path: Path
     place.mkdir()
     looker.look()
     assert looker.is_whole
+    place.rmdir()
+    looker.look()
+    assert [text.partition(";")[0] for text, _ in told[1:]] == ["this folder is back", "this folder is gone"]
 
 
 def test_a_folder_that_goes_and_comes_back_is_told_and_its_files_do_not_count_again(tmp_path: Path):
     place, away = tmp_path / "drop", tmp_path / "away"
     place.mkdir()
     (place / "a.wav").write_bytes(b"x")
-    told: list[Path | None] = []
+    told: list[tuple[str, Path | None]] = []
     gone = threading.Event()
 
-    def note(text: str, path: Path | None) -> None:
-        told.append(path)
+    def note(*one: object) -> None:
+        told.append(one)
         gone.set()
 
     stop = threading.Event()
@@ -226,7 +232,7 @@ def test_a_folder_that_goes_and_comes_back_is_told_and_its_files_do_not_count_ag
     back.start()
     assert next(source).path == place / "b.wav"  # and not a.wav again
     back.join()
-    assert told == [place]
+    assert told == [("this folder is gone; it is looked for again", place), ("this folder is back", place)]
     stop.set()
 
 
@@ -237,3 +243,174 @@ def test_a_file_that_stayed_empty_is_told_at_the_end(tmp_path: Path):
     source = watch([tmp_path], options, threading.Event(), on_notice=lambda *one: told.append(one))
     assert list(source) == []
     assert told == [("this file is empty and was left out", tmp_path / "empty.wav")]
+
+
+def test_a_file_that_goes_on_growing_although_it_stood_still_waits_for_its_rest():
+    whole = {"a": False}
+    settling = Settling(1.0, lambda audio: not whole[audio.path.name])
+    ready(settling, [file("a", 5)], 0.0)
+    assert ready(settling, [file("a", 5)], 1.0) == []
+    assert (settling.n_moving, settling.next_due_s()) == (0, None)  # it holds up no end, and nothing is due
+    assert settling.cut(0.5) == [Path("a")]
+    assert settling.cut(-1.0) == []
+    assert ready(settling, [file("a", 5)], 9_999.0) == []  # for as long as it takes
+    whole["a"] = True
+    ready(settling, [file("a", 9)], 10_000.0)
+    assert ready(settling, [file("a", 9)], 10_001.0) == ["a"]
+    assert settling.cut(float("inf")) == []
+
+
+def test_a_size_that_the_folder_tells_of_late_counts_as_growing(tmp_path: Path):
+    (tmp_path / "a.wav").write_bytes(b"xxx")
+    status = (tmp_path / "a.wav").stat()
+    for size, mtime_ns, grows in ((3, status.st_mtime_ns, False), (2, status.st_mtime_ns, True), (3, 1, True)):
+        audio = AudioFile(tmp_path / "a.wav", None, size, mtime_ns)  # as an old look had it
+        assert _grows(audio, lambda path: False) is grows
+    assert not _grows(AudioFile(tmp_path / "gone.wav"), lambda path: True)  # whoever loads it says what is wrong
+
+
+def test_a_container_that_tells_of_more_is_asked_once_a_state(tmp_path: Path):
+    (tmp_path / "a.wav").write_bytes(b"xxx")
+    looks = []
+    source = watch([tmp_path], WatchOptions(settle_s=0.0, until_idle_s=0.5), threading.Event(),
+                   is_cut=lambda path: len(looks.append(path) or looks) < 2)  # fmt: skip
+    threading.Timer(0.3, lambda: (tmp_path / "a.wav").write_bytes(b"xxxxxx")).start()
+    assert [audio.size for audio in source] == [6]
+    assert looks == [tmp_path / "a.wav"] * 2  # once a state, not at every look
+
+
+def test_a_file_that_ends_before_its_end_is_told_after_a_while_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "a.wav").write_bytes(b"xxx")
+    monkeypatch.setattr("whisperbatch.sources.watched.PATIENCE_S", 0.1)
+    told: list[str] = []
+    options = WatchOptions(settle_s=0.0, until_idle_s=0.6, rescan_s=0.1)
+    source = watch([tmp_path], options, threading.Event(), on_notice=lambda text, path: told.append(text),
+                   is_cut=lambda path: True)  # fmt: skip
+    assert list(source) == []
+    assert ["when the rest has come" in text for text in told] == [True, False]
+    assert "was left out" in told[1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    "a.wav.part a.part.wav a.wav.tmp a.tmp.wav a.temp.m4a a.wav.crdownload .a.wav .a.wav.Xy12Zz ~a.wav #a.wav# a.wav~ "
+    ".a.wav.swp ._a.wav a.wav.filepart a.wav.download/a.wav .~tmp~/a.wav moved/a.wav .git/a.wav".split(),
+)
+def test_what_is_under_way_never_counts(tmp_path: Path, name: str):
+    for one in (name, "b.wav", "sub/moved.wav", "a.part1.wav", "v1.5.wav"):
+        (tmp_path / one).parent.mkdir(exist_ok=True)
+        (tmp_path / one).write_bytes(b"x")
+    looker = _Looker([tmp_path], None, [tmp_path / "moved"])
+    found = {audio.path.relative_to(tmp_path).as_posix() for audio in looker.look()}
+    assert found == {"b.wav", "sub/moved.wav", "a.part1.wav", "v1.5.wav"}
+
+
+def started(places: list[Path], options: WatchOptions, **more: object) -> tuple[Iterator[AudioFile], threading.Event]:
+    """A watch that a timer ends, so that a source that misses something fails its test and does not hang."""
+    stop = threading.Event()
+    late = threading.Timer(30.0, stop.set)
+    late.daemon = True
+    late.start()
+    return watch(places, options, stop, **more), stop
+
+
+RARELY = WatchOptions(settle_s=0.1, rescan_s=10_000.0)  # what is found is found by events
+
+
+def test_a_folder_that_is_made_anew_is_listened_to_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ears, "SAME_S", 0.2)
+    place = tmp_path / "drop"
+    place.mkdir()
+    (place / "a.wav").write_bytes(b"x")
+    source, stop = started([place], RARELY)
+    assert next(source).path.name == "a.wav"
+    shutil.rmtree(place)
+
+    def bring_back() -> None:
+        place.mkdir()
+        threading.Event().wait(1.5)  # what comes now is heard of only by who listens to the new folder
+        (place / "b.wav").write_bytes(b"x")
+
+    threading.Timer(0.8, bring_back).start()
+    assert [audio.path.name for audio in itertools.islice(source, 1)] == ["b.wav"]
+    stop.set()
+    assert list(source) == []
+
+
+def test_new_folders_renames_and_replaced_content_are_told_of(tmp_path: Path):
+    outside = tmp_path / "outside"
+    place = tmp_path / "drop"
+    outside.mkdir()
+    place.mkdir()
+    source, stop = started([place], RARELY)
+
+    def after(act: object) -> str:
+        timer = threading.Timer(0.5, act)
+        timer.start()
+        (audio,) = itertools.islice(source, 1)
+        timer.join()
+        return audio.path.relative_to(place).as_posix()
+
+    def new_folders() -> None:
+        (place / "new" / "deep").mkdir(parents=True)
+        (place / "new" / "deep" / "a.wav").write_bytes(b"x")
+
+    assert after(new_folders) == "new/deep/a.wav"
+    (place / "half.part").write_bytes(b"x")
+    assert after(lambda: (place / "half.part").rename(place / "half.wav")) == "half.wav"
+    (outside / "c.wav").write_bytes(b"x")
+    assert after(lambda: (outside / "c.wav").rename(place / "c.wav")) == "c.wav"
+    (outside / "folder").mkdir()
+    (outside / "folder" / "d.wav").write_bytes(b"x")
+    assert after(lambda: (outside / "folder").rename(place / "folder")) == "folder/d.wav"
+    (outside / "e.wav").write_bytes(b"other")
+    assert after(lambda: (outside / "e.wav").replace(place / "c.wav")) == "c.wav"
+    assert after(lambda: (place / "half.wav").write_bytes(b"longer")) == "half.wav"
+    assert after(lambda: (place / "c.wav").unlink() or (place / "f.wav").write_bytes(b"x")) == "f.wav"
+    assert after(lambda: (place / "c.wav").write_bytes(b"other")) == "c.wav"  # it is new again
+    stop.set()
+    assert list(source) == []
+
+
+def test_polling_asks_the_system_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import watchfiles
+
+    monkeypatch.setattr(watchfiles, "watch", None)
+    monkeypatch.setattr(ears, "POLL_S", 0.3)
+    source, stop = started([tmp_path], WatchOptions(settle_s=0.1, rescan_s=10_000.0, poll=True))
+    threading.Timer(0.5, lambda: (tmp_path / "a.wav").write_bytes(b"x")).start()
+    assert [audio.path.name for audio in itertools.islice(source, 1)] == ["a.wav"]
+    stop.set()
+    assert list(source) == []
+
+
+def test_an_empty_place_of_another_file_system_forgets_nothing_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    told: list[str] = []
+    looker = _Looker([tmp_path], lambda text, path: told.append(text))
+    (tmp_path / "a.wav").write_bytes(b"x")
+    looker.look()
+    assert looker.is_whole
+    real = Path.stat
+    here = tmp_path.stat()
+    monkeypatch.setattr(Path, "stat", lambda self, **more: os.stat_result(
+        (*here[:2], here.st_dev + 1, *here[3:])) if self == tmp_path else real(self, **more))  # fmt: skip
+    looker.look()
+    looker.look()
+    assert not looker.is_whole
+    monkeypatch.undo()
+    looker.look()
+    assert looker.is_whole
+    assert [text.partition(";")[0] for text in told] == [
+        "this folder is on another file system than before",
+        "this folder is back",
+    ]
+
+
+def test_a_file_tells_that_it_will_come_again(tmp_path: Path):
+    (tmp_path / "a.wav").write_bytes(b"x")
+    (audio,) = watch([tmp_path], WatchOptions(settle_s=0.0, until_idle_s=0.3), threading.Event())
+    assert audio.is_watched

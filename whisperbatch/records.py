@@ -61,6 +61,7 @@ class AudioFile:
         size: Bytes, when it was found.
         mtime_ns: Time of last change in nanoseconds, when it was found.
         asks: What it asks for in place of the run's options.
+        is_watched: Whether its source gives it again when it has changed, so that only its latest content counts.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class AudioFile:
     size: int = 0
     mtime_ns: int = 0
     asks: FileAsks = FileAsks()
+    is_watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +277,7 @@ class Outcome:
         reason: One sentence for skipped, interrupted and failed, and for done without transcribing.
         audio_s: Seconds of audio, 0 when unknown.
         wall_s: Seconds from the start of loading to the last write.
+        moved_to: Where the audio file lies now, if it was moved.
     """
 
     path: Path
@@ -285,6 +288,7 @@ class Outcome:
     reason: str = ""
     audio_s: float = 0.0
     wall_s: float = 0.0
+    moved_to: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values, without the text; for reports and event logs."""
@@ -298,6 +302,8 @@ class Outcome:
             "wall_seconds": round(self.wall_s, 3),
             "outputs": [str(path) for path in self.outputs],
         }
+        if self.moved_to is not None:
+            told["moved_to"] = str(self.moved_to)
         if transcript is None:
             return told
         return told | {

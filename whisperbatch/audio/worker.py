@@ -112,7 +112,8 @@ def serve(request: Request, stream: BinaryIO) -> None:
 
 def main() -> None:
     """Serve files until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle: a service manager tells all its processes
+        signal.signal(number, signal.SIG_IGN)
     incoming, outgoing = _private_pipes()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()

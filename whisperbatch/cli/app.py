@@ -1,19 +1,20 @@
 """The commands. Heavy libraries are imported inside them, after the command line has been understood."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from whisperbatch import __version__
-from whisperbatch.cli import failures, legacy, settings
+from whisperbatch.cli import config, failures, legacy, settings
 from whisperbatch.cli.params import BENCH, RUN, SHAPING, output, sources, unasked, with_options
 from whisperbatch.cli.params import bench as bench_params
 from whisperbatch.cli.params import model as model_params
 from whisperbatch.cli.params import running as run_params
 from whisperbatch.cli.signals import interruptible
 from whisperbatch.errors import UsageError
-from whisperbatch.options import WatchOptions, parse_formats
+from whisperbatch.options import parse_formats
 
 app = typer.Typer(
     name="whisperbatch",
@@ -28,7 +29,7 @@ app = typer.Typer(
 def run(argv: list[str]) -> int:
     """The exit code of a command line."""
     arguments, notices = legacy.translate(argv)
-    for notice in notices:
+    for notice in (*notices, *config.strangers(os.environ, legacy.DECLARED)):
         failures.say(notice)
     try:
         app(arguments, prog_name="whisperbatch")
@@ -88,17 +89,23 @@ def transcribe(
 def watch(
     folders: Annotated[list[str], typer.Argument(help="Drop folders, watched with all below them.")],
     settle: sources.Settle = 2.0,
+    rescan: sources.Rescan = 60.0,
+    poll: sources.Poll = False,
     until_idle: sources.UntilIdle = None,
+    move_done: output.MoveDone = None,
+    move_failed: output.MoveFailed = None,
     **given: Any,
 ) -> None:
     """Watch drop folders: transcribe what lies there, then what arrives, until Ctrl-C."""
-    options = settings.run_options(given | {"folders": folders})
-    watching = WatchOptions(settle_s=settle, until_idle_s=until_idle)
+    given |= {"folders": folders, "settle": settle, "rescan": rescan, "poll": poll, "until_idle": until_idle}
+    given |= {"move_done": move_done, "move_failed": move_failed}
+    options, watching = settings.run_options(given), settings.watch_options(given)
+    from whisperbatch.audio.container import is_cut_short
     from whisperbatch.cli import running
     from whisperbatch.sources import watch as watched
 
     with interruptible() as stop:
-        source = watched(folders, watching, stop, on_notice=running.notice)
+        source = watched(folders, watching, stop, on_notice=running.notice, is_cut=is_cut_short)
         running.execute(source, options, given, stop, heads=True, may_be_empty=True)
 
 
@@ -149,6 +156,7 @@ def bench(
 
 
 @app.command()
+@with_options({})
 def status(
     paths: Annotated[list[str] | None, typer.Argument(help="Files and folders (default: all that is known).")] = None,
     journal: run_params.JournalPath = None,
@@ -161,6 +169,7 @@ def status(
 
 
 @app.command()
+@with_options({})
 def forget(
     paths: Annotated[list[str], typer.Argument(help="Recordings, or folders with all below them.")],
     journal: run_params.JournalPath = None,
@@ -172,6 +181,7 @@ def forget(
 
 
 @app.command()
+@with_options({})
 def fetch(
     model: Annotated[str, typer.Argument(help="The model's name.")], model_dir: model_params.ModelDir = None
 ) -> None:
@@ -183,6 +193,7 @@ def fetch(
 
 
 @app.command()
+@with_options({})
 def info(model_dir: model_params.ModelDir = None) -> None:
     """Show versions, devices, number formats, models in the cache, decoders."""
     from whisperbatch.cli import facts

@@ -52,7 +52,7 @@ def execute(
 ) -> None:
     """Run, show, and leave with the exit code."""
     from whisperbatch.cli.listeners import listening, reporting
-    from whisperbatch.cli.screen import open_screen
+    from whisperbatch.cli.screen import open_screen, telling
 
     if given["stdout"] and given["events"] == "-":
         raise UsageError("--stdout and --events - both want standard output; give --events a file")
@@ -60,6 +60,7 @@ def execute(
     with ExitStack() as last:
         told = last.enter_context(reporting(given["report"]))
         screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
+        last.enter_context(telling(screen, may_be_empty))
         listen = last.enter_context(listening(screen.on_event, given["events"]))
         from whisperbatch.api import Transcriber
 

@@ -5,8 +5,10 @@ Comes in: the run's events, one at a time, from several threads. ``Tally`` count
 
 import os
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +17,7 @@ from whisperbatch.cli.params.running import ProgressKind
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.report import Report
 
+STATE_S = 60.0
 MAX_IN_HAND = 6  # lines of files being loaded or decoded
 
 
@@ -46,7 +49,9 @@ class Tally:
         elif event.kind == "finished":
             self.n_ended += 1
             self.n_failed += data["outcome"].status is Status.FAILED
-            self.in_hand.pop(path, None)  # type: ignore[arg-type]
+            decoded_s, whole_s = self.in_hand.pop(path, (0.0, 0.0))  # type: ignore[arg-type]
+            if data["outcome"].status is Status.DONE:  # what holds no speech is done with too
+                self.decoded_s += max(0.0, whole_s - decoded_s)
 
     @property
     def whole_s(self) -> float:
@@ -71,6 +76,7 @@ class Screen:
         self.report = report
         self.verbose = verbose
         self.tally = Tally()
+        self.is_endless = False  # whether it is a drop folder's, which has no end in sight
 
     def on_event(self, event: Event) -> None:
         """Take in one event of the run."""
@@ -93,6 +99,17 @@ class Screen:
         elif outcome.transcript is not None:
             for warning in outcome.transcript.warnings:
                 self.line(f"{outcome.path}: {warning}")
+
+    def state(self) -> None:
+        """Show how far a run is that has no end in sight; called once a minute."""
+
+    def standing(self) -> str:
+        """How far a run is that has no end in sight."""
+        counts, tally = self.report.counts, self.tally
+        parts = [f"{counts[status]} {status.value}" for status in Status if counts[status] or status is Status.DONE]
+        n_open = max(0, tally.n_found - tally.n_ended)
+        parts += [f"{n_open} in hand"] if n_open else ["nothing in hand"]
+        return f"watching: {', '.join(parts)}; {clock(tally.decoded_s)} of audio since the start"
 
     def line(self, text: str) -> None:
         """Show a line."""
@@ -126,6 +143,10 @@ class PlainScreen(Screen):
             self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language}{how})")
         elif outcome.status in (Status.SKIPPED, Status.INTERRUPTED):
             self.line(f"{outcome.status.value}: {outcome.path}" + _reason(outcome))
+
+    def state(self) -> None:
+        """Show how far the run is."""
+        self.line(self.standing())
 
     def close(self, whole: bool) -> None:
         """Show the summary."""
@@ -180,6 +201,8 @@ class LiveScreen(Screen):
         from rich.text import Text
 
         tally = self.tally
+        if self.is_endless and tally.n_found == tally.n_ended:
+            return Text(self.standing(), style="dim")
         lines: list[Any] = [self._overall()]
         for path, (decoded_s, whole_s) in list(tally.in_hand.items())[:MAX_IN_HAND]:
             how_far = f"{decoded_s / whole_s:4.0%}" if whole_s else " ..."
@@ -201,7 +224,8 @@ class LiveScreen(Screen):
         parts = [f"{tally.n_ended}/{tally.n_found} files"]
         parts += [f"{tally.n_failed} failed"] if tally.n_failed else []
         parts += [f"{clock(tally.decoded_s)}/{clock(whole_s)} audio"] if whole_s else []
-        parts += [f"{tally.speed:.1f}x", f"{clock(left_s)} left"] if tally.decoded_s else []
+        is_timed = tally.decoded_s and not self.is_endless  # else its speed is mostly that of who brings files
+        parts += [f"{tally.speed:.1f}x", f"{clock(left_s)} left"] if is_timed else []
         bar = ProgressBar(total=whole_s or 1.0, completed=tally.decoded_s, pulse=not tally.decoded_s)
         row.add_row(bar, "  ".join(parts))
         return row
@@ -244,6 +268,24 @@ class LiveScreen(Screen):
             cells.append(cell)
         table.add_row(*cells)
         return table
+
+
+@contextmanager
+def telling(screen: Screen, is_endless: bool) -> Iterator[None]:
+    """Has the screen show how far a run is that has no end in sight, once a minute."""
+    ended = threading.Event()
+    screen.is_endless = is_endless
+
+    def work() -> None:
+        while not ended.wait(STATE_S):
+            screen.state()
+
+    if is_endless:
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
 
 
 def clock(seconds: float) -> str:

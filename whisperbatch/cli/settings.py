@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from whisperbatch.cli import failures
+from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     DEFAULT_FORMATS,
@@ -18,6 +19,7 @@ from whisperbatch.options import (
     RunOptions,
     SpeechOptions,
     SubtitleOptions,
+    WatchOptions,
     parse_batch_size,
     parse_formats,
     parse_ids,
@@ -60,6 +62,8 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             given["overwrite"],
             write=not given["stdout"],
             subtitles=shaping_options(given),
+            move_done=given.get("move_done"),
+            move_failed=given.get("move_failed"),
         ),
         clip=ClipSettings(
             parse_language(given["language"]) if given["language"] else None,
@@ -70,6 +74,22 @@ def run_options(given: dict[str, Any]) -> RunOptions:
         ),
         journal=_journal_options(given),
         failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
+    )
+
+
+def watch_options(given: dict[str, Any]) -> WatchOptions:
+    """How the folders are watched; UsageError when recordings would move to where they are looked for."""
+    moves = {flag: given[flag[2:].replace("-", "_")] for flag in ("--move-done", "--move-failed")}
+    for flag, place in moves.items():
+        for folder in map(Path, given["folders"]):
+            if place is not None and folder.resolve().is_relative_to(place.resolve()):
+                raise UsageError(f"{flag} {place} is the drop folder {folder} or holds it; name one beside or below it")
+    return WatchOptions(
+        given["settle"],
+        given["until_idle"],
+        given["rescan"],
+        given["poll"],
+        tuple(place for place in moves.values() if place is not None),
     )
 
 

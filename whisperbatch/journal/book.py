@@ -207,6 +207,18 @@ class Journal:
         with self._writing() as database:
             database.execute("UPDATE file SET mtime_ns = ? WHERE id = ?", (recording.mtime_ns, entry.id))
 
+    def moved(self, key: Key, new: Key) -> None:
+        """Know a file by its new place; what was known of another file there is forgotten."""
+        with self._writing() as database:
+            entry, old = _entry(database, key), _entry(database, new)
+            if entry is None or key == new:
+                return
+            if old is not None:
+                _forget(database, old)
+            database.execute(
+                "UPDATE file SET path = ?, folder = ? WHERE id = ?", (_bytes(new.path), _bytes(new.folder), entry.id)
+            )
+
     def keep_clips(self, clips: Iterable[tuple[Entry, int, str, str]]) -> None:
         """Keep finished clips of files that take long: entry, number, mark and text of each."""
         with self._writing() as database:
@@ -249,8 +261,7 @@ class Journal:
     def forget(self, entry: Entry) -> None:
         """Know nothing of a file any more."""
         with self._writing() as database:
-            for table, column in (("clip", "file"), ("output", "file"), ("file", "id")):
-                database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
+            _forget(database, entry)
 
     def close(self) -> None:
         """Give claims and lock back and close the file."""
@@ -310,6 +321,11 @@ class Journal:
             finally:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
+
+
+def _forget(database: sqlite3.Connection, entry: Entry) -> None:
+    for table, column in (("clip", "file"), ("output", "file"), ("file", "id")):
+        database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
 
 
 def _put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: Making) -> None:

@@ -1,5 +1,6 @@
 """Drop folders, load workers, speech detection."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,17 +28,27 @@ def parse_names(given: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """Drop folders: seconds a file must stand still, seconds of quiet that end the watch, seconds between rescans."""
+    """How drop folders are watched.
+
+    Attributes:
+        settle_s: Seconds that a file must stand still before it is taken.
+        until_idle_s: Seconds of quiet that end the watch; None means never.
+        rescan_s: Seconds between two looks through the folders, whatever the system tells of.
+        poll: Look every few seconds and do not ask the system to tell of changes.
+        leave_out: Folders in the watched ones that are none of their business, such as those that recordings move to.
+    """
 
     settle_s: float = 2.0
     until_idle_s: float | None = None
     rescan_s: float = 60.0
+    poll: bool = False
+    leave_out: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        require(self.settle_s >= 0, "--settle must not be negative")
+        require(0 <= self.settle_s < math.inf, "--settle must not be negative")
         require(self.until_idle_s is None or self.until_idle_s > 0, "--until-idle must be above 0 seconds")
-        require(self.rescan_s > 0, "--rescan must be above 0 seconds")
+        require(0 < self.rescan_s < math.inf, "--rescan must be above 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)

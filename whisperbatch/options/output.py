@@ -107,6 +107,8 @@ class OutputOptions:
         overwrite: Replace outputs that are in the way.
         write: False writes nothing at all (``--stdout``).
         subtitles: How srt, vtt and ass are shaped.
+        move_done: Where recordings go that are done; without an ``output_dir``, their outputs go there too.
+        move_failed: Where recordings go that failed.
     """
 
     formats: tuple[str, ...] = DEFAULT_FORMATS
@@ -116,6 +118,8 @@ class OutputOptions:
     overwrite: bool = False
     write: bool = True
     subtitles: SubtitleOptions = field(default_factory=SubtitleOptions)
+    move_done: Path | None = None
+    move_failed: Path | None = None
 
     def __post_init__(self) -> None:
         """Check formats and template."""

@@ -8,8 +8,9 @@ an Outcome at once and cancels it in every room.
 
 Leaves: board (which files are open, and how each ended), planner (what is to be done for a file), outputs (are they as
 we left them?), settings (what matters to a text), revision (which weights), waiting (files that another run has in
-hand), second_tries (clips that failed in passing), writing (a transcript on disk, told to the journal), stages
-(what each thread does), run (starting and ending all of it).
+hand), second_tries (clips that failed in passing), stale (is a watched file still what it was?), writing (a transcript
+on disk, told to the journal), moving (recordings that are done or failed, to folders of their own), stages (what each
+thread does), run (starting and ending all of it).
 """
 
 from whisperbatch.pipeline.planner import Decision, Planner

@@ -7,7 +7,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,9 +113,10 @@ class Board:
         self._numbers = itertools.count()
         self._open: dict[int, Job] = {}
         self._claimed: dict[int, int] = {}  # by file, the thread that has it
+        self._of_path: dict[Path, list[int]] = {}  # open files of a path, the oldest first
         self._source_ended = False
         self._lock = threading.Lock()
-        self._outcomes: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[tuple[Job, Outcome] | None] = queue.SimpleQueue()
         self._on_event = on_event
         self._event_lock = threading.Lock()
 
@@ -131,7 +132,14 @@ class Board:
                 return None
             job = Job(next(self._numbers), audio, Assembly(audio))
             self._open[job.file_id] = job
+            self._of_path.setdefault(audio.path, []).append(job.file_id)
             return job
+
+    def older(self, job: Job) -> list[Job]:
+        """Open files of the same path that came before: their contents are older, or the same."""
+        with self._lock:
+            numbers = self._of_path.get(job.audio.path, [])
+            return [self._open[one] for one in numbers[: numbers.index(job.file_id) if job.file_id in numbers else 0]]
 
     def find(self, file_id: int) -> Job | None:
         """The open file of that number; None when it has ended."""
@@ -154,10 +162,9 @@ class Board:
     def resolve(self, job: Job, outcome: Outcome) -> bool:
         """Whether this outcome is the file's; False when it had ended before."""
         with self._lock:
-            if self._open.pop(job.file_id, None) is None:
+            if not self._take(job):
                 return False
-            self._claimed.pop(job.file_id, None)
-            self._outcomes.put(outcome)
+            self._outcomes.put((job, outcome))
             self._end_when_all_ended()
             return True
 
@@ -176,12 +183,12 @@ class Board:
     def again(self, job: Job) -> Job | None:
         """The same file anew, under another number, for another try; None when it has ended meanwhile."""
         with self._lock:
-            if self._open.pop(job.file_id, None) is None:
+            if not self._take(job):
                 return None
-            self._claimed.pop(job.file_id, None)
             fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
             fresh.entry, fresh.sample, fresh.kept = job.entry, job.sample, job.kept
             self._open[fresh.file_id] = fresh
+            self._of_path.setdefault(job.audio.path, []).insert(0, fresh.file_id)
             return fresh
 
     def end_of_source(self) -> None:
@@ -196,17 +203,18 @@ class Board:
         with self._lock:
             free = (None, threading.get_ident())
             for file_id in [n for n, job in self._open.items() if self._claimed.get(n) in free and not spare(job)]:
-                job = self._open.pop(file_id)
-                self._claimed.pop(file_id, None)
-                self._outcomes.put(Outcome(job.audio.path, Status.INTERRUPTED, reason=reason, audio_s=job.duration_s))
+                job = self._open[file_id]
+                self._take(job)
+                outcome = Outcome(job.audio.path, Status.INTERRUPTED, reason=reason, audio_s=job.duration_s)
+                self._outcomes.put((job, outcome))
             if not self._source_ended:
                 self._source_ended = True
                 self._end_when_all_ended()
             elif not self._open:
                 self._outcomes.put(None)
 
-    def next_outcome(self) -> Outcome | None:
-        """The next file that ended; None when all have. Blocks.
+    def next_outcome(self) -> tuple[Job, Outcome] | None:
+        """The next file that ended, and how; None when all have. Blocks.
 
         Trap: a signal that comes right before a wait without end is handled only when that wait is over.
         """
@@ -214,6 +222,27 @@ class Board:
             with suppress(queue.Empty):
                 return self._outcomes.get(timeout=SIGNAL_LOOK_S)
 
+    def _take(self, job: Job) -> bool:
+        """Whether the file was open; it is no more. Under the lock."""
+        if self._open.pop(job.file_id, None) is None:
+            return False
+        self._claimed.pop(job.file_id, None)
+        numbers = self._of_path[job.audio.path]
+        numbers.remove(job.file_id)
+        if not numbers:
+            del self._of_path[job.audio.path]
+        return True
+
     def _end_when_all_ended(self) -> None:
         if self._source_ended and not self._open:
             self._outcomes.put(None)
+
+
+def batch_event(clips: Sequence[Clip]) -> Event:
+    """What is told of clips that go to the engine together."""
+    data = {
+        "n_clips": len(clips),
+        "n_files": len({clip.file_id for clip in clips}),
+        "audio_s": sum(clip.duration_s for clip in clips),
+    }
+    return Event("batch", None, data)

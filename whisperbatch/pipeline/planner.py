@@ -149,6 +149,7 @@ class Planner:
         self.journal.done(
             job.entry, [as_left(self._form(name), path) for name, path in places.items()], audio_s, wall_s
         )
+        self._forget_name(job)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
         """Note why a file failed."""
@@ -156,6 +157,11 @@ class Planner:
             return
         making, recording = self._making(job.audio), self._recording(job)
         self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
+
+    def give_up(self, job: Job) -> None:
+        """End the claim on a file with which nothing was done."""
+        if self.journal is not None and job.entry is not None:
+            self._give_up(job.entry)
 
     def finish(self) -> None:
         """Note that the run came to its end, uninterrupted."""
@@ -170,6 +176,11 @@ class Planner:
             self.journal.forget(known)
         elif known is not None and known.run is not None:
             self.journal.release(known)
+
+    def _forget_name(self, job: Job) -> None:
+        """Leave a name to the journal, which has it: a drop folder may be watched for a year."""
+        if job.audio.is_watched:
+            self._namer.forget(job.audio)
 
     def _refresh(self, job: Job) -> None:
         """Look at the recording again: it may have waited in the queue for hours."""
@@ -322,6 +333,8 @@ class Planner:
             return False
         if not self._making(audio).agrees(self._making_of(transcript)):
             return False
+        if self._options.output.move_done is not None and transcript.sha256 is not None:
+            return True  # it was moved away, and the same has been brought again
         owner = self.journal.owner(absolute(path)) if self.journal is not None else None
         return owner in (None, absolute(audio.path))
 

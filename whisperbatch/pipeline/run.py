@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.engine import Engine
@@ -14,6 +15,7 @@ from whisperbatch.errors import RunError, WhisperbatchError
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board
+from whisperbatch.pipeline.moving import Mover
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.stages import INTERRUPTED, Stages
 from whisperbatch.records import AudioFile, Event, Outcome
@@ -75,6 +77,7 @@ class _Run:
         self._open_engine = open_engine
         self._board = Board(on_event)
         self._planner = planner
+        self._mover = Mover(options.output, namer, planner.journal, self._tell)
         self._stages = Stages(options, self._board, namer, planner)
         timeout_s = options.failures.load_timeout_s
         timeout = {} if timeout_s is None else {"timeout_s": timeout_s}
@@ -91,13 +94,17 @@ class _Run:
         with ExitStack() as last:
             last.callback(self._shut_down)
             self._start()
-            while (outcome := self._board.next_outcome()) is not None:
+            while (ended := self._board.next_outcome()) is not None:
+                outcome = self._mover.settle(*ended)
                 self._board.emit(Event("finished", outcome.path, {"outcome": outcome}))
                 yield outcome
         if self._board.fatal is not None:
             raise self._board.fatal
         if not self._stop.is_set():
             self._planner.finish()
+
+    def _tell(self, path: Path, text: str) -> None:
+        self._board.emit(Event("notice", path, {"text": text}))
 
     def _start(self) -> None:
         self._workers[0].warm()  # the others start with their first file: one short file should not wait for them

@@ -12,12 +12,13 @@ from whisperbatch.batcher import Batcher
 from whisperbatch.engine import Engine, EngineFacts
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.board import Board, Job, batch_event
 from whisperbatch.pipeline.failing import WENT_AWAY, Alone, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.second_tries import SecondTries
 from whisperbatch.pipeline.settings import clip_settings, settings_of
+from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.pipeline.writing import Writing
 from whisperbatch.records import WINDOW_S, AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status
@@ -47,7 +48,7 @@ class Stages:
         self.waiting = WaitingRoom(
             self.files.put,
             self.files.close,
-            lambda job: board.find(job.file_id) is None or not planner.is_elsewhere(job),
+            lambda job: board.find(job.file_id) is None or not (board.older(job) or planner.is_elsewhere(job)),
         )
         self.clips: Batcher[Clip] = Batcher(
             batch_size,
@@ -76,8 +77,8 @@ class Stages:
         for queued in (self.files, self.clips, self.whole):
             queued.abort()
         self.waiting.abort()
-        for waited_for in (self._ended, self._no_drain, self._engine_wanted, self._engine_ready):
-            waited_for.set()
+        for event in (self._ended, self._no_drain, self._engine_wanted, self._engine_ready):
+            event.set()
 
     def want_engine(self) -> None:
         """Have the engine opened now."""
@@ -108,6 +109,7 @@ class Stages:
                 self.board.fail(job, LoadError(audio.asks.fault))
                 self._limit.count()
                 continue
+            self._overtake(job)
             self.waiting.expect()
             self.mounts.seen(audio)
             if not self.files.put(job):
@@ -150,7 +152,7 @@ class Stages:
                 again, clips = ([c for c in some if self.board.find(c.file_id) is not None] for some in (again, clips))
                 if again or clips:
                     held.update(clip.file_id for clip in clips)
-                    self._announce_batch(again + clips)
+                    self.board.emit(batch_event(again + clips))
                     engine.admit(again + clips)
                     self._tries.admitted(again + clips)
                     self._count_in(clips)
@@ -174,7 +176,7 @@ class Stages:
             if not self.board.claim(job):
                 continue
             n_tries = 0
-            while error := self._error_of(lambda job=job: self._write_one(job), WriteError, "while writing"):
+            while error := self._error_of(job, self._write_one, WriteError, "while writing"):
                 n_tries += not self.writing.lost_its_folder(job)
                 retry = self._retry(error, job, n_tries)
                 if retry is None or self._ended.wait(retry.pause_s):
@@ -183,13 +185,13 @@ class Stages:
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
         """Load a file; what may pass is tried again, and a folder that went away is waited for."""
-        error = self._error_of(lambda: self._settle(job), LoadError, "while looking at what is done")
+        error = self._error_of(job, self._settle, LoadError, "while looking at what is done")
         if error is not None:
             self._fail(job, error)
         n_tries, retry = 0, Retry(0.0)
         while job.is_to_load:
             with self._alone.hold(alone=retry.alone):
-                error = self._error_of(lambda job=job: self._load_one(job, worker), LoadError, "while loading")
+                error = self._error_of(job, lambda job: self._load_one(job, worker), LoadError, "while loading")
             if error is None:
                 return
             n_tries += not self._waited_for(job)
@@ -214,10 +216,12 @@ class Stages:
             job.audio, self._ended, lambda folder: self.board.emit(Event("notice", folder, {"text": WENT_AWAY}))
         )
 
-    def _error_of(self, work: Callable[[], None], kind: type[WhisperbatchError], when: str) -> WhisperbatchError | None:
+    def _error_of(
+        self, job: Job, work: Callable[[Job], None], kind: type[WhisperbatchError], when: str
+    ) -> WhisperbatchError | None:
         """What went wrong with a file; what ends the run is raised."""
         try:
-            work()
+            work(job)
         except RunError:
             raise
         except WhisperbatchError as err:
@@ -228,10 +232,24 @@ class Stages:
 
     def _fail(self, job: Job, error: WhisperbatchError) -> None:
         """Resolve a file as failed, and cancel it in every room."""
-        if self.board.fail(job, error):
+        if (reason := stale(job, self.mounts)) is not None:
+            self._leave(job, reason)
+        elif self.board.fail(job, error):
             self.planner.failed(job, error, is_permanent=lasts(error, job.audio.path))
             self._withdraw(job)
             self._limit.count()
+
+    def _overtake(self, job: Job) -> None:
+        """Give up what is under way for older contents of a watched file; what is being written is waited for."""
+        for old in self.board.older(job) if job.audio.is_watched else ():
+            if self.board.claim(old):
+                self._leave(old, CHANGED)
+
+    def _leave(self, job: Job, reason: str) -> None:
+        """End a file that is not what it was when it was found."""
+        if self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, reason=reason, audio_s=job.duration_s)):
+            self.planner.give_up(job)
+            self._withdraw(job)
 
     def _withdraw(self, job: Job) -> None:
         """Take a file's clips back from every room."""
@@ -240,13 +258,17 @@ class Stages:
         self._cancelled.add(job.file_id)
 
     def _decide(self, job: Job) -> Decision | None:
-        """What is to be done for a file; None when another run has it, or this one has ended it."""
+        """What is to be done for a file; None when it waits for another run or its older contents, or has ended."""
         is_put_aside = False
         try:
             if self.board.find(job.file_id) is None:
                 return None
-            decision = self.planner.decide(job)
-            is_put_aside = decision.is_elsewhere
+            if (reason := stale(job, self.mounts)) is not None:
+                self._leave(job, reason)
+                return None
+            is_put_aside = bool(self.board.older(job))
+            decision = None if is_put_aside else self.planner.decide(job)
+            is_put_aside = decision is None or decision.is_elsewhere
             if is_put_aside:
                 self.waiting.add(job)
             return None if is_put_aside else decision
@@ -305,14 +327,6 @@ class Stages:
             self._ended.wait(TRY_LOOK_S)
         return again, clips
 
-    def _announce_batch(self, clips: list[Clip]) -> None:
-        data = {
-            "n_clips": len(clips),
-            "n_files": len({clip.file_id for clip in clips}),
-            "audio_s": sum(clip.duration_s for clip in clips),
-        }
-        self.board.emit(Event("batch", None, data))
-
     def _count_in(self, clips: list[Clip]) -> None:
         for clip in clips:
             if (job := self.board.find(clip.file_id)) is not None:
@@ -351,6 +365,9 @@ class Stages:
     def _write_one(self, job: Job) -> None:
         self._engine_ready.wait()
         if self._facts is None:
+            return
+        if stale(job, self.mounts) == CHANGED:
+            self._leave(job, CHANGED)
             return
         transcript = job.assembly.build(
             model=self._facts.model,

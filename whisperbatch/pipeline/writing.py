@@ -66,7 +66,8 @@ class Writing:
         return tuple(places.values())
 
     def _is_beside(self, job: Job) -> bool:
-        return self._options.output_dir is None and job.audio.asks.output is None
+        elsewhere = self._options.output_dir or self._options.move_done or job.audio.asks.output
+        return elsewhere is None
 
     def _require_folder(self, job: Job) -> None:
         """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""

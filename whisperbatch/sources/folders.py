@@ -35,8 +35,10 @@ def from_paths(paths: Sequence[str | Path], *, on_notice: Notice | None = None) 
     return once(files())
 
 
-def below(path: Path, on_notice: Notice | None = None) -> Iterator[AudioFile]:
-    """The file itself, or the recordings in a folder and all below it, sorted."""
+def below(
+    path: Path, on_notice: Notice | None = None, is_left_out: Callable[[Path], bool] = lambda path: False
+) -> Iterator[AudioFile]:
+    """The file itself, or the recordings in a folder and all below it, sorted, without what is to be left out."""
     if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises on names too long and folders not to be entered)
         yield found(path)
         return
@@ -52,10 +54,10 @@ def below(path: Path, on_notice: Notice | None = None) -> Iterator[AudioFile]:
             folders.clear()
             continue
         visited.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and not is_left_out(Path(folder, n)))
         for name in sorted(names):
             file = Path(folder) / name
-            if is_media(name) and os.path.isfile(file):  # noqa: PTH113  (as above)
+            if is_media(name) and not is_left_out(file) and os.path.isfile(file):  # noqa: PTH113  (as above)
                 yield found(file, path)
 
 

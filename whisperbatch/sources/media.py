@@ -17,11 +17,24 @@ VIDEO_SUFFIXES = frozenset(
     """.split()
 )
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
+UNDER_WAY = frozenset(
+    ".part .partial .filepart .tmp .temp .crdownload .download .opdownload .swp .swx .bak .!ut .!qb .~lock".split()
+)  # rsync, browsers, WinSCP, editors, yt-dlp
 
 
 def is_media(name: str) -> bool:
     """Whether a file of that name in a folder counts: a known extension, not hidden, not a copy that is under way."""
     return not name.startswith((".", "~")) and Path(name).suffix.lower() in MEDIA_SUFFIXES
+
+
+def is_under_way(name: str) -> bool:
+    """Whether a name says that somebody is still writing, wherever it says so: ``talk.part.wav``, ``talk.wav~``.
+
+    Of a folder too: a browser may keep ``talk.wav`` in ``talk.wav.download`` until all of it is there.
+    """
+    if name.startswith((".", "~", "#")) or name.endswith(("~", "#")):
+        return True
+    return not UNDER_WAY.isdisjoint(suffix.lower() for suffix in Path(name).suffixes[-2:])
 
 
 def found(path: Path, root: Path | None = None) -> AudioFile:

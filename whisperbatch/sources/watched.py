@@ -1,39 +1,50 @@
 """Drop folders: what lies there, then what arrives, once it has stood still.
 
-watchfiles says that something changed; a rescan every ``rescan_s`` is the net below it (network folders tell nothing).
-``Settling`` is pure and takes the time as an argument. Who calls: the CLI.
+watchfiles says that something changed; a rescan every ``rescan_s`` is the net below it. Network folders tell nothing of
+what others do there: ``poll`` looks every few seconds. ``Settling`` is pure and takes the time as an argument. Who
+calls: the CLI.
 """
 
 import os
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import watchfiles
 
 from whisperbatch.errors import UsageError
 from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile
+from whisperbatch.sources.ears import Ears
 from whisperbatch.sources.folders import Notice, below
+from whisperbatch.sources.media import is_under_way
 
-N_MS_LOOK = 200  # the longest time in which nobody looks at ``stop`` while nothing happens
 REST = 9  # times as long as a look took, until the next: a flood of changes in a large tree costs a tenth of a core
+PATIENCE_S = 30.0  # so long may a file stand still that should be longer, before somebody is told
+GONE, BACK = "this folder is gone; it is looked for again", "this folder is back"
+OTHER_DEVICE = "this folder is on another file system than before; has it been unmounted?"
+WAITED_FOR = (
+    "this file says that it is longer than it is; it is taken when the rest has come"
+    " (whisperbatch transcribe takes it as it is)"
+)
+LEFT_CUT = "this file says that it is longer than it is and was left out (whisperbatch transcribe takes it as it is)"
+LEFT_EMPTY = "this file is empty and was left out"
 
 
 @dataclass(slots=True)
 class _Seen:
     audio: AudioFile
     since_s: float  # when its size or mtime last changed, by our clock
+    grows: bool = False  # it stood still, and yet more of it is to come
 
 
 class Settling:
     """Which files have stood still long enough; each state of a file comes out once."""
 
-    def __init__(self, settle_s: float) -> None:
-        """Know nothing yet."""
+    def __init__(self, settle_s: float, grows: Callable[[AudioFile], bool] = lambda audio: False) -> None:
+        """Know nothing yet; ``grows`` tells of a file that stood still whether more is to come all the same."""
         self._settle_s = settle_s
+        self._grows = grows
         self._moving: dict[Path, _Seen] = {}
         self._given: dict[Path, tuple[int, int]] = {}
 
@@ -51,7 +62,10 @@ class Settling:
             seen = self._moving.get(audio.path)
             if seen is None or (seen.audio.size, seen.audio.mtime_ns) != state:
                 seen = _Seen(audio, now_s)
-            if now_s - seen.since_s >= self._settle_s and audio.size > 0:
+            is_still = now_s - seen.since_s >= self._settle_s and audio.size > 0
+            if is_still and not seen.grows:
+                seen.grows = self._grows(audio)
+            if is_still and not seen.grows:
                 ready.append(audio)
                 self._given[audio.path] = state
             else:
@@ -64,18 +78,22 @@ class Settling:
 
     def next_due_s(self) -> float | None:
         """When the next file may be ready, if it stands still; None when none is on its way."""
-        waiting = [seen.since_s for seen in self._moving.values() if seen.audio.size > 0]
+        waiting = [seen.since_s for seen in self._moving.values() if seen.audio.size > 0 and not seen.grows]
         return min(waiting) + self._settle_s if waiting else None
 
     @property
     def n_moving(self) -> int:
-        """How many files have not stood still yet; empty ones, which somebody is about to fill, do not count."""
-        return sum(seen.audio.size > 0 for seen in self._moving.values())
+        """How many files have not stood still yet; those that wait for somebody to go on writing do not count."""
+        return sum(seen.audio.size > 0 and not seen.grows for seen in self._moving.values())
 
     @property
     def empty(self) -> list[Path]:
         """Files that lie there and have no content yet."""
         return [seen.audio.path for seen in self._moving.values() if seen.audio.size == 0]
+
+    def cut(self, until_s: float) -> list[Path]:
+        """Files that have stood still since before ``until_s``, and should be longer than they are."""
+        return [path for path, seen in self._moving.items() if seen.grows and seen.since_s <= until_s]
 
 
 def watch(
@@ -84,9 +102,12 @@ def watch(
     stop: threading.Event,
     *,
     on_notice: Notice | None = None,
+    is_cut: Callable[[Path], bool] = lambda path: False,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[AudioFile]:
     """Recordings in the folders and all below them, for ever, or until quiet, or until ``stop`` is set.
+
+    ``is_cut`` tells whether a file is shorter than its own container says: it then counts as growing.
 
     Raises:
         UsageError: At once, when a folder is not there.
@@ -95,20 +116,20 @@ def watch(
     for place in places:
         if not place.is_dir():
             raise UsageError(f"there is no folder {place} to watch")
-    return _watch(places, options, stop, on_notice, clock)
+    looker = _Looker(places, on_notice, options.leave_out)
+    return _watch(looker, Settling(options.settle_s, lambda audio: _grows(audio, is_cut)), options, stop, clock)
 
 
 def _watch(
-    places: list[Path],
+    looker: "_Looker",
+    settling: Settling,
     options: WatchOptions,
     stop: threading.Event,
-    on_notice: Notice | None,
     clock: Callable[[], float],
 ) -> Iterator[AudioFile]:
-    settling, looker, done = Settling(options.settle_s), _Looker(places, on_notice), threading.Event()
-    changes = _changes(places, stop, done, looker.tell)
+    ears = Ears(looker.places, options.poll, stop, looker.tell)
     try:
-        next(changes, None)  # listen before the first look, so that nothing arrives between the two
+        ears.wait()  # listen before the first look, so that nothing arrives between the two
         changed, not_before_s, rescan_at_s, quiet_since_s = True, clock(), clock(), clock()
         while not stop.is_set():
             now_s, due_s = clock(), settling.next_due_s()
@@ -117,67 +138,65 @@ def _watch(
             if is_wanted and now_s >= not_before_s:
                 ready = settling.look(looker.look(), clock(), is_whole=looker.is_whole)
                 changed, rescan_at_s = False, clock() + options.rescan_s
+                ears.looked(clock() - now_s)
                 not_before_s = clock() + REST * (clock() - now_s)
                 for audio in ready:
                     if stop.is_set():
                         return
                     yield audio
+                for path in settling.cut(now_s - PATIENCE_S - options.settle_s):
+                    looker.tell(WAITED_FOR, path)
                 if ready or settling.n_moving:
                     quiet_since_s = clock()
                 elif is_over:
                     return
-            told = next(changes, None)
+            told = ears.wait()
             if told is None:
                 return
-            changed = changed or bool(told)
+            changed = changed or told
     finally:
-        done.set()
-        changes.close()
-        for path in settling.empty:
-            looker.tell("this file is empty and was left out", path)
+        ears.close()
+        for text, paths in ((LEFT_EMPTY, settling.empty), (LEFT_CUT, settling.cut(float("inf")))):
+            for path in paths:
+                looker.tell(text, path)
 
 
-def _changes(
-    places: list[Path], stop: threading.Event, done: threading.Event, tell: Notice
-) -> Generator[object, None, None]:
-    """Something true whenever something may have changed, something false a few times a second; ends on a stop."""
+def _grows(audio: AudioFile, is_cut: Callable[[Path], bool]) -> bool:
+    """Whether a file that seems to stand still does not.
+
+    Opening it makes network file systems ask the server, whose answer they otherwise keep for seconds.
+    """
     try:
-        yield from watchfiles.watch(
-            *places,
-            watch_filter=None,
-            stop_event=_Either(stop, done),
-            rust_timeout=N_MS_LOOK,
-            yield_on_timeout=True,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        )
-        return
-    except (OSError, RuntimeError) as err:  # too many folders for the system's limit, say
-        reason = str(err).strip().partition("\n")[0]
-        tell(f"changes cannot be listened for ({reason}); the folders are looked through at intervals", None)
-    while not stop.wait(N_MS_LOOK / 1000):
-        yield False
+        with audio.path.open("rb", buffering=0) as stream:
+            status = os.fstat(stream.fileno())
+    except OSError:  # whoever loads it will say what is wrong
+        return False
+    return (status.st_size, status.st_mtime_ns) != (audio.size, audio.mtime_ns) or is_cut(audio.path)
 
 
 class _Looker:
-    """Looks through the folders; tells once of each that cannot be read, not at every look."""
+    """Looks through the folders; tells once of each that cannot be read, not at every look, and when one is back."""
 
-    def __init__(self, places: list[Path], on_notice: Notice | None) -> None:
+    def __init__(self, places: list[Path], on_notice: Notice | None, leave_out: Sequence[Path] = ()) -> None:
         self.is_whole = True  # whether the last look saw all there is
-        self._places = places
+        self.places = places
+        self._leave_out = {os.path.abspath(path) for path in leave_out}  # noqa: PTH100  (resolve follows links)
         self._on_notice = on_notice
         self._told: set[tuple[str, Path | None]] = set()
+        self._devices: dict[Path, int] = {}
 
     def look(self) -> list[AudioFile]:
         """The recordings that lie there now."""
         self.is_whole = True
         files: list[AudioFile] = []
-        for place in self._places:
-            if os.path.isdir(place):  # noqa: PTH112  (never raises)
-                files += below(place, self._unreadable)
+        for place in self.places:
+            if (trouble := self._trouble(place)) is not None:
+                self._unreadable(trouble, place)
             else:
-                self._unreadable("this folder is gone; it is looked for again", place)
-        return files
+                self._is_back(place)
+            if trouble != GONE:
+                files += below(place, self._unreadable, self._is_left_out)
+        return [replace(audio, is_watched=True) for audio in files]
 
     def tell(self, text: str, path: Path | None) -> None:
         """Tell it, once."""
@@ -185,16 +204,28 @@ class _Looker:
             self._told.add((text, path))
             self._on_notice(text, path)
 
+    def _trouble(self, place: Path) -> str | None:
+        """What is wrong with a watched folder; None when nothing is."""
+        try:
+            device = place.stat().st_dev
+        except OSError:
+            return GONE
+        if not os.path.isdir(place):  # noqa: PTH112  (never raises)
+            return GONE
+        return OTHER_DEVICE if device != self._devices.setdefault(place, device) else None
+
+    def _is_back(self, place: Path) -> None:
+        was_away = [one for one in ((GONE, place), (OTHER_DEVICE, place)) if one in self._told]
+        if was_away:
+            self._told.difference_update(was_away)
+            if self._on_notice is not None:
+                self._on_notice(BACK, place)
+
     def _unreadable(self, text: str, path: Path | None) -> None:
         self.is_whole = False
         self.tell(text, path)
 
-
-class _Either:
-    """An event that is set when either of two is; all that watchfiles asks of its stop event."""
-
-    def __init__(self, one: threading.Event, other: threading.Event) -> None:
-        self._events = one, other
-
-    def is_set(self) -> bool:
-        return any(event.is_set() for event in self._events)
+    def _is_left_out(self, path: Path) -> bool:
+        return is_under_way(path.name) or (
+            bool(self._leave_out) and os.path.abspath(path) in self._leave_out  # noqa: PTH100
+        )

@@ -61,7 +61,7 @@ def write_all(texts: Mapping[Path, str], *, makes_folders: bool = True) -> tuple
             temporary.replace(path)
             del waiting[0]
         for folder in {path.parent for path in texts}:
-            _sync(folder)
+            sync(folder)
     except OSError as err:
         raise WriteError(f"the transcript cannot be written: {reason(err)}", path) from err
     finally:
@@ -116,7 +116,7 @@ def _is_dead(pid: int, run: str) -> bool:
     return False
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Make the renames last, where the system lets a folder be synced; the files themselves are on the disk."""
     if os.name == "nt":  # Windows cannot open folders, and needs no such thing
         return

@@ -16,8 +16,19 @@ from whisperbatch.options import PRESETS, SHAPED, OutputOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.writers import FORMATS, PLAIN, read_json, render
 from whisperbatch.writers.atomic import reason, remove_stale, temporary_beside, write_all
+from whisperbatch.writers.moving import is_copy
 from whisperbatch.writers.neighbours import Neighbours, names_in
-from whisperbatch.writers.places import UNDETERMINED, absolute, file_name, folded, folder_of, formats_of, short_hash
+from whisperbatch.writers.places import (
+    UNDETERMINED,
+    absolute,
+    archived,
+    file_name,
+    folded,
+    folder_of,
+    formats_of,
+    numbered,
+    short_hash,
+)
 
 __all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
 
@@ -137,12 +148,28 @@ class Namer:
         with self._lock:
             return self._given[self._who(audio)].base
 
+    def known_base(self, audio: AudioFile) -> str | None:
+        """The stem that a recording's outputs were given; None when nobody asked for one."""
+        with self._lock:
+            given = self._given.get(self._who(audio))
+            return None if given is None else given.base
+
+    def forget(self, audio: AudioFile) -> None:
+        """Hold nothing of a recording that has gone; what lies on disk tells which names are taken."""
+        with self._lock:
+            given = self._given.pop(self._who(audio), None)
+            if given is not None:
+                self._owners.pop(self._slot(audio, given.base), None)
+            self._inputs.discard(folded(str(absolute(audio.path))))
+
     def _plan(self, audio: AudioFile) -> Plan:
         folder = folder_of(audio, self._options)
         self._prepare(audio, folder)
         free: str | None = None
         reuse: Transcript | None = None
         for base, must_be_known in self._candidates(audio):
+            if free is not None and self._is_number(audio, base):
+                break
             if not self._may_have(audio, base, UNDETERMINED):
                 continue
             found = self._find(audio, folder, base)
@@ -197,7 +224,12 @@ class Namer:
             yield given.base, False
         yield audio.path.stem, self._neighbours.share_stem(audio.path)
         yield audio.path.name, self._neighbours.share_whole(audio.path)
+        if self._options.move_done is not None:
+            yield from ((base, False) for base in numbered(audio))
         yield f"{audio.path.name}.{short_hash(str(absolute(audio.path)))}", False
+
+    def _is_number(self, audio: AudioFile, base: str) -> bool:
+        return self._options.move_done is not None and base not in (audio.path.stem, audio.path.name)
 
     def _who(self, audio: AudioFile) -> str:
         return f"{folder_of(audio, self._options)}\0{absolute(audio.path)}"
@@ -214,8 +246,9 @@ class Namer:
     def _settle(self, audio: AudioFile, language: str) -> None:
         """Decide the places for a language, now that it is known; another name when someone else's files lie there."""
         given = self._given[self._who(audio)]
-        bases = [base for base, must_be_known in self._candidates(audio) if base == given.base or not must_be_known]
-        for base in bases:
+        for base, must_be_known in self._candidates(audio):
+            if must_be_known and base != given.base:
+                continue
             places = self._places(audio, base, language)
             if not self._may_have(audio, base, language):
                 continue
@@ -227,7 +260,14 @@ class Namer:
         raise _no_name(audio)
 
     def _may_have(self, audio: AudioFile, base: str, language: str) -> bool:
-        """Whether the name belongs to no other recording of the run, and no output of it is a recording itself."""
+        """Whether the name belongs to no other recording of the run, and no output of it is a recording itself.
+
+        Nor may another recording lie under it where this one is to be moved.
+        """
+        if self._options.move_done is not None:
+            place = archived(audio, self._options, base)
+            if os.path.lexists(place) and not is_copy(place, audio.path):
+                return False
         if self._owners.get(self._slot(audio, base), self._who(audio)) != self._who(audio):
             return False
         return not any(self._is_input(path, audio) for path in self._places(audio, base, language).values())
@@ -306,9 +346,14 @@ class Namer:
 
 
 def check_writable(options: OutputOptions) -> None:
-    """Nothing, or RunError when the output folder cannot be made or written to."""
-    folder = options.output_dir
-    if folder is None or not options.write:
+    """Nothing, or RunError when a folder that things go to cannot be made or written to."""
+    _check_folder(options.output_dir if options.write else None, "the output folder", "--output-dir")
+    _check_folder(options.move_done, "the folder for what is done", "--move-done")
+    _check_folder(options.move_failed, "the folder for what failed", "--move-failed")
+
+
+def _check_folder(folder: Path | None, what: str, flag: str) -> None:
+    if folder is None:
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -317,7 +362,7 @@ def check_writable(options: OutputOptions) -> None:
         probe.unlink()
     except OSError as err:
         told = "a file has that name" if isinstance(err, FileExistsError | NotADirectoryError) else err.strerror
-        raise RunError(f"the output folder cannot be written to ({told}); choose another --output-dir", folder) from err
+        raise RunError(f"{what} cannot be written to ({told}); choose another {flag}", folder) from err
 
 
 def _is_from(path: Path, name: str, json_file: Path, transcript: Transcript, shaping: SubtitleOptions) -> bool:

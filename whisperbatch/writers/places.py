@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from whisperbatch.options import FORMATS, OutputOptions
@@ -16,19 +17,40 @@ _MAX_SHOWN = _MAX_NAME - max(
     len(f".{name}") for name in FORMATS
 )  # one limit for all, so that a file's set shares a name
 _N_HASH = 8
+MAX_NUMBER = 100_000  # of recordings that had the same name, one after another
 _CODE = re.compile(r"[a-z]{2,3}")
 
 
 def folder_of(audio: AudioFile, options: OutputOptions) -> Path:
-    """The folder of a recording's outputs: the one it asks for, or beside it, or its place below ``output_dir``."""
+    """The folder of a recording's outputs: the one it asks for, its place below ``output_dir``, or beside it.
+
+    A recording that moves to ``move_done`` once it is done is expected there.
+    """
     if audio.asks.output is not None:
         return audio.asks.output
-    if options.output_dir is None:
-        return audio.path.parent
+    top = options.output_dir or options.move_done
+    return audio.path.parent if top is None else mirrored(audio, top, options)
+
+
+def mirrored(audio: AudioFile, top: Path, options: OutputOptions) -> Path:
+    """The folder below ``top`` that a recording's own folder has as its counterpart."""
     whole = absolute(audio.path)
     base = absolute(audio.root if audio.root is not None else options.relative_to or Path())
     inside = whole.relative_to(base) if whole.is_relative_to(base) else Path(*whole.parts[1:])
-    return options.output_dir / inside.parent
+    return top / inside.parent
+
+
+def numbered(audio: AudioFile) -> Iterator[str]:
+    """Stems for outputs of a recording that is moved to where others of its name lie."""
+    return (f"{audio.path.stem}-{n}" for n in range(2, MAX_NUMBER))
+
+
+def archived(audio: AudioFile, options: OutputOptions, base: str) -> Path:
+    """Where a recording goes that is done: beside its outputs and under their name, if they go there too."""
+    assert options.move_done is not None
+    stem, suffix = audio.path.stem, audio.path.suffix
+    is_numbered = re.fullmatch(re.escape(stem) + r"-\d+", base) is not None
+    return mirrored(audio, options.move_done, options) / (f"{base}{suffix}" if is_numbered else audio.path.name)
 
 
 def formats_of(audio: AudioFile, options: OutputOptions) -> tuple[str, ...]:

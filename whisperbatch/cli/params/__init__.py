@@ -1,8 +1,8 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, bench. ``RUN`` tells the
-options that every run has, with their defaults; ``with_options`` gives them to a command. Who calls: ``cli/app``, and
-``cli/legacy``, which asks for the names.
+A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, settings, bench. ``RUN``
+tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who calls:
+``cli/app``, and ``cli/legacy``, which asks for the names.
 """
 
 import functools
@@ -10,10 +10,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_args
 
-from whisperbatch.cli.params import bench, decoding, model, output, running, sources, speech
+from whisperbatch.cli.params import bench, decoding, model, output, running, settings, sources, speech
 from whisperbatch.options import BatchOptions, DecodeOptions, FailureOptions, LoadOptions, SpeechOptions
 
-LEAVES = (sources, model, decoding, speech, output, running, bench)
+LEAVES = (sources, model, decoding, speech, output, running, settings, bench)
 _BATCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
     BatchOptions(),
     DecodeOptions(),
@@ -117,17 +117,20 @@ def unasked() -> dict[str, Any]:
 
 
 def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator: the command has ``options`` as parameters beside its own, and gets them as keywords."""
+    """A decorator: the command has ``options`` as parameters beside its own, and gets them as keywords.
+
+    It has ``--config`` too, which has done its work by then.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [one for one in inspect.signature(command).parameters.values() if one.kind is not one.VAR_KEYWORD]
         more = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for name, (kind, default) in options.items()
+            for name, (kind, default) in (options | {"config": (settings.Config, None)}).items()
         ]
 
         @functools.wraps(command)
-        def run(**given: Any) -> None:
+        def run(config: object = None, **given: Any) -> None:
             command(**given)
 
         run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]

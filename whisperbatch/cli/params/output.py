@@ -52,6 +52,27 @@ Overwrite = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", rich_help_panel=_OUT, help="Tell what would be done; load no model, write nothing.")
 ]
+MoveDone = Annotated[
+    Path | None,
+    typer.Option(
+        "--move-done",
+        metavar="DIR",
+        rich_help_panel=_OUT,
+        help="Move recordings that are done here, each to its place in the tree; without --output-dir their "
+        "transcripts are written here too.",
+        show_default=False,
+    ),
+]
+MoveFailed = Annotated[
+    Path | None,
+    typer.Option(
+        "--move-failed",
+        metavar="DIR",
+        rich_help_panel=_OUT,
+        help="Move recordings that failed here, each to its place in the tree.",
+        show_default=False,
+    ),
+]
 Stdout = Annotated[
     bool,
     typer.Option(

@@ -19,3 +19,11 @@ UntilIdle = Annotated[
     float | None,
     typer.Option("--until-idle", help="End after this many seconds without a new file (default: never)."),
 ]
+Rescan = Annotated[
+    float,
+    typer.Option("--rescan", help="Seconds between two looks through the folders, whatever the system tells of."),
+]
+Poll = Annotated[
+    bool,
+    typer.Option("--poll", help="Look every few seconds, for network folders, which do not tell of others' changes."),
+]

@@ -1,0 +1,77 @@
+"""Whether a file is shorter than its own container says: a copy under way, or one that broke off.
+
+Reads a few headers and no audio. Who calls: the CLI, for drop folders, which take such a file for one that grows.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+SLACK = 64  # bytes; many writers miscount by a few, and so few hold no word
+UNKNOWN = 0x7FFF_0000  # what programs write that do not know how long it will be: 0, 0xFFFFFFFF, or just about half
+MAX_BOXES = 4_096  # at the top of an MP4; one in fragments has a pair for every few seconds, its index at the start
+MP4_STARTS = frozenset((b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot"))
+MP4_NEEDED = frozenset((b"moov", b"mdat"))  # index and content
+
+
+def is_cut_short(path: Path) -> bool:
+    """Whether a WAV, AVI or AIFF file tells of more bytes than there are, or an MP4 lacks its index or its end.
+
+    False for other formats, for lengths that are left open, and for a file that cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            n_bytes = stream.seek(0, 2)
+            stream.seek(0)
+            head = stream.read(36)
+            if head[4:8] in MP4_STARTS:
+                return _is_mp4_cut(stream, n_bytes)
+            return _n_told(head) > n_bytes + SLACK
+    except (OSError, ValueError):
+        return False
+
+
+def _n_told(head: bytes) -> int:
+    """How many bytes a RIFF, RF64 or AIFF header tells of; 0 when it does not know, or is none."""
+    if len(head) < 12:
+        return 0
+    kind, form = head[:4], head[8:12]
+    if kind in (b"RF64", b"BW64") and head[12:16] == b"ds64" and len(head) >= 28:
+        (n_inside,) = struct.unpack("<Q", head[20:28])
+        return int(n_inside) + 8 if n_inside < 1 << 62 else 0
+    if kind == b"RIFF" and form in (b"WAVE", b"AVI "):
+        (n_inside,) = struct.unpack("<I", head[4:8])
+    elif kind == b"FORM" and form in (b"AIFF", b"AIFC"):
+        (n_inside,) = struct.unpack(">I", head[4:8])
+    else:
+        return 0
+    return 0 if n_inside >= UNKNOWN else int(n_inside) + 8
+
+
+def _is_mp4_cut(stream: BinaryIO, n_bytes: int) -> bool:
+    """Whether the index or what it tells of is missing, or the last box is not all there."""
+    kinds = set()
+    for kind, end in _boxes(stream, n_bytes):
+        if end > n_bytes + SLACK and (kind in MP4_NEEDED or not kinds >= MP4_NEEDED):
+            return True  # after all that is needed, anything may follow
+        kinds.add(kind)
+    return not kinds >= MP4_NEEDED
+
+
+def _boxes(stream: BinaryIO, n_bytes: int) -> Iterator[tuple[bytes, int]]:
+    """Kind and end of each box at the top, until what follows is none."""
+    at = 0
+    for _ in range(MAX_BOXES):
+        stream.seek(at)
+        head = stream.read(16)
+        if len(head) < 8:
+            return
+        (size,), kind = struct.unpack(">I", head[:4]), head[4:8]
+        if size == 1 and len(head) == 16:
+            (size,) = struct.unpack(">Q", head[8:16])
+        end = n_bytes if size == 0 else at + size
+        if not kind.isascii() or end < at + 8:
+            return
+        yield kind, end
+        at = end
