@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -28,6 +28,8 @@ from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.records import ClipSettings
 
 LENGTH = struct.Struct("<I")
+MAX_MEMORY = 3 << 29  # bytes; a tenth of it is much, but damaged and hostile files make decoders ask for any amount
+TOO_LARGE = f"cannot be decoded with {MAX_MEMORY / (1 << 30):.3g} GB of memory"
 ALIVE_S = 5.0  # a sign of life in a file that gives no clip for so long, for slow disks and long videos
 
 
@@ -101,6 +103,8 @@ def serve(request: Request, stream: BinaryIO) -> None:
         raise
     except WhisperbatchError as err:
         send(stream, {"kind": "failed", "message": err.message})
+    except MemoryError:
+        send(stream, {"kind": "failed", "message": TOO_LARGE})
     except Exception as err:
         send(stream, {"kind": "failed", "message": f"cannot be read ({_told(err)})"})
     else:
@@ -111,6 +115,7 @@ def serve(request: Request, stream: BinaryIO) -> None:
 def main() -> None:
     """Serve files until the parent closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to handle
+    _limit_memory()
     incoming, outgoing = _private_pipes()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()
@@ -120,6 +125,16 @@ def main() -> None:
             serve(requests.get(), outgoing)
     except BrokenPipeError:
         os._exit(0)
+
+
+def _limit_memory() -> None:
+    """Have more memory refused, where the system can; the decoder then fails or dies, and no other process with it."""
+    with suppress(ImportError, ValueError, OSError):  # Windows has no such thing
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def _cutters(request: Request, stream: BinaryIO, last: ExitStack) -> Callable[[int | None], Any]:

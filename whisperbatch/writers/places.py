@@ -6,6 +6,7 @@ import re
 import unicodedata
 from pathlib import Path
 
+from whisperbatch.errors import WriteError
 from whisperbatch.options import FORMATS, OutputOptions
 from whisperbatch.records import AudioFile
 
@@ -20,15 +21,29 @@ _CODE = re.compile(r"[a-z]{2,3}")
 
 
 def folder_of(audio: AudioFile, options: OutputOptions) -> Path:
-    """The folder of a recording's outputs: the one it asks for, or beside it, or its place below ``output_dir``."""
+    """The folder of a recording's outputs: the one it asks for, or beside it, or its place below ``output_dir``.
+
+    Raises:
+        WriteError: It asks for a folder that the command does not cover.
+    """
     if audio.asks.output is not None:
-        return audio.asks.output
+        return _asked_folder(audio.asks.output, audio, options)
     if options.output_dir is None:
         return audio.path.parent
     whole = absolute(audio.path)
     base = absolute(audio.root if audio.root is not None else options.relative_to or Path())
     inside = whole.relative_to(base) if whole.is_relative_to(base) else Path(*whole.parts[1:])
     return options.output_dir / inside.parent
+
+
+def _asked_folder(asked: Path, audio: AudioFile, options: OutputOptions) -> Path:
+    """The folder that a line of a list asks for; a list may come from anywhere, so it may not name any place."""
+    where = absolute(asked)
+    roots = [Path(), audio.path.parent, options.output_dir or Path()]
+    if options.write and not any(where.is_relative_to(absolute(root)) for root in roots):
+        told = "lies outside the current folder, the recording's and --output-dir; give an --output-dir above it"
+        raise WriteError(f"the output folder {asked} that it asks for {told}", audio.path)
+    return where if ".." in asked.parts else asked  # behind a link, ``..`` leads elsewhere
 
 
 def formats_of(audio: AudioFile, options: OutputOptions) -> tuple[str, ...]:
