@@ -17,7 +17,7 @@ import numpy as np
 from av.filter import Graph
 from av.stream import Disposition
 
-from whisperbatch.audio.opening import is_text, next_recording, opened, promised_by_riff
+from whisperbatch.audio.opening import is_list, is_text, next_recording, opened, promised_by_riff
 from whisperbatch.errors import LoadError
 from whisperbatch.records import SAMPLE_RATE
 
@@ -168,7 +168,7 @@ class Reader:
             return av.open(file, options=options | LISTENING, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as err:
             # a format that is not on the list gives this, but so do some damaged recordings
-            pointing = isinstance(err, av.error.ArgumentError) and is_text(file)
+            pointing = is_list(file) or (isinstance(err, av.error.ArgumentError) and is_text(file))
             raise LoadError(POINTS if pointing else UNREADABLE, self.path) from err
         except (OSError, OverflowError) as err:
             is_misled = getattr(err, "errno", None) in (None, errno.EINVAL)  # to a place where no file can be read

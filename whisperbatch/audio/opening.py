@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +11,10 @@ from whisperbatch.files import IrregularFileError, open_regular
 
 RIFF_UNKNOWN = 0x7FFF0000  # sizes from here on are what programs write that cannot seek back
 FIRST_PAGE = b"OggS\x00\x02"  # begins a recording within an Ogg file
+LIST_START = re.compile(
+    rb"(\xef\xbb\xbf)?\s*(<\?xml.*?>\s*)?(#EXTM3U|ffconcat|\[playlist\]|\[reference\]|<(MPD|asx|playlist|smil)\b|v=0\s)",
+    re.DOTALL | re.IGNORECASE,
+)
 N_SCAN = 1 << 20  # bytes a look
 
 
@@ -31,8 +36,17 @@ def opened(path: Path) -> BinaryIO:
 
 def is_text(file: BinaryIO) -> bool:
     """Whether a file begins as a text does."""
+    return b"\0" not in _head(file)
+
+
+def is_list(file: BinaryIO) -> bool:
+    """Whether a file begins as a playlist or another list of files does."""
+    return LIST_START.match(_head(file)) is not None
+
+
+def _head(file: BinaryIO) -> bytes:
     file.seek(0)
-    return b"\0" not in file.read(1024)
+    return file.read(1024)
 
 
 def next_recording(file: BinaryIO, start: int) -> int | None:
