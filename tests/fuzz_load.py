@@ -128,7 +128,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first file, to see one again")
     parser.add_argument("--timeout", type=float, default=20.0, help="seconds a file may take")
-    parser.add_argument("--max-mb", type=float, default=600.0)
+    parser.add_argument("--max-mb", type=float, default=1600.0)
     parser.add_argument("--keep", type=Path, default=None, help="where the bytes of defects are kept")
     given = parser.parse_args()
     kept = given.keep or Path(tempfile.mkdtemp(prefix="fuzz-load-"))

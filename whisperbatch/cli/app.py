@@ -1,5 +1,7 @@
 """The commands. Heavy libraries are imported inside them, after the command line has been understood."""
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +28,8 @@ app = typer.Typer(
 
 def run(argv: list[str]) -> int:
     """The exit code of a command line."""
+    with suppress(AttributeError):  # of a standard output that is not Python's own
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments, notices = legacy.translate(argv)
     for notice in notices:
         failures.say(notice)

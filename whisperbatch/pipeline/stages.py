@@ -326,7 +326,8 @@ class Stages:
 
     def _write_one(self, job: Job) -> None:
         self._engine_ready.wait()
-        if self._facts is None:
+        if self._facts is None:  # the model could not be had, which this file without clips did not need to know
+            self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
             return
         transcript = job.assembly.build(
             model=self._facts.model,
