@@ -189,3 +189,17 @@ def test_the_command_ends_with_1_and_prints_a_sentence_for_each_bad_file(tmp_pat
     }
     assert (tmp_path / "good.txt").read_text()
     assert "Traceback" not in done.stderr
+
+
+def test_the_fuzzer_of_the_load_worker_finds_nothing_in_its_first_files(tmp_path: Path):
+    script = Path(__file__).with_name("fuzz_load.py")
+    done = subprocess.run(
+        [sys.executable, script, "--files", "150", "--seed", "3", "--keep", tmp_path],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("150 files")
