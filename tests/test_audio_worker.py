@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from whisperbatch.audio import pool, worker
 from whisperbatch.audio.pool import LoadWorker
@@ -243,6 +244,27 @@ def test_what_nobody_foresaw_costs_one_file(long_wav: Path, monkeypatch: pytest.
         assert worker._process.pid == pid
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_memory_that_a_file_makes_a_decoder_ask_for_has_a_limit(
+    tmp_path: Path, long_wav: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "zeros.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 16_000), 16_000)
+    with path.open("r+b") as file:  # FFmpeg's parser gathers zeros until it finds a frame
+        file.truncate(800 << 20)
+    code = "from whisperbatch.audio import worker\nworker.MAX_MEMORY = 3 << 27\n"
+    monkeypatch.setattr(pool, "START", started_with(code))
+    with LoadWorker(speech=NO_VAD) as worker:
+        try:
+            list(worker.load(0, path, SETTINGS))
+        except LoadError as err:
+            assert "memory" in err.message or "crashed" in err.message
+            worker.warm()
+        status = Path(f"/proc/{worker._process.pid}/status").read_text()
+        assert int(status.split("VmHWM:")[1].split()[0]) < 500_000
+        assert isinstance(list(worker.load(1, long_wav, SETTINGS))[-1], FileLoaded)
+
+
 def test_damage_comes_with_the_last_word(tmp_path: Path, long_wav: Path):
     with long_wav.open("r+b") as file:
         file.truncate(44 + 2 * 16_000 * 40)
@@ -339,7 +361,7 @@ with LoadWorker(speech=SpeechOptions(vad=False)) as worker:
 def test_the_worker_is_the_parents_and_nothing_beside_it_shadows_a_library(tmp_path: Path, long_wav: Path):
     package = Path(pool.PACKAGE).parent
     shutil.copytree(package, tmp_path / "whisperbatch", ignore=shutil.ignore_patterns("demo", "__pycache__"))
-    load = tmp_path / "whisperbatch" / "audio" / "load.py"
+    load = tmp_path / "whisperbatch" / "audio" / "opening.py"
     load.write_text(load.read_text(encoding="utf-8").replace("does not exist", "is not there, says the copy"))
     for name in ("json", "queue", "numpy"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')")

@@ -381,3 +381,17 @@ def test_subtitles_are_written_in_the_shape_that_is_asked(tmp_path: Path):
     (outcome,) = Run(from_paths([path]), FakeEngine(), opts).end()
     assert outcome.status is Status.FAILED
     assert "no word times" in str(outcome.error)
+
+
+def test_a_silent_file_does_not_keep_a_run_open_whose_model_cannot_be_had(tmp_path: Path):
+    write_wav(tmp_path / "silent.wav", np.zeros(0))
+    is_written = threading.Event()
+
+    def refuse() -> FakeEngine:
+        is_written.wait(1.0)  # until the file waits for the engine's name
+        raise ModelError("is not here")
+
+    run = Run(from_paths([tmp_path]), refuse, options())
+    with pytest.raises(ModelError):
+        run.end()
+    assert statuses(run.outcomes) == {"silent.wav": Status.INTERRUPTED}

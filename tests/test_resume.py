@@ -368,7 +368,8 @@ def test_a_file_in_another_runs_hand_is_waited_for_and_not_done_twice(place: Pla
     assert told(results["second"]) == {**told(results["second"]), **SKIPPED} or len(results["second"]) == 3
 
 
-def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path):
+def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     asks = [FileAsks(language="de", formats=("srt",)), FileAsks(prompt="P", output=tmp_path / "own"), FileAsks()]
     seen: dict[str, ClipSettings] = {}
 

@@ -4,9 +4,8 @@ Comes in: a path. Goes out: blocks, and what was damaged. Who calls: ``audio/wor
 librosa (libsndfile) reads what they can't. Only regular local files are opened, and nothing that a file points to.
 """
 
+import errno
 import math
-import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from av.filter import Graph
 from av.stream import Disposition
 
+from whisperbatch.audio.opening import is_list, is_text, next_recording, opened, promised_by_riff
 from whisperbatch.errors import LoadError
 from whisperbatch.records import SAMPLE_RATE
 
@@ -25,20 +25,35 @@ av.logging.set_level(None)  # what matters is told in our own sentences
 
 # demuxers that open other files, devices or the network; FFmpeg's names
 POINTING = frozenset(
-    "hls applehttp concat dash imf image2 rtsp sdp rtp sap lavfi tty webm_dash_manifest vobsub avisynth vapoursynth "
-    "alsa oss pulse jack sndio openal fbdev kmsgrab video4linux2 v4l2 x11grab avfoundation dshow gdigrab vfwcap".split()
+    "hls applehttp concat dash imf image2 mlv rtsp sdp rtp sap lavfi tty webm_dash_manifest vobsub avisynth "
+    "vapoursynth alsa oss pulse jack sndio openal fbdev kmsgrab video4linux2 v4l2 x11grab avfoundation dshow gdigrab "
+    "vfwcap".split()
 )
 READING = ",".join(sorted(name for name in av.formats_available if not POINTING & set(name.split(","))))
 # files are handed over open, so no protocol is needed: a list that slipped through could still open nothing
 GUARDS = {"format_whitelist": READING, "protocol_whitelist": "none"}
 
+
+def _is_sound(codec: str) -> bool:
+    try:
+        return av.codec.Codec(codec, "r").type == "audio"
+    except ValueError:  # it can be written only
+        return False
+
+
+# else a file is probed by decoding its pictures, and a small one may unfold to gigabytes
+LISTENING = {"codec_whitelist": ",".join(sorted(filter(_is_sound, av.codec.codecs_available)))}
+
+
 MAX_JITTER_S = 0.003  # between frames of a parser that lost its way and found it again
 MAX_GAP_S = 0.1  # between frames of any other; time stamps of cheap recorders are coarse
 MAX_SHORTFALL_S = 0.5  # a header that promises more is believed
-RIFF_UNKNOWN = 0x7FFF0000  # sizes from here on are what programs write that cannot seek back
+RATES = range(1_000, 3_000_000)  # Hz that a sound may have; others make hours of a few bytes, or filters of gigabytes
+MAX_FRAME_S = 600.0  # no codec has such frames
+N_BLOCK = 1 << 19  # samples of all channels that libsndfile reads at once
+MAX_SPLIT = 32  # channels kept apart; each needs its share of memory
+MIN_BIT_RATE = 64  # a header that promises so much audio of so few bytes lies; an hour of silence has twice that
 TELLING = frozenset("wav w64 flac aiff mov matroska ogg caf".split())  # containers whose header tells the length
-FIRST_PAGE = b"OggS\x00\x02"  # begins a recording within an Ogg file
-N_SCAN = 1 << 20  # bytes a look
 
 UNREADABLE = "is not audio or video that can be read"
 UNDECODABLE = "holds audio, but nothing of it can be decoded"
@@ -74,7 +89,7 @@ class Harm:
         return "damaged: " + ", ".join(told) if told else None
 
 
-class _TooLongError(LoadError):
+class _RefusedError(LoadError):
     """Refused before or while it is read; no second loader is tried."""
 
 
@@ -101,11 +116,11 @@ class Reader:
         Raises:
             LoadError: Nothing of the file can be read, or it is too long.
         """
-        with _opened(self.path) as file:
+        with opened(self.path) as file:
             error = None
             try:
                 yield from self._counted(self._by_pyav(file))
-            except _TooLongError:
+            except _RefusedError:
                 raise
             except LoadError as err:
                 error = err
@@ -121,7 +136,7 @@ class Reader:
 
     def _check_length(self, length_s: float) -> None:
         if length_s > self._max_s:
-            raise _TooLongError(f"is longer than {self._max_s / 3600:.4g} hours; --max-duration allows more", self.path)
+            raise _RefusedError(f"is longer than {self._max_s / 3600:.4g} hours; --max-duration allows more", self.path)
 
     def _by_pyav(self, file: BinaryIO) -> Iterator[np.ndarray]:
         offset: int | None = 0
@@ -135,27 +150,29 @@ class Reader:
                 self._harm.broke_off = True
                 return
             with container:
-                self._check_length(_told_s(container, stream))
+                told_s = _told_s(container, stream)
+                self._check_length(told_s if container.size * 8 > told_s * MIN_BIT_RATE else 0.0)
                 ogg = container.format.name == "ogg"
                 decoding = _Decoding(container, stream, self._harm)
                 yield from self._resampled(decoding.frames())
                 decoding.judge_end(file)
             # FFmpeg's Ogg demuxer gives up where a recording with other channels is joined on
             after = max(decoding.last_byte, offset) + 1
-            offset = _next_recording(file, after) if decoding.failed and ogg else None
+            offset = next_recording(file, after) if decoding.failed and ogg else None
             self._harm.broke_off = self._harm.broke_off and offset is None
 
     def _container(self, file: BinaryIO, offset: int) -> Any:
         file.seek(0)
         options = GUARDS | ({"skip_initial_bytes": str(offset)} if offset else {})
         try:
-            return av.open(file, options=options, metadata_errors="replace")
+            return av.open(file, options=options | LISTENING, metadata_errors="replace")
         except (av.FFmpegError, ValueError) as err:
             # a format that is not on the list gives this, but so do some damaged recordings
-            pointing = isinstance(err, av.error.ArgumentError) and _is_text(file)
+            pointing = is_list(file) or (isinstance(err, av.error.ArgumentError) and is_text(file))
             raise LoadError(POINTS if pointing else UNREADABLE, self.path) from err
-        except OSError as err:
-            raise LoadError(f"cannot be read: {err.strerror or err}", self.path) from err
+        except (OSError, OverflowError) as err:
+            is_misled = getattr(err, "errno", None) in (None, errno.EINVAL)  # to a place where no file can be read
+            raise LoadError(UNREADABLE if is_misled else f"cannot be read: {err.strerror}", self.path) from err
 
     def _stream(self, container: Any) -> Any:
         """The stream that ffmpeg takes: one marked as default, then one of most channels, then the first."""
@@ -172,17 +189,28 @@ class Reader:
                 stream.codec_context.channels,
             ),
         )
+        self._check_kind(chosen.codec_context.sample_rate or RATES[0], chosen.codec_context.channels)
         for stream in container.streams:
             if stream is not chosen:
                 with suppress(AttributeError):  # pictures need not be read; older PyAV can't say so
                     stream.discard = av.stream.Discard.all
         return chosen
 
+    def _check_kind(self, rate: int, n_channels: int) -> None:
+        if rate not in RATES:
+            raise LoadError(f"has a sample rate of {rate} Hz, which no sound has", self.path)
+        if self._split and n_channels > MAX_SPLIT:
+            told = f"has {n_channels} channels, and at most {MAX_SPLIT} can be kept apart; --channels mix mixes them"
+            raise _RefusedError(told, self.path)
+
     def _resampled(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
         """Frames of any kind as blocks; a recording may change rate and channels midway."""
         graph, kind = None, None
         for frame in frames:
             here = (frame.format.name, frame.layout.name, frame.sample_rate)
+            if frame.sample_rate not in RATES or frame.samples > MAX_FRAME_S * frame.sample_rate:
+                self._harm.n_parts += 1
+                continue
             try:
                 if here != kind:
                     yield from _through(graph, None)
@@ -207,12 +235,14 @@ class Reader:
                 import librosa  # takes seconds, so only for what libsndfile knows
 
                 rate = sound.samplerate
-                sizes = {"block_length": 1, "frame_length": rate, "hop_length": rate}
-                waves = librosa.stream(sound, **sizes, mono=not self._split)
-                for block in self._resampled(_frame(wave, rate) for wave in waves):
-                    n_samples += len(block)
+                self._check_kind(rate, sound.channels)
+                length = max(1, min(rate, N_BLOCK // sound.channels))
+                sizes = {"block_length": 1, "frame_length": length, "hop_length": length}
+                waves = librosa.stream(sound, **sizes, mono=False)
+                for block in self._resampled(_frame(wave, rate, mixed=not self._split) for wave in waves):
+                    n_samples += block.shape[-1]
                     yield block
-        except (soundfile.SoundFileError, ValueError, OSError) as err:
+        except (soundfile.SoundFileError, ValueError, OverflowError, OSError) as err:
             if n_samples == 0:
                 raise error from err
             self._harm.broke_off, self._harm.end_s = True, n_samples / SAMPLE_RATE
@@ -239,10 +269,13 @@ class _Decoding:
         for packet in self._packets():
             try:
                 frames = packet.decode()
-            except av.FFmpegError:
+            except (av.FFmpegError, ValueError):
                 self._n_gone += 1
                 continue
             for frame in frames:
+                if not frame.sample_rate:
+                    self._n_gone += 1
+                    continue
                 begin_s = frame.time if frame.time is not None else self._due_s
                 if self._first_s is None:
                     self._first_s = self._due_s = begin_s
@@ -268,7 +301,10 @@ class _Decoding:
                 packet = next(packets)
             except StopIteration:
                 return
-            except (av.FFmpegError, OSError):
+            except IndexError:  # of a stream that began midway, which PyAV does not know
+                packets = self._container.demux(self._stream)
+                continue
+            except (av.FFmpegError, OSError, OverflowError):
                 self.failed = True
                 return
             self.last_byte = packet.pos or self.last_byte
@@ -293,33 +329,7 @@ class _Decoding:
             return length_s if self._n_gone or self.failed else 0.0
         if "matroska" in kinds and len(self._container.streams) == 1:  # else it is the longest stream's length
             return (self._container.duration or 0) / av.time_base
-        return _promised_by_riff(file) * 8 / (stream.bit_rate or np.inf) if "wav" in kinds else 0.0
-
-
-def _opened(path: Path) -> BinaryIO:
-    """The file, opened; regular ones only, as opening a pipe may wait for ever and a device may act."""
-    try:
-        _check_kind(path.stat(), path)
-        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except FileNotFoundError as err:
-        raise LoadError("does not exist", path) from err
-    except (OSError, ValueError) as err:
-        raise LoadError(f"cannot be opened: {getattr(err, 'strerror', None) or err}", path) from err
-    try:
-        _check_kind(os.fstat(number), path)  # another may lie there by now
-    except LoadError:
-        os.close(number)
-        raise
-    return os.fdopen(number, "rb")
-
-
-def _check_kind(status: os.stat_result, path: Path) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise LoadError("is a folder", path)
-    if not stat.S_ISREG(status.st_mode):
-        raise LoadError("is not a regular file", path)
-    if status.st_size == 0:
-        raise LoadError("is empty", path)
+        return promised_by_riff(file) * 8 / (stream.bit_rate or np.inf) if "wav" in kinds else 0.0
 
 
 def _graph(frame: Any, layout: str) -> Graph:
@@ -356,31 +366,14 @@ def _through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
             yield samples if len(samples) > 1 else samples[0]
 
 
-def _frame(wave: np.ndarray, rate: int) -> Any:
-    wave = np.ascontiguousarray(np.atleast_2d(wave), np.float32)  # (n_channels, n_samples)
+def _frame(wave: np.ndarray, rate: int, mixed: bool) -> Any:
+    wave = np.nan_to_num(np.atleast_2d(wave), posinf=0.0, neginf=0.0)  # (n_channels, n_samples)
+    wave = wave.mean(axis=0, keepdims=True) if mixed else wave
     layout = {1: "mono", 2: "stereo"}.get(len(wave), f"{len(wave)} channels")
-    frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout=layout)
+    # trap: PyAV miscounts the planes of more than eight channels
+    frame = av.AudioFrame.from_ndarray(np.float32(wave.T.reshape(1, -1)), format="flt", layout=layout)
     frame.sample_rate = rate
     return frame
-
-
-def _is_text(file: BinaryIO) -> bool:
-    file.seek(0)
-    return b"\0" not in file.read(1024)
-
-
-def _next_recording(file: BinaryIO, start: int) -> int | None:
-    """Where after ``start`` the next recording of a chained Ogg file begins."""
-    file.seek(start)
-    at, held = start, b""
-    while more := file.read(N_SCAN):
-        held += more
-        found = held.find(FIRST_PAGE)
-        if found >= 0:
-            return at + found
-        kept = held[-len(FIRST_PAGE) + 1 :]
-        at, held = at + len(held) - len(kept), kept
-    return None
 
 
 def _told_s(container: Any, stream: Any) -> float:
@@ -388,13 +381,3 @@ def _told_s(container: Any, stream: Any) -> float:
     if not TELLING & set(container.format.name.split(",")):
         return 0.0
     return float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / av.time_base
-
-
-def _promised_by_riff(file: BinaryIO) -> int:
-    """Bytes that a WAVE file's header tells of when there are fewer; else 0."""
-    here = file.tell()
-    file.seek(0)
-    head, n_there = file.read(8), os.fstat(file.fileno()).st_size
-    file.seek(here)
-    size = int.from_bytes(head[4:], "little")
-    return size if head[:4] == b"RIFF" and n_there < size + 8 < RIFF_UNKNOWN else 0

@@ -18,7 +18,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -30,6 +30,8 @@ from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.records import ClipSettings
 
 LENGTH = struct.Struct("<I")
+MAX_MEMORY = 3 << 29  # bytes; a tenth of it is much, but damaged and hostile files make decoders ask for any amount
+TOO_LARGE = f"cannot be decoded with {MAX_MEMORY / (1 << 30):.3g} GB of memory"
 ALIVE_S = 5.0  # a sign of life in a file that gives no clip for so long, for slow disks and long videos
 
 
@@ -103,6 +105,8 @@ def serve(request: Request, stream: BinaryIO) -> None:
         raise
     except WhisperbatchError as err:
         send(stream, {"kind": "failed", "message": err.message, "errno": _errno(err)})
+    except MemoryError as err:
+        send(stream, {"kind": "failed", "message": TOO_LARGE, "errno": _errno(err)})
     except Exception as err:
         send(stream, {"kind": "failed", "message": f"cannot be read ({_told(err)})", "errno": _errno(err)})
     else:
@@ -114,6 +118,7 @@ def main() -> None:
     """Serve files until the parent closes the pipe."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle: a service manager tells all its processes
         signal.signal(number, signal.SIG_IGN)
+    _limit_memory()
     incoming, outgoing = _private_pipes()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()
@@ -123,6 +128,16 @@ def main() -> None:
             serve(requests.get(), outgoing)
     except BrokenPipeError:
         os._exit(0)
+
+
+def _limit_memory() -> None:
+    """Have more memory refused, where the system can; the decoder then fails or dies, and no other process with it."""
+    with suppress(ImportError, ValueError, OSError):  # Windows has no such thing
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = MAX_MEMORY if hard == resource.RLIM_INFINITY else min(MAX_MEMORY, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def _cutters(request: Request, stream: BinaryIO, last: ExitStack) -> Callable[[int | None], Any]:

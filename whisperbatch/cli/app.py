@@ -1,6 +1,8 @@
 """The commands. Heavy libraries are imported inside them, after the command line has been understood."""
 
 import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +30,8 @@ app = typer.Typer(
 
 def run(argv: list[str]) -> int:
     """The exit code of a command line."""
+    with suppress(AttributeError):  # of a standard output that is not Python's own
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     arguments, notices = legacy.translate(argv)
     for notice in (*notices, *config.strangers(os.environ, legacy.DECLARED)):
         failures.say(notice)

@@ -36,7 +36,8 @@ def exit_code(error: BaseException, verbose: bool) -> int:
     else:
         say(f"whisperbatch: unexpected {type(error).__name__}: {error} (please report it; --verbose shows where)")
     if verbose:
-        traceback.print_exception(error, file=sys.stderr)
+        for line in "".join(traceback.format_exception(error)).splitlines():  # it may quote a file's name
+            say(line)
     if isinstance(error, UsageError):
         return EXIT_USAGE
     return EXIT_RUN if isinstance(error, RunError) or not isinstance(error, WhisperbatchError) else EXIT_FAILED

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from whisperbatch.files import open_regular
+
 N_BLOCKS, N_BLOCK = 16, 16_384  # spread over the file; one of up to 256 KiB is read whole
 SAMPLED = "sampled:"  # before the digest of a file of which not every byte was read
 
@@ -20,7 +22,7 @@ def sample(path: Path) -> str:
     Raises:
         OSError: The file cannot be read.
     """
-    with path.open("rb", buffering=0) as stream:
+    with open_regular(path) as stream:
         size = stream.seek(0, 2)
         is_whole = size <= N_BLOCKS * N_BLOCK
         digest = hashlib.sha256(b"" if is_whole else str(size).encode())

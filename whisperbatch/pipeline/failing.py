@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.errors import LoadError, RefusedError, RunError, WhisperbatchError, WorkerDiedError, WorkerStartError
+from whisperbatch.files import IrregularFileError, open_regular
 from whisperbatch.options import FailureOptions
 from whisperbatch.records import AudioFile
 
@@ -177,8 +178,10 @@ def _device(folder: Path) -> int | None:
 def _errno(path: Path) -> int | None:
     """Why the file cannot be read; None when it can be."""
     try:
-        with path.open("rb", buffering=0) as stream:
+        with open_regular(path) as stream:
             stream.read(1)
+    except IrregularFileError:  # it is what it is, and will be so tomorrow
+        return None
     except OSError as err:
         return err.errno or errno.EIO
     except ValueError:

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from whisperbatch.errors import FileError
+from whisperbatch.files import read_regular
 from whisperbatch.journal import Entry, Output
 from whisperbatch.records import Transcript
 from whisperbatch.writers import FORMATS, read_json
@@ -29,7 +30,7 @@ def is_intended(output: Output) -> bool:
     if output.intended is None:
         return False
     try:
-        return hashlib.sha256(output.path.read_bytes()).hexdigest() == output.intended
+        return hashlib.sha256(read_regular(output.path)).hexdigest() == output.intended
     except OSError:
         return False
 
@@ -48,7 +49,7 @@ def is_made_from(path: Path, transcript: Transcript | None) -> bool:
     name = path.suffix[1:]
     try:
         return name == "json" or (
-            transcript is not None and path.read_bytes() == FORMATS[name](transcript).encode(errors="replace")
+            transcript is not None and read_regular(path) == FORMATS[name](transcript).encode(errors="replace")
         )
     except (OSError, KeyError):
         return False
@@ -57,7 +58,7 @@ def is_made_from(path: Path, transcript: Transcript | None) -> bool:
 def transcript_in(path: Path) -> Transcript | None:
     """The transcript in a JSON file; None when there is none."""
     try:
-        return read_json(path.read_bytes())
+        return read_json(read_regular(path))
     except (OSError, FileError):
         return None
 

@@ -364,7 +364,8 @@ class Stages:
 
     def _write_one(self, job: Job) -> None:
         self._engine_ready.wait()
-        if self._facts is None:
+        if self._facts is None:  # the model could not be had, which this file without clips did not need to know
+            self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
             return
         if stale(job, self.mounts) == CHANGED:
             self._leave(job, CHANGED)

@@ -31,7 +31,7 @@ def read_asked(line: bytes) -> tuple[Path, FileAsks]:
     require(isinstance(told, dict) and isinstance(told.get("path"), str), 'a JSON object with a "path" is wanted')
     unknown = [key for key in told if key not in KEYS]
     require(not unknown, f"unknown key '{', '.join(unknown)}'; known are {', '.join(KEYS)}")
-    require("\0" not in told["path"] and told["path"] != "", "the path makes no sense")
+    require(_is_path(told["path"]), "the path makes no sense")
     return Path(told["path"]), _asks(told)
 
 
@@ -42,6 +42,8 @@ def _asks(told: dict[str, Any]) -> FileAsks:
     require(is_list, '"format" is a name, names with commas, or a list of names')
     for key in KEYS[:-1]:
         require(told.get(key) is None or isinstance(told[key], str), f'"{key}" is a text')
+    require(told.get("output") is None or _is_path(told["output"]), "the output folder makes no sense")
+    require(_is_text(told.get("prompt") or ""), '"prompt" holds half a character')
     task = told.get("task")
     require(task in (None, *TASKS), f"unknown task '{task}'; choose from {', '.join(TASKS)}")
     return FileAsks(
@@ -51,3 +53,18 @@ def _asks(told: dict[str, Any]) -> FileAsks:
         output=None if told.get("output") is None else Path(told["output"]),
         formats=None if given is None else parse_formats(given),
     )
+
+
+def _is_path(text: str) -> bool:
+    """Whether the system could have such a path."""
+    try:
+        return b"\0" not in os.fsencode(text) and text != ""
+    except ValueError:  # half a character
+        return False
+
+
+def _is_text(text: str) -> bool:
+    try:
+        return bool(text.encode()) or not text
+    except ValueError:
+        return False

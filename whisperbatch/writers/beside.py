@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whisperbatch.errors import FileError, RunError, WriteError
+from whisperbatch.files import read_regular
 from whisperbatch.languages import LANGUAGES
 from whisperbatch.options import PRESETS, SHAPED, OutputOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Transcript
@@ -287,7 +288,7 @@ class Namer:
             try:
                 if file.stat().st_size > _MAX_JSON:
                     continue
-                transcript = read_json(file.read_bytes())
+                transcript = read_json(read_regular(file))
             except (OSError, FileError):
                 continue
             if not self.is_from(audio, transcript, file):
@@ -388,12 +389,12 @@ def _is_shaped_otherwise(path: Path, name: str, transcript: Transcript, wanted: 
 def _holds(path: Path, name: str, transcript: Transcript, shaping: SubtitleOptions) -> bool:
     """Whether a file holds the transcript in that format and shape, to the byte."""
     try:
-        return path.read_bytes() == render(transcript, name, shaping).encode(errors="replace")
+        text = render(transcript, name, shaping).encode(errors="replace")
+        return path.stat().st_size == len(text) and read_regular(path) == text
     except (OSError, FileError):  # a shape may want word times that the transcript has not
         return False
 
 
 def _no_name(audio: AudioFile) -> WriteError:
-    return WriteError(
-        "other files have all the names its transcripts could take; use --overwrite to replace them", audio.path
-    )
+    told = "other files have all the names its transcripts could take; use --overwrite to replace them"
+    return WriteError(told, audio.path)

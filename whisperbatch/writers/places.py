@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from whisperbatch.errors import WriteError
 from whisperbatch.options import FORMATS, OutputOptions
 from whisperbatch.records import AudioFile
 
@@ -25,9 +26,12 @@ def folder_of(audio: AudioFile, options: OutputOptions) -> Path:
     """The folder of a recording's outputs: the one it asks for, its place below ``output_dir``, or beside it.
 
     A recording that moves to ``move_done`` once it is done is expected there.
+
+    Raises:
+        WriteError: It asks for a folder that the command does not cover.
     """
     if audio.asks.output is not None:
-        return audio.asks.output
+        return _asked_folder(audio.asks.output, audio, options)
     top = options.output_dir or options.move_done
     return audio.path.parent if top is None else mirrored(audio, top, options)
 
@@ -51,6 +55,16 @@ def archived(audio: AudioFile, options: OutputOptions, base: str) -> Path:
     stem, suffix = audio.path.stem, audio.path.suffix
     is_numbered = re.fullmatch(re.escape(stem) + r"-\d+", base) is not None
     return mirrored(audio, options.move_done, options) / (f"{base}{suffix}" if is_numbered else audio.path.name)
+
+
+def _asked_folder(asked: Path, audio: AudioFile, options: OutputOptions) -> Path:
+    """The folder that a line of a list asks for; a list may come from anywhere, so it may not name any place."""
+    where = absolute(asked)
+    roots = [Path(), audio.path.parent, options.output_dir or Path()]
+    if options.write and not any(where.is_relative_to(absolute(root)) for root in roots):
+        told = "lies outside the current folder, the recording's and --output-dir; give an --output-dir above it"
+        raise WriteError(f"the output folder {asked} that it asks for {told}", audio.path)
+    return where if ".." in asked.parts else asked  # behind a link, ``..`` leads elsewhere
 
 
 def formats_of(audio: AudioFile, options: OutputOptions) -> tuple[str, ...]:

@@ -1,0 +1,73 @@
+"""A file as bytes: opened if it is a regular one, and what a decoder does not tell of it. Who calls: ``load``."""
+
+import io
+import os
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from whisperbatch.errors import LoadError
+from whisperbatch.files import IrregularFileError, open_regular
+
+RIFF_UNKNOWN = 0x7FFF0000  # sizes from here on are what programs write that cannot seek back
+FIRST_PAGE = b"OggS\x00\x02"  # begins a recording within an Ogg file
+LIST_START = re.compile(
+    rb"(\xef\xbb\xbf)?\s*(<\?xml.*?>\s*)?(#EXTM3U|ffconcat|\[playlist\]|\[reference\]|<(MPD|asx|playlist|smil)\b|v=0\s)",
+    re.DOTALL | re.IGNORECASE,
+)
+N_SCAN = 1 << 20  # bytes a look
+
+
+def opened(path: Path) -> BinaryIO:
+    """The file, opened; LoadError when it is none, is empty, or cannot be opened."""
+    try:
+        file = open_regular(path)
+    except FileNotFoundError as err:
+        raise LoadError("does not exist", path) from err
+    except IrregularFileError as err:
+        raise LoadError(str(err), path) from err
+    except (OSError, ValueError) as err:
+        raise LoadError(f"cannot be opened: {getattr(err, 'strerror', None) or err}", path) from err
+    if os.fstat(file.fileno()).st_size == 0:
+        file.close()
+        raise LoadError("is empty", path)
+    return io.BufferedReader(file)  # type: ignore[arg-type]
+
+
+def is_text(file: BinaryIO) -> bool:
+    """Whether a file begins as a text does."""
+    return b"\0" not in _head(file)
+
+
+def is_list(file: BinaryIO) -> bool:
+    """Whether a file begins as a playlist or another list of files does."""
+    return LIST_START.match(_head(file)) is not None
+
+
+def _head(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(1024)
+
+
+def next_recording(file: BinaryIO, start: int) -> int | None:
+    """Where after ``start`` the next recording of a chained Ogg file begins."""
+    file.seek(start)
+    at, held = start, b""
+    while more := file.read(N_SCAN):
+        held += more
+        found = held.find(FIRST_PAGE)
+        if found >= 0:
+            return at + found
+        kept = held[-len(FIRST_PAGE) + 1 :]
+        at, held = at + len(held) - len(kept), kept
+    return None
+
+
+def promised_by_riff(file: BinaryIO) -> int:
+    """Bytes that a WAVE file's header tells of when there are fewer; else 0."""
+    here = file.tell()
+    file.seek(0)
+    head, n_there = file.read(8), os.fstat(file.fileno()).st_size
+    file.seek(here)
+    size = int.from_bytes(head[4:], "little")
+    return size if head[:4] == b"RIFF" and n_there < size + 8 < RIFF_UNKNOWN else 0
