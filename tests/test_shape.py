@@ -29,6 +29,9 @@ GROUND_IMPORTS = {("records", "errors"), ("languages", "errors")}  # within the 
 HOMES = {
     "torch": ("engine/", "demo/"),
     "transformers": ("engine/", "demo/"),
+    "huggingface_hub": ("engine/",),
+    "safetensors": ("engine/", "demo/"),
+    "tokenizers": ("engine/", "demo/"),
     "whisper": ("demo/",),
     "faster_whisper": ("demo/",),
     "ctranslate2": ("demo/",),

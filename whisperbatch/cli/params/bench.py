@@ -71,7 +71,7 @@ Plot = Annotated[
     typer.Option(
         "--plot",
         rich_help_panel=_BENCH,
-        help="Draw throughput against batch size (PNG, SVG, PDF; needs whisperbatch[plot]).",
+        help="Draw throughput against batch size, as PNG, SVG or PDF (needs the extra plot).",
         show_default=False,
     ),
 ]
