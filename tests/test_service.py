@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from processes import children
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends signals")
 
@@ -111,8 +112,7 @@ def test_a_signal_to_every_process_of_the_service_fails_no_file(drop: Path, serv
     for number in range(40):
         record(drop / f"b{number}.wav", number)
     service.until("done: ")
-    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children")
-    inner = [int(one) for task in children.parent.parent.iterdir() for one in (task / "children").read_text().split()]
+    inner = children(service.process.pid)
     assert inner
     for pid in inner:
         os.kill(pid, signal.SIGTERM)
