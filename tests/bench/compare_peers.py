@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import random
-import shutil
 import statistics
 import subprocess
 import sys
@@ -145,7 +144,6 @@ def main() -> None:
         folder.mkdir()
         truths, total_s = speak(folder, arguments.files, tuple(arguments.seconds), 1)
         peers.faster_whisper(demo.FOLDER, model)
-        shutil.copy(demo.FOLDER / "preprocessor_config.json", model)
         programs = {
             name: command
             for name, command in commands(folder, model, arguments.beam).items()

@@ -135,28 +135,11 @@ def convert(
 
 @app.command()
 @with_options(BENCH)
-def bench(
-    audio: bench_params.Audio = None,
-    batch_sizes: bench_params.BatchSizes = None,
-    rounds: bench_params.Rounds = 3,
-    tokens_per_window: bench_params.TokensPerWindow = None,
-    arrivals: bench_params.Arrivals = None,
-    n_arrivals: bench_params.NArrivals = 60,
-    max_waits: bench_params.MaxWaits = "0,0.1,0.5,1,2",
-    compare_load_workers: bench_params.LoadWorkersCompared = "1,2,4",
-    price_per_hour: bench_params.Price = None,
-    profile: bench_params.Profile = False,
-    json: bench_params.Json = None,
-    plot: bench_params.Plot = None,
-    **given: Any,
-) -> None:
+def bench(audio: bench_params.Audio = None, **given: Any) -> None:
     """Measure this machine: throughput against batch size, latency, load workers, cost."""
     from whisperbatch.cli import benching
 
-    names = """batch_sizes rounds tokens_per_window arrivals n_arrivals max_waits compare_load_workers price_per_hour
-        profile json plot""".split()
-    here = locals()
-    benching.bench(audio or [], settings.run_options(unasked() | given), {name: here[name] for name in names})
+    benching.bench(audio or [], settings.run_options(unasked() | given), given)
 
 
 @app.command()

@@ -17,7 +17,6 @@ from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationEr
 from whisperbatch.engine.shapes import Shape, shape_of
 from whisperbatch.errors import ModelError, UsageError
 from whisperbatch.options import EngineOptions
-from whisperbatch.records import ClipSettings
 
 OPENAI_NAMES = {
     name: f"openai/whisper-{name}"
@@ -42,17 +41,6 @@ class Found:
     revision: str | None
     is_demo: bool = False
     shape: Shape | None = None
-
-    def refusal(self, settings: ClipSettings) -> str | None:
-        """Why the model can't do what clips ask for; None when it can."""
-        name, languages, asked = self.found.name, self.languages, settings.language
-        if settings.task == "translate" and not self.can_translate:
-            return f"model {name} was not trained to translate; use large-v3 or medium with --task translate"
-        if asked and languages and asked not in languages:
-            return f"model {name} does not know the language '{asked}'"
-        if asked not in (None, "en") and not languages:
-            return f"model {name} knows English only, so --language {asked} cannot be used with it"
-        return None
 
 
 def find(options: EngineOptions, demo: Path, on_notice: Callable[[str], None]) -> Found:

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from whisperbatch.engine.checkpoint import NO_TRANSLATION, WEIGHTS, Found
 from whisperbatch.engine.devices import Place
+from whisperbatch.engine.features import N_FFT
 from whisperbatch.errors import ModelError
 from whisperbatch.records import SAMPLE_RATE, ClipSettings
 
-N_FFT = 400
 SINGLE, INDEX = WEIGHTS
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 

@@ -11,11 +11,19 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from whisperbatch.cli.params import bench, decoding, model, output, running, settings, sources, speech
-from whisperbatch.options import BatchOptions, DecodeOptions, FailureOptions, LoadOptions, SpeechOptions
+from whisperbatch.options import (
+    BatchOptions,
+    BenchOptions,
+    DecodeOptions,
+    FailureOptions,
+    LoadOptions,
+    SpeechOptions,
+)
 
 LEAVES = (sources, model, decoding, speech, output, running, settings, bench)
-_BATCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
+_BATCH, _BENCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
     BatchOptions(),
+    BenchOptions(),
     DecodeOptions(),
     FailureOptions(),
     LoadOptions(),
@@ -102,12 +110,25 @@ RUN: dict[str, tuple[Any, Any]] = {
 }
 
 
-BENCH = {
-    name: RUN[name]
-    for name in (
-        *("model", "model_dir", "offline", "device", "compute_type", "language", "task", "prompt", "beam_size"),
-        *("temperature", "word_timestamps", "batch_size", "vad", "long_form", "channels", "verbose"),
-    )
+BENCH: dict[str, tuple[Any, Any]] = {
+    "batch_sizes": (bench.BatchSizes, None),
+    "rounds": (bench.Rounds, _BENCH.rounds),
+    "tokens_per_window": (bench.TokensPerWindow, None),
+    "arrivals": (bench.Arrivals, None),
+    "n_arrivals": (bench.NArrivals, _BENCH.n_arrivals),
+    "max_waits": (bench.MaxWaits, "0,0.1,0.5,1,2"),
+    "compare_load_workers": (bench.LoadWorkersCompared, "1,2,4"),
+    "price_per_hour": (bench.Price, None),
+    "profile": (bench.Profile, _BENCH.profile),
+    "json": (bench.Json, None),
+    "plot": (bench.Plot, None),
+    **{
+        name: RUN[name]
+        for name in (
+            *("model", "model_dir", "offline", "device", "compute_type", "language", "task", "prompt", "beam_size"),
+            *("temperature", "word_timestamps", "batch_size", "vad", "long_form", "channels", "verbose"),
+        )
+    },
 }
 
 
