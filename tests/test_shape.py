@@ -242,7 +242,9 @@ def test_the_package_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", [["--help"], ["transcribe", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "command", [[], ["--help"], ["transcribe", "--help"], ["--version"], ["help"], ["help", "models"]]
+)
 def test_help_imports_nothing_heavy(command: list[str]):
     code = (
         "import sys; from whisperbatch.cli import main; code = main(sys.argv[1:]);"

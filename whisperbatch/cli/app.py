@@ -1,5 +1,6 @@
 """The commands. Heavy libraries are imported inside them, after the command line has been understood."""
 
+import difflib
 import os
 import sys
 from contextlib import suppress
@@ -9,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from whisperbatch import __version__
-from whisperbatch.cli import config, failures, legacy, settings
+from whisperbatch.cli import config, failures, legacy, settings, topics
 from whisperbatch.cli.params import BENCH, RUN, SHAPING, output, sources, unasked, with_options
 from whisperbatch.cli.params import bench as bench_params
 from whisperbatch.cli.params import model as model_params
@@ -21,8 +22,7 @@ from whisperbatch.options import parse_formats
 app = typer.Typer(
     name="whisperbatch",
     help="Batch speech transcription: folders, lists and drop folders in, Whisper transcripts beside each file out.",
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -52,11 +52,16 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    if ctx.invoked_subcommand is None:
+        from whisperbatch.cli import start
+        from whisperbatch.engine import checkpoint
+
+        print(start.page(checkpoint.cached_models(None)), end="")
 
 
 @app.command()
@@ -186,3 +191,29 @@ def info(model_dir: model_params.ModelDir = None) -> None:
     from whisperbatch.cli import facts
 
     print(facts.page(model_dir))
+
+
+@app.command("help")
+def show_help(
+    ctx: typer.Context,
+    topic: Annotated[
+        str | None,
+        typer.Argument(
+            help="A topic, or a command.",
+            show_default=False,
+            autocompletion=lambda: list(topics.NAMES),
+        ),
+    ] = None,
+) -> None:
+    """Tell of a topic, such as formats, resume or exit-codes; without one, list them."""
+    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    if topic is None:
+        print(topics.contents(commands))
+    elif topic in topics.NAMES:
+        print(topics.page(topic, commands))
+    elif topic in commands:
+        print(commands[topic].get_help(typer.Context(commands[topic], ctx.parent, topic)))
+    else:
+        near = difflib.get_close_matches(topic, [*topics.NAMES, *commands], 1)
+        meant = f"is {near[0]} meant?" if near else "'whisperbatch help' lists them"
+        raise UsageError(f"there is no topic '{topic}'; {meant}")

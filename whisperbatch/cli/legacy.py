@@ -7,7 +7,8 @@ from pathlib import Path
 
 from whisperbatch.cli import params
 
-COMMANDS = ("transcribe", "watch", "convert", "status", "forget", "fetch", "info")
+COMMANDS = ("transcribe", "watch", "convert", "bench", "status", "forget", "fetch", "info", "help")
+ROOT_OPTIONS = ("--help", "-h", "--version", "--install-completion", "--show-completion")
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
 DECLARED = params.names()
@@ -53,7 +54,7 @@ def _is_flag(argument: str) -> bool:
 
 def _with_command(argv: list[str]) -> list[str]:
     """``transcribe`` put in front when the line starts with a recording or an option of it, as openai-whisper's do."""
-    if not argv or argv[0] in (*COMMANDS, "--help", "-h", "--version"):
+    if not argv or argv[0] in (*COMMANDS, *ROOT_OPTIONS):
         return argv
     first = argv[0]
     if first.startswith("-") or Path(first).exists() or Path(first).suffix:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from whisperbatch.languages import LANGUAGES
 from whisperbatch.options import TASKS
 
 _MODEL = "Model"
@@ -16,6 +17,7 @@ Language = Annotated[
     typer.Option(
         "--language",
         "-l",
+        autocompletion=lambda: list(LANGUAGES),
         rich_help_panel=_MODEL,
         help="Code or English name, such as de or German (default: detected, by a vote of its clips).",
         show_default=False,

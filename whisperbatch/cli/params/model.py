@@ -11,12 +11,22 @@ from whisperbatch.options import COMPUTE_TYPES
 _MODEL = "Model"
 
 ComputeType = StrEnum("ComputeType", {name.upper(): name for name in COMPUTE_TYPES})
+
+
+def _names() -> list[str]:
+    """Models by name, for a shell's completion."""
+    from whisperbatch.engine.checkpoint import OPENAI_NAMES
+
+    return [*OPENAI_NAMES, "demo"]
+
+
 Model = Annotated[
     str,
     typer.Option(
         "--model",
         "-m",
         rich_help_panel=_MODEL,
+        autocompletion=_names,
         help="tiny, base, small, medium, large-v3, turbo, a Hugging Face id, a folder, or demo (for trying out).",
     ),
 ]

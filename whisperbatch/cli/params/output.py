@@ -18,6 +18,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         "-f",
+        autocompletion=lambda: [*FORMATS, "all"],
         rich_help_panel=_OUT,
         help=f"{', '.join(FORMATS)}, or all for the first five; commas and repeats "
         f"(default: {','.join(DEFAULT_FORMATS)}).",

@@ -1,0 +1,24 @@
+"""What goes in: files, folders, patterns, lists, and lines of JSON with settings of their own.
+
+    whisperbatch transcribe interviews/          a folder, with all below it
+    whisperbatch transcribe a.mp3 b.mkv          files, whatever their extension
+    whisperbatch transcribe '*.wav'              a pattern, left by the shell
+    whisperbatch transcribe --from-file LIST     a list, a path a line
+    ... | whisperbatch transcribe -              a list, taken as it comes
+    ... | whisperbatch transcribe - -0           with NUL between the paths
+
+Folders are searched for audio and video files by their extension, in a stable order;
+hidden files and transcripts are left out. Every format that FFmpeg's libraries read is read,
+without an FFmpeg of your own. What still decodes of a damaged file is transcribed and the
+damage reported. What is no recording fails with its reason, and costs nothing but itself.
+
+A line of a list may be JSON, with settings for that file alone:
+
+    {"path": "talk.wav", "language": "de"}
+
+Its keys are path, language, task, prompt, format and output (a folder below the current one,
+the recording's or --output-dir). A line that makes no sense is told by its number, and the
+run goes on.
+"""
+
+OPTIONS = ("--from-file", "--null", "--relative-to", "--dry-run")

@@ -1,0 +1,29 @@
+"""What programs may read: --report at the end, --events while it runs, status --json.
+
+--report FILE.json is written at the end:
+
+    schema       1
+    version      of whisperbatch
+    files        each with path, status, reason, error, audio_seconds,
+                 wall_seconds, outputs, moved_to when it was moved, and when
+                 done language, language_probability, speech_seconds,
+                 covered_seconds, suspects, warnings
+    totals       done, failed, skipped, interrupted, audio_seconds,
+                 wall_seconds, real_time_factor, exit_code
+
+--events FILE (or -) gets a JSON line whenever something happens: v (1), event, time and most
+often path. The events:
+
+    queued
+    started
+    loaded       duration, n_clips
+    batch        n_clips, n_files, audio_seconds
+    segment      start, end, text; in the order of decoding
+    notice       text
+    done, failed, skipped, interrupted
+                 what the report tells of the file
+
+Keys may be added; when one goes or changes, v counts up.
+"""
+
+OPTIONS = ("--report", "--events", "--progress", "--quiet", "--verbose")

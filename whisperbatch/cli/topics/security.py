@@ -1,0 +1,14 @@
+"""What a recording from a stranger can do, and what it can't.
+
+Recordings are decoded in processes of their own, with 1.5 GB of memory each and a time-out, and
+pictures in them are not decoded. Only the file itself is opened: a playlist or a container that
+points to other files or addresses is not followed, and pipes, sockets and devices are refused.
+No shell is used, and no network but the model hub's (none with --offline). Names cannot lead
+outputs out of their folder; a line of JSON may choose an "output" below the current folder, the
+recording's or --output-dir, and no other. Control characters in names are spelled out when they
+are printed.
+
+Of models, only safetensors are opened, and code that comes with one is never run.
+"""
+
+OPTIONS = ("--offline", "--load-timeout", "--max-duration")

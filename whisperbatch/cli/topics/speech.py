@@ -1,0 +1,19 @@
+"""How speech is found, how long recordings are cut, and how calls in stereo are split.
+
+The model sees only what Silero VAD takes for speech. A recording without speech gives an empty
+transcript. --no-vad transcribes everything, cut where it is quietest. --clip-timestamps
+0,60,90,120 transcribes those stretches only.
+
+--long-form clips cuts a recording and runs its clips side by side (see "whisperbatch help
+batching"). --long-form sequential goes through a recording window after window, by
+openai-whisper's rules; its samples lie in --spool-dir meanwhile, 115 MB an hour. Neither needs
+more memory for ten hours than for ten minutes.
+
+--channels split transcribes each channel by itself and merges them by time; --channel-names
+agent,caller names them (further ones are CH3, CH4, and so on).
+"""
+
+OPTIONS = (
+    *("--vad", "--vad-threshold", "--vad-min-silence", "--vad-min-speech", "--vad-pad", "--clip-timestamps"),
+    *("--long-form", "--spool-dir", "--max-duration", "--channels", "--channel-names"),
+)
