@@ -13,7 +13,9 @@ import typer
 
 from whisperbatch import report
 from whisperbatch.cli import app, legacy, start, topics
+from whisperbatch.cli.findings import Facts, findings
 from whisperbatch.cli.params import names
+from whisperbatch.engine import health
 from whisperbatch.options import FORMATS
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
@@ -160,3 +162,100 @@ def test_a_shell_completes_commands_topics_models_and_options(shell: str, tmp_pa
         offered = completed(shell, line, tmp_path, shell_path)
         assert any(wanted in one for one in offered), (line, offered)
         assert not any("watch" in one for one in offered), line
+
+
+WRONG = [
+    ({"n_models": 0}, "no model is cached: fetch one with 'whisperbatch fetch turbo'"),
+    ({"n_models": 0, "is_hub_reachable": False}, "the hub cannot be reached: fetch one where there is a network"),
+    ({"is_offline": True}, "HF_HUB_OFFLINE is set, so no model is fetched: unset it"),
+    ({"has_nvidia": True, "driver": "550.54"}, "NVIDIA GPU (driver 550.54) but torch is a build for CPUs: install one"),
+    ({"has_nvidia": True, "torch_cuda": "12.8"}, "built for CUDA 12.8, cannot use it: update the driver"),
+    ({"has_bfloat16": False}, "neither AVX512-BF16 nor AMX"),
+    ({"omp": "1"}, "OMP_NUM_THREADS=1 keeps the model to so many of 8 cores: unset it"),
+    (
+        {"n_allowed": 1.5},
+        "may use 1.5 of 8 cores and torch starts 8 threads, which wait for each other: set OMP_NUM_THR",
+    ),
+    ({"n_allowed": 2.0, "n_threads": 2}, "may use 2 of 8 cores: allow it more"),
+    (
+        {"places": {"model cache": Path("/c")}, "free": {"model cache": 5 * 10**8}},
+        "cache /c has 0.50 GB left: make room",
+    ),
+    (
+        {"places": {"state folder": Path("/s")}, "closed": {"state folder": "why"}},
+        "/s cannot be written to (why): mend",
+    ),
+    ({"journal": "it is damaged; name another"}, "it is damaged; name another"),
+]
+
+
+@pytest.mark.parametrize(("fact", "told"), WRONG)
+def test_each_thing_that_is_wrong_is_told_alone_with_what_mends_it(fact: dict, told: str):
+    (only,) = findings(Facts(**fact))
+    assert told in only
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        {},
+        {"has_nvidia": True, "torch_cuda": "12.8", "has_cuda": True, "has_bfloat16": False},
+        {"has_mps": True, "has_bfloat16": False},
+        {"omp": "8"},
+        {"omp": "many"},
+        {"places": {"model cache": Path("/c")}, "free": {"model cache": 5 * 10**9}},
+    ],
+)
+def test_what_is_well_is_not_told(fact: dict):
+    assert findings(Facts(**fact)) == []
+
+
+def info(*arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "whisperbatch", "info", *arguments],
+        env={**{k: v for k, v in os.environ.items() if not k.startswith("OMP_")}, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
+def test_info_finds_what_is_wrong_here(tmp_path: Path):
+    (tmp_path / "state" / "whisperbatch").mkdir(parents=True)
+    (tmp_path / "state" / "whisperbatch" / "journal.sqlite3").write_text("no journal " * 99)
+    (tmp_path / "file").touch()
+    page = info(
+        *("--model-dir", str(tmp_path / "file" / "models")),
+        HF_HUB_OFFLINE="1",
+        XDG_STATE_HOME=str(tmp_path / "state"),
+        OMP_NUM_THREADS="1",
+    )
+    told = page.partition("\nwhat is wrong\n")[2]
+    assert "HF_HUB_OFFLINE is set" in told
+    assert f"model cache {tmp_path}/file/models cannot be written to ({tmp_path}/file is a file)" in told
+    assert "journal.sqlite3: the journal cannot be used (this file is no journal)" in told
+    assert ("OMP_NUM_THREADS=1" in told) == (health.n_allowed() > 1)
+    assert (tmp_path / "state" / "whisperbatch" / "journal.sqlite3").read_text() == "no journal " * 99
+
+
+def test_what_is_mended_is_found_no_more(tmp_path: Path, demo_folder: Path):
+    models = tmp_path / "models" / "models--openai--whisper-tiny"
+    shutil.copytree(demo_folder, models / "snapshots" / ("0" * 40))
+    (models / "refs").mkdir()
+    (models / "refs" / "main").write_text("0" * 40)
+    page = info("--model-dir", str(tmp_path / "models"), XDG_STATE_HOME=str(tmp_path))
+    assert "models in the cache: tiny" in page
+    assert "no model is cached" not in page
+    assert "state folder" not in page
+
+
+@pytest.mark.parametrize(
+    ("limit", "wanted"), [("150000 100000", 1.5), ("max 100000", None), ("9900000 100000", None), ("", None)]
+)
+def test_a_containers_share_of_the_cores(limit: str, wanted: float | None, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(health, "CPU_MAX", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
+    (tmp_path / "cpu.max").write_text(limit)
+    assert health.n_allowed() == (wanted or 4.0)

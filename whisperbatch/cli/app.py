@@ -178,10 +178,9 @@ def fetch(
     model: Annotated[str, typer.Argument(help="The model's name.")], model_dir: model_params.ModelDir = None
 ) -> None:
     """Download a model ahead of an offline run; its size and place are told first."""
-    from whisperbatch.engine import checkpoint
+    from whisperbatch.cli.fetching import fetch_model
 
-    folder = checkpoint.fetch(model, model_dir, failures.say)
-    failures.say(f"{model} is in {folder}")
+    failures.say(f"{model} is in {fetch_model(model, model_dir)}")
 
 
 @app.command()

@@ -1,14 +1,21 @@
-"""The page that ``info`` prints."""
+"""The page that ``info`` prints: what this machine has, and what is wrong with it."""
 
+import os
 import platform
+import shutil
 from importlib import metadata
 from pathlib import Path
 
 import av
 
 from whisperbatch import __version__, demo
-from whisperbatch.engine import checkpoint, devices
+from whisperbatch.audio import spool
+from whisperbatch.cli.findings import Facts, findings
+from whisperbatch.engine import checkpoint, devices, health
+from whisperbatch.errors import RunError
+from whisperbatch.journal import Journal, default_path
 
+USUAL = ("aac", "ac3", "alac", "amrnb", "flac", "gsm", "mp3", "opus", "pcm_s16le", "speex", "vorbis", "wmav2")
 SHOWN = ("torch", "transformers", "numpy", "av", "librosa", "soundfile", "watchfiles", "typer", "rich", "tqdm")
 
 
@@ -23,9 +30,57 @@ def page(model_dir: Path | None) -> str:
         lines.append(f"  {row['device']}: {row['name']}{memory}; {row['compute_types']}")
     cached = checkpoint.cached_models(model_dir)
     lines += ["", f"models in the cache: {', '.join(cached) or 'none'}", f"demo model: {demo.FOLDER}", ""]
-    decoders = sorted(name for name in av.codecs_available if _decodes_audio(name))
-    lines.append(f"{len(decoders)} audio decoders: {', '.join(decoders)}")
+    decoders = {name for name in av.codecs_available if _decodes_audio(name)}
+    usual = ", ".join(name for name in USUAL if name in decoders)
+    lines += [f"{len(decoders)} audio decoders, {usual} among them", ""]
+    wrong = findings(gather(model_dir, len(cached)))
+    lines += ["what is wrong", *(f"  * {one}" for one in wrong)] if wrong else ["nothing wrong found"]
     return "\n".join(lines)
+
+
+def gather(model_dir: Path | None, n_models: int) -> Facts:
+    """What ``findings`` looks at, asked of this machine; the hub only when no model is cached."""
+    places = {
+        "model cache": model_dir or checkpoint.default_cache(),
+        "spool folder": spool.default_folder(),
+        "state folder": default_path().parent,
+    }
+    is_offline = checkpoint.is_offline()
+    closed = {name: reason for name, place in places.items() if (reason := _why_closed(place))}
+    return Facts(
+        n_models=n_models,
+        is_hub_reachable=checkpoint.is_reachable("turbo") if not n_models and not is_offline else None,
+        is_offline=is_offline,
+        omp=os.environ.get("OMP_NUM_THREADS"),
+        free={name: shutil.disk_usage(_nearest(place)).free for name, place in places.items()},
+        places=places,
+        closed=closed,
+        journal=_journal_fault(default_path()),
+        **health.facts(),
+    )
+
+
+def _nearest(place: Path) -> Path:
+    """The folder itself, or the first above it that is there."""
+    return next(one for one in (place, *place.absolute().parents) if one.exists())
+
+
+def _why_closed(place: Path) -> str | None:
+    nearest = _nearest(place)
+    if not nearest.is_dir():
+        return f"{nearest} is a file"
+    return None if os.access(nearest, os.W_OK | os.X_OK) else f"no permission in {nearest}"
+
+
+def _journal_fault(place: Path) -> str | None:
+    try:
+        if place.exists():
+            Journal(place).close()
+    except OSError as err:
+        return f"the journal {place} cannot be looked at: {err.strerror}"
+    except RunError as err:
+        return str(err)
+    return None
 
 
 def _decodes_audio(name: str) -> bool:

@@ -6,14 +6,16 @@ Comes in: a model's name. Goes out: what was found, or a sentence that says how 
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, scan_cache_dir, snapshot_download
+from huggingface_hub import HfApi, scan_cache_dir, snapshot_download, try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_CACHE
-from huggingface_hub.errors import CacheNotFound, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import CacheNotFound, HFValidationError, HTTPError, LocalEntryNotFoundError
 
+from whisperbatch.engine.download import Pace, counting, spelled
 from whisperbatch.engine.shapes import Shape, shape_of
 from whisperbatch.errors import ModelError, UsageError
 from whisperbatch.options import EngineOptions
@@ -29,7 +31,7 @@ OPENAI_NAMES["large-v1"] = "openai/whisper-large"
 NO_TRANSLATION = ("turbo",)  # part of the name of models not trained to translate
 FILES = ["*.json", "*.txt", "model.safetensors", "model-*.safetensors"]
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-UNREACHABLE = (OSError, HfHubHTTPError, LocalEntryNotFoundError)
+UNREACHABLE = (OSError, HTTPError, LocalEntryNotFoundError)  # a name that is not found is no OSError to the client
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,30 @@ def find(options: EngineOptions, demo: Path, on_notice: Callable[[str], None]) -
         raise ModelError(f"there is no model folder {options.model}")
     cached = _cached(options.model, options.model_dir)
     if cached is None:
-        if options.offline or os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
-            raise _missing(options.model, options.model_dir, "is not in the cache and --offline forbids to fetch it")
+        if options.offline or is_offline():
+            what = "--offline" if options.offline else "HF_HUB_OFFLINE"
+            raise _missing(options.model, options.model_dir, f"is not in the cache and {what} forbids to fetch it")
         cached = fetch(options.model, options.model_dir, on_notice)
     return Found(options.model, cached, cached.name)
 
 
-def fetch(model: str, model_dir: Path | None, on_notice: Callable[[str], None]) -> Path:
-    """The folder of a model, downloaded; ``on_notice`` hears size and place first. ModelError when it can't be had."""
+def fetch(
+    model: str,
+    model_dir: Path | None,
+    on_notice: Callable[[str], None],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """The folder of a model, downloaded.
+
+    Args:
+        model: Its name.
+        model_dir: Where it goes; None for the hub's cache.
+        on_notice: Hears size and place first, then every few seconds how far it is, unless ``on_progress`` does.
+        on_progress: Hears how many bytes have come since, and how many come in all.
+
+    Raises:
+        ModelError: It can't be had.
+    """
     if model == "demo" or Path(model).expanduser().is_dir():
         raise UsageError(f"{model} is already on this machine; nothing to fetch")
     repo = _repo(model)
@@ -75,9 +93,15 @@ def fetch(model: str, model_dir: Path | None, on_notice: Callable[[str], None]) 
         wanted = [s for s in info.siblings or [] if any(Path(s.rfilename).match(pattern) for pattern in FILES)]
         if not any(s.rfilename in WEIGHTS for s in wanted):
             raise ModelError(f"{repo} holds no safetensors weights, and other kinds are not opened")
-        size = sum(s.size or 0 for s in wanted)
-        on_notice(f"fetching {repo}: {size / 1e9:.2f} GB into {model_dir or HF_HUB_CACHE}")
-        return Path(snapshot_download(repo, revision=info.sha, allow_patterns=FILES, cache_dir=model_dir))
+        here = {s.rfilename for s in wanted if _is_here(repo, s.rfilename, info.sha, model_dir)}
+        n_bytes = sum(s.size or 0 for s in wanted if s.rfilename not in here)
+        place = model_dir or default_cache()
+        _require_room(repo, n_bytes, place)
+        on_notice(f"fetching {repo}: {spelled(n_bytes)} into {place}")
+        pace = Pace(repo, n_bytes, on_notice)
+        bar = counting(pace.add if on_progress is None else lambda n_more: on_progress(n_more, n_bytes))
+        # trap: asked for a commit, the client keeps no note of what "main" is, and nobody finds the model offline
+        return Path(snapshot_download(repo, allow_patterns=FILES, cache_dir=model_dir, tqdm_class=bar))
     except HFValidationError as err:
         raise ModelError(
             f"'{model}' is no model's name, no folder and no hub id; try turbo, large-v3, small or demo"
@@ -90,6 +114,20 @@ def fetch(model: str, model_dir: Path | None, on_notice: Callable[[str], None]) 
         raise _missing(model, model_dir, reason) from err
 
 
+def _is_here(repo: str, name: str, revision: str | None, model_dir: Path | None) -> bool:
+    return isinstance(try_to_load_from_cache(repo, name, cache_dir=model_dir, revision=revision), str)
+
+
+def _require_room(repo: str, n_bytes: int, place: Path) -> None:
+    nearest = next(one for one in (place, *place.absolute().parents) if one.exists())
+    free = shutil.disk_usage(nearest).free
+    if free < n_bytes:
+        raise ModelError(
+            f"{repo} takes {spelled(n_bytes)} and {place} has {spelled(free)} left; make room, or name another place "
+            "with --model-dir"
+        )
+
+
 def cached_models(model_dir: Path | None) -> list[str]:
     """Whisper models that lie in the cache, by the shortest name that selects them."""
     try:
@@ -99,6 +137,25 @@ def cached_models(model_dir: Path | None) -> list[str]:
     short = {repo: name for name, repo in OPENAI_NAMES.items()}
     names = (short.get(repo.repo_id, repo.repo_id) for repo in repos if repo.repo_type == "model")
     return sorted(name for name in names if _cached(name, model_dir) is not None)
+
+
+def default_cache() -> Path:
+    """The hub's cache on this machine."""
+    return Path(HF_HUB_CACHE)
+
+
+def is_offline() -> bool:
+    """Whether the environment forbids to ask the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
+
+
+def is_reachable(model: str, timeout_s: float = 5.0) -> bool:
+    """Whether the hub tells of the model now."""
+    try:
+        HfApi().model_info(_repo(model), timeout=timeout_s)
+    except UNREACHABLE:
+        return False
+    return True
 
 
 def _repo(model: str) -> str:

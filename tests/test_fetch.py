@@ -1,0 +1,120 @@
+"""A model's download, from a stand-in for the hub: what is said of it, what lies there afterwards, what fails how."""
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from hub import SHA, hub
+
+from whisperbatch.engine import checkpoint, download
+from whisperbatch.errors import ModelError
+
+REPO = "openai/whisper-tiny"
+OFTEN = "from whisperbatch.engine import download; download.LINE_S = 0.2\n"
+MAIN = "import sys; from whisperbatch.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+def run(
+    code: str, *arguments: str | Path, cwd: Path, endpoint: str, **more: object
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(cwd / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    environment.pop("HF_HUB_OFFLINE", None)
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload]
+
+
+def test_a_fetch_tells_size_and_place_first_and_how_far_it_is(tmp_path: Path, demo_folder: Path):
+    with hub(demo_folder, REPO, pause_s=0.2) as endpoint:
+        done = run(OFTEN + MAIN, "fetch", "tiny", cwd=tmp_path, endpoint=endpoint)
+        assert done.returncode == 0, done.stderr
+        lines = done.stderr.splitlines()
+        n_bytes = sum(file.stat().st_size for file in demo_folder.iterdir() if file.name != "README.md")
+        cache = tmp_path / "hf" / "hub"
+        assert lines[0] == f"fetching {REPO}: {download.spelled(n_bytes)} into {cache}"
+        shares = [
+            int(match[1]) for line in lines[1:-1] if (match := re.search(r"(\d+)% of .* a second, .* left", line))
+        ]
+        assert len(shares) >= 2, lines  # the client reads 10 MB at a time
+        assert shares == sorted(shares)
+        assert 0 < shares[0] < 100 and shares[-1] <= 100
+        assert lines[-1] == f"tiny is in {cache / 'models--openai--whisper-tiny' / 'snapshots' / SHA}"
+        assert len(lines) == len(shares) + 2, lines  # and nothing of the client's own
+        again = run(MAIN, "fetch", "tiny", cwd=tmp_path, endpoint=endpoint)
+        assert again.stderr.splitlines()[0] == f"fetching {REPO}: 0.0 MB into {cache}"
+    folder = cache / "models--openai--whisper-tiny" / "snapshots" / SHA
+    assert (folder / "model.safetensors").read_bytes() == (demo_folder / "model.safetensors").read_bytes()
+
+
+def test_a_run_fetches_what_it_needs_and_the_next_needs_no_hub(tmp_path: Path, demo_folder: Path, sample_audio: Path):
+    shutil.copy(sample_audio / "garden.wav", tmp_path)
+    with hub(demo_folder, REPO) as endpoint:
+        done = run(MAIN, "transcribe", "garden.wav", "--model", "tiny", cwd=tmp_path, endpoint=endpoint)
+    assert done.returncode == 0, done.stderr
+    assert f"fetching {REPO}: " in done.stderr
+    assert "first coffee" in (tmp_path / "garden.txt").read_text().casefold()
+    done = run(MAIN, "transcribe", "garden.wav", "--model", "tiny", "--redo", cwd=tmp_path, endpoint=endpoint)
+    assert done.returncode == 0, done.stderr
+    assert "fetching" not in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a terminal of its own")
+def test_in_a_terminal_a_bar_shows_and_goes(tmp_path: Path, demo_folder: Path):
+    ours, theirs = pty.openpty()
+    with hub(demo_folder, REPO, pause_s=0.1) as endpoint:
+        environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hf"), "TERM": "xterm"}
+        environment |= {"COLUMNS": "100", "HF_HUB_DISABLE_XET": "1"}
+        process = subprocess.Popen([sys.executable, "-c", MAIN, "fetch", "tiny"], stderr=theirs, env=environment)
+        os.close(theirs)
+        told = b""
+        try:
+            while piece := os.read(ours, 4096):
+                told += piece
+        except OSError:  # Linux' way to say that the other end is closed
+            pass
+        os.close(ours)
+        assert process.wait(60) == 0, told
+    text = told.decode()
+    assert re.search(r"\d+\.\d/\d+\.\d MB", text), text
+    assert "Fetching" not in text  # the client's own bars
+    assert "tiny is in" in text
+
+
+def test_a_hub_that_is_not_there_is_one_sentence(tmp_path: Path):
+    for endpoint in ("http://127.0.0.1:9", "http://no-such-host.invalid"):
+        done = run(MAIN, "fetch", "tiny", cwd=tmp_path, endpoint=endpoint)
+        assert done.returncode == 3
+        assert done.stderr.startswith("whisperbatch: model tiny is not in the cache and the hub cannot be reached")
+        assert "--model demo" in done.stderr
+        assert "unexpected" not in done.stderr
+
+
+def test_a_model_that_the_hub_does_not_know_is_one_sentence(tmp_path: Path, demo_folder: Path):
+    with hub(demo_folder, REPO) as endpoint:
+        done = run(MAIN, "fetch", "nobody/nothing", cwd=tmp_path, endpoint=endpoint)
+    assert done.returncode == 3
+    assert "model nobody/nothing is not on the hub" in done.stderr
+
+
+def test_a_disk_that_is_too_small_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda place: usage(0, 0, 10**9))
+    checkpoint._require_room("a/b", 10**9, tmp_path / "not" / "yet")
+    with pytest.raises(ModelError, match=r"takes 2\.00 GB and .* has 1\.00 GB left; .*--model-dir"):
+        checkpoint._require_room("a/b", 2 * 10**9, tmp_path / "not" / "yet")
+
+
+def test_a_pace_tells_a_line_at_most_every_few_seconds():
+    now_s, lines = [0.0], []
+    pace = download.Pace("a/b", 2_000_000_000, lines.append, lambda: now_s[0])
+    for _ in range(200):
+        now_s[0] += 1.0
+        pace.add(10_000_000)
+    assert len(lines) == 200 / download.LINE_S
+    assert lines[0] == "fetching a/b: 5% of 2.00 GB, 10.0 MB a second, 3 minutes left"
+    assert lines[-1] == "fetching a/b: 100% of 2.00 GB, 10.0 MB a second, 0 minutes left"

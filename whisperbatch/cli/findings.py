@@ -1,0 +1,123 @@
+"""What is wrong with this machine, each with how to mend it: a pure function over facts. Who calls: ``cli/facts``."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GB = 10**9
+ENOUGH = {"model cache": 4 * GB, "spool folder": GB, "state folder": GB // 10}  # turbo and large-v3 take 1.6 and 3.1 GB
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a machine; the defaults are those of one where nothing is wrong.
+
+    Attributes:
+        n_models: That are cached.
+        is_hub_reachable: Whether a model could be fetched; None when that was not asked.
+        is_offline: Whether HF_HUB_OFFLINE is set.
+        has_nvidia: Whether a driver or its tools are there, whatever torch says.
+        driver: Its version.
+        torch_cuda: The CUDA that torch is built for; None in a build for CPUs.
+        has_cuda: Whether torch can use a CUDA device.
+        has_mps: Whether it can use an Apple GPU.
+        has_bfloat16: Whether the CPU multiplies bfloat16 natively.
+        n_cores: Of the machine.
+        n_allowed: How many of them this process may use, a container's share may end in a fraction.
+        n_threads: That torch uses.
+        omp: The variable OMP_NUM_THREADS.
+        free: Bytes by folder, as ``ENOUGH`` names them.
+        places: Where these folders are.
+        closed: Why nothing can be written to one, for those that are closed.
+        journal: Why the journal cannot be opened.
+    """
+
+    n_models: int = 1
+    is_hub_reachable: bool | None = None
+    is_offline: bool = False
+    has_nvidia: bool = False
+    driver: str | None = None
+    torch_cuda: str | None = None
+    has_cuda: bool = False
+    has_mps: bool = False
+    has_bfloat16: bool = True
+    n_cores: int = 8
+    n_allowed: float = 8.0
+    n_threads: int = 8
+    omp: str | None = None
+    free: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, Path] = field(default_factory=dict)
+    closed: Mapping[str, str] = field(default_factory=dict)
+    journal: str | None = None
+
+
+def findings(facts: Facts) -> list[str]:
+    """A sentence for each thing that is wrong: what, and what mends it."""
+    return [*_models(facts), *_device(facts), *_threads(facts), *_folders(facts)]
+
+
+def _models(facts: Facts) -> Iterator[str]:
+    if facts.is_offline:
+        yield "HF_HUB_OFFLINE is set, so no model is fetched: unset it to fetch one"
+    elif not facts.n_models and facts.is_hub_reachable is False:
+        yield (
+            "no model is cached and the hub cannot be reached: fetch one where there is a network with 'whisperbatch "
+            "fetch turbo' and copy the cache, name a mirror in HF_ENDPOINT, or try --model demo"
+        )
+    elif not facts.n_models:
+        yield "no model is cached: fetch one with 'whisperbatch fetch turbo' (1.6 GB), or try --model demo"
+
+
+def _device(facts: Facts) -> Iterator[str]:
+    if facts.has_cuda or facts.has_mps:
+        return
+    driver = f" (driver {facts.driver})" if facts.driver else ""
+    if facts.has_nvidia and facts.torch_cuda is None:
+        yield (
+            f"there is an NVIDIA GPU{driver} but torch is a build for CPUs: install one for CUDA with 'pip install "
+            "--force-reinstall torch', or run with --device cpu"
+        )
+    elif facts.has_nvidia:
+        yield (
+            f"there is an NVIDIA GPU{driver} but torch, built for CUDA {facts.torch_cuda}, cannot use it: update the "
+            "driver, or install a torch for an older CUDA; in a container, start it with --gpus all"
+        )
+    if not facts.has_bfloat16:
+        yield (
+            "this CPU has neither AVX512-BF16 nor AMX, so the model computes in float32, which takes longer: "
+            "--beam-size 1 or a smaller model makes up for it"
+        )
+
+
+def _threads(facts: Facts) -> Iterator[str]:
+    n_whole = max(1, math.ceil(facts.n_allowed))
+    if facts.omp and facts.omp.isdigit() and int(facts.omp) < n_whole:
+        yield (
+            f"OMP_NUM_THREADS={facts.omp} keeps the model to so many of {n_whole} cores: unset it, unless other "
+            "programs need them"
+        )
+    if facts.n_allowed < facts.n_cores:
+        share = f"{facts.n_allowed:g} of {facts.n_cores} cores"
+        if facts.n_threads > n_whole:
+            yield (
+                f"this process may use {share} and torch starts {facts.n_threads} threads, which wait for each other: "
+                f"set OMP_NUM_THREADS={n_whole}"
+            )
+        else:
+            yield f"this process may use {share}: allow it more (docker run --cpus, taskset) to be faster"
+
+
+def _folders(facts: Facts) -> Iterator[str]:
+    instead = {
+        "model cache": "name another with --model-dir or HF_HOME",
+        "spool folder": "name another with --spool-dir or XDG_CACHE_HOME",
+        "state folder": "name another with --journal or XDG_STATE_HOME",
+    }
+    for name, place in facts.places.items():
+        if name in facts.closed:
+            yield f"the {name} {place} cannot be written to ({facts.closed[name]}): mend that, or {instead[name]}"
+        elif facts.free.get(name, ENOUGH[name]) < ENOUGH[name]:
+            yield f"the {name} {place} has {facts.free[name] / GB:.2f} GB left: make room, or {instead[name]}"
+    if facts.journal is not None:
+        yield facts.journal
