@@ -9,14 +9,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 
 from whisperbatch import report
-from whisperbatch.cli import app, legacy, start, topics
+from whisperbatch.cli import advice, app, legacy, screen, start, topics
 from whisperbatch.cli.findings import Facts, findings
 from whisperbatch.cli.params import names
-from whisperbatch.engine import health
-from whisperbatch.options import FORMATS
+from whisperbatch.engine import devices, health
+from whisperbatch.engine.checkpoint import OPENAI_NAMES
+from whisperbatch.options import FORMATS, EngineOptions, RunOptions
+from whisperbatch.records import Event
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 
@@ -259,3 +262,60 @@ def test_a_containers_share_of_the_cores(limit: str, wanted: float | None, tmp_p
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
     (tmp_path / "cpu.max").write_text(limit)
     assert health.n_allowed() == (wanted or 4.0)
+
+
+HOUR = 3600.0
+ADVISED = [
+    (
+        (30, 2 * HOUR, 60, "turbo", 5),
+        "the other 1:59:30 of audio take about 4 hours on this CPU; faster: --model small, ",
+    ),
+    ((30, 2 * HOUR, 60, "large-v3", 1), "faster: --model turbo, a GPU"),
+    ((30, 2 * HOUR, 60, "small.en", 1), "faster: --model base.en, a GPU"),
+    ((30, 2 * HOUR, 60, "tiny", 5), "faster: --beam-size 1, a GPU"),
+    ((30, 2 * HOUR, 60, "somebody/model", 1), "faster: a GPU"),
+    ((30, HOUR, 15, "turbo", 5), "(2x real time) the other 59:30 of audio take about 30 minutes"),
+    ((30, 900 * HOUR, 60, "turbo", 5), "about 75 days"),
+    ((30, HOUR, 4, "turbo", 5), None),  # fast
+    ((30, 330, 60, "turbo", 5), "about 10 minutes"),  # just long enough to tell
+    ((30, 329, 60, "turbo", 5), None),
+    ((0, HOUR, 60, "turbo", 5), None),
+    ((1, 900 * HOUR, 5, "turbo", 5), None),  # too early to tell
+]
+
+
+@pytest.mark.parametrize(("seen", "told"), ADVISED)
+def test_a_long_run_is_told_how_long_and_what_would_be_faster(seen, told: str | None):
+    line = advice.advice(*seen)
+    assert line is None if told is None else told in line
+
+
+def test_every_model_that_is_named_as_faster_is_one_and_smaller():
+    order = ["tiny", "base", "small", "medium", "large-v1", "large-v2", "large-v3", "large"]
+    for model, smaller in advice.SMALLER.items():
+        assert {model, smaller} <= set(OPENAI_NAMES)
+        if "turbo" not in (model, smaller) and model in order:
+            assert order.index(smaller) < order.index(model)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "endless", "on_cpu", "n_lines"), [(0, 0, 1, 1), (1, 0, 1, 0), (0, 1, 1, 0), (0, 0, 0, 0)]
+)
+def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, quiet, endless, on_cpu, n_lines):
+    now_s = [0.0]
+    monkeypatch.setattr(advice.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(devices, "choose", lambda options: devices.Place(torch.device("cpu" if on_cpu else "cuda"), ""))
+    view = screen.Screen(report.Report())
+    view.is_endless = bool(endless)
+    lines: list[str] = []
+    monkeypatch.setattr(view, "line", lines.append)
+    listen = advice.advising(view, RunOptions(engine=EngineOptions(model="small")), not quiet)
+    path = tmp_path / "long.wav"
+    listen(Event("queued", path))
+    listen(Event("loading", path))
+    listen(Event("loaded", path, {"duration_s": 5 * HOUR, "n_clips": 600}))
+    listen(Event("batch", None, {"n_clips": 1, "n_files": 1, "audio_s": 30.0}))
+    for _ in range(5):
+        now_s[0] += 30
+        listen(Event("progress", path, {"audio_s": 10.0, "segments": ()}))
+    assert len(lines) == n_lines

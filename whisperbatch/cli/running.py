@@ -51,6 +51,7 @@ def execute(
     may_be_empty: bool = False,
 ) -> None:
     """Run, show, and leave with the exit code."""
+    from whisperbatch.cli.advice import advising
     from whisperbatch.cli.listeners import listening, reporting
     from whisperbatch.cli.screen import open_screen, telling
 
@@ -61,7 +62,7 @@ def execute(
         told = last.enter_context(reporting(given["report"]))
         screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
         last.enter_context(telling(screen, may_be_empty))
-        listen = last.enter_context(listening(screen.on_event, given["events"]))
+        listen = last.enter_context(listening(advising(screen, options, not given["quiet"]), given["events"]))
         from whisperbatch.api import Transcriber
 
         transcriber = last.enter_context(Transcriber(options))
