@@ -73,6 +73,8 @@ KINDS = [
     ("r.aiff", 44_100, 2, "pcm_s16be"),
     ("t.wav", 8_000, 1, "pcm_mulaw"),
 ]
+# FFmpeg 9 leaves out what an AAC encoder put behind the last sample, at most a frame; the command line may be older
+DROPS_PADDING = av.library_versions["libavformat"] >= (63,)
 LOSSY = ("libopus", "aac", "libmp3lame", "ac3", "mp2", "pcm_mulaw")
 needs_ffmpeg = pytest.mark.skipif(FFMPEG is None, reason="the ffmpeg command line is not there")
 
@@ -163,6 +165,10 @@ def assert_equal_to_ffmpeg(path: Path, max_difference: int | None = None) -> Non
         n_bytes = container.streams.best("audio").format.bytes
     coarse = n_bytes <= 2 or path.suffix == ".ts"  # mp2, which some versions decode to 16 bits
     theirs, ours = by_ffmpeg(path), read(path)
+    if DROPS_PADDING and path.suffix in (".m4a", ".mp4"):
+        assert 0 <= len(theirs) - len(ours) <= 1024 + 1, path
+        ours = ours[: max(0, len(ours) - 32)]  # the resampler looks so far ahead
+        theirs = theirs[: len(ours)]
     assert len(ours) == len(theirs), path
     difference = np.abs(ours.astype(int) - theirs)
     assert difference.max(initial=0) <= (max_difference or (4 if coarse else 1)), path

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,6 +45,8 @@ def _is_sound(codec: str) -> bool:
 # else a file is probed by decoding its pictures, and a small one may unfold to gigabytes
 LISTENING = {"codec_whitelist": ",".join(sorted(filter(_is_sound, av.codec.codecs_available)))}
 
+# of tags that are not UTF-8; PyAV 19 replaces them by itself and takes no such argument
+STRAY_BYTES = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 MAX_JITTER_S = 0.003  # between frames of a parser that lost its way and found it again
 MAX_GAP_S = 0.1  # between frames of any other; time stamps of cheap recorders are coarse
@@ -165,7 +168,7 @@ class Reader:
         file.seek(0)
         options = GUARDS | ({"skip_initial_bytes": str(offset)} if offset else {})
         try:
-            return av.open(file, options=options | LISTENING, metadata_errors="replace")
+            return av.open(file, options=options | LISTENING, **STRAY_BYTES)
         except (av.FFmpegError, ValueError) as err:
             # a format that is not on the list gives this, but so do some damaged recordings
             pointing = is_list(file) or (isinstance(err, av.error.ArgumentError) and is_text(file))
@@ -237,8 +240,10 @@ class Reader:
                 rate = sound.samplerate
                 self._check_kind(rate, sound.channels)
                 length = max(1, min(rate, N_BLOCK // sound.channels))
-                sizes = {"block_length": 1, "frame_length": length, "hop_length": length}
-                waves = librosa.stream(sound, **sizes, mono=False)
+                how = {"block_length": 1, "frame_length": length, "hop_length": length, "mono": False}
+                if "sr" in signature(librosa.stream).parameters:  # since 1.0, which is about to resample by default
+                    how["sr"] = None
+                waves = librosa.stream(sound, **how)
                 for block in self._resampled(_frame(wave, rate, mixed=not self._split) for wave in waves):
                     n_samples += block.shape[-1]
                     yield block
