@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,8 @@ class Watching(LiveScreen):
 def main() -> None:
     """Run, and draw."""
     console = Console(record=True, width=88, file=io.StringIO(), force_terminal=True, highlight=False)
-    with tempfile.TemporaryDirectory() as work:
-        folder = Path(work) / "interviews"
+    with tempfile.TemporaryDirectory() as work, chdir(work):
+        folder = Path("interviews")
         for name in FOLDERS:
             shutil.copytree(
                 HERE.parent / "sample_audio", folder / name, ignore=shutil.ignore_patterns("*.t*", "*.json")
@@ -60,7 +61,7 @@ def _draw(console: Console, folder: Path, screen: Watching) -> None:
     def typed(line: str) -> None:
         console.print(Text.assemble(("$ ", "green"), (line, "bold")))
 
-    typed("whisperbatch transcribe interviews --format srt --subtitles standard")
+    typed("whisperbatch transcribe interviews --model demo --format srt,json --subtitles standard")
     console.print(screen.half)
     console.print(screen._closing())
     typed("head -8 interviews/monday/lecture.srt")
