@@ -1,6 +1,7 @@
 """What somebody sees who has just installed it: the start page, help by topic, completion, advice, what is wrong."""
 
 import importlib
+import io
 import os
 import re
 import shutil
@@ -19,7 +20,8 @@ from whisperbatch.cli.params import names
 from whisperbatch.engine import devices, health
 from whisperbatch.engine.checkpoint import OPENAI_NAMES
 from whisperbatch.options import FORMATS, EngineOptions, RunOptions
-from whisperbatch.records import Event
+from whisperbatch.records import Event, Outcome, Status
+from whisperbatch.writers.beside import ALREADY
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 
@@ -319,3 +321,34 @@ def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, 
         now_s[0] += 30
         listen(Event("progress", path, {"audio_s": 10.0, "segments": ()}))
     assert len(lines) == n_lines
+
+
+def told_at_the_end(monkeypatch: pytest.MonkeyPatch, *outcomes: Outcome) -> str:
+    """What the live view leaves in the terminal."""
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    counts = report.Report()
+    with screen.LiveScreen(counts) as view:
+        for outcome in outcomes:
+            counts.add(outcome)
+            view.on_event(Event("finished", outcome.path, {"outcome": outcome}))
+    return written.getvalue()
+
+
+def test_the_end_of_a_run_says_where_the_transcripts_are(monkeypatch):
+    outcomes = [
+        Outcome(Path(f"in/{n}.wav"), Status.DONE, outputs=(Path(f"in/{n}.txt"), Path(f"in/{n}.json")), audio_s=9.0)
+        for n in range(3)
+    ]
+    assert "wrote in/0.txt and 5 more\n" in told_at_the_end(monkeypatch, *outcomes)
+    one = Outcome(Path("[a].wav"), Status.DONE, outputs=(Path("[a].txt"),), audio_s=9.0)
+    assert "wrote [a].txt\n" in told_at_the_end(monkeypatch, one)
+
+
+def test_a_run_with_nothing_to_do_says_why(monkeypatch):
+    done = Outcome(Path("a.wav"), Status.SKIPPED, reason=ALREADY)
+    other = Outcome(Path("b.wav"), Status.SKIPPED, reason="failed before")
+    assert "nothing to do: all of it is done already; --redo does it again" in told_at_the_end(monkeypatch, done, done)
+    told = told_at_the_end(monkeypatch, done, other)
+    assert "nothing to do" not in told
+    assert "speed" not in told  # of nothing

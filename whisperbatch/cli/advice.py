@@ -62,6 +62,9 @@ def advising(screen: Screen, options: RunOptions, is_asked: bool) -> Callable[[E
 
 
 def _is_on_cpu(options: RunOptions) -> bool:
+    device = options.engine.device
+    if device != "auto":
+        return device.startswith("cpu")
     from whisperbatch.engine.devices import choose  # torch has been imported by now
 
     return choose(options.engine).device.type == "cpu"

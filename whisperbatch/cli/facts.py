@@ -3,6 +3,8 @@
 import os
 import platform
 import shutil
+import sys
+import textwrap
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from whisperbatch.engine import checkpoint, devices, health
 from whisperbatch.errors import RunError
 from whisperbatch.journal import Journal, default_path
 
+LIBRARIES = ("libavcodec", "libavformat", "libswresample")
 USUAL = ("aac", "ac3", "alac", "amrnb", "flac", "gsm", "mp3", "opus", "pcm_s16le", "speex", "vorbis", "wmav2")
 SHOWN = ("torch", "transformers", "numpy", "av", "librosa", "soundfile", "watchfiles", "typer", "rich", "tqdm")
 
@@ -23,7 +26,7 @@ def page(model_dir: Path | None) -> str:
     """Versions, devices, cached models and decoders, a line each."""
     lines = [f"whisperbatch {__version__}", f"python {platform.python_version()} on {platform.platform()}", ""]
     lines += [f"{name} {metadata.version(name)}" for name in SHOWN]
-    libraries = ", ".join(f"{name} {'.'.join(map(str, number))}" for name, number in av.library_versions.items())
+    libraries = ", ".join(f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in LIBRARIES)
     lines += [f"FFmpeg's libraries: {libraries}", "", "devices"]
     for row in devices.describe():
         memory = f", {row['memory']}" if row["memory"] else ""
@@ -34,8 +37,18 @@ def page(model_dir: Path | None) -> str:
     usual = ", ".join(name for name in USUAL if name in decoders)
     lines += [f"{len(decoders)} audio decoders, {usual} among them", ""]
     wrong = findings(gather(model_dir, len(cached)))
-    lines += ["what is wrong", *(f"  * {one}" for one in wrong)] if wrong else ["nothing wrong found"]
+    lines += ["what is wrong", *map(_item, wrong)] if wrong else ["nothing wrong found"]
     return "\n".join(lines)
+
+
+def _item(text: str) -> str:
+    """An item of a list, as wide as the terminal; a line where nobody looks."""
+    if not sys.stdout.isatty():
+        return f"  * {text}"
+    columns = min(100, shutil.get_terminal_size().columns)
+    return textwrap.fill(
+        text, columns, initial_indent="  * ", subsequent_indent="    ", break_on_hyphens=False, break_long_words=False
+    )
 
 
 def gather(model_dir: Path | None, n_models: int) -> Facts:

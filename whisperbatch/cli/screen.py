@@ -16,6 +16,7 @@ from whisperbatch.cli.failures import say, shown
 from whisperbatch.cli.params.running import ProgressKind
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.report import Report
+from whisperbatch.writers.beside import ALREADY
 
 STATE_S = 60.0
 MAX_IN_HAND = 6  # lines of files being loaded or decoded
@@ -191,6 +192,8 @@ class LiveScreen(Screen):
         from rich.console import Console
         from rich.live import Live
 
+        self._n_outputs = self._n_already = 0
+        self._output: Path | None = None  # the first
         self._console = Console(stderr=True, highlight=False)
         self._live = Live(self, console=self._console, refresh_per_second=5, transient=True)
         self._live.start()
@@ -233,6 +236,10 @@ class LiveScreen(Screen):
     def finished(self, outcome: Outcome) -> None:
         """Show a failure above the view."""
         super().finished(outcome)
+        self._n_outputs += len(outcome.outputs) if outcome.status is Status.DONE else 0
+        if outcome.status is Status.DONE and self._output is None:
+            self._output = next(iter(outcome.outputs), None)
+        self._n_already += outcome.reason == ALREADY
         if outcome.status is Status.INTERRUPTED and self.verbose:
             self.line(f"interrupted: {outcome.path}")
 
@@ -248,6 +255,16 @@ class LiveScreen(Screen):
         self._live.stop()
         if whole and self.report.n_files:
             self._console.print(self._closing())
+            for line in self._where():
+                self._console.print(line, overflow="fold", markup=False)
+
+    def _where(self) -> Iterator[str]:
+        """What a reader of the table asks next: where the transcripts are, why nothing was done."""
+        if self._output is not None:
+            more = f" and {self._n_outputs - 1} more" if self._n_outputs > 1 else ""
+            yield f"wrote {shown(self._output)}{more}"
+        elif self._n_already == self.report.n_files:
+            yield "nothing to do: all of it is done already; --redo does it again"
 
     def _closing(self) -> Any:
         from rich import box
@@ -259,11 +276,9 @@ class LiveScreen(Screen):
             if report.counts[status] or status is Status.DONE:
                 table.add_column(status.value, justify="right", style="red" if status is Status.FAILED else "")
         cells = [str(report.counts[s]) for s in Status if report.counts[s] or s is Status.DONE]
-        for name, cell in (
-            ("audio", clock(report.audio_s)),
-            ("time", clock(report.wall_s)),
-            ("speed", f"{report.real_time_factor:.1f}x"),
-        ):
+        figures = {"audio": clock(report.audio_s), "time": clock(report.wall_s)}
+        figures["speed"] = f"{report.real_time_factor:.1f}x"
+        for name, cell in figures.items() if report.audio_s else ():
             table.add_column(name, justify="right")
             cells.append(cell)
         table.add_row(*cells)
