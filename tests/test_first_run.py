@@ -352,3 +352,19 @@ def test_a_run_with_nothing_to_do_says_why(monkeypatch):
     told = told_at_the_end(monkeypatch, done, other)
     assert "nothing to do" not in told
     assert "speed" not in told  # of nothing
+
+
+def helps() -> list[tuple[str, str]]:
+    """Each help text, with the option or command that it belongs to."""
+    found = [(name, command.help) for name, command in COMMANDS.items()]
+    return found + [
+        (f"{name} {param.opts[0]}", param.help) for name, command in COMMANDS.items() for param in command.params
+    ]
+
+
+@pytest.mark.parametrize(("where", "text"), helps())
+def test_help_texts_are_alike_in_form(where: str, text: str):
+    assert re.match(r"[A-Z]|[a-z-]+[ ,:.]", text), text  # a sentence, or a value and what it means
+    assert text.endswith("."), text
+    assert "  " not in text
+    assert not re.search(r"\b(color|behavior|initialize|e\.g\.|i\.e\.|etc)\b", text), text

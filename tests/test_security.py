@@ -92,8 +92,11 @@ def test_a_name_that_a_shell_would_run_is_only_a_name_and_nobody_is_called(
     assert not (folder / "run").exists()
     events = heard.read_text().splitlines()
     assert events  # else the hook does not work
-    assert {event.partition(" ")[0] for event in events} == {"subprocess.Popen"}
+    kinds = {event.partition(" ")[0] for event in events}
+    assert kinds <= {"subprocess.Popen", "os.posix_spawn"}  # the second is how the first does it since 3.13
     assert all(repr(sys.executable) in event and "-P" in event for event in events if "audio.worker" in event)
+    # the hub's client imports trio where it is installed, which looks for a library so
+    events = [event for event in events if "['/sbin/ldconfig', '-p']" not in event]
     strangers = [event for event in events if "touch" in event or "'-c'" not in event]
     assert strangers == []
 

@@ -17,7 +17,9 @@ from whisperbatch.options import RunOptions, SubtitleOptions, parse_formats
 from whisperbatch.records import AudioFile, Outcome, Status
 from whisperbatch.report import EXIT_INTERRUPTED, Report
 
-NOTHING_FOUND = "no recordings found; folders are searched for audio and video files by their extension"
+NOTHING_FOUND = (
+    "no recordings found; in folders, audio and video files are told by their extension, and a list has to name some"
+)
 
 
 def sources_of(paths: list[str], lists: list[Path], null: bool) -> Iterator[AudioFile]:

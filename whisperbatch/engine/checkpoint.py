@@ -194,6 +194,6 @@ def _digest(folder: Path) -> str:
     """The first 16 hex digits of the SHA-256 of the weights file (of the index, when weights are in several)."""
     file = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
     if file is None:
-        raise ModelError(f"the folder {folder} holds no weights")
+        raise ModelError(f"the folder {folder} holds no model.safetensors, and other kinds of weights are not opened")
     with file.open("rb") as stream:
         return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()[:16]

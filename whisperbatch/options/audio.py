@@ -71,8 +71,8 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges and names."""
-        require(self.n_workers >= 0, "--load-workers must be 1 or more")
-        require(self.channels in CHANNELS, f"unknown --channels '{self.channels}'; choose from {', '.join(CHANNELS)}")
+        require(self.n_workers >= 0, "--load-workers must be 1 or more, or 0 for one for two cores")
+        require(self.channels in CHANNELS, f"unknown channels '{self.channels}'; choose from {', '.join(CHANNELS)}")
         names = self.channel_names
         require(all(names) and len(set(names)) == len(names), "--channel-names must differ and not be empty")
         require(self.max_duration_s > 0, "--max-duration must be above 0 seconds")

@@ -86,7 +86,7 @@ class RunOptions:
         require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
         require(
             clip.long_form in LONG_FORMS,
-            f"unknown --long-form '{clip.long_form}'; choose from {', '.join(LONG_FORMS)}",
+            f"unknown long form '{clip.long_form}'; choose from {', '.join(LONG_FORMS)}",
         )
         require(
             clip.language is None or not self.decode.multilingual,
