@@ -55,7 +55,7 @@ BROAD_EXCEPT = {
     "audio/worker.py": "item boundary of the load process",
     "batcher/calls.py": "item boundary of a batched function",
     "engine/continuous.py": "item boundary of a clip",
-    "pipeline/stages.py": "item boundary of loading and writing",
+    "pipeline/desk.py": "item boundary of loading and writing",
     "pipeline/run.py": "top of a thread",
     "cli/app.py": "CLI main",
 }
