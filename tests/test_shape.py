@@ -12,14 +12,15 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "whisperbatch"
 
 FLOORS = (
-    ("errors", "records", "languages", "files"),
+    ("errors", "records", "languages", "files", "processes"),
     ("options",),
     (
         *("sources", "audio", "batcher", "engine", "transcripts", "writers", "journal", "report", "events"),
         *("review", "demo"),
     ),
     ("pipeline",),
-    ("backends", "bench", "api"),
+    ("backends",),
+    ("bench", "api"),
     ("cli",),
     ("__init__", "__main__"),
 )
@@ -57,6 +58,8 @@ BROAD_EXCEPT = {
     "engine/continuous.py": "item boundary of a clip",
     "pipeline/desk.py": "item boundary of loading and writing",
     "pipeline/run.py": "top of a thread",
+    "backends/crew.py": "top of a thread",
+    "backends/member.py": "top of a thread",
     "cli/app.py": "CLI main",
 }
 TOP_LEVEL = {"pyproject.toml", "whisperbatch", "tests", "sample_audio", "README.md", "CHANGELOG.md", "LICENSE"}

@@ -17,6 +17,7 @@ handing (the model elsewhere), run (starting and ending all of it).
 
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, Order, Tiding
+from whisperbatch.pipeline.kept import Shelf
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.revision import revision_of
 from whisperbatch.pipeline.run import run
@@ -31,6 +32,7 @@ __all__ = [
     "Lost",
     "Order",
     "Planner",
+    "Shelf",
     "Tiding",
     "revision_of",
     "run",

@@ -60,10 +60,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The member that had a file is gone, and ``why``."""
+    """The member that had a file is gone, and ``why``; the file may be to blame, unless that is known not to be."""
 
     number: int
     why: str
+    is_to_blame: bool = True
 
 
 Tiding = Happened | Finished | Ended | Lost

@@ -8,6 +8,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from whisperbatch.errors import WorkerDiedError
 from whisperbatch.pipeline.board import Job
@@ -15,6 +16,7 @@ from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, O
 from whisperbatch.pipeline.desk import INTERRUPTED, Desk
 from whisperbatch.pipeline.kept import Shelf
 from whisperbatch.records import Event, Outcome, Status
+from whisperbatch.writers.places import absolute
 
 MAX_LOOK_AHEAD = 1_000  # files, among which the longest is looked for
 N_WRITERS = 4  # each waits for the disk most of the time
@@ -149,14 +151,15 @@ class Handing:
                 self._crew.rest()
 
     def _hand(self, job: Job) -> None:
-        if not job.n_deaths:
+        if not job.is_to_load:
             job.started_s = time.monotonic()
             self._desk.settle(job)
         if not job.is_to_load or self._board.find(job.file_id) is None:
             return
         with self._lock:
             self._given.add(job.file_id)
-        if not self._crew.hand(Order(job.file_id, job.audio, bool(job.n_deaths), self._shelf.kept(job))):
+        audio = replace(job.audio, path=absolute(job.audio.path), root=job.audio.root and absolute(job.audio.root))
+        if not self._crew.hand(Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job))):
             self._ungive(job.file_id)
             self._desk.interrupt(job)
 
@@ -166,14 +169,16 @@ class Handing:
                 case Happened(None, kind, data, path):
                     self._tell(Event(kind, path, data))
                 case Happened(number, kind, data) if job := self._board.find(number):
+                    if kind == "loading":
+                        job.started_s = time.monotonic()
                     job.duration_s = data.get("duration_s", job.duration_s)
                     self._board.emit(Event(kind, job.audio.path, data))
                 case Finished(number, index, mark, text) if job := self._board.find(number):
                     self._shelf.keep([(job, index, mark, text)])
                 case Ended(number, outcome) if job := self._ungive(number):
                     self._end(job, outcome)
-                case Lost(number, why) if job := self._ungive(number):
-                    self._lose(job, why)
+                case Lost(number, why, is_to_blame) if job := self._ungive(number):
+                    self._lose(job, why, is_to_blame)
 
     def _tell(self, event: Event) -> None:
         """Tell what is about no file; what every member says is said once."""
@@ -198,13 +203,13 @@ class Handing:
         else:
             self._desk.interrupt(job)
 
-    def _lose(self, job: Job, why: str) -> None:
+    def _lose(self, job: Job, why: str, is_to_blame: bool) -> None:
         """Hand a file out again whose member died, or give it up."""
         if self._desk.ended.is_set():
             self._desk.interrupt(job)
             return
-        n_deaths = job.n_deaths + 1
-        if n_deaths >= MAX_DEATHS or not self._desk.options.failures.retries:
+        n_deaths = job.n_deaths + is_to_blame
+        if n_deaths >= MAX_DEATHS or n_deaths > self._desk.options.failures.retries:
             again = ", and so did the next one, which had nothing else" if n_deaths > 1 else ""
             self._desk.fail(job, WorkerDiedError(DIED.format(why=why, again=again)))
         elif (fresh := self._board.again(job)) is not None:
