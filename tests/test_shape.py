@@ -186,7 +186,7 @@ def test_the_house_stands():
         ("api.py", "import rich", "imports rich outside"),
         ("engine/x.py", "import whisper", "imports whisper outside"),
         ("backends/local.py", "import ray", "imports ray outside"),
-        ("api.py", "from whisperbatch.backends import local", "api imports backends"),
+        ("backends/x.py", "from whisperbatch.api import Transcriber", "backends imports api"),
         ("sources/x.py", "x = 1\n" * 401, "more than 400 lines"),
         ("sources/x.py", "def f():\n" + "    x = 1\n" * 61, "more than 60 lines"),
     ],

@@ -8,7 +8,7 @@ from typing import BinaryIO
 PACKAGE = Path(__file__).resolve().parent / "__init__.py"
 # "-m" finds the package by the search path: the current folder would come in, or, through PYTHONPATH, all that lies
 # beside the package would come before the standard library. So it is named by its place; the parent's path goes last.
-_START = """
+START = """
 import sys
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -23,7 +23,7 @@ import_module(sys.argv[2]).main()
 def command(module: str) -> list[str]:
     """The command line that calls ``main`` of a module of this package."""
     folders = [str(Path(folder).absolute()) for folder in sys.path if folder]
-    return [sys.executable, "-P", "-c", _START, str(PACKAGE), module, *folders]
+    return [sys.executable, "-P", "-c", START, str(PACKAGE), module, *folders]
 
 
 def n_cores() -> int:

@@ -6,6 +6,7 @@ Every node has to see the recordings at the same path; names, journal and transc
 
 import importlib.util
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,6 +23,7 @@ from whisperbatch.processes import n_cores
 INSTALL = "--backend ray needs Ray; install it with: pip install 'whisperbatch[ray]'"
 HEAR_S = 1.0  # that an actor waits for something to tell
 N_THREADS = 4  # of an actor: one that works, one that is asked, one that takes, one to spare
+KNOCK_S = 10.0  # for a cluster to answer
 GROWTH_S = 5.0  # between two looks at whether the cluster has grown
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # it calls nobody
 MemberFactory = Callable[[RunOptions], Member]
@@ -78,8 +80,9 @@ class RayCrew(Crew):
             address = self._options.crew.ray_address
             local = {} if address else {"num_cpus": n_cores(), "include_dashboard": False}
             try:
+                _knock(address or "")
                 ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **local)
-            except (ConnectionError, RuntimeError, ValueError) as err:
+            except (OSError, RuntimeError, ValueError) as err:
                 told = str(err).strip().partition("\n")[0]
                 raise RunError(f"no Ray cluster can be reached at {address or 'this machine'} ({told})") from err
         self._shape = _shape_of(self._options, _nodes())
@@ -134,6 +137,13 @@ def _nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
+def _knock(address: str) -> None:
+    """OSError when nobody listens at an address with a port, to which Ray would go on knocking for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), KNOCK_S).close()
+
+
 class RayMember:
     """An actor, seen from the driver; ``hear`` is for one thread, the rest for any."""
 
@@ -173,7 +183,7 @@ class RayMember:
         """End it."""
         import ray
 
-        with suppress(Exception):  # Ray itself may be gone
+        with suppress(ray.exceptions.RayError, ValueError):  # Ray itself may be gone
             ray.kill(self._actor)
 
 
