@@ -18,11 +18,13 @@ from whisperbatch.backends.member import Member
 from whisperbatch.backends.messages import FromMember, MemberDiedError, Over, ToMember, members_options
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.options import RunOptions
+from whisperbatch.pipeline import Happened
 from whisperbatch.processes import n_cores
 
 INSTALL = "--backend ray needs Ray; install it with: pip install 'whisperbatch[ray]'"
 HEAR_S = 1.0  # that an actor waits for something to tell
 N_THREADS = 4  # of an actor: one that works, one that is asked, one that takes, one to spare
+PLACE_S = 60.0  # for an actor to find its node before anybody is told
 KNOCK_S = 10.0  # for a cluster to answer
 GROWTH_S = 5.0  # between two looks at whether the cluster has grown
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # it calls nobody
@@ -78,7 +80,8 @@ class RayCrew(Crew):
         if not ray.is_initialized():
             self._is_mine = True
             address = self._options.crew.ray_address
-            local = {} if address else {"num_cpus": n_cores(), "include_dashboard": False}
+            n_asked = (self._options.crew.n_actors or 1) * (self._options.crew.cpus_per_actor or 1)
+            local = {} if address else {"num_cpus": max(n_cores(), n_asked), "include_dashboard": False}
             try:
                 _knock(address or "")
                 ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **local)
@@ -160,6 +163,8 @@ class RayMember:
             max_concurrency=N_THREADS,
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(max(1, int(shape.n_cpus)))}},
         )
+        gpu = f" and {shape.n_gpus} GPU" if shape.n_gpus else ""
+        self._waits = f"an actor waits for a node with {shape.n_cpus:g} free cores{gpu}; the run goes on without it"
         self._actor: Any = kind.remote(own, member, Path.cwd())
 
     def send(self, message: ToMember) -> None:
@@ -171,11 +176,16 @@ class RayMember:
         import ray
 
         message: FromMember | None = None
+        is_placed = False
         while not isinstance(message, Over):
+            telling = self._actor.told.remote(HEAR_S)
             try:
-                told = ray.get(self._actor.told.remote(HEAR_S))
+                if not is_placed and not ray.wait([telling], timeout=PLACE_S)[0]:
+                    yield Happened(None, "notice", {"text": self._waits})
+                told = ray.get(telling)
             except ray.exceptions.RayError as err:
                 raise MemberDiedError(_why(err)) from err
+            is_placed = True
             for message in told:
                 yield message
 
