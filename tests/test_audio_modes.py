@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from whisperbatch.audio import pool, spool
+from whisperbatch import processes
+from whisperbatch.audio import spool
 from whisperbatch.audio.load import Reader
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.audio.spool import Spool, Spooled
@@ -144,14 +145,14 @@ def test_a_file_without_samples_gives_no_clip_in_sequential_mode(tmp_path: Path)
 def test_a_worker_that_is_killed_leaves_no_spool(tmp_path: Path):
     folder = tmp_path / "spool"
     hang = "    for n, block in enumerate(old(self)):\n        yield block\n        n < 300 or threading.Event().wait()"
-    start = pool.START.rpartition("main()")
+    start = processes.START.rpartition("import_module(")
     code = (
         "import threading\nfrom whisperbatch.audio import load\nold = load.Reader.blocks\n"
         f"def blocks(self):\n{hang}\nload.Reader.blocks = blocks\n"
     )
     path = write_wav(tmp_path / "x.wav", noise(60))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pool, "START", start[0] + code + start[1])
+        patch.setattr(processes, "START", start[0] + code + start[1] + start[2])
         worker = LoadWorker(LoadOptions(spool_dir=folder), NO_VAD, timeout_s=1.5)
         with worker, pytest.raises(LoadError, match="hung"):
             list(worker.load(0, path, SEQUENTIAL))

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from whisperbatch import processes
 from whisperbatch.audio import pool, worker
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.errors import LoadError
@@ -122,7 +123,7 @@ def test_no_file_or_process_is_leaked(tmp_path: Path, long_wav: Path):
 
 def started_with(code: str) -> str:
     """What a load process runs, with ``code`` put in before its main."""
-    head, main, tail = pool.START.rpartition("main()")
+    head, main, tail = processes.START.rpartition("import_module(")
     return head + textwrap.dedent(code) + main + tail
 
 
@@ -153,11 +154,12 @@ def test_the_death_of_the_parent_ends_the_worker(long_wav: Path, state: str):
     script = f"""
 import sys
 from pathlib import Path
+from whisperbatch import processes
 from whisperbatch.audio import pool
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings
 if {state!r} == "busy":
-    pool.START = {busy!r}
+    processes.START = {busy!r}
 worker = pool.LoadWorker(speech=SpeechOptions(vad=False))
 loading = worker.load(0, Path({str(long_wav)!r}), ClipSettings("de"))
 list(loading) if {state!r} == "idle" else next(loading)
@@ -196,7 +198,7 @@ def test_a_worker_that_died_between_two_files_is_replaced(long_wav: Path):
 def test_a_process_that_cannot_start_is_not_blamed_on_the_file(
     long_wav: Path, monkeypatch: pytest.MonkeyPatch, start: str, why: str
 ):
-    monkeypatch.setattr(pool, "START", start)
+    monkeypatch.setattr(processes, "START", start)
     with LoadWorker(speech=NO_VAD) as worker:
         worker.warm()
         for _ in range(2):
@@ -216,7 +218,7 @@ def test_an_interpreter_that_is_not_there_is_told(long_wav: Path, monkeypatch: p
 
 def test_what_a_library_prints_or_reads_does_no_harm(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
     noisy = "    os.write(1, b'noise'); print('noise'); assert sys.stdin.read() == ''\n    yield from old(self)"
-    monkeypatch.setattr(pool, "START", with_blocks(noisy))
+    monkeypatch.setattr(processes, "START", with_blocks(noisy))
     with LoadWorker(speech=NO_VAD) as worker:
         for i in range(2):
             assert list(worker.load(i, long_wav, SETTINGS))[-1] == FileLoaded(i, 5, 100.0, None)
@@ -227,14 +229,14 @@ def test_slow_is_not_hung(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
         "    for _ in range(15):\n        threading.Event().wait(0.2)\n        self.n_samples += 1600\n"
         "        yield numpy.ones(1600, numpy.int16)"
     )
-    monkeypatch.setattr(pool, "START", with_blocks("    worker.ALIVE_S = 0.1\n" + slow))
+    monkeypatch.setattr(processes, "START", with_blocks("    worker.ALIVE_S = 0.1\n" + slow))
     with LoadWorker(speech=NO_VAD, timeout_s=2.0) as worker:
         assert list(worker.load(0, long_wav, SETTINGS))[-1] == FileLoaded(0, 1, 1.5, None)
 
 
 def test_what_nobody_foresaw_costs_one_file(long_wav: Path, monkeypatch: pytest.MonkeyPatch):
     odd = "    if 'odd' in self.path.name: raise RuntimeError('first\\nsecond')\n    yield from old(self)"
-    monkeypatch.setattr(pool, "START", with_blocks(odd))
+    monkeypatch.setattr(processes, "START", with_blocks(odd))
     with LoadWorker(speech=NO_VAD) as worker:
         with pytest.raises(LoadError) as caught:
             list(worker.load(0, long_wav.with_name("odd.wav"), SETTINGS))
@@ -253,7 +255,7 @@ def test_memory_that_a_file_makes_a_decoder_ask_for_has_a_limit(
     with path.open("r+b") as file:  # FFmpeg's parser gathers zeros until it finds a frame
         file.truncate(800 << 20)
     code = "from whisperbatch.audio import worker\nworker.MAX_MEMORY = 3 << 27\n"
-    monkeypatch.setattr(pool, "START", started_with(code))
+    monkeypatch.setattr(processes, "START", started_with(code))
     with LoadWorker(speech=NO_VAD) as worker:
         try:
             list(worker.load(0, path, SETTINGS))
@@ -359,7 +361,7 @@ with LoadWorker(speech=SpeechOptions(vad=False)) as worker:
 
 
 def test_the_worker_is_the_parents_and_nothing_beside_it_shadows_a_library(tmp_path: Path, long_wav: Path):
-    package = Path(pool.PACKAGE).parent
+    package = processes.PACKAGE.parent
     shutil.copytree(package, tmp_path / "whisperbatch", ignore=shutil.ignore_patterns("demo", "__pycache__"))
     load = tmp_path / "whisperbatch" / "audio" / "opening.py"
     load.write_text(load.read_text(encoding="utf-8").replace("does not exist", "is not there, says the copy"))
@@ -388,6 +390,7 @@ def test_it_never_imports_torch_and_ignores_the_current_folder(tmp_path: Path, l
     script = f"""
 import os; os.chdir({str(tmp_path)!r})
 from pathlib import Path
+from whisperbatch import processes
 from whisperbatch.audio import pool
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.options import SpeechOptions

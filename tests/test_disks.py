@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whisperbatch import api, cli
+from whisperbatch import cli
+from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.records import Clip
@@ -80,7 +81,7 @@ def transcribe(
 
     def run(*arguments: str | Path, before_step: Callable[[list[Clip]], None] | None = None) -> Told:
         engine = FakeEngine(1, before_step)
-        monkeypatch.setattr(api, "open_engine", lambda *given, **named: engine)
+        monkeypatch.setattr(local, "open_engine", lambda *given, **named: engine)
         options = "--model demo --no-vad --batch-size 1 --max-wait 0 --load-workers 1 --format txt,srt,json".split()
         code = cli.main(["transcribe", *options, *map(str, arguments)])
         errors = capfd.readouterr().err

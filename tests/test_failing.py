@@ -170,7 +170,7 @@ class Place:
         pause_s: float = 0.01,
     ) -> tuple[dict[str, Outcome], list[str]]:
         script = Script(answers)
-        self.monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "LoadWorker", script.worker)
+        self.monkeypatch.setattr(sys.modules["whisperbatch.pipeline.stages"], "LoadWorker", script.worker)
         self.monkeypatch.setattr(failing, "PAUSES_S", (pause_s,))
         options = RunOptions(
             EngineOptions("fake"),

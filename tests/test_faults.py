@@ -91,7 +91,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "LoadWorker", StandIn)
+    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.stages"], "LoadWorker", StandIn)
     return Place(tmp_path)
 
 

@@ -20,7 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="kill
 # the command line with the fake engine; FAULT=place:n kills the process when it comes to a place for the n-th time
 DRIVER = """
 import itertools, os, pathlib, signal, sys, threading
-from whisperbatch import api, cli, journal
+from whisperbatch import cli, journal
+from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.pipeline import kept
@@ -44,7 +45,7 @@ kept.ClipKeeper.__init__.__defaults__ = (60.0,)
 FakeEngine.facts = EngineFacts("demo", None)
 wait = float(os.environ.get("STEP_S", "0"))
 engine = FakeEngine(2, lambda clips: threading.Event().wait(wait))
-api.open_engine = lambda *given, **named: engine
+local.open_engine = lambda *given, **named: engine
 sys.exit(cli.main(sys.argv[1:]))
 """
 

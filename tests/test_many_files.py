@@ -79,7 +79,7 @@ def run(folder: Path, journal: Path | None, **output: object) -> Iterator[Outcom
 def test_memory_does_not_grow_and_a_second_run_is_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import sys
 
-    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "LoadWorker", InstantWorker)
+    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.stages"], "LoadWorker", InstantWorker)
     folder = fill(tmp_path / "in", N_FILES)
     began_s, before, n_done = time.monotonic(), 0, 0
     for outcome in run(folder, None):

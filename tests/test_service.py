@@ -18,13 +18,14 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends signals")
 
 DRIVER = """
 import sys
-from whisperbatch import api, cli
+from whisperbatch import cli
+from whisperbatch.backends import local
 from whisperbatch.cli import screen
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 screen.STATE_S = 0.3
 FakeEngine.facts = EngineFacts("demo")
-api.open_engine = lambda *given, **named: FakeEngine(4, fails=lambda clip: int(clip.samples[0]) == 99)
+local.open_engine = lambda *given, **named: FakeEngine(4, fails=lambda clip: int(clip.samples[0]) == 99)
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends signals")
 # the command line, with an engine that says what it does and waits in each step for a line on standard input
 DRIVER = """
 import contextlib, os, sys, threading
-from whisperbatch import api, cli
+from whisperbatch import cli
+from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 
@@ -37,7 +38,7 @@ def open_engine(*given, **named):
     sys.stdin.readline()
     return engine
 
-api.open_engine = open_engine
+local.open_engine = open_engine
 sys.exit(cli.main(sys.argv[1:]))
 """
 N_FILES = 6

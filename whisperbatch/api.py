@@ -10,13 +10,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from whisperbatch import demo, pipeline
-from whisperbatch.engine import Engine, open_engine
+from whisperbatch.backends import open_backend
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     BatchOptions,
+    CrewOptions,
     DecodeOptions,
     EngineOptions,
     FailureOptions,
@@ -33,8 +33,8 @@ from whisperbatch.options import (
     subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
-from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
-from whisperbatch.writers.beside import Namer, check_writable
+from whisperbatch.sources import from_paths
+from whisperbatch.writers.beside import check_writable
 
 _SHORT = {
     "batch_size": "max_batch_size",
@@ -47,6 +47,7 @@ _SHORT = {
     "min_cue": "min_cue_s",
     "max_cue": "max_cue_s",
     "load_timeout": "load_timeout_s",
+    "actors": "n_actors",
 }
 
 
@@ -67,7 +68,8 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
             ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``,
-            ``fail_fast``.
+            ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``, ``actors``,
+            ``cpus_per_actor``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -110,6 +112,7 @@ def run_options_from(**options: Any) -> RunOptions:
         "clip": ClipSettings,
         "journal": JournalOptions,
         "failures": FailureOptions,
+        "crew": CrewOptions,
     }
     made = {}
     for room, kind in rooms.items():
@@ -147,7 +150,7 @@ class Transcriber:
         self.options = options if options is not None else run_options_from(**flat)
         if self.options.engine.has_random_weights:
             raise UsageError(f"{self.options.engine.model} has random weights, which write no text; it is for bench")
-        self._engine: Engine | None = None
+        self._backend = open_backend(self.options)
         self._busy = threading.Lock()
 
     def transcribe(self, paths: str | Path | Sequence[str | Path]) -> Iterator[Outcome]:
@@ -180,25 +183,15 @@ class Transcriber:
             tell = on_event or (lambda event: None)
             check_writable(self.options.output)
             with open_journal(self.options) as journal:
-                yield from pipeline.run(
-                    source,
-                    self.options,
-                    open_engine=lambda: self._open(tell),
-                    namer=Namer(self.options.output, MEDIA_SUFFIXES),
-                    on_event=tell,
-                    stop=stop or threading.Event(),
-                    journal=journal,
-                    at_once=at_once,
-                    revision=lambda: pipeline.revision_of(self.options.engine, demo.FOLDER),
+                yield from self._backend.run(
+                    source, on_event=tell, stop=stop or threading.Event(), journal=journal, at_once=at_once
                 )
         finally:
             self._busy.release()
 
     def close(self) -> None:
         """Free the model."""
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        self._backend.close()
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -207,15 +200,3 @@ class Transcriber:
     def __exit__(self, *exc: object) -> None:
         """Free the model."""
         self.close()
-
-    def _open(self, on_event: Callable[[Event], None]) -> Engine:
-        if self._engine is None:
-            self._engine = open_engine(
-                self.options.engine,
-                self.options.clip,
-                max_batch_size=self.options.batch.max_batch_size,
-                demo=demo.FOLDER,
-                on_notice=lambda text: on_event(Event("notice", None, {"text": text})),
-                decode=self.options.decode,
-            )
-        return self._engine

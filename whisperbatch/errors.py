@@ -17,6 +17,7 @@ A message is one sentence without the path: what happened and, where there is on
 ``path`` names the file; ``str(error)`` joins both.
 """
 
+import os
 from pathlib import Path
 
 
@@ -28,6 +29,14 @@ class WhisperbatchError(Exception):
         super().__init__(message, path)
         self.message = message
         self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """How it travels between processes: of its causes only the system's error goes along."""
+        cause: BaseException | None = self.__cause__
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__
+        number = cause.errno if isinstance(cause, OSError) else None
+        return _arrived, (type(self), self.message, self.path, number)
 
     def __str__(self) -> str:
         """``path: message``, or the message alone."""
@@ -76,3 +85,10 @@ class RunError(WhisperbatchError):
 
 class ModelError(RunError):
     """The model cannot be found, fetched or loaded."""
+
+
+def _arrived(kind: type[WhisperbatchError], message: str, path: Path | None, number: int | None) -> WhisperbatchError:
+    error = kind(message, path)
+    if number is not None:
+        error.__cause__ = OSError(number, os.strerror(number))
+    return error

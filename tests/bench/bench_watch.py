@@ -17,11 +17,12 @@ from pathlib import Path
 
 DRIVER = """
 import sys
-from whisperbatch import api, cli
+from whisperbatch import cli
+from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 FakeEngine.facts = EngineFacts("demo")
-api.open_engine = lambda *given, **named: FakeEngine(16)
+local.open_engine = lambda *given, **named: FakeEngine(16)
 sys.exit(cli.main(sys.argv[1:]))
 """
 IDLE_S = 60.0

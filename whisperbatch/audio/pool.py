@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,24 +19,12 @@ from whisperbatch.audio.spool import Spooled
 from whisperbatch.audio.worker import LENGTH, Request
 from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
+from whisperbatch.processes import command
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipSettings, FileLoaded
 
 TIMEOUT_S = 120.0  # without a sign of life; decoding a window takes a fraction of a second
 REAP_S = 10.0  # a killed process ends at once, unless the kernel holds it in a dead file system
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-PACKAGE = Path(__file__).resolve().parent.parent / "__init__.py"
-# "-m" finds the package by the search path: the current folder would come in, or, through PYTHONPATH, all that lies
-# beside the package would come before the standard library. So it is named by its place; the parent's path goes last.
-START = """
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-spec = spec_from_file_location("whisperbatch", sys.argv[1])
-sys.modules["whisperbatch"] = package = module_from_spec(spec)
-spec.loader.exec_module(package)
-sys.path += [folder for folder in sys.argv[2:] if folder not in sys.path]
-from whisperbatch.audio.worker import main
-main()
-"""
 
 
 class LoadWorker:
@@ -145,9 +132,8 @@ class LoadWorker:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._is_ready = False
-        folders = [str(Path(folder).absolute()) for folder in sys.path if folder]
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", START, str(PACKAGE), *folders],
+            command("whisperbatch.audio.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

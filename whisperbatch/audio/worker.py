@@ -27,6 +27,7 @@ import numpy as np
 
 from whisperbatch.errors import SpoolError, WhisperbatchError
 from whisperbatch.options import LoadOptions, SpeechOptions
+from whisperbatch.processes import private_pipes
 from whisperbatch.records import ClipSettings
 
 LENGTH = struct.Struct("<I")
@@ -119,7 +120,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle: a service manager tells all its processes
         signal.signal(number, signal.SIG_IGN)
     _limit_memory()
-    incoming, outgoing = _private_pipes()
+    incoming, outgoing = private_pipes()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()
     try:
@@ -200,16 +201,6 @@ def _introduce(stream: BinaryIO) -> None:
         send(stream, {"kind": "unfit", "message": _told(err)})
     else:
         send(stream, {"kind": "ready"})
-
-
-def _private_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The pipes to and from the parent, moved away from where a library might read or print."""
-    incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nowhere, 0)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
-    return incoming, outgoing
 
 
 def _take_requests(stream: BinaryIO, requests: "queue.SimpleQueue[Request]") -> None:

@@ -39,6 +39,8 @@ def bench(paths: Sequence[str], options: RunOptions, given: dict[str, Any]) -> N
     wanted, told = options_of(given), given["json"]
     if given["plot"] is not None:
         graph.require()
+    if len(options.engine.devices) > 1 or options.engine.device == "all":
+        raise UsageError(f"bench measures one device, and --device {options.engine.device} names more; give one")
     found = [audio.path for audio in running.sources_of(list(paths), [], null=False)] if paths else []
     if paths and not found:
         raise UsageError(running.NOTHING_FOUND)

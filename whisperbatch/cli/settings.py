@@ -10,6 +10,7 @@ from whisperbatch.options import (
     DEFAULT_FORMATS,
     SHAPED,
     BatchOptions,
+    CrewOptions,
     DecodeOptions,
     EngineOptions,
     FailureOptions,
@@ -74,6 +75,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
         ),
         journal=_journal_options(given),
         failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
+        crew=CrewOptions(str(given["backend"]), given["ray_address"], given["actors"], given["cpus_per_actor"]),
     )
 
 

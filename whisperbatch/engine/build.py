@@ -34,5 +34,6 @@ def build(
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
     runner = Runner(loaded, spelling, decode, n_slots or 1)
     if n_slots is None:
-        runner.resize(sizing.choose(sizing.fitting(runner.free_bytes, runner.bytes_a_slot), runner.trial))
+        free_bytes = runner.free_bytes and runner.free_bytes / options.n_sharing
+        runner.resize(sizing.choose(sizing.fitting(free_bytes, runner.bytes_a_slot), runner.trial))
     return ContinuousEngine(runner, spelling, decode, facts, on_notice)

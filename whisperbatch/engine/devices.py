@@ -40,6 +40,11 @@ def choose(options: EngineOptions) -> Place:
     return Place(torch.device(name), compute_type)
 
 
+def every() -> tuple[str, ...]:
+    """All CUDA devices of this machine; the one that ``auto`` means where there is none."""
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count())) or ("auto",)
+
+
 def _require_cuda(name: str) -> None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     index = int(name.partition(":")[2] or 0)

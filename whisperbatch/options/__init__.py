@@ -1,8 +1,8 @@
 """What can be set, one frozen dataclass a room; checked once, at the edge, where each is made.
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
-checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), output (formats, names,
-subtitles), run (journal, failures, all of it), bench (measurements).
+checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
+machines), output (formats, names, subtitles), run (journal, failures, all of it), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -16,6 +16,7 @@ from whisperbatch.options.audio import (
 )
 from whisperbatch.options.bench import BenchOptions, parse_counts, parse_rate, parse_waits
 from whisperbatch.options.checks import require
+from whisperbatch.options.crew import BACKENDS, CrewOptions
 from whisperbatch.options.engine import (
     COMPUTE_TYPES,
     TASKS,
@@ -43,6 +44,7 @@ from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 
 __all__ = [
     "ALL_FORMATS",
+    "BACKENDS",
     "BREAKS",
     "CHANNELS",
     "COMPUTE_TYPES",
@@ -55,6 +57,7 @@ __all__ = [
     "TEMPERATURES",
     "BatchOptions",
     "BenchOptions",
+    "CrewOptions",
     "DecodeOptions",
     "EngineOptions",
     "FailureOptions",

@@ -9,6 +9,7 @@ from whisperbatch.options.checks import require
 
 TASKS = ("transcribe", "translate")
 COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16")
+DEVICES = ("auto", "cpu", "cuda", "mps", "all")
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -62,8 +63,10 @@ class EngineOptions:
         model: One of OpenAI's names, a hub id, a folder, ``demo``, or ``random:`` and a name (for ``bench``).
         model_dir: Where downloaded models lie; None means the hub's own cache.
         offline: Never ask the network.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; several with commas; ``all`` CUDA devices; ``cpu:N``
+            for N processes that share the cores.
         compute_type: ``auto``, ``float32``, ``float16`` or ``bfloat16``.
+        n_sharing: How many engines share the memory of the device.
     """
 
     model: str = "turbo"
@@ -71,6 +74,16 @@ class EngineOptions:
     offline: bool = False
     device: str = "auto"
     compute_type: str = "auto"
+    n_sharing: int = 1
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Each device by itself, one a process; ``all`` stays what it is."""
+        named: list[str] = []
+        for name in self.device.split(","):
+            kind, _, number = name.partition(":")
+            named += ["cpu"] * int(number) if kind == "cpu" and number else [name]
+        return tuple(named)
 
     @property
     def has_random_weights(self) -> bool:
@@ -79,9 +92,13 @@ class EngineOptions:
 
     def __post_init__(self) -> None:
         """Check the names."""
-        kind, _, index = self.device.partition(":")
-        known = kind in ("auto", "cpu", "cuda", "mps") and (not index or (kind == "cuda" and index.isdigit()))
-        require(known, f"unknown device '{self.device}'; choose from auto, cpu, cuda, cuda:N, mps")
+        names = self.device.split(",")
+        for name in names:
+            kind, _, number = name.partition(":")
+            is_numbered = kind in ("cuda", "cpu") and number.isdecimal() and (kind == "cuda" or int(number) > 0)
+            known = kind in DEVICES and (not number or is_numbered) and not name.endswith(":")
+            require(known, f"unknown device '{name}'; choose from auto, cpu, cpu:N, cuda, cuda:N, mps, all")
+            require(kind not in ("auto", "all") or len(names) == 1, f"--device {kind} goes with no other device")
         require(
             self.compute_type in COMPUTE_TYPES,
             f"unknown compute type '{self.compute_type}'; choose from {', '.join(COMPUTE_TYPES)}",

@@ -8,6 +8,7 @@ from pathlib import Path
 from whisperbatch.languages import LANGUAGES
 from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions
 from whisperbatch.options.checks import require
+from whisperbatch.options.crew import CrewOptions
 from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
 from whisperbatch.options.output import OutputOptions
 from whisperbatch.records import ClipSettings
@@ -74,12 +75,15 @@ class RunOptions:
     clip: ClipSettings = field(default_factory=ClipSettings)
     journal: JournalOptions = field(default_factory=JournalOptions)
     failures: FailureOptions = field(default_factory=FailureOptions)
+    crew: CrewOptions = field(default_factory=CrewOptions)
 
     def __post_init__(self) -> None:
         """Check what clips ask for; whether the model can do it is the engine's to say. Shaped subtitles need words."""
         if self.output.subtitles.needs_words and not self.decode.word_timestamps:
             object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
         clip = self.clip
+        is_plain = self.crew.backend == "local" or self.engine.devices in (("auto",), ("cpu",))
+        require(is_plain, "--device names devices of this machine; with --backend ray each actor has its own")
         require(
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )

@@ -3,18 +3,37 @@
     source thread -> files -> load threads (a LoadWorker each) -> clips (the batcher) -> engine thread
                                                                 -> whole transcripts -> writer threads -> outcomes
 
-``run`` is called by the API. Every file that the source gave ends in exactly one Outcome. A failure turns its file into
-an Outcome at once and cancels it in every room.
+Where a crew transcribes elsewhere, files are handed to its members in place of the loading and decoding here. ``run``
+is called by the backends and the bench. Every file that the source gave ends in exactly one Outcome. A failure turns
+its file into an Outcome at once and cancels it in every room.
 
 Leaves: board (which files are open, and how each ended), planner (what is to be done for a file), outputs (are they as
 we left them?), settings (what matters to a text), revision (which weights), waiting (files that another run has in
 hand), second_tries (clips that failed in passing), stale (is a watched file still what it was?), writing (a transcript
-on disk, told to the journal), moving (recordings that are done or failed, to folders of their own), stages (what each
-thread does), run (starting and ending all of it).
+on disk, told to the journal), moving (recordings that are done or failed, to folders of their own), kept (clips of long
+files), desk (what is to be done for each file, and its end), stages (load, decode, write: the model here), crews and
+handing (the model elsewhere), run (starting and ending all of it).
 """
 
+from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, Order, Tiding
+from whisperbatch.pipeline.kept import Shelf
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.revision import revision_of
 from whisperbatch.pipeline.run import run
 
-__all__ = ["Decision", "Planner", "revision_of", "run"]
+__all__ = [
+    "Crew",
+    "Decision",
+    "Ended",
+    "Finished",
+    "Happened",
+    "Job",
+    "Lost",
+    "Order",
+    "Planner",
+    "Shelf",
+    "Tiding",
+    "revision_of",
+    "run",
+]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry
-from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status
+from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status, Transcript
 from whisperbatch.transcripts import Assembly
 
 SIGNAL_LOOK_S = 0.2
@@ -37,6 +37,8 @@ class Job:
         extent_s: How far the clips reach that have come so far.
         is_to_load: Whether it is to be transcribed, and so loaded.
         n_in_engine: How many of its clips the engine has taken, or need no engine.
+        n_deaths: How many members of a crew died that had it.
+        transcript: What a crew heard in it.
     """
 
     file_id: int
@@ -51,6 +53,8 @@ class Job:
     extent_s: float = 0.0
     is_to_load: bool = False
     n_in_engine: int = 0
+    n_deaths: int = 0
+    transcript: Transcript | None = None
     n_clips: int | None = None  # None until the loader is done
     starts: dict[int, float] = field(default_factory=dict)  # of its clips
     lock: threading.Lock = field(default_factory=threading.Lock)

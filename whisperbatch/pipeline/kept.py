@@ -7,28 +7,65 @@ stages.
 import json
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Protocol
 
-from whisperbatch.journal import Entry, Journal
+from whisperbatch.journal import Journal
 from whisperbatch.pipeline.board import Job
 from whisperbatch.records import N_SAMPLES, Clip, ClipText, Segment, Word
 
 LONG_S = 30 * 60.0  # a file that is longer is worth it
 
 
+class Shelf(Protocol):
+    """Where finished clips lie."""
+
+    def has_room(self, job: Job) -> bool:
+        """Whether a file's clips can be kept."""
+        ...
+
+    def kept(self, job: Job) -> dict[int, tuple[str, str]]:
+        """The mark and text of each clip that was kept, by its index."""
+        ...
+
+    def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
+        """Keep finished clips: file, index, mark and text of each."""
+        ...
+
+
+class JournalShelf:
+    """A run's journal, for the files that it has claimed there; without one it keeps nothing."""
+
+    def __init__(self, journal: Journal | None) -> None:
+        """Keep clips there."""
+        self._journal = journal
+
+    def has_room(self, job: Job) -> bool:
+        """Whether the file is claimed."""
+        return self._journal is not None and job.entry is not None
+
+    def kept(self, job: Job) -> dict[int, tuple[str, str]]:
+        """The mark and text of each clip that was kept, by its index."""
+        return self._journal.kept_clips(job.entry) if self._journal is not None and job.entry is not None else {}
+
+    def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
+        """Commit finished clips."""
+        if self._journal is not None:
+            self._journal.keep_clips([(job.entry, *rest) for job, *rest in clips if job.entry is not None])
+
+
 class ClipKeeper:
     """What is kept of the open files; any thread may call it."""
 
-    def __init__(self, journal: Journal | None, making_of: Callable[[Job], str], long_s: float = LONG_S) -> None:
-        """Keep nothing without a journal; ``making_of`` tells what a file's text depends on beside its samples."""
-        self._journal = journal
+    def __init__(self, shelf: Shelf, making_of: Callable[[Job], str], long_s: float = LONG_S) -> None:
+        """Keep clips on the shelf; ``making_of`` tells what a file's text depends on beside its samples."""
+        self._shelf = shelf
         self._making_of = making_of
         self._long_s = long_s
         self._marks: dict[int, dict[int, str]] = {}  # by file and clip
         self._waiting: dict[int, list[ClipText]] = {}  # finished while nobody knew that the file is long
-        self._ready: list[tuple[Entry, int, str, str]] = []
+        self._ready: list[tuple[Job, int, str, str]] = []
         self._kept: dict[int, dict[int, tuple[str, str]]] = {}
         self._lock = threading.Lock()
 
@@ -37,13 +74,13 @@ class ClipKeeper:
 
         A clip that votes on the file's language is decoded again: the engine waits for its vote.
         """
-        if self._journal is None or job.entry is None or len(clip.samples) > N_SAMPLES:
+        if len(clip.samples) > N_SAMPLES or not self._shelf.has_room(job):
             return None
         mark = f"{clip.start_s} {len(clip.samples)} {zlib.crc32(clip.samples[:].tobytes())} {self._making_of(job)}"
         with self._lock:
             self._marks.setdefault(job.file_id, {})[clip.index] = mark
             if job.file_id not in self._kept:
-                self._kept[job.file_id] = self._journal.kept_clips(job.entry)
+                self._kept[job.file_id] = self._shelf.kept(job)
             known = self._kept[job.file_id].get(clip.index)
         if known is None or known[0] != mark or clip.vote is not None:
             return None
@@ -51,7 +88,7 @@ class ClipKeeper:
 
     def note(self, job: Job, text: ClipText) -> None:
         """Take a finished clip; it is on disk after the next ``flush`` if its file is a long one."""
-        if self._journal is None or job.entry is None or text.index not in self._marks.get(job.file_id, ()):
+        if text.index not in self._marks.get(job.file_id, ()):
             return
         with self._lock:
             self._waiting.setdefault(job.file_id, []).append(text)
@@ -59,21 +96,21 @@ class ClipKeeper:
                 return
             for one in self._waiting.pop(job.file_id):
                 mark = self._marks[job.file_id][one.index]
-                self._ready.append((job.entry, one.index, mark, json.dumps(asdict(one))))
+                self._ready.append((job, one.index, mark, json.dumps(asdict(one))))
 
     def flush(self) -> None:
         """Commit what was taken."""
         with self._lock:
             ready, self._ready = self._ready, []
-        if ready and self._journal is not None:
-            self._journal.keep_clips(ready)
+        if ready:
+            self._shelf.keep(ready)
 
     def forget(self, job: Job) -> None:
         """Hold nothing of a file that has ended."""
         with self._lock:
             for held in (self._marks, self._waiting, self._kept):
                 held.pop(job.file_id, None)
-            self._ready = [one for one in self._ready if one[0] is not job.entry]
+            self._ready = [one for one in self._ready if one[0] is not job]
 
 
 def _read(data: str) -> ClipText:

@@ -11,9 +11,12 @@ from whisperbatch.options import RunOptions
 from whisperbatch.records import AudioFile, ClipSettings
 
 # what may be changed without changing the text; a new option counts until it is named here
-ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures"})
+ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "crew"})
 FIELDS_WITHOUT = frozenset(
-    {"model", "model_dir", "offline", "device", "compute_type", "n_workers", "max_duration_s", "spool_dir"}
+    {
+        *("model", "model_dir", "offline", "device", "compute_type", "n_sharing"),
+        *("n_workers", "max_duration_s", "spool_dir"),
+    }
 )
 TOLD_ALWAYS = ("task", "language", "prompt")
 

@@ -1,55 +1,43 @@
-"""What each thread of a run does: find, load, decode, write.
+"""What is done with a file where the model runs in this process: load, decode, write.
 
-Each stage ends when what feeds it has ended, or when the run is aborted. A stage touches files only through the board.
+Each stage ends when what feeds it has ended, or when the run is aborted. A stage touches files only through the desk
+and the board.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.batcher import Batcher
 from whisperbatch.engine import Engine, EngineFacts
-from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
-from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Board, Job, batch_event
-from whisperbatch.pipeline.failing import WENT_AWAY, Alone, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
+from whisperbatch.errors import LoadError
+from whisperbatch.pipeline.board import Job, batch_event
+from whisperbatch.pipeline.desk import INTERRUPTED, Desk
+from whisperbatch.pipeline.failing import Alone, Retry
 from whisperbatch.pipeline.kept import ClipKeeper
-from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.second_tries import SecondTries
 from whisperbatch.pipeline.settings import clip_settings, settings_of
-from whisperbatch.pipeline.stale import CHANGED, stale
-from whisperbatch.pipeline.waiting import WaitingRoom
-from whisperbatch.pipeline.writing import Writing
-from whisperbatch.records import WINDOW_S, AudioFile, Clip, ClipFailed, ClipText, Event, Outcome, Segments, Status
-from whisperbatch.writers.beside import Namer
+from whisperbatch.records import WINDOW_S, Clip, ClipFailed, ClipText, Event, Segments, Transcript
 
-INTERRUPTED = "interrupted"
-RENDERED = "made from its JSON"
-MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 MAX_BATCHES_AHEAD, MIN_CLIPS_AHEAD = 4, 64  # loaded and not yet decoded
 UNKNOWN_BATCH_SIZE = 16  # until the engine has chosen
+GRACE_S, GRACE_LOOK_S = 5.0, 0.05  # for the loader's last word on a file whose clips are all in the engine
+N_WRITERS = 4  # each waits for the disk most of the time
 TRY_LOOK_S = 0.05  # how often an idle engine looks for new clips and for those that are tried again
 
 
 class Stages:
     """The queues of one run and the work between them; each method runs in threads of its own."""
 
-    def __init__(self, options: RunOptions, board: Board, namer: Namer, planner: Planner) -> None:
-        """Make the queues."""
+    def __init__(self, desk: Desk, open_engine: Callable[[], Engine], keeper: ClipKeeper) -> None:
+        """Make the queues; ``open_engine`` is called once, in the engine's thread, when a file is to be loaded."""
+        options = desk.options
         batch_size = options.batch.max_batch_size or UNKNOWN_BATCH_SIZE
         n_clips = max(MIN_CLIPS_AHEAD, MAX_BATCHES_AHEAD * batch_size)
-        self.options = options
-        self.board = board
-        self.namer = namer
-        self.planner = planner
-        self.keeper = ClipKeeper(planner.journal, planner.making_told)
-        self.files: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
-        self.waiting = WaitingRoom(
-            self.files.put,
-            self.files.close,
-            lambda job: board.find(job.file_id) is None or not (board.older(job) or planner.is_elsewhere(job)),
-        )
+        self.desk, self.board, self.options = desk, desk.board, options
+        desk.withdraw = self._withdraw
+        self.keeper = keeper
         self.clips: Batcher[Clip] = Batcher(
             batch_size,
             options.batch.max_wait_s,
@@ -57,13 +45,15 @@ class Stages:
             max_weight=n_clips * WINDOW_S,
             weight=lambda clip: clip.duration_s,
         )
-        self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
-        self.mounts, self._alone = Mounts(), Alone()
-        self._ended = threading.Event()
-        self.writing = Writing(options.output, board, namer, planner, self._waited_for)
-        self._limit = FailureLimit(options.failures)
+        timeout_s = options.failures.load_timeout_s
+        timeout = {} if timeout_s is None else {"timeout_s": timeout_s}
+        self._workers = [
+            LoadWorker(options.load, options.speech, **timeout) for _ in range(options.load.resolved_workers)
+        ]
+        self._open_engine = open_engine
+        self._alone = Alone()
         self._tries = SecondTries(options.failures.retries)
-        self._loaders = options.load.resolved_workers
+        self._loaders = len(self._workers)
         self._loaders_lock = threading.Lock()
         self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()
         self._no_drain = threading.Event()  # cleared while a stop waits for the last words of loaders
@@ -72,54 +62,47 @@ class Stages:
         self._facts: EngineFacts | None = None
         self._cancelled: set[int] = set()
 
+    def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """What is to run side by side, with its name."""
+        self._workers[0].warm()  # the others start with their first file: one short file should not wait for them
+        for index, worker in enumerate(self._workers):
+            yield f"load-{index}", lambda worker=worker: self.load(worker)
+        yield "engine", self.decode
+        for index in range(N_WRITERS):
+            yield f"writer-{index}", lambda: self.desk.write(self._transcript)
+
     def abort(self) -> None:
         """Wake every stage; what is queued is dropped."""
-        for queued in (self.files, self.clips, self.whole):
-            queued.abort()
-        self.waiting.abort()
-        for event in (self._ended, self._no_drain, self._engine_wanted, self._engine_ready):
+        self.clips.abort()
+        for event in (self._no_drain, self._engine_wanted, self._engine_ready):
             event.set()
+
+    def close(self) -> None:
+        """End the load processes."""
+        for worker in self._workers:
+            worker.close()
 
     def want_engine(self) -> None:
         """Have the engine opened now."""
         self._needs_engine = True
         self._engine_wanted.set()
 
-    def drain(self) -> None:
-        """Take nothing more in; what the engine holds is finished and written."""
-        self.files.abort()
-        self.waiting.abort()
-        self._ended.set()
+    def drain(self, is_over: threading.Event) -> None:
+        """Let what is in the engine come to its end, and end the other files; ``is_over`` cuts it short."""
         self._no_drain.clear()
         self.clips.abort()
         self._engine_wanted.set()
-
-    def drained(self) -> None:
-        """No file that is open now needs its loader any more."""
+        self.board.interrupt(INTERRUPTED, spare=lambda job: job.is_in_engine)
+        until_s = time.monotonic() + GRACE_S
+        while self.board.has_unfinished() and time.monotonic() < until_s and not is_over.wait(GRACE_LOOK_S):
+            pass
+        self.board.interrupt(INTERRUPTED, spare=lambda job: job.may_finish)
+        self.close()
         self._no_drain.set()
-
-    def find(self, source: Iterable[AudioFile]) -> None:
-        """Open each file that the source gives."""
-        for audio in source:
-            job = self.board.open(audio)
-            if job is None:
-                return
-            self.board.emit(Event("queued", audio.path))
-            if audio.asks.fault is not None:
-                self.board.fail(job, LoadError(audio.asks.fault))
-                self._limit.count()
-                continue
-            self._overtake(job)
-            self.waiting.expect()
-            self.mounts.seen(audio)
-            if not self.files.put(job):
-                return
-        self.board.end_of_source()
-        self.waiting.end_of_source()
 
     def load(self, worker: LoadWorker) -> None:
         """Load files with one worker, clip by clip, until no more come."""
-        while jobs := self.files.take(1, idle=True):
+        while jobs := self.desk.files.take(1, idle=True):
             (job,) = jobs
             job.started_s = time.monotonic()
             self._load_with_retries(job, worker)
@@ -129,16 +112,16 @@ class Stages:
                 self.clips.close()
                 self._engine_wanted.set()
 
-    def decode(self, open_engine: Callable[[], Engine]) -> None:
+    def decode(self) -> None:
         """Feed the engine until no more clips come; the engine is left empty and open.
 
         It is not opened before a file has to be transcribed: when all is done already, no model is loaded.
         """
         self._engine_wanted.wait()
         if not self._needs_engine:
-            self.whole.close()
+            self.desk.whole.close()
             return
-        engine = open_engine()
+        engine = self._open_engine()
         self._facts = engine.facts
         if self.options.batch.max_batch_size is None:
             n_clips = max(MIN_CLIPS_AHEAD, MAX_BATCHES_AHEAD * engine.capacity)
@@ -167,37 +150,21 @@ class Stages:
             for file_id in held:
                 engine.cancel(file_id)
         self._no_drain.wait()
-        self.whole.close()
-
-    def write(self) -> None:
-        """Put whole transcripts on disk until no more come."""
-        while jobs := self.whole.take(1, idle=True):
-            (job,) = jobs
-            if not self.board.claim(job):
-                continue
-            n_tries = 0
-            while error := self._error_of(job, self._write_one, WriteError, "while writing"):
-                n_tries += not self.writing.lost_its_folder(job)
-                retry = self._retry(error, job, n_tries)
-                if retry is None or self._ended.wait(retry.pause_s):
-                    self._fail(job, error)
-                    break
+        self.desk.whole.close()
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
         """Load a file; what may pass is tried again, and a folder that went away is waited for."""
-        error = self._error_of(job, self._settle, LoadError, "while looking at what is done")
-        if error is not None:
-            self._fail(job, error)
+        self.desk.settle(job)
         n_tries, retry = 0, Retry(0.0)
         while job.is_to_load:
             with self._alone.hold(alone=retry.alone):
-                error = self._error_of(job, lambda job: self._load_one(job, worker), LoadError, "while loading")
+                error = self.desk.error_of(job, lambda job: self._load_one(job, worker), LoadError, "while loading")
             if error is None:
                 return
-            n_tries += not self._waited_for(job)
-            again = self._retry(error, job, n_tries)
-            if again is None or self._ended.wait(again.pause_s):
-                self._fail(job, error)
+            n_tries += not self.desk.waited_for(job)
+            again = self.desk.retry(error, job, n_tries)
+            if again is None or self.desk.ended.wait(again.pause_s):
+                self.desk.fail(job, error)
                 return
             retry, fresh = again, self.board.again(job)
             self._withdraw(job)
@@ -206,80 +173,11 @@ class Stages:
             job = fresh
             job.is_to_load = True
 
-    def _retry(self, error: WhisperbatchError, job: Job, n_tries: int) -> Retry | None:
-        """How a file is tried again; at once when it only lacked its folder so far."""
-        return retry_of(error, job.audio.path, n_tries, self.options.failures.retries) if n_tries else Retry(0.0)
-
-    def _waited_for(self, job: Job) -> bool:
-        """Whether the file's folder was away and is there again; RunError when it does not come back."""
-        return self.mounts.wait_for(
-            job.audio, self._ended, lambda folder: self.board.emit(Event("notice", folder, {"text": WENT_AWAY}))
-        )
-
-    def _error_of(
-        self, job: Job, work: Callable[[Job], None], kind: type[WhisperbatchError], when: str
-    ) -> WhisperbatchError | None:
-        """What went wrong with a file; what ends the run is raised."""
-        try:
-            work(job)
-        except RunError:
-            raise
-        except WhisperbatchError as err:
-            return err
-        except Exception as err:
-            return unexpected(kind, when, err)
-        return None
-
-    def _fail(self, job: Job, error: WhisperbatchError) -> None:
-        """Resolve a file as failed, and cancel it in every room."""
-        if (reason := stale(job, self.mounts)) is not None:
-            self._leave(job, reason)
-        elif self.board.fail(job, error):
-            self.planner.failed(job, error, is_permanent=lasts(error, job.audio.path))
-            self._withdraw(job)
-            self._limit.count()
-
-    def _overtake(self, job: Job) -> None:
-        """Give up what is under way for older contents of a watched file; what is being written is waited for."""
-        for old in self.board.older(job) if job.audio.is_watched else ():
-            if self.board.claim(old):
-                self._leave(old, CHANGED)
-
-    def _leave(self, job: Job, reason: str) -> None:
-        """End a file that is not what it was when it was found."""
-        if self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, reason=reason, audio_s=job.duration_s)):
-            self.planner.give_up(job)
-            self._withdraw(job)
-
     def _withdraw(self, job: Job) -> None:
         """Take a file's clips back from every room."""
         self.keeper.forget(job)
         self.clips.discard(lambda clip: clip.file_id == job.file_id)
         self._cancelled.add(job.file_id)
-
-    def _decide(self, job: Job) -> Decision | None:
-        """What is to be done for a file; None when it waits for another run or its older contents, or has ended."""
-        is_put_aside = False
-        try:
-            if self.board.find(job.file_id) is None:
-                return None
-            if (reason := stale(job, self.mounts)) is not None:
-                self._leave(job, reason)
-                return None
-            is_put_aside = bool(self.board.older(job))
-            decision = None if is_put_aside else self.planner.decide(job)
-            is_put_aside = decision is None or decision.is_elsewhere
-            if is_put_aside:
-                self.waiting.add(job)
-            return None if is_put_aside else decision
-        finally:
-            if not is_put_aside:
-                self.waiting.settled()
-
-    def _settle(self, job: Job) -> None:
-        """Find out what is to be done for a file, and do it if it is not to be loaded."""
-        decision = self._decide(job)
-        job.is_to_load = decision is not None and not self._is_settled(job, decision)
 
     def _load_one(self, job: Job, worker: LoadWorker) -> None:
         self.want_engine()
@@ -291,40 +189,24 @@ class Stages:
                     job.in_engine()
                     self._deliver(known)
                 elif not self.clips.put(item) or self.board.find(job.file_id) is None:
-                    self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
+                    self.desk.interrupt(job)
                     self._withdraw(job)
                     return
             else:
                 self.board.emit(
                     Event("loaded", job.audio.path, {"duration_s": item.duration_s, "n_clips": item.n_clips})
                 )
-                if job.loaded(item) and not self.whole.put(job):
-                    self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
-
-    def _is_settled(self, job: Job, decision: Decision) -> bool:
-        """Whether the journal or what is on disk settles the file: it is whole, or only other formats are missing."""
-        if decision.skip is not None:
-            outputs = decision.outputs
-            self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=outputs, reason=decision.skip))
-            return True
-        if decision.failed is not None:
-            self.board.fail(job, FileError(decision.failed))
-            return True
-        job.kept = decision.outputs
-        if decision.reuse is None:
-            return False
-        if self.board.claim(job):
-            self.writing.put(job, decision.reuse, reason=RENDERED)
-        return True
+                if job.loaded(item) and not self.desk.whole.put(job):
+                    self.desk.interrupt(job)
 
     def _next(self, engine: Engine) -> tuple[list[Clip], list[Clip]]:
         """Clips for the engine: those that are tried again, and new ones; an idle engine waits for either."""
         limit = engine.capacity
-        again = self._tries.due(limit, at_once=self._ended.is_set())
+        again = self._tries.due(limit, at_once=self.desk.ended.is_set())
         waits = bool(again) or self._tries.waits
         clips = self.clips.take(limit - len(again), idle=engine.idle and not waits) if limit > len(again) else []
         if waits and engine.idle and not (again or clips):
-            self._ended.wait(TRY_LOOK_S)
+            self.desk.ended.wait(TRY_LOOK_S)
         return again, clips
 
     def _count_in(self, clips: list[Clip]) -> None:
@@ -347,7 +229,7 @@ class Stages:
             return
         if isinstance(result, ClipFailed):
             if not self._tries.takes(result, job.audio.path):
-                self._fail(job, result.error)
+                self.desk.fail(job, result.error)
             return
         is_text = isinstance(result, ClipText)
         with job.lock:
@@ -360,22 +242,18 @@ class Stages:
         segments = [] if was_told else job.assembly.told(result.index, result.segments)
         self.board.emit(Event("progress", job.audio.path, {"audio_s": new_s, "segments": segments}))
         if is_whole:
-            self.whole.put(job)
+            self.desk.whole.put(job)
 
-    def _write_one(self, job: Job) -> None:
+    def _transcript(self, job: Job) -> Transcript | None:
+        """What was heard in a whole file; None when the model could not be had, which no clip of it needed."""
         self._engine_ready.wait()
-        if self._facts is None:  # the model could not be had, which this file without clips did not need to know
-            self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
-            return
-        if stale(job, self.mounts) == CHANGED:
-            self._leave(job, CHANGED)
-            return
-        transcript = job.assembly.build(
+        if self._facts is None:
+            return None
+        self.keeper.forget(job)
+        return job.assembly.build(
             model=self._facts.model,
             revision=self._facts.revision,
             settings=settings_of(self.options, job.audio),
             sha256=job.sample,
             channel_names=self.options.load.channel_names,
         )
-        self.keeper.forget(job)
-        self.writing.put(job, transcript)

@@ -1,7 +1,7 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, settings, bench. ``RUN``
-tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who calls:
+A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, crew, settings, bench.
+``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who calls:
 ``cli/app``, and ``cli/legacy``, which asks for the names.
 """
 
@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_args
 
-from whisperbatch.cli.params import bench, decoding, model, output, running, settings, sources, speech
+from whisperbatch.cli.params import bench, crew, decoding, model, output, running, settings, sources, speech
 from whisperbatch.options import (
     BatchOptions,
     BenchOptions,
@@ -20,7 +20,7 @@ from whisperbatch.options import (
     SpeechOptions,
 )
 
-LEAVES = (sources, model, decoding, speech, output, running, settings, bench)
+LEAVES = (sources, model, decoding, speech, output, running, crew, settings, bench)
 _BATCH, _BENCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
@@ -102,6 +102,10 @@ RUN: dict[str, tuple[Any, Any]] = {
     "load_timeout": (running.LoadTimeout, None),
     "max_failures": (running.MaxFailures, None),
     "fail_fast": (running.FailFast, False),
+    "backend": (crew.Backend, crew.BackendKind.LOCAL),
+    "ray_address": (crew.RayAddress, None),
+    "actors": (crew.Actors, None),
+    "cpus_per_actor": (crew.CpusPerActor, None),
     "report": (running.ReportPath, None),
     "events": (running.Events, None),
     "progress": (running.Progress, running.ProgressKind.AUTO),

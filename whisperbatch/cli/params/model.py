@@ -41,7 +41,13 @@ ModelDir = Annotated[
 ]
 Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=_MODEL, help="Never ask the network.")]
 Device = Annotated[
-    str, typer.Option("--device", rich_help_panel=_MODEL, help="auto, cpu, cuda, cuda:N or mps.", metavar="DEVICE")
+    str,
+    typer.Option(
+        "--device",
+        rich_help_panel=_MODEL,
+        metavar="DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps; for a process each: cuda:0,cuda:1, or all, or cpu:N to share the cores.",
+    ),
 ]
 Compute = Annotated[
     ComputeType,

@@ -1,0 +1,369 @@
+"""Who takes which file, who is replaced, who is given up: crews of scripted members, and members without a process."""
+
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from crews import fill, options, wait_until
+
+from whisperbatch.backends import local, open_backend
+from whisperbatch.backends.crew import MAX_IN_VAIN, Crew
+from whisperbatch.backends.elsewhere import Elsewhere
+from whisperbatch.backends.member import Member
+from whisperbatch.backends.messages import Blind, Drain, FromMember, MemberDiedError, Over, Rest, ToMember, Wants
+from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.errors import LoadError, RunError, UsageError, WorkerDiedError, WriteError
+from whisperbatch.options import EngineOptions
+from whisperbatch.pipeline import Ended, Happened, Lost, Order
+from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.failing import may_pass
+from whisperbatch.pipeline.handing import LookAhead
+from whisperbatch.records import AudioFile, Outcome, Status
+from whisperbatch.sources import from_paths
+from whisperbatch.transcripts import Assembly
+
+
+class Scripted:
+    """A member that tells what the test puts into ``tells``, and keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.tells: queue.SimpleQueue[FromMember | Exception] = queue.SimpleQueue()
+        self.sent: list[ToMember] = []
+
+    def send(self, message: ToMember) -> None:
+        self.sent.append(message)
+
+    def hear(self) -> Iterator[FromMember]:
+        while True:
+            told = self.tells.get()
+            if isinstance(told, Exception):
+                raise told
+            yield told
+            if isinstance(told, Over):
+                return
+
+    def kill(self) -> None:
+        self.tells.put(MemberDiedError("killed"))
+
+    @property
+    def numbers(self) -> list[int]:
+        return [message.number for message in self.sent if isinstance(message, Order)]
+
+
+class Scene:
+    """A crew of scripted members, all that were ever hired, and what the crew told."""
+
+    def __init__(self, n_places: int) -> None:
+        self.hired: list[Scripted] = []
+        self.told: list[object] = []
+        self.crew = Crew(self._hire, [f"place {index}" for index in range(n_places)])
+        self.crew.open()
+        self.error: Exception | None = None
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.crew.warm()
+        wait_until(lambda: len(self.hired) == n_places)
+
+    def _hire(self, name: str) -> Scripted:
+        self.hired.append(Scripted())
+        return self.hired[-1]
+
+    def _listen(self) -> None:
+        try:
+            for one in self.crew.tidings():
+                self.told.append(one)
+        except RunError as err:
+            self.error = err
+
+    def hand(self, number: int, *, is_alone: bool = False) -> threading.Thread:
+        thread = threading.Thread(target=self.crew.hand, args=(order(number, is_alone=is_alone),), daemon=True)
+        thread.start()
+        return thread
+
+
+def order(number: int, *, is_alone: bool = False) -> Order:
+    return Order(number, AudioFile(Path(f"/{number}.wav")), is_alone)
+
+
+def ended(number: int) -> Ended:
+    return Ended(number, Outcome(Path(f"/{number}.wav"), Status.DONE))
+
+
+@pytest.fixture
+def pair() -> Iterator[Scene]:
+    scene = Scene(2)
+    yield scene
+    scene.crew.close()
+
+
+def test_a_file_waits_for_a_member_that_wants_one_and_goes_to_the_one_with_the_fewest(pair: Scene):
+    one, two = pair.hired
+    waiting = pair.hand(0)
+    waiting.join(0.1)
+    assert waiting.is_alive()
+    one.tells.put(Wants())
+    waiting.join(10)
+    wait_until(lambda: one.numbers == [0])
+    for member in (one, two):
+        member.tells.put(Wants())
+    wait_until(lambda: all(place.wants for place in pair.crew._places))
+    pair.hand(1).join(10)
+    assert (one.numbers, two.numbers) == ([0], [1])
+
+
+def test_what_a_dead_member_had_is_told_as_lost_and_another_takes_its_place(pair: Scene):
+    one, two = pair.hired
+    for number in (0, 1):
+        one.tells.put(Wants())
+        pair.hand(number).join(10)
+    one.tells.put(ended(0))
+    one.tells.put(MemberDiedError("signal 9"))
+    wait_until(lambda: len(pair.hired) == 3)
+    wait_until(lambda: len(pair.told) == 2)
+    assert pair.told == [ended(0), Lost(1, "signal 9")]
+    pair.hired[2].tells.put(Wants())
+    pair.hand(2).join(10)
+    assert (pair.hired[2].numbers, two.numbers) == ([2], [])
+
+
+def test_a_file_that_is_to_be_alone_waits_until_a_member_has_nothing_else_and_then_gets_no_company(pair: Scene):
+    one, two = pair.hired
+    for number, member in ((0, one), (1, two), (2, two)):
+        member.tells.put(Wants())
+        pair.hand(number).join(10)
+    alone = pair.hand(3, is_alone=True)
+    one.tells.put(Wants())  # it has the fewest, so it is kept free, and told to finish what it has
+    wait_until(lambda: any(isinstance(message, Rest) for message in one.sent))
+    other = pair.hand(4)
+    other.join(0.1)
+    assert other.is_alive()  # though one wants a file
+    assert alone.is_alive()
+    one.tells.put(ended(0))
+    one.tells.put(Wants())
+    alone.join(10)
+    assert one.numbers == [0, 3]
+    one.tells.put(Wants())
+    other.join(0.1)
+    assert other.is_alive()
+    one.tells.put(ended(3))
+    other.join(10)
+    assert one.numbers == [0, 3, 4]
+
+
+def test_when_nothing_waits_members_are_told_to_finish_once(pair: Scene):
+    one, two = pair.hired
+    one.tells.put(Wants())
+    pair.hand(0).join(10)
+    one.tells.put(Wants())
+    two.tells.put(Wants())
+    wait_until(lambda: all(place.wants for place in pair.crew._places))
+    pair.crew.rest()
+    assert [type(message) for message in one.sent[-1:]] == [Rest]
+    assert not any(isinstance(message, Rest) for message in two.sent)  # it has had nothing
+    one.tells.put(ended(0))
+    one.tells.put(Wants())  # it asks again when it has finished
+    wait_until(lambda: all(place.wants for place in pair.crew._places))
+    assert sum(isinstance(message, Rest) for message in one.sent) == 1
+
+
+def test_a_place_where_nobody_comes_to_work_is_given_up_and_the_last_one_ends_the_run():
+    scene = Scene(1)
+    for index in range(MAX_IN_VAIN):
+        wait_until(lambda index=index: len(scene.hired) == index + 1)
+        scene.hired[-1].tells.put(MemberDiedError("exit code 1, no such library"))
+    wait_until(lambda: scene.error is not None)
+    assert str(scene.error) == "nothing can be transcribed: exit code 1, no such library"
+
+
+def test_a_member_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_blame(pair: Scene):
+    one, two = pair.hired
+    one.tells.put(Wants())
+    pair.hand(0).join(10)
+    one.tells.put(Blind(0, Path("/share")))
+    wait_until(lambda: len(pair.told) == 2)
+    why = "place 0 does not see /share; mount it there at the same place"
+    assert pair.told[0] == Lost(0, why, is_to_blame=False)
+    assert isinstance(pair.told[1], Happened)
+    assert pair.told[1].data["text"] == f"place 0 is given up: {why}"
+    two.tells.put(Wants())
+    pair.hand(0).join(10)
+    assert two.numbers == [0]
+    assert len(pair.hired) == 2
+
+
+def test_a_drained_crew_takes_nothing_and_replaces_nobody(pair: Scene):
+    waiting = pair.hand(0)
+    pair.crew.drain()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert all(isinstance(member.sent[-1], Drain) for member in pair.hired)
+    pair.hired[0].tells.put(Over())
+    wait_until(lambda: pair.crew._places[0].thread is None)
+    assert len(pair.hired) == 2
+
+
+def job(number: int, size: int, n_deaths: int = 0) -> Job:
+    audio = AudioFile(Path(f"/{number}.wav"), size=size)
+    made = Job(number, audio, Assembly(audio))
+    made.n_deaths = n_deaths
+    return made
+
+
+def test_the_longest_goes_first_and_nobody_is_overtaken_for_ever():
+    ahead = LookAhead(4)
+    for number, size in enumerate((1, 50, 30)):
+        ahead.put(job(number, size))
+    taken = []
+    for number in range(3, 9):  # longer ones keep coming
+        ahead.put(job(number, 100 + number))
+        taken.append(ahead.take().file_id)
+    assert taken == [3, 4, 5, 6, 0, 1]  # four have overtaken those that came first
+    ahead.put_back(job(20, 1, n_deaths=1))
+    assert ahead.take().file_id == 20
+
+
+def test_the_look_ahead_is_over_when_all_that_was_taken_is_dealt_with():
+    ahead = LookAhead(4)
+    ahead.put(job(0, 1))
+    ahead.put(job(1, 1))
+    assert ahead.take() is not None
+    assert not ahead.end()
+    assert not ahead.settled()
+    assert ahead.take() is not None
+    assert ahead.settled()
+    ahead.abort()
+    assert ahead.take() is None
+
+
+class Twin:
+    """A member in a thread of this process."""
+
+    def __init__(self, run_options: object) -> None:
+        self.member = Member(run_options)  # type: ignore[arg-type]
+        self.is_dead = threading.Event()
+        threading.Thread(target=self.member.work, daemon=True).start()
+
+    def send(self, message: ToMember) -> None:
+        self.member.take(pickle.loads(pickle.dumps(message)))
+
+    def hear(self) -> Iterator[FromMember]:
+        while not self.is_dead.is_set():
+            for message in self.member.told_within(0.05):
+                yield pickle.loads(pickle.dumps(message))
+                if isinstance(message, Over):
+                    return
+        raise MemberDiedError("gone")
+
+    def kill(self) -> None:
+        self.is_dead.set()
+        self.member.take(Drain())
+
+
+def test_a_file_is_asked_for_when_few_clips_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One that asked for all would leave the others nothing to do."""
+    go = threading.Event()
+    monkeypatch.setattr(local, "open_engine", lambda *given, **named: FakeEngine(2, lambda clips: go.wait()))
+    fill(tmp_path, 12)
+    twin = Twin(options(write=False, use_journal=False, load_workers=1))
+    n_given, files = 0, list(from_paths([str(tmp_path)]))
+    pause = threading.Event()
+    for _ in range(60):
+        n_wanted = sum(isinstance(message, Wants) for message in twin.member.told_within(0.05))
+        for _ in range(n_wanted):
+            twin.send(Order(n_given, files[n_given]))
+            n_given += 1
+        pause.wait(0.01)
+    assert 4 <= n_given <= 6  # two in the engine, two that wait for it, one that is being loaded
+    go.set()
+    twin.kill()
+
+
+def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    engines: list[FakeEngine] = []
+
+    def open_engine(*given: object, **named: object) -> FakeEngine:
+        engines.append(FakeEngine(2))
+        return engines[-1]
+
+    monkeypatch.setattr(local, "open_engine", open_engine)
+    names = fill(tmp_path / "audio", 10)
+    run_options = options(write=False, use_journal=False)
+    crew = Crew(lambda name: Twin(run_options), ["one", "two"])
+    backend = Elsewhere(run_options, crew)
+
+    def run() -> Iterator[Outcome]:
+        source = from_paths([str(tmp_path / "audio")])
+        return backend.run(source, on_event=lambda event: None, stop=threading.Event())
+
+    for _ in range(2):
+        outcomes = list(run())
+        assert sorted(outcome.path.name for outcome in outcomes) == names
+        assert all(outcome.transcript is not None for outcome in outcomes)
+    assert 1 <= len(engines) <= 2
+    left = run()
+    next(left)
+    left.close()
+    assert sorted(outcome.path.name for outcome in run()) == names
+    backend.close()
+
+
+def test_errors_travel_with_what_tells_whether_they_may_pass():
+    error = WriteError("no room", Path("/x.wav"))
+    error.__cause__ = RuntimeError()
+    error.__cause__.__cause__ = OSError(5, "Input/output error")
+    arrived = pickle.loads(pickle.dumps(error))
+    assert (type(arrived), arrived.message, arrived.path) == (WriteError, "no room", Path("/x.wav"))
+    assert may_pass(arrived, Path("/x.wav"))
+    plain = pickle.loads(pickle.dumps(WorkerDiedError("died")))
+    assert (type(plain), plain.path, plain.__cause__) == (WorkerDiedError, None, None)
+    assert isinstance(pickle.loads(pickle.dumps(LoadError("x"))), LoadError)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("auto", ("auto",)),
+        ("cpu", ("cpu",)),
+        ("cpu:3", ("cpu",) * 3),
+        ("cuda", ("cuda",)),
+        ("cuda:0,cuda:1", ("cuda:0", "cuda:1")),
+        ("cuda:1,cpu:2", ("cuda:1", "cpu", "cpu")),
+        ("all", ("all",)),
+    ],
+)
+def test_devices_are_a_process_each(given: str, meant: tuple[str, ...]):
+    assert EngineOptions(device=given).devices == meant
+
+
+@pytest.mark.parametrize(
+    "given", ["", "cpu:0", "cpu:", "cpu:x", "cuda:-1", "cuda:", "mps:1", "all,cpu", "auto,cpu", "x"]
+)
+def test_devices_that_make_no_sense_are_refused(given: str):
+    with pytest.raises(UsageError):
+        EngineOptions(device=given)
+
+
+def test_ray_options_need_ray_and_ray_needs_its_library(monkeypatch: pytest.MonkeyPatch):
+    for wrong in ({"actors": 2}, {"ray_address": "auto"}, {"cpus_per_actor": 1}, {"backend": "slurm"}):
+        with pytest.raises(UsageError):
+            options(**wrong)
+    with pytest.raises(UsageError, match="each actor has its own"):
+        options(backend="ray", device="cuda:0,cuda:1")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'whisperbatch\[ray\]'"):
+        open_backend(options(backend="ray"))
+
+
+def test_nothing_imports_ray_unasked():
+    code = (
+        "import sys; from whisperbatch import api, cli, backends; from whisperbatch.cli import app; "
+        "api.Transcriber(model='demo', device='cpu:2'); "
+        "assert not any(name.partition('.')[0] == 'ray' for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,71 @@
+"""Where a run's models are: here, in a process a device, on a Ray cluster. The API asks this room for a ``Backend``.
+
+Leaves: local (one device, in this process), elsewhere (a run with a crew), crew (its members: who has what, who is
+replaced), member (what one does), messages (what they tell each other), devices (a process a device), on_ray (an actor
+a device).
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Protocol
+
+from whisperbatch.backends import devices
+from whisperbatch.backends.elsewhere import Elsewhere
+from whisperbatch.backends.local import Local
+from whisperbatch.journal import Journal
+from whisperbatch.options import RunOptions
+from whisperbatch.records import AudioFile, Event, Outcome
+
+__all__ = ["Backend", "open_backend"]
+
+
+class Backend(Protocol):
+    """A run's pipeline wherever its models are; models stay loaded between runs."""
+
+    def run(
+        self,
+        source: Iterable[AudioFile],
+        *,
+        on_event: Callable[[Event], None],
+        stop: threading.Event,
+        journal: Journal | None = None,
+        at_once: bool = False,
+    ) -> Iterator[Outcome]:
+        """The outcome of each file, as it ends; for one thread at a time.
+
+        Args:
+            source: Files, as they come.
+            on_event: Told what happens, from threads of the run, one at a time.
+            stop: Set it to end the run soon.
+            journal: What is done; None keeps none.
+            at_once: Load the model without waiting for a file that needs it.
+
+        Raises:
+            UsageError, RunError: Out of the iterator.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free the models."""
+        ...
+
+
+def open_backend(options: RunOptions) -> Backend:
+    """The backend that the options ask for; nothing is loaded or started yet.
+
+    Raises:
+        UsageError: It needs a library that is not installed.
+    """
+    if options.crew.backend == "ray":
+        from whisperbatch.backends import on_ray
+
+        return Elsewhere(options, on_ray.crew_of(options))
+    names = options.engine.devices
+    if names == ("all",):
+        from whisperbatch.engine.devices import every
+
+        names = every()
+    if len(names) > 1:
+        return Elsewhere(options, devices.crew_of(options, names))
+    return Local(replace(options, engine=replace(options.engine, device=names[0])))

@@ -1,0 +1,305 @@
+"""A crew: who has room takes the next file, who dies is replaced, and what it had is told of as lost.
+
+Comes in: files, from the threads of a run. Goes out: tidings. Each member has a thread here that listens to it. What a
+member is (a process, an actor) is told by ``Hire``. Who calls: ``backends``, for the pipeline.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from whisperbatch.backends.messages import (
+    Blind,
+    Drain,
+    FromMember,
+    MemberDiedError,
+    Over,
+    Rest,
+    ToMember,
+    Wants,
+    Warm,
+)
+from whisperbatch.errors import ModelError, RunError, UsageError, WhisperbatchError
+from whisperbatch.pipeline import Ended, Happened, Lost, Order, Tiding
+
+MAX_IN_VAIN = 3  # deaths in a row of a member that never came to ask for a file
+END_S = 10.0  # for a member's thread to end once it was killed
+
+
+class Hired(Protocol):
+    """A member, seen from here."""
+
+    def send(self, message: ToMember) -> None:
+        """Hand it a message; nothing happens when it is gone."""
+        ...
+
+    def hear(self) -> Iterator[FromMember]:
+        """What it tells; ends after ``Over``. MemberDiedError when it dies."""
+        ...
+
+    def kill(self) -> None:
+        """End it, from any thread."""
+        ...
+
+
+Hire = Callable[[str], Hired]
+
+
+@dataclass(eq=False)
+class _Place:
+    """A member's place, which a successor takes when it dies; guarded by the crew's lock."""
+
+    name: str
+    hired: Hired | None = None
+    held: dict[int, Order] = field(default_factory=dict)
+    reserved: int | None = None  # for a file that is to be alone
+    wants: bool = False
+    has_rested: bool = True  # since it last had a file
+    n_in_vain: int = 0
+    thread: threading.Thread | None = None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether it has a file that is to be alone."""
+        return any(order.is_alone for order in self.held.values())
+
+
+class Crew:
+    """Members and who has what; see ``pipeline.Crew``. It outlives a run, so that models stay loaded."""
+
+    def __init__(self, hire: Hire, names: Sequence[str]) -> None:
+        """Hire nobody yet; ``names`` says what each place is called."""
+        self._hire, self._names = hire, list(names)
+        self._places = [_Place(name) for name in names]
+        self._is_at_work = self._is_draining = self._is_resting = self._is_warm = self._is_closed = False
+        self._tidings: queue.SimpleQueue[Tiding | WhisperbatchError | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+
+    @property
+    def n_hands(self) -> int:
+        """One file a member may wait to be taken."""
+        return len(self._places)
+
+    def open(self) -> None:
+        """Begin a run."""
+        with self._changed:
+            self._tidings = queue.SimpleQueue()
+            self._is_at_work, self._is_draining, self._is_resting = True, False, False
+            self._places = self._places or [_Place(name) for name in self._names]
+
+    def add(self, name: str) -> None:
+        """Make another place, for a member that can join now."""
+        with self._changed:
+            place = _Place(name)
+            self._names.append(name)
+            self._places.append(place)
+            if any(other.thread is not None for other in self._places):
+                self._start(place)
+
+    def warm(self) -> None:
+        """Have the members open their models."""
+        with self._changed:
+            self._is_warm = True
+            self._start_all()
+
+    def hand(self, order: Order) -> bool:
+        """Wait until a member takes the file; False when none will."""
+        with self._changed:
+            if not self._can_work:
+                return False
+            self._is_resting = False
+            self._start_all()
+            place: _Place | None = None
+            while self._can_work and (place := self._taker(order)) is None:
+                self._changed.wait()
+            if not self._can_work or place is None:
+                return False
+            place.wants, place.has_rested, place.reserved = False, False, None
+            place.held[order.number] = order
+            hired = place.hired
+        assert hired is not None
+        hired.send(order)
+        return True
+
+    def rest(self) -> None:
+        """Have members that wait for a file finish what they have."""
+        with self._changed:
+            self._is_resting = True
+            idle = [place for place in self._places if place.wants and not place.has_rested]
+            for place in idle:
+                self._have_rest(place)
+
+    def tidings(self) -> Iterator[Tiding]:
+        """What happens, until the crew is let go; an error that ends the run is raised."""
+        told = self._tidings
+        while (one := told.get()) is not None:
+            if isinstance(one, WhisperbatchError):
+                raise one
+            yield one
+
+    def drain(self) -> None:
+        """Take nothing more, and have the members end what they have begun."""
+        with self._changed:
+            self._is_draining = True
+            for place in self._places:
+                if place.hired is not None:
+                    place.hired.send(Drain())
+            self._changed.notify_all()
+
+    def let_go(self) -> None:
+        """End the run; a member that still has files is ended, since nobody waits for them."""
+        with self._changed:
+            self._is_at_work = False
+            busy = [place.hired for place in self._places if place.held and place.hired is not None]
+            self._tidings.put(None)
+            self._changed.notify_all()
+        for hired in busy:
+            hired.kill()
+
+    def close(self) -> None:
+        """End the members."""
+        with self._changed:
+            self._is_at_work, self._is_closed = False, True
+            places = list(self._places)
+            self._changed.notify_all()
+        for place in places:
+            if place.hired is not None:
+                place.hired.kill()
+        for place in places:
+            if place.thread is not None:
+                place.thread.join(END_S)
+
+    @property
+    def _can_work(self) -> bool:
+        return self._is_at_work and not self._is_draining
+
+    def _taker(self, order: Order) -> _Place | None:
+        """The member that takes a file, of those with room the one with the fewest; under the lock."""
+        if order.is_alone:
+            return self._taker_alone(order)
+        free = [place for place in self._places if place.wants and place.reserved is None and not place.is_alone]
+        return min(free, key=lambda place: len(place.held), default=None)
+
+    def _taker_alone(self, order: Order) -> _Place | None:
+        """The member that is kept free for a file, once it has nothing else."""
+        kept = next((place for place in self._places if place.reserved == order.number), None)
+        if kept is None:
+            candidates = [place for place in self._places if place.reserved is None and not place.is_alone]
+            kept = min(candidates, key=lambda place: len(place.held), default=None)
+        if kept is None:
+            return None
+        kept.reserved = order.number
+        if kept.wants and kept.held and not kept.has_rested:
+            self._have_rest(kept)  # so that what it has goes out at once
+        return kept if kept.wants and not kept.held else None
+
+    def _have_rest(self, place: _Place) -> None:
+        """Answer a member that wants a file: not now. It asks again when it has finished; under the lock."""
+        place.wants, place.has_rested = False, True
+        if place.hired is not None:
+            place.hired.send(Rest())
+
+    def _start_all(self) -> None:
+        for place in self._places:
+            self._start(place)
+
+    def _start(self, place: _Place) -> None:
+        if not self._is_closed and place.thread is None:
+            place.thread = threading.Thread(
+                target=self._guarded, args=(place,), name=f"whisperbatch-{place.name}", daemon=True
+            )
+            place.thread.start()
+
+    def _guarded(self, place: _Place) -> None:
+        """Top of a thread: what ends it unforeseen ends the run."""
+        try:
+            self._keep(place)
+        except WhisperbatchError as err:
+            self._leave(place)
+            self._tidings.put(err)
+        except Exception as err:
+            error = RunError(f"the thread of {place.name} failed: {type(err).__name__}: {err}")
+            error.__cause__ = err
+            self._leave(place)
+            self._tidings.put(error)
+
+    def _leave(self, place: _Place) -> None:
+        with self._changed:
+            place.thread = None
+
+    def _keep(self, place: _Place) -> None:
+        """Keep a place filled for as long as the crew works."""
+        while True:
+            hired = self._hire(place.name)
+            with self._changed:
+                place.hired = hired
+                is_warm = self._is_warm
+                if self._is_closed or self._is_draining:
+                    hired.kill()
+            if is_warm:
+                hired.send(Warm())
+            why = "it ended"
+            try:
+                for message in hired.hear():
+                    why = self._on(place, message) or why
+            except MemberDiedError as err:
+                why = str(err)
+            finally:
+                hired.kill()
+            if not self._vacate(place, why):
+                return
+
+    def _on(self, place: _Place, message: FromMember) -> str | None:
+        """Take in what a member tells; why it is over, when it is."""
+        match message:
+            case Wants():
+                with self._changed:
+                    place.wants, place.n_in_vain = True, 0
+                    if self._is_resting and not place.has_rested:
+                        self._have_rest(place)
+                    self._changed.notify_all()
+            case Blind(number, folder):
+                self._dismiss(place, number, f"{place.name} does not see {folder}; mount it there at the same place")
+            case Over(error) if isinstance(error, UsageError | ModelError):
+                raise error
+            case Over(error):
+                return None if error is None else error.message
+            case Ended(number):
+                with self._changed:
+                    place.held.pop(number, None)
+                    self._changed.notify_all()
+                self._tidings.put(message)
+            case _:
+                self._tidings.put(message)
+        return None
+
+    def _dismiss(self, place: _Place, number: int, why: str) -> None:
+        """Give up a place where no work can be done; the file goes to another."""
+        with self._changed:
+            place.held.pop(number, None)
+            place.n_in_vain = MAX_IN_VAIN
+        self._tidings.put(Lost(number, why, is_to_blame=False))
+        raise MemberDiedError(why)
+
+    def _vacate(self, place: _Place, why: str) -> bool:
+        """Tell of what a member had that is gone; whether another is to take its place."""
+        with self._changed:
+            lost, place.held = list(place.held), {}
+            place.hired, place.wants, place.reserved, place.has_rested = None, False, None, True
+            place.n_in_vain += 1
+            is_given_up = place.n_in_vain >= MAX_IN_VAIN
+            if is_given_up:
+                self._places.remove(place)
+            goes_on = self._can_work and not is_given_up and not self._is_closed
+            if not goes_on:
+                place.thread = None
+            self._changed.notify_all()
+        for number in lost:
+            self._tidings.put(Lost(number, why))
+        if is_given_up and not self._places:
+            raise RunError(f"nothing can be transcribed: {why}")
+        if is_given_up:
+            self._tidings.put(Happened(None, "notice", {"text": f"{place.name} is given up: {why}"}))
+        return goes_on

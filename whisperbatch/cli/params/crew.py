@@ -1,0 +1,48 @@
+"""Several devices, many machines. Each option is declared once; see the package."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from whisperbatch.options import BACKENDS
+
+_CREW = "Many machines"
+
+BackendKind = StrEnum("BackendKind", {name.upper(): name for name in BACKENDS})
+Backend = Annotated[
+    BackendKind,
+    typer.Option(
+        "--backend",
+        rich_help_panel=_CREW,
+        help="local is this machine (see --device); ray is a Ray cluster, which sees the same folders.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="ADDRESS",
+        rich_help_panel=_CREW,
+        help="A cluster that runs, as in auto or ray://head:10001 (default: one is started on this machine).",
+        show_default=False,
+    ),
+]
+Actors = Annotated[
+    int | None,
+    typer.Option(
+        "--actors",
+        rich_help_panel=_CREW,
+        help="How many models (default: one a GPU, or one a node where there are none).",
+        show_default=False,
+    ),
+]
+CpusPerActor = Annotated[
+    int | None,
+    typer.Option(
+        "--cpus-per-actor",
+        rich_help_panel=_CREW,
+        help="Cores of each (default: those of its node, shared out).",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,107 @@
+"""What a run asks of a crew that transcribes its files elsewhere, and what both tell each other.
+
+A crew has members, each with load processes, batcher and engine of its own. Files go to them by name and transcripts
+come back; names, journal and outputs stay with the run, so whatever dies elsewhere has written nothing. Who calls:
+``handing``; the crews themselves are in ``backends``.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from whisperbatch.records import AudioFile, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A file to be transcribed.
+
+    Attributes:
+        number: The run's for it.
+        audio: The file.
+        is_alone: Whether a member that takes it takes nothing else until it has ended: one died that had it.
+        kept: The mark and text of clips that an earlier run finished, by their index.
+    """
+
+    number: int
+    audio: AudioFile
+    is_alone: bool = False
+    kept: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """An event of the run where the file is: kind and data as ``records.Event`` has them; no number, no file."""
+
+    number: int | None
+    kind: str
+    data: Mapping[str, Any]
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A clip of a long file that is worth keeping until the file is done."""
+
+    number: int
+    index: int
+    mark: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a file ended; when it is done its transcript is there, and nothing is written."""
+
+    number: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The member that had a file is gone, and ``why``; the file may be to blame, unless that is known not to be."""
+
+    number: int
+    why: str
+    is_to_blame: bool = True
+
+
+Tiding = Happened | Finished | Ended | Lost
+
+
+class Crew(Protocol):
+    """Members that take files; any thread may call it."""
+
+    @property
+    def n_hands(self) -> int:
+        """How many files may wait at a time to be taken."""
+        ...
+
+    def warm(self) -> None:
+        """Have the members open their models without waiting for a file."""
+        ...
+
+    def hand(self, order: Order) -> bool:
+        """Wait until a member takes the file; False when none will any more."""
+        ...
+
+    def rest(self) -> None:
+        """Nothing more waits to be handed for now: batches need not be waited for to become full."""
+        ...
+
+    def tidings(self) -> Iterator[Tiding]:
+        """What happens, as it happens, until the crew is let go.
+
+        Raises:
+            RunError, UsageError: No member can work.
+        """
+        ...
+
+    def drain(self) -> None:
+        """Take nothing more, and end what has begun; every file that was taken is told of still."""
+        ...
+
+    def let_go(self) -> None:
+        """The run is over: ``hand`` and ``tidings`` return, and whatever a member still does is told to nobody."""
+        ...
