@@ -91,6 +91,16 @@ def test_a_topic_is_told_with_its_options(capsys, monkeypatch, topic: str):
     assert set(re.findall(r"--[a-z][a-z-]+[a-z]", out)) <= declared | {"--index-url"}
 
 
+def test_every_option_belongs_to_a_topic():
+    told = {
+        option
+        for name in topics.NAMES
+        for option in importlib.import_module(f"whisperbatch.cli.topics.{name.replace('-', '_')}").OPTIONS
+    }
+    named = {(name, param.opts[0]) for name, command in COMMANDS.items() for param in command.params}
+    assert [one for one in sorted(named) if one[1].startswith("-") and one[1] not in told | {"--json"}] == []
+
+
 def test_topics_say_what_the_code_does():
     text = {
         name: importlib.import_module(f"whisperbatch.cli.topics.{name}").__doc__ for name in ("exit_codes", "formats")
