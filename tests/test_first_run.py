@@ -333,6 +333,21 @@ def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, 
     assert len(lines) == n_lines
 
 
+def test_a_real_run_says_it_once(tmp_path: Path, sample_audio: Path):
+    for name in ("lecture.mp3", "garden.wav", "telephone.wav"):
+        shutil.copy(sample_audio / name, tmp_path)
+    code = (
+        "import sys; from whisperbatch.cli import advice, main; advice.LONG_S = advice.SEEN_S = 0.0\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "transcribe", ".", "--model", "demo", "--device", "cpu", "--batch-size", "2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if "at this speed" in line]
+    assert line.endswith("on this CPU; faster: --beam-size 1, a GPU")
+    assert "of audio take about" in line
+
+
 def told_at_the_end(monkeypatch: pytest.MonkeyPatch, *outcomes: Outcome) -> str:
     """What the live view leaves in the terminal."""
     written = io.StringIO()
