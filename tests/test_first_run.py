@@ -17,6 +17,7 @@ from whisperbatch import report
 from whisperbatch.cli import advice, app, legacy, screen, start, topics
 from whisperbatch.cli.findings import Facts, findings
 from whisperbatch.cli.params import names
+from whisperbatch.cli.params.running import ProgressKind
 from whisperbatch.engine import devices, health
 from whisperbatch.engine.checkpoint import OPENAI_NAMES
 from whisperbatch.options import FORMATS, EngineOptions, RunOptions
@@ -346,6 +347,14 @@ def test_a_real_run_says_it_once(tmp_path: Path, sample_audio: Path):
     (line,) = [line for line in done.stderr.splitlines() if "at this speed" in line]
     assert line.endswith("on this CPU; faster: --beam-size 1, a GPU")
     assert "of audio take about" in line
+
+
+@pytest.mark.parametrize(("quiet", "told"), [(True, "a.wav: b\n"), (False, "the demo model\na.wav: b\n")])
+def test_quiet_says_nothing_of_a_run_that_goes_well(quiet: bool, told: str, capsys):
+    view = screen.open_screen(ProgressKind.NONE, quiet, False, report.Report())
+    view.on_event(Event("notice", None, {"text": "the demo model"}))
+    view.on_event(Event("notice", Path("a.wav"), {"text": "b"}))
+    assert capsys.readouterr().err == told
 
 
 def told_at_the_end(monkeypatch: pytest.MonkeyPatch, *outcomes: Outcome) -> str:

@@ -77,6 +77,7 @@ class Screen:
         self.report = report
         self.verbose = verbose
         self.tally = Tally()
+        self.is_quiet = False  # what is no failure, and of no file, is not said then
         self.is_endless = False  # whether it is a drop folder's, which has no end in sight
 
     def on_event(self, event: Event) -> None:
@@ -84,7 +85,7 @@ class Screen:
         self.tally.add(event)
         if event.kind == "finished":
             self.finished(event.data["outcome"])
-        elif event.kind == "notice":
+        elif event.kind == "notice" and not (self.is_quiet and event.path is None):
             self.line(event.data["text"] if event.path is None else f"{event.path}: {event.data['text']}")
         elif event.kind == "batch" and self.verbose:
             d = event.data
@@ -313,7 +314,9 @@ def clock(seconds: float) -> str:
 def open_screen(kind: ProgressKind, quiet: bool, verbose: bool, report: Report) -> Screen:
     """The screen that was asked for; by itself a live view in a terminal, plain lines elsewhere."""
     if quiet or kind is ProgressKind.NONE:
-        return Screen(report, verbose)
+        screen = Screen(report, verbose)
+        screen.is_quiet = quiet
+        return screen
     is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
     if kind is ProgressKind.AUTO:
         kind = ProgressKind.LIVE if is_terminal else ProgressKind.PLAIN
