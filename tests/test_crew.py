@@ -288,8 +288,10 @@ def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_t
     engines: list[FakeEngine] = []
 
     def open_engine(*given: object, **named: object) -> FakeEngine:
-        engines.append(FakeEngine(2))
+        engines.append(FakeEngine(2, lambda clips: pause.wait(0.02)))
         return engines[-1]
+
+    pause = threading.Event()
 
     monkeypatch.setattr(local, "open_engine", open_engine)
     names = fill(tmp_path / "audio", 10)
@@ -297,8 +299,8 @@ def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_t
     crew = Crew(lambda name: Twin(run_options), ["one", "two"])
     backend = Elsewhere(run_options, crew)
 
-    def run() -> Iterator[Outcome]:
-        source = from_paths([str(tmp_path / "audio")])
+    def run(folder: str = "audio") -> Iterator[Outcome]:
+        source = from_paths([str(tmp_path / folder)])
         return backend.run(source, on_event=lambda event: None, stop=threading.Event())
 
     for _ in range(2):
@@ -306,10 +308,12 @@ def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_t
         assert sorted(outcome.path.name for outcome in outcomes) == names
         assert all(outcome.transcript is not None for outcome in outcomes)
     assert 1 <= len(engines) <= 2
-    left = run()
+    texts = {outcome.path.name: outcome.transcript.text for outcome in outcomes}
+    fill(tmp_path / "other", 11, poison=0)  # the same names but one more, so that numbers mean other files
+    left = run("other")
     next(left)
     left.close()
-    assert sorted(outcome.path.name for outcome in run()) == names
+    assert {outcome.path.name: outcome.transcript.text for outcome in run()} == texts
     backend.close()
 
 
