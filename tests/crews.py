@@ -31,13 +31,15 @@ def step(clips):
 def open_engine(options, *given, max_batch_size=None, **named):
     return FakeEngine(max_batch_size or 4, step)
 local.open_engine = open_engine
+if "LONG_S" in os.environ:
+    from whisperbatch.pipeline import kept
+    kept.ClipKeeper.__init__.__defaults__ = (float(os.environ["LONG_S"]),)
 """
 MEMBER = f"{ENGINE}\nfrom whisperbatch.backends import devices\ndevices.main()\n"
 DRIVER = f"""
 import sys
 {ENGINE}
 from whisperbatch.backends import devices
-from whisperbatch.pipeline import kept
 MEMBER = {MEMBER!r}
 devices.command = lambda module: [sys.executable, "-c", MEMBER]
 from whisperbatch import cli

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from crews import contents, events, fill, members, names_of, processes, start, wait_until
+from crews import contents, events, fill, members, names_of, processes, start, wait_until, write_wav
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills, and looks at /proc")
 
@@ -100,6 +101,27 @@ def test_a_run_that_is_killed_leaves_no_process_and_is_resumed(tmp_path: Path):
     assert sorted({*done, *names_of(events(folder), "skipped")}) == names
     assert len(set(done)) == len(done)
     assert processes(folder) == {}
+
+
+def test_the_finished_clips_of_a_long_file_survive_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LONG_S", "60")
+    wave = np.random.default_rng(0).integers(-900, 900, 16_000 * 300)
+    for name in ("one", "two"):
+        write_wav(tmp_path / name / "audio" / "long.wav", wave)
+    assert end_of(start(tmp_path / "one" / "audio", "--language", "en"))[0] == 0
+    folder = tmp_path / "two" / "audio"
+    process = start(folder, "--device", "cpu:2", "--language", "en", step_s=0.3)
+    wait_until(lambda: sum(one["event"] == "segment" for one in events(folder)) >= 5)
+    process.kill()
+    end_of(process)
+    (tmp_path / "two" / "events").unlink()
+    assert end_of(start(folder, "--device", "cpu:2", "--language", "en"))[0] == 0
+    assert contents(folder) == contents(tmp_path / "one" / "audio")
+    n_all, n_again = (
+        sum(one["n_clips"] for one in events(place) if one["event"] == "batch")
+        for place in (tmp_path / "one" / "audio", folder)
+    )
+    assert 1 <= n_again <= n_all - 3
 
 
 def test_the_first_interrupt_ends_what_has_begun_and_leaves_no_process(tmp_path: Path):

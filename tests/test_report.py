@@ -45,6 +45,13 @@ def test_the_exit_code_tells_how_it_went(ends: list[Status], code: int):
     assert report.n_files == len(ends)
 
 
+def test_no_failure_is_held_with_its_traceback():
+    """Its frames hold samples: an hour of a drop folder with a failure now and then grew by 12 MB."""
+    report = Report()
+    report.add(outcome(Status.FAILED))
+    assert [(one.error, one.reason) for one in report.failures] == [(None, "this is no recording")]
+
+
 def test_speed_is_audio_done_by_time_taken():
     clock = Clock()
     report = Report(clock)

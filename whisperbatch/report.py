@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Report:
         if outcome.status is Status.DONE and not outcome.reason:  # else it was made from its JSON, which takes no time
             self.audio_s += outcome.audio_s
         elif outcome.status is Status.FAILED:
-            self.failures.append(outcome)
+            self.failures.append(replace(outcome, error=None))  # whose traceback holds on to much, for months of watch
 
     @property
     def n_files(self) -> int:

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,13 @@ class RayCrew(Crew):
         return RayMember(self._options, self._shape, self._member)
 
 
+@dataclass(frozen=True, slots=True)
 class _Shape:
     """What an actor takes of a node, and how many there are to be."""
 
-    def __init__(self, n_actors: int, n_cpus: float, n_gpus: int) -> None:
-        self.n_actors, self.n_cpus, self.n_gpus = n_actors, n_cpus, n_gpus
+    n_actors: int
+    n_cpus: float
+    n_gpus: int
 
 
 def _shape_of(options: RunOptions, nodes: list[dict[str, float]]) -> _Shape:

@@ -181,12 +181,11 @@ class Handing:
                     self._lose(job, why, is_to_blame)
 
     def _tell(self, event: Event) -> None:
-        """Tell what is about no file; what every member says is said once."""
-        if event.kind == "notice":
-            said = f"{event.path} {event.data['text']}"
-            if said in self._told:
+        """Tell what is about no file; what every member says of the run is said once."""
+        if event.kind == "notice" and event.path is None:
+            if event.data["text"] in self._told:
                 return
-            self._told.add(said)
+            self._told.add(event.data["text"])
         self._board.emit(event)
 
     def _end(self, job: Job, outcome: Outcome) -> None:

@@ -24,7 +24,7 @@ RayAddress = Annotated[
         "--ray-address",
         metavar="ADDRESS",
         rich_help_panel=_CREW,
-        help="A cluster that runs, as in auto or ray://head:10001 (default: one is started on this machine).",
+        help="A cluster that runs and this machine is in, as in auto or head:6379 (default: one is started here).",
         show_default=False,
     ),
 ]
