@@ -38,7 +38,12 @@ STAND_INS = {
     "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && ": "these tests; .ci/run runs the line",
     "uv tool install .": "downloads gigabytes; test_wheel.py installs the wheel",
     "pipx install .": "the same",
-    "pip install torch ": "the same",
+    "uv tool install --torch-backend cpu .": "the same",
+    "ray start --head": "test_ray.py starts clusters",
+    "whisperbatch transcribe /share/interviews --backend ray": "test_ray.py runs it",
+    "srun --": "no Slurm here; the commands in it are the ones above",
+    "head=$(scontrol": "the same",
+    "#SBATCH": "the same",
     "systemctl enable --now whisperbatch": "no systemd here; the unit's own command is looked at below",
     "whisperbatch bench interviews/": "takes minutes; test_bench.py runs it",
     "whisperbatch bench --model random:large-v3": "takes minutes and 6 GB; test_bench.py runs random:tiny",
@@ -49,6 +54,7 @@ STAND_INS = {
 INSTEAD = {
     "whisperbatch watch ~/dropbox --format srt": "whisperbatch watch ~/dropbox --format srt --until-idle 1",
     "--until-idle 60": "--until-idle 1",
+    "--device cuda:0,cuda:1": "--device cpu:2",
 }
 SBATCH = """#!/bin/bash
 # each task of the array, one after the other
@@ -102,7 +108,8 @@ def test_commands_have_the_options_that_they_are_given(line: str):
 def test_every_option_that_is_named_anywhere_exists():
     ours = set(names()) | set(filter(None, names().values()))
     others = {
-        "--index-url",
+        *("--nodes", "--ntasks-per-node", "--cpus-per-task", "--overlap"),
+        *("--head", "--port", "--block", "--address"),
         "--torch-backend",
         "--now",
         "--array",

@@ -2,13 +2,16 @@
 
 auto takes CUDA where torch has it, then MPS, else the CPU. "whisperbatch info" lists the devices
 that torch sees, and says what is wrong when there is a GPU that it does not see. A CPU needs no
-CUDA libraries: install torch for CPUs first to save some gigabytes,
-
-    pip install torch --index-url https://download.pytorch.org/whl/cpu
+CUDA libraries: install torch for CPUs first, as PyTorch's own site tells, to save some gigabytes.
 
 --device cuda:0,cuda:1, or all, runs a process a device on one machine; cpu:2 shares the cores
-between two. --backend ray does the same on the machines of a Ray cluster, which see the same
-folders; it needs "pip install 'whisperbatch[ray]'".
+between two. Files go to whoever has room, longest first. A process that dies is replaced, and
+what it had is done again; a file on which two die is failed.
+
+--backend ray does the same on a Ray cluster whose nodes see the recordings at the same paths; it
+needs "pip install 'whisperbatch[ray]'". --ray-address auto is the cluster that this machine is a
+node of; without it a cluster of one is started here. There is an actor a GPU, or one a node
+where there are none; --actors and --cpus-per-actor say otherwise.
 
 CPUs with AVX512-BF16 or AMX compute in bfloat16, which is about 1.2 times as fast as float32
 there. OMP_NUM_THREADS limits the model's threads.
