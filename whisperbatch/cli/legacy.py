@@ -7,7 +7,7 @@ from pathlib import Path
 
 from whisperbatch.cli import params
 
-COMMANDS = ("transcribe", "watch", "convert", "status", "forget", "fetch", "info")
+COMMANDS = ("transcribe", "watch", "convert", "review", "bench", "status", "forget", "fetch", "info")
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
 DECLARED = params.names()
