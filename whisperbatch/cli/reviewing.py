@@ -1,5 +1,6 @@
 """Review pages: of a run, and of transcripts in JSON (``review``). Who calls: ``cli/app`` and ``listeners``."""
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -13,6 +14,7 @@ from whisperbatch.report import Report
 from whisperbatch.review import PageFile, is_page
 
 PAGES = (".html", ".htm")
+CORRECTED = ".corrected"  # what the page puts before .json in the name of what it saves
 
 
 def review_page(path: Path) -> PageFile:
@@ -57,7 +59,8 @@ def _transcripts(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
         if not os.path.lexists(path):
             raise UsageError(f"there is no file or folder {path}")
     for path in paths:
-        found = [(path, True)] if not path.is_dir() else [(file, False) for file in _below(path)]
+        # Path.is_dir raises on names too long
+        found = [(path, True)] if not os.path.isdir(path) else [(file, False) for file in _below(path)]  # noqa: PTH112
         for file, is_named in found:
             place = os.path.realpath(file)
             if place not in seen:
@@ -96,13 +99,24 @@ def _read(file: Path) -> Transcript:
 
 def _recording(file: Path, transcript: Transcript) -> Path:
     """The recording that a transcript lies beside, by its name and then its size; the transcript itself without one."""
+    stem = file.name.removesuffix(".json").removesuffix(CORRECTED)
+
+    def rank(recording: Path) -> tuple[bool, bool, bytes]:
+        with suppress(OSError):
+            return recording.name != stem, recording.stat().st_size != transcript.size, os.fsencode(recording)
+        return True, True, os.fsencode(recording)
+
+    return min(_recordings(file.parent).get(stem, ()), key=rank, default=file)
+
+
+@functools.lru_cache(maxsize=64)
+def _recordings(folder: Path) -> dict[str, list[Path]]:
+    """The recordings in a folder, by their names with and without the extension."""
     from whisperbatch.sources.media import is_media
 
-    stem = file.name[: -len(".json")] if file.name.lower().endswith(".json") else file.name
+    found: dict[str, list[Path]] = {}
     with suppress(OSError):
-        beside = [one for one in file.parent.iterdir() if is_media(one.name) and stem in (one.name, one.stem)]
-        ranked = sorted(
-            beside, key=lambda one: (one.name != stem, one.stat().st_size != transcript.size, os.fsencode(one.name))
-        )
-        return ranked[0] if ranked else file
-    return file
+        for file in filter(lambda file: is_media(file.name), folder.iterdir()):
+            for name in (file.name, file.stem):
+                found.setdefault(name, []).append(file)
+    return found

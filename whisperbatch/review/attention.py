@@ -20,6 +20,7 @@ UNCERTAIN_WORD = 0.5  # more likely wrong than right, as the model sees it
 MANY_WORDS = 0.15  # of a file's words; clear speech stays under one in twenty
 FEW_WORDS = 8  # below which a share of them says nothing
 _FAILED, _DAMAGED, _LANGUAGE = 1000.0, 60.0, 25.0
+_LONGEST_S = 1e9  # of any recording
 _CAP = 200.0  # of one kind of reason
 
 
@@ -130,5 +131,5 @@ def _counted(segments: list[Segment]) -> str:
 
 
 def _seconds(value: object) -> float | None:
-    """A number from a file that anybody may have written; None when it is none."""
-    return float(value) if isinstance(value, int | float) else None
+    """A time from a file that anybody may have written; None when it is none."""
+    return float(value) if isinstance(value, int | float) and 0 <= value < _LONGEST_S else None

@@ -141,7 +141,7 @@ function show(file) {
   detail.replaceChildren(
     make("button", { type: "button", class: "back", onclick: back }, "← All files"),
     make("h2", {}, make("bdi", {}, plain(told.name))),
-    make("p", { class: "where" }, make("bdi", {}, plain(told.path))),
+    ...(told.path === told.name ? [] : [make("p", { class: "where" }, make("bdi", {}, plain(told.path)))]),
     factsOf(told, data),
     ...(told.reasons.length ? [reasonsOf(told)] : []),
     ...(data === null ? [make("p", { class: "hint" }, "There is no transcript of this file.")] : [deck(file), legend(data), segmentsOf(file, data)]),
@@ -170,6 +170,8 @@ function factsOf(told, data) {
     add("speech with text", `${told.covered_seconds.toFixed(1)} of ${told.speech_seconds.toFixed(1)} s`);
   if (typeof told.avg_logprob === "number") add("log-probability", told.avg_logprob.toFixed(2));
   if (data?.whisperbatch?.model) add("model", plain(data.whisperbatch.model));
+  const source = told.outputs.find((output) => output.endsWith(".json"));
+  if (source) add("transcript", plain(source.split("/").pop()));
   return list;
 }
 

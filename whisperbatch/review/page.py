@@ -8,6 +8,8 @@ import base64
 import hashlib
 import html
 import json
+import math
+import os
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -15,12 +17,13 @@ from typing import Any, Protocol
 
 from whisperbatch import __version__
 from whisperbatch.errors import RunError
-from whisperbatch.files import WholeFile, read_regular
+from whisperbatch.files import WholeFile, open_regular
 from whisperbatch.records import Outcome, Transcript
 from whisperbatch.review.attention import UNCERTAIN_WORD, attention
 from whisperbatch.review.links import link
 
 MARK = '<meta name="generator" content="whisperbatch review">'  # by which a page of ours is known
+_IN_REASONS = ("suspects", "warnings")  # which the page tells as sentences
 _HEAD_BYTES = 4096  # MARK stands before this
 
 
@@ -78,9 +81,9 @@ class PageFile:
         """What the list shows of a file, and where its recording lies."""
         found = attention(outcome, transcript)
         audio = outcome.moved_to or outcome.path
-        told = outcome.as_dict() | {
+        told = {name: _finite(value) for name, value in outcome.as_dict().items() if name not in _IN_REASONS} | {
             "name": audio.name,
-            "audio": link(audio, self._path.parent) if audio.exists() else None,
+            "audio": link(audio, self._path.parent) if os.path.exists(audio) else None,  # noqa: PTH110  (Path.exists raises on names too long)
             "attention": found.weight,
             "reasons": [{"kind": one.kind, "text": one.text, "at": one.at_s} for one in found.reasons],
         }
@@ -91,10 +94,11 @@ class PageFile:
         weighed = sum(one.avg_logprob * length for one, length in zip(segments, lengths, strict=True))
         return told | {
             "language": transcript.language,
+            "language_probability": transcript.language_probability,
             "audio_seconds": round(transcript.duration_s or outcome.audio_s, 3),
             "speech_seconds": transcript.speech_s,
             "covered_seconds": transcript.covered_s,
-            "avg_logprob": round(weighed / sum(lengths), 3) if segments else None,
+            "avg_logprob": _finite(round(weighed / sum(lengths), 3)) if segments else None,
         }
 
     def _write(self, text: str) -> None:
@@ -110,9 +114,15 @@ class PageFile:
 def is_page(path: Path) -> bool:
     """Whether a file is a review page, and so may be replaced by another."""
     try:
-        return MARK.encode() in read_regular(path)[:_HEAD_BYTES]
+        with open_regular(path) as file:
+            return MARK.encode() in file.read(_HEAD_BYTES)
     except OSError:
         return False
+
+
+def _finite(value: Any) -> Any:
+    """The value, None for a number that JSON has not: sums of what stands in a foreign file may be anything."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _block(kind: str, data: Any) -> str:
