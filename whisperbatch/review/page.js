@@ -230,7 +230,7 @@ function segmentsOf(file, data) {
 function segmentRow(file, segment, index) {
   const body = make("div", { class: "body" });
   const item = make("li", { "data-index": index }, timeButton(segment.start, () => go(index, true)), body,
-    make("button", { type: "button", class: "edit", "aria-label": `Correct the segment at ${clock(segment.start)}`, onclick: () => edit(index) }, "Edit"));
+    make("button", { type: "button", class: "edit", "aria-label": `Edit the segment at ${clock(segment.start)}`, onclick: () => edit(index) }, "Edit"));
   fill(file, segment, index, item, body);
   return item;
 }
