@@ -55,6 +55,15 @@ def write(page: Path, *outcomes: Outcome) -> str:
     return page.read_text(encoding="utf-8")
 
 
+def unpacked(data: Any) -> Any:
+    """The data with tables as rows again."""
+    if isinstance(data, dict) and list(data) == ["of", "rows"]:
+        return [unpacked(dict(zip(data["of"], row, strict=True))) for row in data["rows"]]
+    if isinstance(data, dict):
+        return {name: unpacked(value) for name, value in data.items()}
+    return data
+
+
 class Blocks(HTMLParser):
     """The blocks of JSON, as a parser of HTML finds them, and every other element."""
 
@@ -72,7 +81,7 @@ class Blocks(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self._kind is not None and data.strip():
-            self.found.setdefault(self._kind, []).append(json.loads(data))
+            self.found.setdefault(self._kind, []).append(unpacked(json.loads(data)))
             self._kind = None
 
 

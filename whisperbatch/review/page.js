@@ -46,15 +46,25 @@ function say(text) { byId("said").textContent = text; }
 
 function pair(name, value) { return make("div", {}, make("dt", {}, name), make("dd", {}, value)); }
 
+// Rows that page.py wrote as a table, with the names of their columns apart.
+function unpacked(rows) {
+  if (!rows?.of) return rows;
+  return rows.rows.map((row) => Object.fromEntries(rows.of.map((name, k) => [name, row[k]])));
+}
+
 function transcriptOf(file) {
-  if (file.transcript === undefined) file.transcript = JSON.parse(file.block.textContent);
+  if (file.transcript === undefined) {
+    const data = JSON.parse(file.block.textContent);
+    const segments = unpacked(data?.segments)?.map((one) => (one.words ? { ...one, words: unpacked(one.words) } : one));
+    file.transcript = data === null ? null : { ...data, segments };
+  }
   return file.transcript;
 }
 
 function searchable(file) {
   if (file.haystack === undefined) {
     const data = JSON.parse(file.block.textContent);
-    const text = data === null ? "" : data.segments.map((segment) => segment.text).join("");
+    const text = data === null ? "" : unpacked(data.segments).map((segment) => segment.text).join("");
     file.haystack = `${file.told.path}\n${text}`.toLowerCase();
   }
   return [file.haystack, ...file.edits.values()].join("\n").toLowerCase();

@@ -61,7 +61,7 @@ class PageFile:
         """Note a file that ended, and its transcript if it has one."""
         transcript = outcome.transcript or self._recall(outcome)
         self._write(_block("file", self._told(outcome, transcript)))
-        self._write(_block("transcript", None if transcript is None else json.loads(self._spell(transcript))))
+        self._write(_block("transcript", None if transcript is None else _packed(json.loads(self._spell(transcript)))))
 
     def close(self, report: Totals, exit_code: int) -> None:
         """Put the totals in and the page in its place; RunError when that cannot be."""
@@ -120,6 +120,23 @@ def is_page(path: Path) -> bool:
         return False
 
 
+def _packed(transcript: dict[str, Any]) -> dict[str, Any]:
+    """The transcript with its segments and their words as tables, which makes a page less than half as large."""
+    segments = [
+        segment | {"words": _table(segment["words"])} if segment.get("words") else segment
+        for segment in transcript["segments"]
+    ]
+    return transcript | {"segments": _table(segments)}
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    """``of``, the names of the columns, and ``rows``; or the rows as they are, when their names differ."""
+    names = list(rows[0]) if rows else []
+    if not rows or any(list(row) != names for row in rows):
+        return rows
+    return {"of": names, "rows": [list(row.values()) for row in rows]}
+
+
 def _finite(value: Any) -> Any:
     """The value, None for a number that JSON has not: sums of what stands in a foreign file may be anything."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -127,7 +144,7 @@ def _finite(value: Any) -> Any:
 
 def _block(kind: str, data: Any) -> str:
     r"""A block of JSON as HTML carries it: in ASCII, and without ``<``, which alone could end or change it."""
-    text = json.dumps(data, allow_nan=False).replace("<", "\\u003c")
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return f'<script type="application/json" class="{kind}">{text}</script>\n'
 
 
