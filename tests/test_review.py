@@ -295,6 +295,7 @@ def test_review_makes_a_page_of_everybodys_json(tmp_path: Path, monkeypatch: pyt
     found = Blocks((tmp_path / "review.html").read_text(encoding="utf-8")).found
     assert [told["audio"] for told in found["file"]] == ["in/deep/talk.wav", "in/deep/x.mp3"]
     assert found["file"][0]["language_probability"] == 0.3
+    assert [told["avg_logprob"] for told in found["file"]] == [-0.2, None]  # whisperX tells none
     assert [word["word"] for word in found["transcript"][1]["segments"][0]["words"]] == [" Hi", " 1"]
     assert main(["review", "in", "bad.json"]) == 1
     found = Blocks((tmp_path / "review.html").read_text(encoding="utf-8")).found
@@ -312,6 +313,14 @@ def test_review_replaces_pages_only(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main([*command, "--overwrite"]) == 0
     assert is_page(page)
     assert main(command) == 0  # ours by now
+
+
+def test_a_folder_may_have_the_commands_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "review").mkdir()
+    (tmp_path / "review" / "a.json").write_text(render(transcript(), "json"))
+    assert main(["review", "review"]) == 0
+    assert is_page(tmp_path / "review.html")
 
 
 @pytest.mark.parametrize(("argument", "sentence"), [("gone", "no file or folder"), (".", "no transcripts found")])

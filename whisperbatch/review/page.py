@@ -89,7 +89,7 @@ class PageFile:
         }
         if transcript is None:
             return told
-        segments = [one for one in transcript.segments if one.text.strip()]
+        segments = [one for one in transcript.segments if one.text.strip() and one.avg_logprob]  # 0: not known
         lengths = [max(one.end_s - one.start_s, 0.01) for one in segments]
         weighed = sum(one.avg_logprob * length for one, length in zip(segments, lengths, strict=True))
         return told | {
