@@ -1,10 +1,13 @@
 """Regular files, opened so that nothing else is: opening a pipe may wait for ever, and a device may act or never end.
 
+And a file that grows as a run goes on and appears whole at its end.
+
 Who calls: every room that opens what it did not make itself.
 """
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -29,6 +32,34 @@ def read_regular(path: Path) -> bytes:
     """All that a file holds; IrregularFileError when it is none."""
     with open_regular(path) as file:
         return file.readall()  # type: ignore[attr-defined, no-any-return]
+
+
+class WholeFile:
+    """A text file in UTF-8 that grows beside its place and gets there whole; owned by one thread, raises OSError."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the temporary file beside it."""
+        self._path = path
+        self._temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        self._stream = self._temporary.open("w", encoding="utf-8", newline="\n")
+
+    def write(self, text: str) -> None:
+        """Add to it."""
+        self._stream.write(text)
+
+    def place(self) -> None:
+        """Put it on the disk and in its place."""
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        self._temporary.replace(self._path)
+
+    def discard(self) -> None:
+        """Leave nothing behind, unless it is in its place."""
+        with suppress(OSError):
+            self._stream.close()
+        with suppress(OSError):
+            self._temporary.unlink(missing_ok=True)
 
 
 def _require_regular(status: os.stat_result) -> None:

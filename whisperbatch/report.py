@@ -4,17 +4,16 @@ Comes in: outcomes. Goes out: figures, and a file with all of them. Who calls: t
 """
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from whisperbatch import __version__
 from whisperbatch.errors import RunError
+from whisperbatch.files import WholeFile
 from whisperbatch.records import Outcome, Status
 
 SCHEMA = 1
@@ -92,10 +91,9 @@ class ReportFile:
     def __init__(self, path: Path) -> None:
         """Open the temporary file; RunError when that cannot be."""
         self._path = path
-        self._temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         self._n_files = 0
         try:
-            self._stream = self._temporary.open("w", encoding="utf-8", newline="\n")
+            self._file = WholeFile(path)
         except OSError as err:
             raise self._refused(err) from err
         self._write(f'{{"schema": {SCHEMA}, "version": {json.dumps(__version__)}, "files": [')
@@ -111,23 +109,17 @@ class ReportFile:
         del totals["failures"]
         self._write(f'\n], "totals": {json.dumps(totals)}}}\n')
         try:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-            self._stream.close()
-            self._temporary.replace(self._path)
+            self._file.place()
         except OSError as err:
             raise self._refused(err) from err
 
     def discard(self) -> None:
         """Leave nothing behind, unless it was closed before."""
-        with suppress(OSError):
-            self._stream.close()
-        with suppress(OSError):
-            self._temporary.unlink(missing_ok=True)
+        self._file.discard()
 
     def _write(self, text: str) -> None:
         try:
-            self._stream.write(text)
+            self._file.write(text)
         except OSError as err:
             raise self._refused(err) from err
 

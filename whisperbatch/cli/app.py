@@ -139,6 +139,20 @@ def convert(
 
 
 @app.command()
+@with_options({})
+def review(
+    paths: Annotated[list[Path], typer.Argument(help="Transcripts in JSON, or folders with all below them.")],
+    page: output.Page = Path("review.html"),
+    overwrite: output.ReplacePage = False,
+    verbose: run_params.Verbose = False,
+) -> None:
+    """Make a page to read, hear and correct transcripts in, those in doubt first, from their JSON."""
+    from whisperbatch.cli.reviewing import review as make
+
+    raise typer.Exit(make(paths, page, overwrite))
+
+
+@app.command()
 @with_options(BENCH)
 def bench(audio: bench_params.Audio = None, **given: Any) -> None:
     """Measure this machine: throughput against batch size, latency, load workers, cost."""

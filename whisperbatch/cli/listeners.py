@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from whisperbatch.cli.failures import say
+from whisperbatch.cli.reviewing import PAGES, review_page
 from whisperbatch.errors import UsageError
 from whisperbatch.events import EventLog
 from whisperbatch.records import Event
 from whisperbatch.report import ReportFile
+from whisperbatch.review import PageFile
 
 
 @contextmanager
@@ -32,12 +34,15 @@ def listening(screen: Callable[[Event], None], events: str | None) -> Iterator[C
 
 
 @contextmanager
-def reporting(path: Path | None) -> Iterator[ReportFile | None]:
-    """The report's file, if one is wanted; what is not closed in the end leaves nothing behind."""
+def reporting(path: Path | None) -> Iterator[ReportFile | PageFile | None]:
+    """The report's file, if one is wanted: a review page by its suffix, else JSON.
+
+    What is not closed in the end leaves nothing behind.
+    """
     if path is None:
         yield None
         return
-    report = ReportFile(path)
+    report = review_page(path) if path.suffix.lower() in PAGES else ReportFile(path)
     try:
         yield report
     finally:

@@ -50,6 +50,14 @@ Name = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", rich_help_panel=_OUT, help="Do recordings again and replace what is in the way.")
 ]
+Page = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="FILE", rich_help_panel=_OUT, help="The page to write."),
+]
+ReplacePage = Annotated[
+    bool,
+    typer.Option("--overwrite", rich_help_panel=_OUT, help="Replace FILE even when it is no review page."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", rich_help_panel=_OUT, help="Tell what would be done; load no model, write nothing.")
 ]

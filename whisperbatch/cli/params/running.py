@@ -105,7 +105,8 @@ ReportPath = Annotated[
         "--report",
         metavar="FILE",
         rich_help_panel=_SHOW,
-        help="Write every file's outcome and the totals to FILE, as JSON.",
+        help="Write every file's outcome and the totals to FILE, as JSON; a name in .html gets a page to review the "
+        "transcripts in.",
         show_default=False,
     ),
 ]

@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any
 
 NAMES = (
-    *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "models", "devices"),
-    *("batching", "decoding", "words", "speech", "settings", "security", "bench"),
+    *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "review", "models"),
+    *("devices", "batching", "decoding", "words", "speech", "settings", "security", "bench"),
 )
 MAX_COLUMNS = 100
 

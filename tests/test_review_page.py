@@ -1,0 +1,329 @@
+"""The review page in a real browser: listening, sorting, filtering, correcting; nothing asked of the network."""
+
+import json
+import threading
+import time
+import wave
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import axe, opened, requests
+
+from whisperbatch.cli import main
+from whisperbatch.records import Segment, Transcript, Word
+from whisperbatch.writers import read_json, render
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # of selenium's sockets
+]
+
+N_SEGMENTS = 12
+STATES = (
+    "",
+    "show(shown[2])",
+    "edit(3)",
+    "byId('editor').value = 'x'; leaveEditor()",
+    "show(shown[1])",
+    "document.querySelector('footer details').open = true",
+)
+TEXT = "the harbour lay quiet under a pale morning sky".split()
+ATTACK = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
+
+
+def spoken(start_s: float, words: list[str], probability: float = 0.9, **traits: Any) -> Segment:
+    step_s = 2.0 / len(words)
+    timed = tuple(
+        Word(f" {word}", round(start_s + k * step_s, 2), round(start_s + (k + 1) * step_s, 2), probability)
+        for k, word in enumerate(words)
+    )
+    traits = {"avg_logprob": -0.2, "tokens": (1, 2, 3)} | traits
+    return Segment(start_s, start_s + 2.0, "".join(word.word for word in timed), words=timed, **traits)
+
+
+def record(path: Path, seconds: float) -> None:
+    samples = (3000 * np.sin(np.arange(int(seconds * 8000)) * 0.3)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(samples.tobytes())
+
+
+def transcripts() -> dict[str, Transcript]:
+    clear = [spoken(2.0 * k, TEXT) for k in range(N_SEGMENTS)]
+    doubtful = [*clear[:3], spoken(6.0, ["ravens", "call"], 0.1, avg_logprob=-1.6), *clear[4:]]
+    asked = {"speech_s": 24.0, "language_probability": 0.99, "model": "demo"}
+    return {
+        "b clear.wav": Transcript("en", tuple(clear), 24.0, covered_s=24.0, **asked),
+        "c doubtful.wav": Transcript("en", tuple(doubtful), 24.0, covered_s=23.5, **asked),
+        "a missing.wav": Transcript("en", tuple(clear[:6]), 24.0, covered_s=12.0, **asked),
+        f"{ATTACK.replace('/', '_')}.wav": Transcript(
+            "en", (Segment(0.0, 2.0, f" {ATTACK}", speaker=ATTACK),), 24.0, warnings=(ATTACK,)
+        ),
+        "d #1 100%.wav": Transcript("zh", (Segment(0.0, 2.0, "今天天气很好。", words=han()),), 24.0),
+    }
+
+
+def han() -> tuple[Word, ...]:
+    parts = ("今天", "天气", "很好。")
+    return tuple(Word(part, 0.5 * k, 0.5 * k + 0.5, 0.9) for k, part in enumerate(parts))
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of recordings and transcripts, and their page."""
+    folder = tmp_path_factory.mktemp("desk")
+    for name, found in transcripts().items():
+        record(folder / name, 24.0)
+        (folder / f"{name}.json").write_text(render(found, "json"))
+    assert main(["review", str(folder), "--output", str(folder / "review.html")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def started(desk: Path) -> Iterator[Any]:
+    with opened(desk) as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(started: Any, desk: Path) -> Iterator[Any]:
+    """The page, opened afresh; whatever a test did, nothing was complained of and nothing asked of a network."""
+    started.execute_script(
+        "if (typeof files !== 'undefined') { leaveEditor(); files.forEach((one) => one.edits.clear()); }"
+    )
+    started.get((desk / "review.html").as_uri())
+    yield started
+    assert started.get_log("browser") == []
+    asked = requests(started)
+    assert asked, "the log tells of no request at all"
+    assert {url.partition(":")[0] for url in asked} <= {"file", "data", "blob"}
+    assert started.execute_script("return window.hacked") is None
+
+
+def until(true: Callable[[], Any], seconds: float = 15.0) -> Any:
+    """What the call gives once it is true; the last answer when the time is up."""
+    end, turn = time.monotonic() + seconds, threading.Event()
+    while not (found := true()) and time.monotonic() < end:
+        turn.wait(0.05)
+    return found
+
+
+def css(page: Any, selector: str) -> list[Any]:
+    return page.find_elements("css selector", selector)
+
+
+def names(page: Any) -> list[str]:
+    return page.execute_script("return [...document.querySelectorAll('#files .name')].map(e => e.textContent[0])")
+
+
+def choose(page: Any, control: str, value: str) -> None:
+    css(page, f"#{control} option[value={value}]")[0].click()
+
+
+def show(page: Any, start: str) -> None:
+    next(button for button in css(page, "#files button") if button.text.startswith(start)).click()
+    assert until(lambda: page.execute_script("return document.querySelector('audio').readyState")) >= 1
+
+
+def at_s(page: Any) -> float:
+    return page.execute_script("return document.querySelector('audio').currentTime")
+
+
+def now(page: Any) -> int:
+    return page.execute_script("return Number(document.querySelector('#segments .now')?.dataset.index ?? -1)")
+
+
+def press(page: Any, *keys: str) -> None:
+    from selenium.webdriver import ActionChains
+
+    ActionChains(page).send_keys(*keys).perform()
+
+
+def test_a_click_moves_the_player_and_it_follows(page: Any):
+    show(page, "b")
+    css(page, "#segments .time")[4].click()
+    assert until(lambda: at_s(page) > 8.0)
+    assert 8.0 <= at_s(page) < 10.0
+    assert now(page) == 4
+    assert until(lambda: now(page) == 5)  # it plays on, and the mark goes with it
+    assert at_s(page) >= 10.0
+    css(page, "#segments li:nth-child(2) .text span")[6].click()
+    word_s = transcripts()["b clear.wav"].segments[1].words[6].start_s
+    assert until(lambda: word_s <= at_s(page) < word_s + 1.5)
+
+
+def test_doubts_come_first_and_lead_to_their_place(page: Any):
+    assert names(page) == ["a", "<", "c", "b", "d"]
+    show(page, "c")
+    reason = next(one for one in css(page, ".reasons li") if "log-probability" in one.text.lower())
+    reason.find_element("css selector", "button").click()
+    assert until(lambda: now(page) == 3)
+    assert [one.text for one in css(page, "#segments mark")] == ["ravens", "call"]
+
+
+def test_sorting_filtering_and_searching(page: Any):
+    choose(page, "sort", "path")
+    assert names(page) == ["<", "a", "b", "c", "d"]
+    choose(page, "sort", "coverage")
+    assert names(page)[0] == "a"
+    choose(page, "sort", "logprob")
+    assert names(page)[0] == "c"
+    choose(page, "filter", "coverage")
+    assert names(page) == ["a"]
+    choose(page, "filter", "damage")
+    assert names(page) == ["<"]
+    choose(page, "filter", "all")
+    css(page, "#search")[0].send_keys("RAVENS")
+    assert until(lambda: names(page) == ["c"])
+    assert css(page, "#count")[0].text == "1 of 5 files"
+
+
+def test_hostile_names_and_texts_are_shown_and_do_nothing(page: Any):
+    show(page, "<")
+    assert css(page, "h2")[0].text == f"{ATTACK.replace('/', '_')}.wav"
+    assert css(page, "#segments .text")[0].text == f"{ATTACK}: {ATTACK}"
+    assert ATTACK in css(page, ".reasons")[0].text
+    assert css(page, "img") == []
+
+
+def correct(page: Any, index: int, text: str) -> None:
+    from selenium.webdriver import Keys
+
+    css(page, "#segments .edit")[index].click()
+    area = css(page, "#editor")[0]
+    area.clear()
+    area.send_keys(text)
+    area.send_keys(Keys.CONTROL + Keys.ENTER)
+    assert css(page, "#editor") == []
+
+
+def saved(page: Any, folder: Path, name: str) -> Path:
+    file = folder / f"{name}.corrected.json"
+    file.unlink(missing_ok=True)
+    css(page, "#save")[0].click()
+    assert until(file.exists)
+    return file
+
+
+def test_a_correction_is_saved_and_rendered(page: Any, desk: Path):
+    show(page, "c")
+    assert not css(page, "#save")[0].is_enabled()
+    correct(page, 3, "Two ravens called")
+    correct(page, 4, "the harbour lay very still, under a pale morning sky")
+    assert "2 corrected, not saved" in css(page, "#files [aria-current]")[0].text
+    file = saved(page, desk, "c doubtful")
+    before, after = json.loads((desk / "c doubtful.wav.json").read_text()), json.loads(file.read_text())
+    assert list(after) == list(before)
+    assert after["whisperbatch"] == before["whisperbatch"]
+    same = [k for k in range(N_SEGMENTS) if after["segments"][k] == before["segments"][k]]
+    assert same == [k for k in range(N_SEGMENTS) if k not in (3, 4)]
+    assert after["text"] == "".join(one["text"] for one in after["segments"])
+    for index in (3, 4):
+        words, whole = after["segments"][index]["words"], after["segments"][index]
+        assert "".join(word["word"] for word in words) == whole["text"]
+        times = [time_s for word in words for time_s in (word["start"], word["end"])]
+        assert times == sorted(times)
+        assert whole["start"] <= times[0] and times[-1] <= whole["end"]
+    kept = {word["word"]: word for word in before["segments"][4]["words"]}
+    assert [word for word in after["segments"][4]["words"] if word["word"] == " pale"] == [kept[" pale"]]
+    plain, shaped = desk / "plain", desk / "shaped"
+    assert main(["convert", str(file), "--format", "txt,srt", "-o", str(plain)]) == 0
+    shaping = ["--max-words-per-line", "2"]
+    assert main(["convert", str(file), "--format", "srt", "-o", str(shaped), *shaping]) == 0
+    texts = [one.read_text() for one in (*plain.iterdir(), *shaped.iterdir())]
+    assert len(texts) == 3
+    for text in texts:
+        spoken_now = " ".join(line for line in text.split("\n") if line and "-->" not in line and not line.isdigit())
+        assert "Two ravens called the harbour lay very still, under a pale" in spoken_now
+        assert "ravens call " not in spoken_now
+
+
+def test_a_correction_in_a_script_without_blanks(page: Any, desk: Path):
+    show(page, "d")
+    correct(page, 0, "明天天气很好。")
+    (segment,) = read_json(saved(page, desk, "d #1 100%").read_bytes()).segments
+    assert segment.text == "明天天气很好。"
+    assert segment.words is not None
+    assert "".join(word.word for word in segment.words) == segment.text
+    assert [word.word for word in segment.words][-1].endswith("。")
+    assert len(segment.words) > 1
+    assert [word.start_s for word in segment.words if word.word == "天气"] == [0.5]
+
+
+def test_a_correction_dropped_or_taken_back_changes_nothing(page: Any):
+    from selenium.webdriver import Keys
+
+    show(page, "b")
+    was = css(page, "#segments .text")[0].text
+    css(page, "#segments .edit")[0].click()
+    css(page, "#editor")[0].send_keys("more" + Keys.ESCAPE)
+    assert css(page, "#segments .text")[0].text == was
+    correct(page, 0, "other")
+    correct(page, 0, was)
+    assert not css(page, "#save")[0].is_enabled()
+    css(page, "#segments .edit")[0].click()
+    css(page, "#editor")[0].send_keys(" and more")
+    show(page, "c")  # an open editor is kept, not lost
+    show(page, "b")
+    assert css(page, "#segments .text")[0].text == f"{was} and more"
+    correct(page, 0, was)
+
+
+def test_all_of_it_works_from_the_keyboard(page: Any):
+    from selenium.webdriver import Keys
+
+    press(page, "n")
+    assert until(lambda: css(page, "h2"))[0].text.startswith("a")
+    press(page, "n", "n")
+    assert css(page, "h2")[0].text.startswith("c")
+    press(page, "p", "p")
+    press(page, "j", "j", "j", "k")
+    assert now(page) == 1
+    assert until(lambda: 2.0 <= at_s(page) < 2.5)
+    assert page.execute_script("return document.activeElement.className") == "time"
+    press(page, " ")
+    assert until(lambda: at_s(page) > 2.2)
+    press(page, " ")
+    assert page.execute_script("return document.querySelector('audio').paused")
+    press(page, Keys.ARROW_RIGHT)
+    assert until(lambda: at_s(page) > 5.0)
+    press(page, "e")
+    press(page, "jk n")
+    assert css(page, "#editor")[0].get_attribute("value").endswith("jk n")  # letters, while one types
+    press(page, Keys.ESCAPE)
+    press(page, "/")
+    assert page.execute_script("return document.activeElement.id") == "search"
+
+
+def test_a_recording_that_does_not_play_is_told(desk: Path, tmp_path: Path, started: Any):
+    page = tmp_path / "moved.html"
+    page.write_bytes((desk / "review.html").read_bytes())
+    started.get(page.as_uri())
+    next(button for button in css(started, "#files button") if button.text.startswith("b")).click()
+    assert until(lambda: "cannot play b clear.wav" in css(started, ".trouble")[0].text)
+    css(started, "#pick")[0].send_keys(str(desk / "b clear.wav"))
+    assert until(lambda: started.execute_script("return document.querySelector('audio').readyState")) >= 1
+    assert css(started, ".trouble")[0].text == ""
+    started.get_log("browser")  # Chromium tells there of the file that is not there
+    requests(started)
+
+
+@pytest.mark.parametrize(("width", "is_dark"), [(1280, False), (1280, True), (360, False), (360, True)])
+def test_nothing_serious_for_those_who_cannot_see_well(
+    desk: Path, tmp_path: Path, width: int, is_dark: bool, tmp_path_factory: pytest.TempPathFactory
+):
+    source = axe(tmp_path_factory.mktemp("axe"))
+    with opened(tmp_path, is_dark=is_dark, width=width) as browser:
+        browser.get((desk / "review.html").as_uri())
+        for state in STATES:
+            browser.execute_script(state)
+            browser.execute_cdp_cmd("Runtime.evaluate", {"expression": source})
+            found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+            assert found["passes"]
+            told = [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found["violations"]]
+            assert [one for one in told if one[1] in ("serious", "critical")] == [], state
+            wide = browser.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= width

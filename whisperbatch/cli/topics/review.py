@@ -1,0 +1,16 @@
+"""The review page: what to listen to first, corrections in place.
+
+--report run.html writes a page in place of JSON. "whisperbatch review PATHS" makes one from JSON
+transcripts, ours, openai-whisper's or whisperX's; --output names it (review.html).
+
+Files that need a listener come first: speech without text, improbable text, loops and other
+suspects, an uncertain language, damage. Each has its reasons with their times, its transcript with
+uncertain words shaded, and a player. Click on a segment or word to hear it. Correct text in place
+and save the corrected JSON; "whisperbatch convert talk.corrected.json --format srt" renders it.
+
+The page is one file, works from disk without a network, and finds the recordings as long as it is
+moved together with their folder. Keys: j and k for segments, n and p for files, Space plays, e
+edits, / searches.
+"""
+
+OPTIONS = ("--output",)

@@ -1,0 +1,538 @@
+// The review page. Data lies in blocks of JSON: a "file" and a "transcript" for each file, "totals" at the end. The small
+// ones are read at once, a transcript when its file is opened or searched. Whatever comes from a file's name or text goes
+// into the page as text, never as markup.
+"use strict";
+
+const UNSURE = { logprob: -1.0, ratio: 2.4, silence: 0.6 }; // openai-whisper's limits, as attention.py has them
+const STEP_S = 3;
+const NO_SPACES = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]/; // Thai, Lao, Burmese, Khmer, kana, han
+
+const blocks = (kind) => Array.from(document.querySelectorAll(`script.${kind}`));
+const byId = (id) => document.getElementById(id);
+const files = blocks("file").map((block, index) => ({ index, told: JSON.parse(block.textContent), edits: new Map() }));
+blocks("transcript").forEach((block, index) => { files[index].block = block; });
+const totals = JSON.parse(blocks("totals")[0].textContent);
+
+let shown = []; // files in the list, in order
+let open = null; // the file on the desk
+let current = -1; // its segment
+
+// ---- small things
+
+function make(tag, traits = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(traits)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== null && value !== false && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null));
+  return element;
+}
+
+// A name that cannot mislead: control characters, those that turn the direction of text, stray bytes are spelled out.
+function plain(text) {
+  return String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+}
+
+function clock(seconds) {
+  const whole = Math.floor(Math.max(0, seconds || 0));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (n) => String(n).padStart(2, "0");
+  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+function say(text) { byId("said").textContent = text; }
+
+function pair(name, value) { return make("div", {}, make("dt", {}, name), make("dd", {}, value)); }
+
+// Rows that page.py wrote as a table, with the names of their columns apart.
+function unpacked(rows) {
+  if (!rows?.of) return rows;
+  return rows.rows.map((row) => Object.fromEntries(rows.of.map((name, k) => [name, row[k]])));
+}
+
+function transcriptOf(file) {
+  if (file.transcript === undefined) {
+    const data = JSON.parse(file.block.textContent);
+    const segments = unpacked(data?.segments)?.map((one) => (one.words ? { ...one, words: unpacked(one.words) } : one));
+    file.transcript = data === null ? null : { ...data, segments };
+  }
+  return file.transcript;
+}
+
+function searchable(file) {
+  if (file.haystack === undefined) {
+    const data = JSON.parse(file.block.textContent);
+    const text = data === null ? "" : unpacked(data.segments).map((segment) => segment.text).join("");
+    file.haystack = `${file.told.path}\n${text}`.toLowerCase();
+  }
+  return [file.haystack, ...file.edits.values()].join("\n").toLowerCase();
+}
+
+const ratioOf = ({ told }) => told.speech_seconds ? (told.covered_seconds ?? told.speech_seconds) / told.speech_seconds : 1;
+const has = (file, ...kinds) => file.told.reasons.some((reason) => kinds.includes(reason.kind));
+
+// ---- the list
+
+const FILTERS = {
+  all: () => true,
+  doubt: (file) => file.told.reasons.length > 0,
+  coverage: (file) => has(file, "coverage"),
+  logprob: (file) => has(file, "logprob", "words"),
+  loop: (file) => has(file, "loop", "suspect", "silence"),
+  language: (file) => has(file, "language"),
+  damage: (file) => has(file, "damage"),
+  failed: (file) => has(file, "failed"),
+  corrected: (file) => file.edits.size > 0,
+};
+const byPath = new Intl.Collator(undefined, { numeric: true });
+const SORTS = {
+  attention: (a, b) => b.told.attention - a.told.attention,
+  path: () => 0,
+  logprob: (a, b) => (a.told.avg_logprob ?? Infinity) - (b.told.avg_logprob ?? Infinity) || 0,
+  coverage: (a, b) => ratioOf(a) - ratioOf(b),
+  duration: (a, b) => b.told.audio_seconds - a.told.audio_seconds,
+};
+
+function refresh() {
+  const needle = byId("search").value.trim().toLowerCase();
+  const isWanted = FILTERS[byId("filter").value];
+  const order = SORTS[byId("sort").value];
+  shown = files.filter((file) => isWanted(file) && (!needle || searchable(file).includes(needle)));
+  shown.sort((a, b) => order(a, b) || a.rank - b.rank);
+  byId("files").replaceChildren(...shown.map(row));
+  byId("count").textContent = shown.length === files.length
+    ? `${files.length} ${files.length === 1 ? "file" : "files"}` : `${shown.length} of ${files.length} files`;
+}
+
+function row(file) {
+  if (!file.row) {
+    const { told } = file;
+    const folder = plain(told.path.slice(0, Math.max(0, told.path.length - told.name.length - 1)));
+    file.why = make("span", { class: "why" });
+    file.button = make("button", { type: "button", title: plain(told.path), onclick: () => show(file) },
+      make("bdi", { class: "name" }, plain(told.name)),
+      make("span", { class: "length" }, told.audio_seconds ? clock(told.audio_seconds) : "–"),
+      ...(folder ? [make("bdi", { class: "folder" }, folder)] : []), file.why);
+    file.row = make("li", {}, file.button);
+    tellWhy(file);
+  }
+  return file.row;
+}
+
+function tellWhy(file) {
+  if (!file.why) return;
+  const { reasons, status } = file.told;
+  const n = file.edits.size;
+  let [kind, text] = ["fine", status === "skipped" ? "skipped: nothing stands out" : "nothing stands out"];
+  if (reasons.length) [kind, text] = [reasons[0].kind, plain(reasons[0].text) + (reasons.length > 1 ? ` +${reasons.length - 1}` : "")];
+  if (n) [kind, text] = ["corrected", `${n} corrected${file.isSaved ? "" : ", not saved"}`];
+  file.why.className = `why ${kind}`;
+  file.why.textContent = text;
+}
+
+// ---- one file
+
+function show(file) {
+  if (open && open !== file) {
+    if (!leaveEditor()) return;
+    open.button?.removeAttribute("aria-current");
+    if (audio()) audio().pause();
+  }
+  open = file;
+  current = -1;
+  row(file);
+  file.button.setAttribute("aria-current", "true");
+  document.body.classList.add("open");
+  const { told } = file;
+  const data = transcriptOf(file);
+  const detail = byId("detail");
+  detail.replaceChildren(
+    make("button", { type: "button", class: "back", onclick: back }, "← All files"),
+    make("h2", {}, make("bdi", {}, plain(told.name))),
+    ...(told.path === told.name ? [] : [make("p", { class: "where" }, make("bdi", {}, plain(told.path)))]),
+    factsOf(told, data),
+    ...(told.reasons.length ? [reasonsOf(told)] : []),
+    ...(data === null ? [make("p", { class: "hint" }, "There is no transcript of this file.")] : [deck(file), legend(data), segmentsOf(file, data)]),
+  );
+  detail.scrollTop = 0;
+  detail.focus({ preventScroll: true });
+  say(`${plain(told.name)} is open`);
+}
+
+function back() {
+  if (!leaveEditor()) return;
+  document.body.classList.remove("open");
+  if (audio()) audio().pause();
+  open?.button?.focus();
+}
+
+function factsOf(told, data) {
+  const list = make("dl", { class: "facts" }, pair("status", told.status));
+  const add = (name, value) => list.append(pair(name, value));
+  if (told.audio_seconds) add("length", clock(told.audio_seconds));
+  if (told.language) {
+    const p = told.language_probability;
+    add("language", plain(told.language) + (typeof p === "number" ? ` (${p.toFixed(2)})` : ""));
+  }
+  if (typeof told.speech_seconds === "number" && typeof told.covered_seconds === "number")
+    add("speech with text", `${told.covered_seconds.toFixed(1)} of ${told.speech_seconds.toFixed(1)} s`);
+  if (typeof told.avg_logprob === "number") add("log-probability", told.avg_logprob.toFixed(2));
+  if (data?.whisperbatch?.model) add("model", plain(data.whisperbatch.model));
+  const source = told.outputs.find((output) => output.endsWith(".json"));
+  if (source) add("transcript", plain(source.split("/").pop()));
+  return list;
+}
+
+function reasonsOf(told) {
+  return make("ul", { class: "reasons", "aria-label": "Why to listen" }, ...told.reasons.map((reason) => make("li", {},
+    ...(typeof reason.at === "number" ? [timeButton(reason.at, () => jump(reason.at)), " "] : []), plain(reason.text))));
+}
+
+function timeButton(at, act) {
+  return make("button", { type: "button", class: "time", "aria-label": `Play from ${clock(at)}`, onclick: act }, clock(at));
+}
+
+function audio() { return document.querySelector("#detail audio"); }
+
+function deck(file) {
+  const { told } = file;
+  const player = make("audio", { controls: true, preload: "metadata", "aria-label": `Recording ${plain(told.name)}` });
+  const trouble = make("p", { class: "trouble", role: "alert" });
+  const pick = make("input", { type: "file", accept: "audio/*,video/*", class: "unseen", id: "pick", tabindex: "-1", "aria-hidden": "true" });
+  pick.addEventListener("change", () => {
+    if (!pick.files.length) return;
+    if (file.blob) URL.revokeObjectURL(file.blob);
+    file.blob = URL.createObjectURL(pick.files[0]);
+    trouble.textContent = "";
+    player.src = file.blob;
+  });
+  player.addEventListener("error", () => {
+    trouble.textContent = `This browser cannot play ${plain(told.name)}: it has moved, or is in a format that the browser ` +
+      "does not know. Open it in another player, or choose another copy of it.";
+  });
+  player.addEventListener("timeupdate", follow);
+  player.addEventListener("seeked", follow);
+  if (file.blob || told.audio) player.src = file.blob || told.audio;
+  else trouble.textContent = "The recording was not found when this page was made; choose it to listen.";
+  const save = make("button", { type: "button", id: "save", class: "main", onclick: () => download(file) }, "Save corrected JSON");
+  save.disabled = file.edits.size === 0;
+  return make("div", { class: "deck" }, player, trouble, make("div", { class: "acts" },
+    make("label", {}, make("input", { type: "checkbox", id: "follow", checked: true }), "Follow along"), save,
+    make("button", { type: "button", onclick: () => pick.click() }, "Choose the recording…"), pick));
+}
+
+function legend(data) {
+  const hasWords = data.segments.some((segment) => segment.words?.length);
+  return make("p", { class: "legend" }, ...(hasWords
+    ? ["Shaded words are uncertain: ", make("mark", { class: "u1" }, "below 0.5"), " ", make("mark", { class: "u2" }, "below 0.3"), " ",
+      make("mark", { class: "u3" }, "below 0.15"), ". Click on a word to hear it."]
+    : ["This transcript has no word times; segments in doubt are marked."]));
+}
+
+function segmentsOf(file, data) {
+  const list = make("ol", { id: "segments" }); // the list is long: rows are laid out when they come into sight
+  list.append(...data.segments.map((segment, index) => segmentRow(file, segment, index)));
+  return list;
+}
+
+function segmentRow(file, segment, index) {
+  const body = make("div", { class: "body" });
+  const item = make("li", { "data-index": index }, timeButton(segment.start, () => go(index, true)), body,
+    make("button", { type: "button", class: "edit", "aria-label": `Edit the segment at ${clock(segment.start)}`, onclick: () => edit(index) }, "Edit"));
+  fill(file, segment, index, item, body);
+  return item;
+}
+
+function fill(file, segment, index, item, body) {
+  const corrected = file.edits.get(index);
+  item.classList.toggle("corrected", corrected !== undefined);
+  const text = make("div", { class: "text", onclick: (event) => clicked(event, index) });
+  const who = segment.speaker ?? segment.channel;
+  if (who !== undefined && who !== null) text.append(make("span", { class: "who" }, `${plain(who)}: `));
+  if (corrected !== undefined) text.append(corrected.trim() || "(no text)");
+  else if (segment.words?.length) text.append(...segment.words.map((word, k) => wordOf(word, k)));
+  else text.append(segment.text.trim() || "(no text)");
+  const flags = corrected === undefined ? flagsOf(segment) : "corrected";
+  body.replaceChildren(text, ...(flags ? [make("span", { class: corrected === undefined ? "flag" : "flag good" }, flags)] : []));
+}
+
+function wordOf(word, k) {
+  const text = k === 0 ? word.word.trimStart() : word.word;
+  const p = word.probability;
+  if (typeof p !== "number" || p >= totals.uncertain_word) return make("span", { "data-start": word.start }, text);
+  const blank = text.match(/^\s*/)[0]; // the blank before a word is not in doubt
+  return make("span", { "data-start": word.start }, blank,
+    make("mark", { class: p < 0.15 ? "u3" : p < 0.3 ? "u2" : "u1", title: `probability ${p.toFixed(2)}` }, text.slice(blank.length)));
+}
+
+function flagsOf(segment) {
+  const flags = [];
+  if (!segment.text.trim()) return "";
+  if (segment.avg_logprob < UNSURE.logprob) flags.push(`log-probability ${segment.avg_logprob.toFixed(2)}`);
+  if (segment.compression_ratio > UNSURE.ratio) flags.push(`repeats itself (${segment.compression_ratio.toFixed(1)})`);
+  if (segment.no_speech_prob > UNSURE.silence) flags.push(`perhaps no speech (${segment.no_speech_prob.toFixed(2)})`);
+  return flags.join(" · ");
+}
+
+// ---- listening
+
+function clicked(event, index) {
+  if (String(getSelection())) return; // somebody is marking text
+  const at = event.target.closest("[data-start]")?.dataset.start;
+  go(index, true, at === undefined ? undefined : Number(at));
+}
+
+function rowAt(index) { return byId("segments")?.children[index]; }
+
+function mark(index, scrolls) {
+  if (index === current) return;
+  rowAt(current)?.classList.remove("now");
+  rowAt(current)?.removeAttribute("aria-current");
+  current = index;
+  const item = rowAt(index);
+  if (!item) return;
+  item.classList.add("now");
+  item.setAttribute("aria-current", "true");
+  if (scrolls) reveal(item);
+}
+
+// The deck covers the top of the desk: what is to be seen has to come below it.
+function reveal(item) {
+  const detail = byId("detail");
+  const [top, bottom] = [document.querySelector(".deck").getBoundingClientRect().bottom, detail.getBoundingClientRect().bottom];
+  const box = item.getBoundingClientRect();
+  if (box.top < top) detail.scrollTop -= top - box.top + 8;
+  else if (box.bottom > bottom) detail.scrollTop += box.bottom - bottom + (bottom - top) / 3;
+}
+
+function go(index, plays, at) {
+  const segment = transcriptOf(open).segments[index];
+  if (!segment) return;
+  mark(index, true);
+  const player = audio();
+  player.currentTime = at ?? segment.start;
+  if (plays) play(player);
+}
+
+function jump(at) {
+  const index = Math.max(0, indexAt(at));
+  if (transcriptOf(open)?.segments.length) go(index, true, at);
+}
+
+function play(player) {
+  player.play().catch((error) => { if (error.name === "NotAllowedError") say("The browser wants a click on the player first."); });
+}
+
+function indexAt(seconds) {
+  const { segments } = transcriptOf(open);
+  let [low, high] = [0, segments.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (segments[middle].start <= seconds + 0.01) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+function follow() {
+  const player = audio();
+  if (!player || !open || !byId("follow").checked || byId("editor")) return;
+  const index = indexAt(player.currentTime);
+  if (index >= 0 && (!player.paused || current < 0 || player.currentTime > 0)) mark(index, !player.paused);
+}
+
+// ---- correcting
+
+function textOf(file, index) { return file.edits.get(index) ?? transcriptOf(file).segments[index].text; }
+
+function edit(index) {
+  if (!leaveEditor()) return;
+  mark(index, true);
+  const file = open;
+  const item = rowAt(index);
+  const area = make("textarea", { id: "editor", spellcheck: "true", dir: "auto", "data-index": index,
+    "aria-label": `Text of the segment at ${clock(transcriptOf(file).segments[index].start)}` });
+  area.value = textOf(file, index).trim();
+  area.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") { event.preventDefault(); close(index, null); }
+    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); close(index, area.value); }
+  });
+  item.querySelector(".body").replaceChildren(area, make("div", { class: "keep" },
+    make("button", { type: "button", class: "main", onclick: () => close(index, area.value) }, "Keep"),
+    make("button", { type: "button", onclick: () => close(index, null) }, "Drop")));
+  item.querySelector(".edit").hidden = true;
+  area.focus();
+}
+
+// An open editor is never lost by a step elsewhere: what was typed is kept.
+function leaveEditor() {
+  const area = byId("editor");
+  if (area) close(Number(area.dataset.index), area.value);
+  return true;
+}
+
+function close(index, typed) {
+  const file = open;
+  const segment = transcriptOf(file).segments[index];
+  if (typed !== null && typed.trim() !== textOf(file, index).trim()) {
+    const text = typed.trim().replace(/\s*\n\s*/g, " ");
+    if (text === segment.text.trim()) file.edits.delete(index);
+    else file.edits.set(index, (segment.text.match(/^\s*/)[0] || (index ? " " : "")) + text);
+    file.isSaved = false;
+    say("The correction is kept; save the corrected JSON when you are done.");
+  }
+  const item = rowAt(index);
+  item.querySelector(".edit").hidden = false;
+  fill(file, segment, index, item, item.querySelector(".body"));
+  item.querySelector(".edit").focus({ preventScroll: true });
+  byId("save").disabled = file.edits.size === 0;
+  tellWhy(file);
+}
+
+function download(file) {
+  leaveEditor();
+  const data = correctedOf(transcriptOf(file), file.edits);
+  const name = file.told.name.replace(/\.[^.]*$/, "").replace(/[\p{C}/\\]/gu, "_") || "transcript";
+  const url = URL.createObjectURL(new Blob([JSON.stringify(data)], { type: "application/json" }));
+  make("a", { href: url, download: `${name}.corrected.json` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  file.isSaved = true;
+  tellWhy(file);
+  say("The corrected JSON is saved; whisperbatch convert renders it.");
+}
+
+// The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words.
+function correctedOf(data, edits) {
+  const segments = data.segments.map((segment, index) => {
+    const text = edits.get(index);
+    if (text === undefined) return segment;
+    const changed = { ...segment, text: text.trim() ? text : "", tokens: [] };
+    if (segment.words) changed.words = wordsOf(changed, segment.words);
+    return changed;
+  });
+  return { ...data, text: segments.map((segment) => segment.text).join(""), segments };
+}
+
+// Words that stayed keep their times; those between share the time between, by their length.
+function wordsOf(segment, old) {
+  const fresh = split(segment.text, old);
+  const kept = matches(old.map((word) => word.word.trim()), fresh.map((word) => word.trim()));
+  const words = fresh.map((word, k) => (kept[k] >= 0 ? { ...old[kept[k]], word } : { word }));
+  for (let from = 0; from < words.length; from += 1) {
+    if (words[from].start !== undefined) continue;
+    let to = from;
+    while (to < words.length && kept[to] < 0) to += 1;
+    spread(words.slice(from, to), from ? words[from - 1].end : segment.start, to < words.length ? words[to].start : segment.end,
+      old[from ? kept[from - 1] + 1 : 0] ?? old[old.length - 1]);
+    from = to;
+  }
+  return words;
+}
+
+function spread(words, start, end, replaced) {
+  const length = words.reduce((sum, { word }) => sum + word.length, 0);
+  const span = Math.max(0, end - start);
+  let done = 0;
+  for (const word of words) {
+    word.start = Math.round((start + span * done / length) * 1000) / 1000;
+    done += word.word.length;
+    word.end = Math.round((start + span * done / length) * 1000) / 1000;
+    word.probability = 1; // somebody has listened
+    if (replaced?.speaker !== undefined) word.speaker = replaced.speaker;
+  }
+}
+
+// Words with the blank before each; where a language writes none, what the browser takes for words.
+function split(text, old) {
+  if (!NO_SPACES.test(text) || !globalThis.Intl?.Segmenter) return text.match(/\s*\S+/g) ?? [];
+  const words = [];
+  for (const { segment, isWordLike } of new Intl.Segmenter(undefined, { granularity: "word" }).segment(text)) {
+    const last = words[words.length - 1];
+    if (last === undefined || (isWordLike && last.trim())) words.push(segment);
+    else if (!segment.trim()) words.push(segment);
+    else words[words.length - 1] += segment;
+  }
+  return words.filter((word) => word.trim());
+}
+
+// For each new word the old one that it is, or -1: a longest common subsequence.
+function matches(old, fresh) {
+  const table = Array.from({ length: old.length + 1 }, () => new Uint16Array(fresh.length + 1));
+  for (let i = old.length - 1; i >= 0; i -= 1)
+    for (let k = fresh.length - 1; k >= 0; k -= 1)
+      table[i][k] = old[i] === fresh[k] ? table[i + 1][k + 1] + 1 : Math.max(table[i + 1][k], table[i][k + 1]);
+  const found = new Array(fresh.length).fill(-1);
+  for (let i = 0, k = 0; i < old.length && k < fresh.length;) {
+    if (old[i] === fresh[k]) { found[k] = i; i += 1; k += 1; }
+    else if (table[i + 1][k] >= table[i][k + 1]) i += 1;
+    else k += 1;
+  }
+  return found;
+}
+
+// ---- keys
+
+function step(by) {
+  if (!open || !transcriptOf(open)?.segments.length) return;
+  const index = Math.min(Math.max(0, current + by), transcriptOf(open).segments.length - 1);
+  go(index, false);
+  reveal(rowAt(index));
+  rowAt(index).querySelector(".time").focus({ preventScroll: true });
+}
+
+function stepFile(by) {
+  const index = shown.indexOf(open);
+  const next = shown[index < 0 ? 0 : index + by];
+  if (!next) return;
+  show(next);
+  next.row.scrollIntoView({ block: "nearest" });
+}
+
+const KEYS = {
+  j: () => step(1),
+  k: () => step(-1),
+  n: () => stepFile(1),
+  p: () => stepFile(-1),
+  e: () => { if (open && transcriptOf(open)?.segments.length) edit(Math.max(0, current)); },
+  "/": () => byId("search").focus(),
+  " ": () => { const player = audio(); if (player) { if (player.paused) play(player); else player.pause(); } },
+  ArrowLeft: () => { const player = audio(); if (player) player.currentTime = Math.max(0, player.currentTime - STEP_S); },
+  ArrowRight: () => { const player = audio(); if (player) player.currentTime += STEP_S; },
+  Escape: () => { if (document.body.classList.contains("open") && matchMedia("(max-width: 760px)").matches) back(); },
+};
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("input:not([type=checkbox]), textarea, select, audio");
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === " " && event.target.matches("summary, input, button:not(.time)")) return; // it presses these
+  const act = KEYS[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+window.addEventListener("beforeunload", (event) => {
+  if (byId("editor") || files.some((file) => file.edits.size && !file.isSaved)) event.preventDefault();
+});
+
+// ---- the start
+
+function tellTotals() {
+  const list = byId("totals");
+  const add = (name, value) => list.append(pair(name, value));
+  for (const status of ["done", "failed", "skipped", "interrupted"]) if (totals[status]) add(status, String(totals[status]));
+  add("in doubt", String(files.filter(FILTERS.doubt).length));
+  const audio = files.reduce((sum, { told }) => sum + (told.audio_seconds || 0), 0);
+  if (audio) add("audio", clock(audio));
+  if (totals.real_time_factor) add("speed", `${totals.real_time_factor.toFixed(1)}× real time`);
+}
+
+[...files].sort((a, b) => byPath.compare(a.told.path, b.told.path)).forEach((file, rank) => { file.rank = rank; });
+for (const id of ["filter", "sort"]) byId(id).addEventListener("change", refresh);
+let waiting = 0;
+byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(refresh, 120); });
+byId("tools").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
+tellTotals();
+refresh();

@@ -1,0 +1,168 @@
+"""The page's file, written as outcomes come; it appears whole, at the end.
+
+Comes in: outcomes. Goes out: HTML. Each file is two blocks of JSON in the page: what is told of it, read when the page
+opens, and its transcript, read when the file is opened. Neither is held here. Who calls: the CLI.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import math
+import os
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+from whisperbatch import __version__
+from whisperbatch.errors import RunError
+from whisperbatch.files import WholeFile, open_regular
+from whisperbatch.records import Outcome, Transcript
+from whisperbatch.review.attention import UNCERTAIN_WORD, attention
+from whisperbatch.review.links import link
+
+MARK = '<meta name="generator" content="whisperbatch review">'  # by which a page of ours is known
+_IN_REASONS = ("suspects", "warnings")  # which the page tells as sentences
+_HEAD_BYTES = 4096  # MARK stands before this
+
+
+class Totals(Protocol):
+    """What a run's report tells at the end."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The totals as plain values."""
+        ...
+
+
+class PageFile:
+    """A review page that grows with a run; owned by one thread.
+
+    ``spell`` gives a transcript as JSON, as ``convert`` reads it. ``recall`` gives that of a file which was done
+    before, None when there is none.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        spell: Callable[[Transcript], str],
+        recall: Callable[[Outcome], Transcript | None] = lambda outcome: outcome.transcript,
+    ) -> None:
+        """Open the temporary file; RunError when that cannot be."""
+        self._path, self._spell, self._recall = path, spell, recall
+        head, self._tail = _template(path.name)
+        try:
+            self._file = WholeFile(path)
+            self._file.write(head)
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def add(self, outcome: Outcome) -> None:
+        """Note a file that ended, and its transcript if it has one."""
+        transcript = outcome.transcript or self._recall(outcome)
+        self._write(_block("file", self._told(outcome, transcript)))
+        self._write(_block("transcript", None if transcript is None else _packed(json.loads(self._spell(transcript)))))
+
+    def close(self, report: Totals, exit_code: int) -> None:
+        """Put the totals in and the page in its place; RunError when that cannot be."""
+        totals = report.as_dict() | {"exit_code": exit_code}
+        totals.pop("failures", None)
+        self._write(_block("totals", totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD}) + self._tail)
+        try:
+            self._file.place()
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def discard(self) -> None:
+        """Leave nothing behind, unless it was closed before."""
+        self._file.discard()
+
+    def _told(self, outcome: Outcome, transcript: Transcript | None) -> dict[str, Any]:
+        """What the list shows of a file, and where its recording lies."""
+        found = attention(outcome, transcript)
+        audio = outcome.moved_to or outcome.path
+        told = {name: _finite(value) for name, value in outcome.as_dict().items() if name not in _IN_REASONS} | {
+            "name": audio.name,
+            "audio": link(audio, self._path.parent) if os.path.exists(audio) else None,  # noqa: PTH110  (Path.exists raises on names too long)
+            "attention": found.weight,
+            "reasons": [{"kind": one.kind, "text": one.text, "at": one.at_s} for one in found.reasons],
+        }
+        if transcript is None:
+            return told
+        segments = [one for one in transcript.segments if one.text.strip() and one.avg_logprob]  # 0: not known
+        lengths = [max(one.end_s - one.start_s, 0.01) for one in segments]
+        weighed = sum(one.avg_logprob * length for one, length in zip(segments, lengths, strict=True))
+        return told | {
+            "language": transcript.language,
+            "language_probability": transcript.language_probability,
+            "audio_seconds": round(transcript.duration_s or outcome.audio_s, 3),
+            "speech_seconds": transcript.speech_s,
+            "covered_seconds": transcript.covered_s,
+            "avg_logprob": _finite(round(weighed / sum(lengths), 3)) if segments else None,
+        }
+
+    def _write(self, text: str) -> None:
+        try:
+            self._file.write(text)
+        except OSError as err:
+            raise self._refused(err) from err
+
+    def _refused(self, error: OSError) -> RunError:
+        return RunError(f"the review page cannot be written: {error.strerror}", self._path)
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a review page, and so may be replaced by another."""
+    try:
+        with open_regular(path) as file:
+            return MARK.encode() in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+
+
+def _packed(transcript: dict[str, Any]) -> dict[str, Any]:
+    """The transcript with its segments and their words as tables, which makes a page less than half as large."""
+    segments = [
+        segment | {"words": _table(segment["words"])} if segment.get("words") else segment
+        for segment in transcript["segments"]
+    ]
+    return transcript | {"segments": _table(segments)}
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    """``of``, the names of the columns, and ``rows``; or the rows as they are, when their names differ."""
+    names = list(rows[0]) if rows else []
+    if not rows or any(list(row) != names for row in rows):
+        return rows
+    return {"of": names, "rows": [list(row.values()) for row in rows]}
+
+
+def _finite(value: Any) -> Any:
+    """The value, None for a number that JSON has not: sums of what stands in a foreign file may be anything."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _block(kind: str, data: Any) -> str:
+    r"""A block of JSON as HTML carries it: in ASCII, and without ``<``, which alone could end or change it."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return f'<script type="application/json" class="{kind}">{text}</script>\n'
+
+
+def _template(title: str) -> tuple[str, str]:
+    """What stands before and after the files; style and script are named by their hashes, and nothing else may act."""
+    folder = resources.files(__package__)
+    page, style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js"))
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
+        "media-src 'self' file: blob:; base-uri 'none'; form-action 'none'"
+    )
+    title = html.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in title))
+    parts = {"MARK": MARK, "POLICY": policy, "TITLE": title, "STYLE": style, "SCRIPT": script}
+    head, tail = page.split("{{FILES}}")
+    for name, text in parts.items():
+        head, tail = head.replace("{{" + name + "}}", text), tail.replace("{{" + name + "}}", text)
+    return head, tail
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
