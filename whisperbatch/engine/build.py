@@ -32,7 +32,9 @@ def build(
     if (told := loaded.abilities.refusal(settings)) is not None:
         raise UsageError(told)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
-    runner = Runner(loaded, spelling, decode, n_slots or 1)
+    runner = Runner(loaded, spelling, decode, n_slots or 1, on_notice)
     if n_slots is None:
-        runner.resize(sizing.choose(sizing.fitting(runner.free_bytes, runner.bytes_a_slot), runner.trial))
+        budget_s = sizing.BUDGET_S if runner.recorder is None else sizing.RECORDING_BUDGET_S
+        most = sizing.fitting(runner.free_bytes, runner.bytes_a_slot)
+        runner.resize(sizing.choose(most, runner.trial, budget_s=budget_s))
     return ContinuousEngine(runner, spelling, decode, facts, on_notice)
