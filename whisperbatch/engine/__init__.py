@@ -8,7 +8,8 @@ put together), sizing (how many windows at once), continuous (the engine: who ru
 (what it asks of a device), requests and sequential (one clip's decode state), votes (a file's language), scheduler (who
 runs next), runner (what runs on the device), features (log-mel), encoder, decoder (one pass on static caches), linear
 (their products), lane (windows side by side), slots (who sits where), rules (what may not be sampled), choices (what
-may come next), beams, noise (how it is sampled), fallback (is this text good enough), segments (tokens to timed text),
+may come next), graphs (passes that CUDA replays), beams, noise (how it is sampled), fallback (is this text good
+enough), segments (tokens to timed text),
 align and warping (when each token was said), words (tokens to words), inventions (text made up in silence), coverage
 (speech without text), stopwatch (where the time goes), fake (the same contract, no weights).
 
