@@ -32,8 +32,10 @@ def build(
     if (told := loaded.abilities.refusal(settings)) is not None:
         raise UsageError(told)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
-    runner = Runner(loaded, spelling, decode, n_slots or 1)
+    runner = Runner(loaded, spelling, decode, n_slots or 1, on_notice)
     if n_slots is None:
         free_bytes = runner.free_bytes and runner.free_bytes / options.n_sharing
-        runner.resize(sizing.choose(sizing.fitting(free_bytes, runner.bytes_a_slot), runner.trial))
+        most = sizing.fitting(free_bytes, runner.bytes_a_slot)
+        budget_s = sizing.BUDGET_S if runner.recorder is None else sizing.RECORDING_BUDGET_S
+        runner.resize(sizing.choose(most, runner.trial, budget_s=budget_s))
     return ContinuousEngine(runner, spelling, decode, facts, on_notice)

@@ -5,7 +5,9 @@ Comes in: the decoder's logits. Goes out: each row's best candidates, or the tok
 processor's cache through all the passes over them, those of a batch do not.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +18,7 @@ from whisperbatch.engine.stopwatch import Stopwatch
 
 N_BLOCK = 8  # rows at a time on a CPU
 N_STRETCH = 512  # a vocabulary has a hundred such
+NEAR = 0.05  # log-probabilities this close differ by the rounding of 16-bit numbers, not by what was computed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,7 @@ class Rows:
     keys: Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(NamedTuple):
     """What comes of a step; a part that was not asked for is empty.
 
     Attributes:
@@ -75,6 +77,21 @@ def choose(logits: Tensor, rows: Rows, rules: Rules, stopwatch: Stopwatch, *, wi
         with stopwatch.stage("search"):
             blocks.append(_choose(block, rows, part, width, draws))
     return Choices(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+
+
+def agree(one: Sequence[Tensor], two: Sequence[Tensor]) -> bool:
+    """Whether two passes came to the same choices: near log-probabilities, and the same tokens where it is no tie."""
+    one, two = Choices(*one), Choices(*two)
+    are_near = all(
+        torch.allclose(a, b, rtol=0.0, atol=NEAR, equal_nan=True)
+        for a, b in ((one.best, two.best), (one.logprobs, two.logprobs))
+    )
+    if not are_near or not torch.equal(one.drawn, two.drawn):
+        return False
+    if not one.best.shape[1]:
+        return True
+    is_tie = one.best[:, 0] - one.best[:, 1] < NEAR
+    return bool((is_tie | (one.tokens[:, 0] == two.tokens[:, 0])).all())
 
 
 def _choose(logits: Tensor, rows: Rows, part: slice, width: int, draws: bool) -> tuple[Tensor, ...]:

@@ -79,9 +79,13 @@ class Decoder:
         return Caches(make(cross), make(cross), make(rows), make(rows))
 
     def bytes_a_window(self, n_group: int) -> int:
-        """What a window takes: its share of the caches, and a step's logits with as much again to work on them."""
+        """What a window takes: its share of the caches, and a step's logits with as much again to work on them.
+
+        On CUDA that work has a second place, the memory of recorded passes.
+        """
         n_cached = 2 * len(self._layers) * self.d_model * (self.n_audio + n_group * self.n_context)
-        return n_cached * self.dtype.itemsize + 8 * n_group * self.n_vocab * torch.float32.itemsize
+        n_worked = (16 if self.device.type == "cuda" else 8) * n_group * self.n_vocab
+        return n_cached * self.dtype.itemsize + n_worked * torch.float32.itemsize
 
     def hear(self, caches: Caches, slots: Tensor, audio: Tensor) -> None:
         """Fill the slots' cross-attention keys and values from the encoder's output.
@@ -111,6 +115,8 @@ class Decoder:
             q, k, v = (self._heads(part) for part in self._qkv(layer, x))  # (n_windows, n_heads, n_tokens, d_head)
             caches.self_k[index][rows, :, :n_tokens] = k.repeat_interleave(n_group, dim=0)
             caches.self_v[index][rows, :, :n_tokens] = v.repeat_interleave(n_group, dim=0)
+            if self.dtype == torch.float16:  # may have become infinite in the last window here, and 0 times that is nan
+                caches.self_v[index][rows, :, n_tokens:] = 0.0
             x = x + layer.self_out(self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
             q = self._heads(layer.cross_q(layer.cross_norm(x)))
             heard = F.scaled_dot_product_attention(q, caches.cross_k[index][slots], caches.cross_v[index][slots])

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from whisperbatch.errors import UsageError
 from whisperbatch.options import EngineOptions
@@ -54,7 +55,7 @@ def _require_cuda(name: str) -> None:
 
 
 def _fastest(name: str) -> str:
-    if name.startswith("cuda"):
+    if name.startswith(("cuda", "mps")):
         return "float16"
     if name == "cpu" and _has_bfloat16():
         return "bfloat16"
@@ -73,6 +74,15 @@ def name_of(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def upload(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device; on its way to CUDA the host does not wait for what the device still does.
+
+    Trap: only pinned memory is copied so, and it may not be used again before that is done. Here nobody can: the pinned
+    copy is known to nobody, and torch keeps its memory until the copy has been made.
+    """
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def free_bytes(device: torch.device) -> float | None:
@@ -116,7 +126,7 @@ def describe() -> list[dict[str, str]]:
                 "device": "mps",
                 "name": "Apple GPU",
                 "memory": "",
-                "compute_types": "float32, float16 (auto: float32)",
+                "compute_types": "float32, float16 (auto: float16)",
             }
         )
     return rows

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from whisperbatch.engine.devices import upload
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE, Samples
 
 N_FFT = 400
@@ -57,7 +58,9 @@ class LogMel:
             top: The file's maximum, as ``maximum`` gives it.
         """
         log = self._log(self._wave(_around(samples, start, n_frames))[None])[0]
-        return torch.nn.functional.pad(self._normal(log, torch.tensor(top)), (0, N_FRAMES - n_frames))
+        return torch.nn.functional.pad(
+            self._normal(log, torch.tensor(top, device=log.device)), (0, N_FRAMES - n_frames)
+        )
 
     def maximum(self, samples: Samples) -> float:
         """The largest log-mel value of a file, read a window at a time."""
@@ -68,7 +71,7 @@ class LogMel:
         return float(torch.stack(tops).max())
 
     def _wave(self, samples: np.ndarray) -> Tensor:
-        return torch.from_numpy(samples).to(self._device).float() / 32768.0
+        return upload(torch.from_numpy(samples), self._device).float() / 32768.0
 
     def _log(self, wave: Tensor) -> Tensor:
         """Base-10 logarithm of the mel power: (n_windows, n_mels, n_frames), a frame for each hop of ``wave``."""

@@ -7,13 +7,16 @@ languages; a slot whose window ended is taken by the next one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from whisperbatch.engine.beams import Beams
-from whisperbatch.engine.choices import Choices, Rows, choose
+from whisperbatch.engine.choices import Choices, Rows, agree, choose
 from whisperbatch.engine.decoder import Decoder
+from whisperbatch.engine.devices import upload
+from whisperbatch.engine.graphs import Graphs, Recorder
 from whisperbatch.engine.requests import Sampled, Window
 from whisperbatch.engine.rules import Rules
 from whisperbatch.engine.slots import Slots
@@ -49,6 +52,24 @@ class Seat:
         self.n_tokens = len(self.opening)
 
 
+class Shape(NamedTuple):
+    """All that a pass depends on besides what the lane's tensors hold.
+
+    Attributes:
+        n_slots: How many take part, the first ones.
+        reach: No row is as long.
+        width: Candidates a row, for searches; 0 for none.
+        draws: Whether a token a row is drawn.
+        is_warm: Whether any row's temperature is above 0.
+    """
+
+    n_slots: int
+    reach: int
+    width: int
+    draws: bool
+    is_warm: bool
+
+
 class Lane:
     """Slots of ``n_group`` rows each; owned by the engine's thread."""
 
@@ -60,8 +81,9 @@ class Lane:
         n_slots: int,
         n_group: int,
         stopwatch: Stopwatch | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
-        """Make the caches."""
+        """Make the caches; with a ``recorder`` passes are recorded and replayed."""
         self.n_group, self._stopwatch = n_group, stopwatch or Stopwatch()
         self.slots: Slots[Seat] = Slots(n_slots)
         self._decoder, self._rules = decoder, rules
@@ -72,6 +94,8 @@ class Lane:
         self._tokens = torch.full((n_rows, n_room), self._end, device=self._device)  # int64
         self._sums = torch.zeros(n_rows, device=self._device)
         self._keys = torch.zeros(n_rows, dtype=torch.int64, device=self._device)
+        self._now = torch.zeros(3, n_slots, device=self._device)  # tokens, opening, temperature: whole numbers fit
+        self._graphs = None if recorder is None else Graphs(recorder, n_slots, agree)
         self._beams = Beams(n_slots, n_group, n_room, options.patience, self._end, self._device)
 
     def take(self, windows: Sequence[Window], audio: Tensor) -> list[int]:
@@ -92,7 +116,7 @@ class Lane:
         opening = torch.full((len(seats), n_longest), self._end)
         for row, (_, seat) in zip(opening, seats, strict=True):
             row[: seat.n_tokens] = torch.tensor(seat.opening)
-        opening, slots = opening.to(self._device), self._ints([slot for slot, _ in seats])
+        opening, slots = upload(opening, self._device), self._ints([slot for slot, _ in seats])
         states = self._decoder.prefill(self._caches, slots, self.n_group, opening)
         at = self._ints([list(seat.opening).index(start) for _, seat in seats])
         silence = self._decoder.logits(states[torch.arange(len(seats), device=self._device), at]).softmax(dim=-1)
@@ -112,31 +136,53 @@ class Lane:
         seats = [seat for _, seat in self.slots]
         if not seats:
             return []
-        n_tokens = self._spread([seat.n_tokens for seat in seats])
-        n_opening = self._spread([len(seat.opening) for seat in seats])
-        tokens = self._tokens[: len(n_tokens)]
-        last = tokens.gather(1, n_tokens[:, None] - 1)[:, 0]
-        longest = max(seat.n_tokens for seat in seats)
-        reach = min(-(-longest // REACH) * REACH, self._decoder.n_context)
-        with self._stopwatch.stage("decoder"):
-            logits = self._decoder.step(self._caches, len(seats), self.n_group, last, n_tokens - 1, reach)
-        choices = self._choose(seats, logits, tokens, n_tokens, n_opening)
+        shape = self._shape(seats)
+        self._tell(seats, shape.n_slots)
+        if self._graphs is None:
+            choices = self._pass(shape, self._stopwatch)
+        else:
+            with self._stopwatch.stage("decoder"):
+                choices = Choices(*self._graphs.run(shape, lambda: self._pass(shape, Stopwatch())))
         with self._stopwatch.stage("search"):
-            self._append(seats, choices, reach)
+            self._append(seats, choices, shape.reach)
         for seat in seats:
             seat.n_tokens += 1
         return self._ended(seats)
 
-    def _choose(
-        self, seats: Sequence[Seat], logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor
-    ) -> Choices:
-        """What may come next in the rows of all seats."""
-        temperatures = [seat.temperature for seat in seats]
-        warmth = self._spread(temperatures) if any(temperatures) else None
-        rows = Rows(tokens, n_tokens, n_opening, warmth, self._keys[: len(tokens)])
+    def _shape(self, seats: Sequence[Seat]) -> Shape:
+        """What the next pass of these seats is."""
+        longest = max(seat.n_tokens for seat in seats)
+        reach = min(-(-longest // REACH) * REACH, self._decoder.n_context)
         searches = [self._searches(seat) for seat in seats]
         width = self.n_group + 1 if any(searches) else 0
-        return choose(logits, rows, self._rules, self._stopwatch, width=width, draws=not all(searches))
+        n_slots = len(seats) if self._graphs is None else self._graphs.padded(len(seats))
+        return Shape(n_slots, reach, width, not all(searches), any(seat.temperature > 0 for seat in seats))
+
+    def _tell(self, seats: Sequence[Seat], n_slots: int) -> None:
+        """Put how far the seats are where a pass looks for it.
+
+        Padding stands at the first position of slots that are free: what it leaves in their caches, the opening of the
+        next window there replaces before anything looks at it.
+        """
+        told = [(seat.n_tokens, len(seat.opening), seat.temperature) for seat in seats]
+        told += [(1, 1, 0.0)] * (n_slots - len(seats))
+        self._now[:, :n_slots] = upload(torch.tensor(told, dtype=torch.float32), self._device).T
+
+    def _pass(self, shape: Shape, stopwatch: Stopwatch) -> Choices:
+        """What may come next in the rows of the first slots.
+
+        What makes it fit to be recorded: its shapes follow from ``shape`` alone; it reads tensors that the lane keeps
+        for life; it makes none out of the host's numbers, and no shape out of a tensor's; done twice, it writes the
+        same keys and values to the same places.
+        """
+        now = self._now[:, : shape.n_slots].repeat_interleave(self.n_group, dim=1)
+        n_tokens, n_opening = now[0].long(), now[1].long()
+        tokens = self._tokens[: len(n_tokens)]
+        last = tokens.gather(1, n_tokens[:, None] - 1)[:, 0]
+        with stopwatch.stage("decoder"):
+            logits = self._decoder.step(self._caches, shape.n_slots, self.n_group, last, n_tokens - 1, shape.reach)
+        rows = Rows(tokens, n_tokens, n_opening, now[2] if shape.is_warm else None, self._keys[: len(tokens)])
+        return choose(logits, rows, self._rules, stopwatch, width=shape.width, draws=shape.draws)
 
     def _append(self, seats: Sequence[Seat], choices: Choices, reach: int) -> None:
         """Append the next token of every row."""
@@ -155,6 +201,8 @@ class Lane:
         """Give the caches back; whoever still holds the lane, or them, holds no memory."""
         for part in (self._caches.cross_k, self._caches.cross_v, self._caches.self_k, self._caches.self_v):
             part.clear()
+        if self._graphs is not None:
+            self._graphs.close()
 
     def _searches(self, seat: Seat) -> bool:
         return seat.temperature == 0 and self.n_group > 1
@@ -236,7 +284,7 @@ class Lane:
 
     def _spread(self, values: Sequence[float]) -> Tensor:
         """A value a slot as one a row."""
-        return torch.tensor(values, device=self._device).repeat_interleave(self.n_group)
+        return upload(torch.tensor(values), self._device).repeat_interleave(self.n_group)
 
     def _ints(self, values: Sequence[int]) -> Tensor:
-        return torch.tensor(values, dtype=torch.int64, device=self._device)
+        return upload(torch.tensor(values, dtype=torch.int64), self._device)

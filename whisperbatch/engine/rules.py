@@ -73,7 +73,7 @@ class Rules:
         after_time = (n_sampled >= 1) & (last >= begin)
         after_pair = after_time & ((n_sampled < 2) | (before >= begin))
         in_pair = after_time & ~after_pair  # text, then a time: its pair or the end
-        logits[:, self._no_timestamps] = -torch.inf
+        logits[:, self._no_timestamps].fill_(-torch.inf)
 
         at = torch.arange(tokens.shape[1], device=tokens.device)
         sampled = (at >= n_opening[:, None]) & (at < n_tokens[:, None])

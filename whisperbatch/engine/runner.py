@@ -6,7 +6,7 @@ settled, so that a retry, a vote or a fault costs no second pass of the encoder.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from whisperbatch.engine.devices import free_bytes, name_of
 from whisperbatch.engine.encoder import Encoder
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.features import N_HOP, LogMel
+from whisperbatch.engine.graphs import Recorder
 from whisperbatch.engine.lane import Lane, Seat
 from whisperbatch.engine.requests import N_FRAMES, Sampled, Window
 from whisperbatch.engine.rules import Rules
@@ -34,7 +35,14 @@ from whisperbatch.records import N_SAMPLES
 class Runner:
     """One model on one device; owned by the engine's thread."""
 
-    def __init__(self, checkpoint: Checkpoint, spelling: Spelling, options: DecodeOptions, n_slots: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        spelling: Spelling,
+        options: DecodeOptions,
+        n_slots: int,
+        on_notice: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """Make the lanes: ``n_slots`` windows at the first temperature, and fewer at others if they need more rows."""
         self._encoder = Encoder(checkpoint.tensors, checkpoint.config)
         self._decoder = Decoder(checkpoint.tensors, checkpoint.config)
@@ -50,6 +58,8 @@ class Runner:
         self.n_encoded = 0  # windows that the encoder has seen
         self._n_tokens = 0
         self._stopwatch = Stopwatch(self._wait)
+        device = self._decoder.device
+        self.recorder = Recorder(device, on_notice) if device.type == "cuda" else None  # None: passes run eagerly
         self.resize(n_slots)
 
     @torch.inference_mode()
@@ -62,7 +72,9 @@ class Runner:
         groups = [self._group(temperature) for temperature in self._options.temperatures]
         for group in dict.fromkeys(groups):
             n_here = n_slots if group == groups[0] else max(1, n_slots // 4)
-            self._lanes[group] = Lane(self._decoder, self._rules, self._options, n_here, group, self._stopwatch)
+            self._lanes[group] = Lane(
+                self._decoder, self._rules, self._options, n_here, group, self._stopwatch, self.recorder
+            )
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -203,6 +215,8 @@ class Runner:
     def close(self) -> None:
         """Drop the model and what the device holds for it."""
         device = self._decoder.device
+        for lane in self.lanes:
+            lane.close()
         self._lanes.clear()
         del self._encoder, self._decoder, self._aligner
         if device.type == "cuda":

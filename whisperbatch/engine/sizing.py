@@ -12,6 +12,7 @@ FLOOR = 8  # slots that are taken wherever they fit: a batch too small costs far
 MIN_GAIN = 1.1  # twice the slots are worth it when they bring this much more throughput
 NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are preferred
 BUDGET_S = 1.0  # for all trials: nobody waits long for the first text
+RECORDING_BUDGET_S = 4.0  # where each trial records its step first, as on CUDA; not yet run on a GPU
 N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
 
 

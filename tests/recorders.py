@@ -1,0 +1,70 @@
+"""A recorder of passes without CUDA: what it records is the function, and a replay runs that again on its tensors."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from whisperbatch.engine.graphs import Recorder, Recording, Work
+
+
+class Replayed:
+    """A pass that is run again, into the same outputs."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self.outputs: Sequence[Tensor] = [made.clone() for made in work()]
+        self.n_replays = 0
+
+    def replay(self) -> None:
+        self.n_replays += 1
+        for output, made in zip(self.outputs, self._work(), strict=True):
+            output.copy_(made)
+
+
+class Pretending(Recorder):
+    """Records on a CPU; ``kind`` makes the recordings."""
+
+    def __init__(self, kind: Callable[[Work], Recording] = Replayed) -> None:
+        self.is_on, self._on_notice, self._kind = True, lambda text: self.told.append(text), kind
+        self.told: list[str] = []
+        self.recordings: list[Recording] = []
+
+    def record(self, work: Work) -> Recording:
+        made = self._kind(work)
+        self.recordings.append(made)
+        return made
+
+    @property
+    def n_replays(self) -> int:
+        """Of all recordings."""
+        return sum(one.n_replays for one in self.recordings)
+
+
+class Wrong(Replayed):
+    """A recording that gives something else."""
+
+    def replay(self) -> None:
+        super().replay()
+        for output in self.outputs:
+            output += 1
+
+
+class Frozen(Replayed):
+    """A recording that took its inputs' values for ever."""
+
+    def replay(self) -> None:
+        self.n_replays += 1
+
+
+def unable(err: Exception) -> Callable[[Work], Recording]:
+    """A device that can't record."""
+
+    def record(work: Work) -> Recording:
+        work()
+        raise err
+
+    return record
+
+
+OUT_OF_MEMORY = torch.OutOfMemoryError("CUDA out of memory")
