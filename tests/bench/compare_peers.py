@@ -93,6 +93,7 @@ def commands(folder: Path, model: Path, beam: int) -> dict[str, list[str]]:
     ours += ["--beam-size", str(beam), "--no-journal", "--quiet"]
     return {
         f"{OURS} auto": ours,
+        f"{OURS} cpu:2": [*ours, "--device", "cpu:2"],
         f"{OURS} float32": [*ours, "--compute-type", "float32"],
         **faster,
         "openai-whisper float32": [*python, OPENAI, str(folder), str(beam)],
