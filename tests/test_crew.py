@@ -8,8 +8,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from crews import fill, options, wait_until
+from crews import fill, options, wait_until, write_wav
 
 from whisperbatch.backends import local, open_backend
 from whisperbatch.backends.crew import MAX_IN_VAIN, Crew
@@ -279,6 +280,24 @@ def test_a_file_is_asked_for_when_few_clips_wait(tmp_path: Path, monkeypatch: py
         pause.wait(0.01)
     assert 4 <= n_given <= 6  # two in the engine, two that wait for it, one that is being loaded
     go.set()
+    twin.kill()
+
+
+def test_the_engine_is_not_left_to_the_last_clips_of_a_long_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another file is asked for while the last clips of one are decoded."""
+    pause = threading.Event()
+    monkeypatch.setattr(local, "open_engine", lambda *given, **named: FakeEngine(2, lambda clips: pause.wait(0.2)))
+    write_wav(tmp_path / "long.wav", np.random.default_rng(0).integers(-900, 900, 16_000 * 300))
+    fill(tmp_path / "short", 6)
+    twin = Twin(options(write=False, use_journal=False, load_workers=1))
+    files = [*from_paths([str(tmp_path / "long.wav")]), *from_paths([str(tmp_path / "short")])]
+    n_given, told = 0, []
+    while not any(isinstance(message, Ended) and message.number == 0 for message in told):
+        told += (new := twin.member.told_within(0.05))
+        for _ in [message for message in new if isinstance(message, Wants)]:
+            twin.send(Order(n_given, files[n_given]))
+            n_given += 1
+    assert n_given >= 4  # the long one, one that was asked for before its clips came, and more
     twin.kill()
 
 

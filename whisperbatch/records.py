@@ -321,9 +321,9 @@ class Event:
     """Something that happened in a run, for screens and logs.
 
     ``kind`` is one of queued, loading, loaded, batch, progress, notice, finished; ``data`` holds plain values:
-    loaded: duration_s, n_clips. batch: n_clips, n_files, audio_s. progress: audio_s decoded of that file since
-    the last such event, segments (start, end and text of each, in the file's time). notice: text (about the run, or
-    about ``path``). finished: outcome (an Outcome).
+    loaded: duration_s, n_clips, n_waiting (clips of any file that wait for the engine). batch: n_clips, n_files,
+    audio_s, n_waiting. progress: audio_s decoded of that file since the last such event, segments (start, end and text
+    of each, in the file's time). notice: text (about the run, or about ``path``). finished: outcome (an Outcome).
     """
 
     kind: str

@@ -40,7 +40,7 @@ class Member:
         self._numbers: dict[Path, deque[int]] = {}  # of the orders for a path, the oldest first
         self._orders: dict[int, Order] = {}
         self._unbegun: set[int] = set()
-        self._n_waiting = 0  # clips that were loaded and have not gone to the engine
+        self._n_waiting = 0  # clips that have not gone to the engine, as was told last
         self._n_ahead = options.batch.max_batch_size or FIRST_AHEAD
         self._changed = threading.Condition()
 
@@ -138,10 +138,7 @@ class Member:
         with self._changed:
             if event.kind == "loading" and number is not None:
                 self._unbegun.discard(number)
-            elif event.kind == "loaded":
-                self._n_waiting += event.data["n_clips"]
-            elif event.kind == "batch":
-                self._n_waiting = max(0, self._n_waiting - event.data["n_clips"])
+            self._n_waiting = event.data.get("n_waiting", self._n_waiting)
             self._changed.notify_all()
         if event.kind in PASSED_ON:
             path = event.path if number is None else None
@@ -157,7 +154,7 @@ class Member:
             del self._orders[number]
             self._unbegun.discard(number)
             if not self._orders:
-                self._n_waiting = 0  # clips of files that were given up never go to the engine
+                self._n_waiting = 0  # nobody tells of clips that were given up with their file
             self._changed.notify_all()
         if outcome.status is not Status.INTERRUPTED or self._stop.is_set():
             self.told.put(Ended(number, replace(outcome, outputs=())))

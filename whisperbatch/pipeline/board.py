@@ -242,11 +242,12 @@ class Board:
             self._outcomes.put(None)
 
 
-def batch_event(clips: Sequence[Clip]) -> Event:
-    """What is told of clips that go to the engine together."""
+def batch_event(clips: Sequence[Clip], n_waiting: int) -> Event:
+    """What is told of clips that go to the engine together, and of how many wait behind them."""
     data = {
         "n_clips": len(clips),
         "n_files": len({clip.file_id for clip in clips}),
         "audio_s": sum(clip.duration_s for clip in clips),
+        "n_waiting": n_waiting,
     }
     return Event("batch", None, data)

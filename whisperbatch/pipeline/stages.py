@@ -135,7 +135,7 @@ class Stages:
                 again, clips = ([c for c in some if self.board.find(c.file_id) is not None] for some in (again, clips))
                 if again or clips:
                     held.update(clip.file_id for clip in clips)
-                    self.board.emit(batch_event(again + clips))
+                    self.board.emit(batch_event(again + clips, len(self.clips)))
                     engine.admit(again + clips)
                     self._tries.admitted(again + clips)
                     self._count_in(clips)
@@ -193,9 +193,8 @@ class Stages:
                     self._withdraw(job)
                     return
             else:
-                self.board.emit(
-                    Event("loaded", job.audio.path, {"duration_s": item.duration_s, "n_clips": item.n_clips})
-                )
+                told = {"duration_s": item.duration_s, "n_clips": item.n_clips, "n_waiting": len(self.clips)}
+                self.board.emit(Event("loaded", job.audio.path, told))
                 if job.loaded(item) and not self.desk.whole.put(job):
                     self.desk.interrupt(job)
 

@@ -16,8 +16,8 @@ often path. The events:
 
     queued
     started
-    loaded       duration, n_clips
-    batch        n_clips, n_files, audio_seconds
+    loaded       duration, n_clips, n_waiting (clips that wait for the model)
+    batch        n_clips, n_files, audio_seconds, n_waiting
     segment      start, end, text; in the order of decoding
     notice       text
     done, failed, skipped, interrupted
