@@ -322,7 +322,7 @@ def test_options_that_make_no_sense_are_refused():
         with pytest.raises(UsageError, match="--vad-"):
             SpeechOptions(**{name: value})
     for name, value in (("channels", "left"), ("channel_names", ("A", "A")), ("channel_names", ("",))):
-        with pytest.raises(UsageError, match="--channel"):
+        with pytest.raises(UsageError, match="channel"):
             LoadOptions(**{name: value})
     with pytest.raises(UsageError, match="--max-duration"):
         LoadOptions(max_duration_s=0)
