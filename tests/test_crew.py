@@ -155,6 +155,14 @@ def test_a_file_that_is_to_be_alone_waits_until_a_member_has_nothing_else_and_th
     assert one.numbers == [0, 3, 4]
 
 
+def test_a_file_that_is_to_be_alone_does_not_wait_for_a_member_that_has_no_node_yet(pair: Scene):
+    two = pair.hired[1]
+    alone = pair.hand(0, is_alone=True)
+    two.tells.put(Wants())
+    alone.join(10)
+    assert two.numbers == [0]
+
+
 def test_when_nothing_waits_members_are_told_to_finish_once(pair: Scene):
     one, two = pair.hired
     one.tells.put(Wants())

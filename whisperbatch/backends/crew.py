@@ -55,6 +55,7 @@ class _Place:
     hired: Hired | None = None
     held: dict[int, Order] = field(default_factory=dict)
     reserved: int | None = None  # for a file that is to be alone
+    is_up: bool = False  # it has asked for a file; one that waits for a node has not
     wants: bool = False
     has_rested: bool = True  # since it last had a file
     n_in_vain: int = 0
@@ -186,7 +187,7 @@ class Crew:
         """The member that is kept free for a file, once it has nothing else."""
         kept = next((place for place in self._places if place.reserved == order.number), None)
         if kept is None:
-            candidates = [place for place in self._places if place.reserved is None and not place.is_alone]
+            candidates = [p for p in self._places if p.is_up and p.reserved is None and not p.is_alone]
             kept = min(candidates, key=lambda place: len(place.held), default=None)
         if kept is None:
             return None
@@ -256,7 +257,7 @@ class Crew:
         match message:
             case Wants():
                 with self._changed:
-                    place.wants, place.n_in_vain = True, 0
+                    place.wants, place.is_up, place.n_in_vain = True, True, 0
                     if self._is_resting and not place.has_rested:
                         self._have_rest(place)
                     self._changed.notify_all()
@@ -288,6 +289,7 @@ class Crew:
         with self._changed:
             lost, place.held = list(place.held), {}
             place.hired, place.wants, place.reserved, place.has_rested = None, False, None, True
+            place.is_up = False
             place.n_in_vain += 1
             is_given_up = place.n_in_vain >= MAX_IN_VAIN
             if is_given_up:
