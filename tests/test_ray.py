@@ -121,8 +121,8 @@ def test_nodes_that_go_and_one_that_joins_in_the_middle(tmp_path: Path, expected
     process = start_on_ray(folder, address=cluster.address, actors=None)
     wait_until(lambda: len(names_of(events(folder), "done")) >= 3)
     cluster.remove_node(cluster.nodes[0], allow_graceful=False)
-    begun = set(names_of(events(folder), "started"))
-    wait_until(lambda: begun <= set(names_of(events(folder), "done")))  # a file that two have is given up
+    # what the first one had is done long before: a file that two have is given up
+    wait_until(lambda: len(names_of(events(folder), "done")) >= 40)
     cluster.remove_node(cluster.nodes[1], allow_graceful=False)
     cluster.add_node(num_cpus=1)
     code, told = end_of(process)
