@@ -47,10 +47,6 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
-def member_argv() -> list[str]:
-    return [sys.executable, "-c", MEMBER]
-
-
 def write_wav(path: Path, samples: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as out:

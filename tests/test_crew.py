@@ -1,5 +1,6 @@
 """Who takes which file, who is replaced, who is given up: crews of scripted members, and members without a process."""
 
+import io
 import pickle
 import queue
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from crews import fill, options, wait_until, write_wav
 
-from whisperbatch.backends import local, open_backend
+from whisperbatch.backends import devices, local, open_backend
 from whisperbatch.backends.crew import MAX_IN_VAIN, Crew
 from whisperbatch.backends.elsewhere import Elsewhere
 from whisperbatch.backends.member import Member
@@ -192,7 +193,7 @@ def test_a_member_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_bl
     one, two = pair.hired
     one.tells.put(Wants())
     pair.hand(0).join(10)
-    one.tells.put(Blind(0, Path("/share")))
+    one.tells.put(Blind(Path("/share")))
     wait_until(lambda: len(pair.told) == 2)
     why = "place 0 does not see /share; mount it there at the same place"
     assert pair.told[0] == Lost(0, why, is_to_blame=False)
@@ -354,6 +355,16 @@ def test_errors_travel_with_what_tells_whether_they_may_pass():
     plain = pickle.loads(pickle.dumps(WorkerDiedError("died")))
     assert (type(plain), plain.path, plain.__cause__) == (WorkerDiedError, None, None)
     assert isinstance(pickle.loads(pickle.dumps(LoadError("x"))), LoadError)
+
+
+def test_a_message_that_death_cut_short_is_the_end_of_its_pipe():
+    stream = io.BytesIO()
+    devices._send(stream, ended(3))
+    whole = stream.getvalue()
+    assert devices._read(io.BytesIO(whole)) == ended(3)
+    for n_bytes in (0, 2, 4, len(whole) // 2, len(whole) - 1):
+        with pytest.raises(EOFError):
+            devices._read(io.BytesIO(whole[:n_bytes]))
 
 
 @pytest.mark.parametrize(

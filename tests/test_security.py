@@ -67,7 +67,7 @@ def command(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
     )
 
 
-OWN_PROCESSES = ("audio/pool.py", "backends/devices.py")  # of load workers and of a crew's members
+OWN_PROCESSES = ("processes.py",)
 
 
 def test_no_process_is_started_but_our_own_and_none_through_a_shell():

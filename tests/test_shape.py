@@ -25,7 +25,11 @@ FLOORS = (
     ("__init__", "__main__"),
 )
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-GROUND_IMPORTS = {("records", "errors"), ("languages", "errors")}  # within the ground floor, errors lies lowest
+GROUND_IMPORTS = {
+    ("records", "errors"),
+    ("languages", "errors"),
+    ("files", "errors"),
+}  # within the ground floor, errors lies lowest
 
 HOMES = {
     "torch": ("engine/", "demo/"),

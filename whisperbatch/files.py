@@ -2,14 +2,17 @@
 
 And a file that grows as a run goes on and appears whole at its end.
 
-Who calls: every room that opens what it did not make itself.
+Who calls: every room that opens what it did not make itself; report and review, which grow.
 """
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from whisperbatch.errors import RunError
 
 
 class IrregularFileError(OSError):
@@ -35,24 +38,30 @@ def read_regular(path: Path) -> bytes:
 
 
 class WholeFile:
-    """A text file in UTF-8 that grows beside its place and gets there whole; owned by one thread, raises OSError."""
+    """A text file in UTF-8 that grows beside its place and gets there whole; owned by one thread.
 
-    def __init__(self, path: Path) -> None:
+    Every method raises RunError when it cannot be written, in a sentence that calls it ``what``.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
         """Open the temporary file beside it."""
-        self._path = path
+        self._path, self._what = path, what
         self._temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        self._stream = self._temporary.open("w", encoding="utf-8", newline="\n")
+        with self._telling():
+            self._stream = self._temporary.open("w", encoding="utf-8", newline="\n")
 
     def write(self, text: str) -> None:
         """Add to it."""
-        self._stream.write(text)
+        with self._telling():
+            self._stream.write(text)
 
     def place(self) -> None:
         """Put it on the disk and in its place."""
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-        self._stream.close()
-        self._temporary.replace(self._path)
+        with self._telling():
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+            self._temporary.replace(self._path)
 
     def discard(self) -> None:
         """Leave nothing behind, unless it is in its place."""
@@ -60,6 +69,13 @@ class WholeFile:
             self._stream.close()
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as err:
+            raise RunError(f"{self._what} cannot be written: {err.strerror}", self._path) from err
 
 
 def _require_regular(status: os.stat_result) -> None:

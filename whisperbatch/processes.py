@@ -1,9 +1,15 @@
 """Processes of our own that run a module of this package, wherever they are started. Who calls: the parents of such."""
 
 import os
+import signal
+import struct
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+LENGTH = struct.Struct("<I")  # before each message on a pipe
 
 PACKAGE = Path(__file__).resolve().parent / "__init__.py"
 # "-m" finds the package by the search path: the current folder would come in, or, through PYTHONPATH, all that lies
@@ -26,6 +32,39 @@ def command(module: str) -> list[str]:
     return [sys.executable, "-P", "-c", START, str(PACKAGE), module, *folders]
 
 
+def start(
+    argv: Sequence[str], variables: Mapping[str, str], stderr: int | BinaryIO = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """A process with pipes from and to it, with ``variables`` beside ours; OSError when it cannot be started."""
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        env={**os.environ, **variables},
+        start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
+    )
+
+
+def read_exactly(stream: BinaryIO, n_bytes: int) -> bytes:
+    """So many bytes; EOFError when the other end dies before."""
+    data = stream.read(n_bytes)
+    if len(data) < n_bytes:
+        raise EOFError
+    return data
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words, by its return code as ``subprocess`` tells it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {-code}, {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal
+        return f"signal {-code}, unknown"
+
+
 def n_cores() -> int:
     """How many cores this process may use."""
     try:
@@ -34,8 +73,13 @@ def n_cores() -> int:
         return os.cpu_count() or 1
 
 
-def private_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The pipes from and to the parent, moved away from where a library might read or print."""
+def pipes_to_parent() -> tuple[BinaryIO, BinaryIO]:
+    """In such a process, the pipes from and to the parent, moved away from where a library might read or print.
+
+    Signals are the parent's to handle from then on: a service manager tells all its processes.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     incoming, outgoing = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, 0)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from whisperbatch import __version__
-from whisperbatch.errors import RunError
 from whisperbatch.files import WholeFile
 from whisperbatch.records import Outcome, Status
 
@@ -90,41 +89,25 @@ class ReportFile:
 
     def __init__(self, path: Path) -> None:
         """Open the temporary file; RunError when that cannot be."""
-        self._path = path
         self._n_files = 0
-        try:
-            self._file = WholeFile(path)
-        except OSError as err:
-            raise self._refused(err) from err
-        self._write(f'{{"schema": {SCHEMA}, "version": {json.dumps(__version__)}, "files": [')
+        self._file = WholeFile(path, "the report")
+        self._file.write(f'{{"schema": {SCHEMA}, "version": {json.dumps(__version__)}, "files": [')
 
     def add(self, outcome: Outcome) -> None:
         """Note a file that ended."""
-        self._write(("," if self._n_files else "") + "\n" + json.dumps(outcome.as_dict()))
+        self._file.write(("," if self._n_files else "") + "\n" + json.dumps(outcome.as_dict()))
         self._n_files += 1
 
     def close(self, report: Report, exit_code: int) -> None:
         """Put the totals in and the file in its place; RunError when that cannot be."""
         totals = report.as_dict() | {"exit_code": exit_code}
         del totals["failures"]
-        self._write(f'\n], "totals": {json.dumps(totals)}}}\n')
-        try:
-            self._file.place()
-        except OSError as err:
-            raise self._refused(err) from err
+        self._file.write(f'\n], "totals": {json.dumps(totals)}}}\n')
+        self._file.place()
 
     def discard(self) -> None:
         """Leave nothing behind, unless it was closed before."""
         self._file.discard()
-
-    def _write(self, text: str) -> None:
-        try:
-            self._file.write(text)
-        except OSError as err:
-            raise self._refused(err) from err
-
-    def _refused(self, error: OSError) -> RunError:
-        return RunError(f"the report cannot be written: {error.strerror}", self._path)
 
 
 def _spelled(seconds: float) -> str:

@@ -5,7 +5,6 @@ Who calls: the pipeline's load threads, a LoadWorker each.
 
 import json
 import os
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,10 +15,10 @@ from typing import Any, Self
 import numpy as np
 
 from whisperbatch.audio.spool import Spooled
-from whisperbatch.audio.worker import LENGTH, Request
+from whisperbatch.audio.worker import Request
 from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
-from whisperbatch.processes import command
+from whisperbatch.processes import LENGTH, command, ending, read_exactly, start
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipSettings, FileLoaded
 
 TIMEOUT_S = 120.0  # without a sign of life; decoding a window takes a fraction of a second
@@ -132,15 +131,7 @@ class LoadWorker:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._is_ready = False
-        return subprocess.Popen(
-            command("whisperbatch.audio.worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **ONE_THREAD},
-            start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
-        )
+        return start(command("whisperbatch.audio.worker"), ONE_THREAD)
 
     def _request(self, process: subprocess.Popen[bytes], path: Path, settings: ClipSettings) -> None:
         assert process.stdin is not None
@@ -179,8 +170,7 @@ class LoadWorker:
         _kill(process)
         if self._closed:
             return LoadError("loading was ended", path)
-        code = process.returncode or 0
-        why = f"signal {-code}, {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        why = ending(process.returncode or 0)
         if not self._is_ready:
             return WorkerStartError(f"the load process cannot start ({why})", path)
         return WorkerDiedError(f"the decoder crashed on this file ({why})", path)
@@ -241,17 +231,12 @@ def _opened(encoded: str, path: Path) -> Spooled:
 
 
 def _read_message(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], bytes]:
-    (length,) = LENGTH.unpack(_read(process, LENGTH.size))
-    header = json.loads(_read(process, length))
-    return header, _read(process, header["n_samples"] * 2) if header["kind"] == "clip" and not header["spool"] else b""
-
-
-def _read(process: subprocess.Popen[bytes], n_bytes: int) -> bytes:
-    assert process.stdout is not None
-    data = process.stdout.read(n_bytes)
-    if len(data) < n_bytes:
-        raise EOFError
-    return data
+    stream = process.stdout
+    assert stream is not None
+    (length,) = LENGTH.unpack(read_exactly(stream, LENGTH.size))
+    header = json.loads(read_exactly(stream, length))
+    n_bytes = header["n_samples"] * 2 if header["kind"] == "clip" and not header["spool"] else 0
+    return header, read_exactly(stream, n_bytes)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -259,10 +244,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     with suppress(subprocess.TimeoutExpired):
         process.wait(REAP_S)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return "unknown"

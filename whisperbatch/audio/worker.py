@@ -13,8 +13,6 @@ import errno
 import json
 import os
 import queue
-import signal
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -27,10 +25,9 @@ import numpy as np
 
 from whisperbatch.errors import SpoolError, WhisperbatchError
 from whisperbatch.options import LoadOptions, SpeechOptions
-from whisperbatch.processes import private_pipes
+from whisperbatch.processes import LENGTH, pipes_to_parent
 from whisperbatch.records import ClipSettings
 
-LENGTH = struct.Struct("<I")
 MAX_MEMORY = 3 << 29  # bytes; a tenth of it is much, but damaged and hostile files make decoders ask for any amount
 TOO_LARGE = f"cannot be decoded with {MAX_MEMORY / (1 << 30):.3g} GB of memory"
 ALIVE_S = 5.0  # a sign of life in a file that gives no clip for so long, for slow disks and long videos
@@ -117,10 +114,8 @@ def serve(request: Request, stream: BinaryIO) -> None:
 
 def main() -> None:
     """Serve files until the parent closes the pipe."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle: a service manager tells all its processes
-        signal.signal(number, signal.SIG_IGN)
+    incoming, outgoing = pipes_to_parent()
     _limit_memory()
-    incoming, outgoing = private_pipes()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()
     try:

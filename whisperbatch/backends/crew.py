@@ -58,6 +58,7 @@ class _Place:
     is_up: bool = False  # it has asked for a file; one that waits for a node has not
     wants: bool = False
     has_rested: bool = True  # since it last had a file
+    is_blind: bool = False  # it cannot see the recordings, so no other is hired for it
     n_in_vain: int = 0
     thread: threading.Thread | None = None
 
@@ -217,18 +218,15 @@ class Crew:
         """Top of a thread: what ends it unforeseen ends the run."""
         try:
             self._keep(place)
+            return
         except WhisperbatchError as err:
-            self._leave(place)
-            self._tidings.put(err)
+            error = err
         except Exception as err:
             error = RunError(f"the thread of {place.name} failed: {type(err).__name__}: {err}")
             error.__cause__ = err
-            self._leave(place)
-            self._tidings.put(error)
-
-    def _leave(self, place: _Place) -> None:
         with self._changed:
             place.thread = None
+        self._tidings.put(error)
 
     def _keep(self, place: _Place) -> None:
         """Keep a place filled for as long as the crew works."""
@@ -261,8 +259,9 @@ class Crew:
                     if self._is_resting and not place.has_rested:
                         self._have_rest(place)
                     self._changed.notify_all()
-            case Blind(number, folder):
-                self._dismiss(place, number, f"{place.name} does not see {folder}; mount it there at the same place")
+            case Blind(folder):
+                place.is_blind = True
+                raise MemberDiedError(f"{place.name} does not see {folder}; mount it there at the same place")
             case Over(error) if isinstance(error, UsageError | ModelError):
                 raise error
             case Over(error):
@@ -276,14 +275,6 @@ class Crew:
                 self._tidings.put(message)
         return None
 
-    def _dismiss(self, place: _Place, number: int, why: str) -> None:
-        """Give up a place where no work can be done; the file goes to another."""
-        with self._changed:
-            place.held.pop(number, None)
-            place.n_in_vain = MAX_IN_VAIN
-        self._tidings.put(Lost(number, why, is_to_blame=False))
-        raise MemberDiedError(why)
-
     def _vacate(self, place: _Place, why: str) -> bool:
         """Tell of what a member had that is gone; whether another is to take its place."""
         with self._changed:
@@ -291,7 +282,7 @@ class Crew:
             place.hired, place.wants, place.reserved, place.has_rested = None, False, None, True
             place.is_up = False
             place.n_in_vain += 1
-            is_given_up = place.n_in_vain >= MAX_IN_VAIN
+            is_given_up = place.is_blind or place.n_in_vain >= MAX_IN_VAIN
             if is_given_up:
                 self._places.remove(place)
             goes_on = self._can_work and not is_given_up and not self._is_closed
@@ -299,7 +290,7 @@ class Crew:
                 place.thread = None
             self._changed.notify_all()
         for number in lost:
-            self._tidings.put(Lost(number, why))
+            self._tidings.put(Lost(number, why, is_to_blame=not place.is_blind))
         if is_given_up and not self._places:
             raise RunError(f"nothing can be transcribed: {why}")
         if is_given_up:

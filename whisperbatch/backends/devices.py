@@ -7,8 +7,6 @@ first one to it is its ``RunOptions``. The end of its input is the end of the pa
 
 import os
 import pickle
-import signal
-import struct
 import subprocess
 import tempfile
 import threading
@@ -18,23 +16,21 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from whisperbatch.backends.crew import Crew, Hired
-from whisperbatch.backends.member import Member
-from whisperbatch.backends.messages import FromMember, MemberDiedError, Over, ToMember, members_options
+from whisperbatch.backends.member import Member, options_of_member
+from whisperbatch.backends.messages import FromMember, MemberDiedError, Over, ToMember
 from whisperbatch.options import RunOptions
-from whisperbatch.processes import command, n_cores, private_pipes
+from whisperbatch.processes import LENGTH, command, ending, n_cores, pipes_to_parent, read_exactly, start
 
-LENGTH = struct.Struct("<I")
 REAP_S = 10.0  # a killed process ends at once, unless the kernel holds it
 N_TOLD = 2_000  # characters of its last complaints that are looked at
 
 
-def crew_of(options: RunOptions, devices: Sequence[str], argv: Sequence[str] | None = None) -> Crew:
+def crew_of(options: RunOptions, devices: Sequence[str]) -> Crew:
     """A crew with a process for each device; load workers and cores are shared out among them.
 
     Args:
         options: The run's.
         devices: One torch device a process, as ``cpu`` or ``cuda:1``.
-        argv: The command line that runs ``main``.
     """
     names = [f"{device} ({index + 1} of {len(devices)})" for index, device in enumerate(devices)]
     of_name = dict(zip(names, devices, strict=True))
@@ -42,9 +38,9 @@ def crew_of(options: RunOptions, devices: Sequence[str], argv: Sequence[str] | N
     n_threads = max(1, _n_threads() // len(devices))
 
     def hire(name: str) -> Hired:
-        own = members_options(options, device=of_name[name], n_load_workers=n_load_workers)
+        own = options_of_member(options, device=of_name[name], n_load_workers=n_load_workers)
         own = replace(own, engine=replace(own.engine, n_sharing=devices.count(of_name[name])))
-        return ProcessMember(own, argv or command("whisperbatch.backends.devices"), n_threads)
+        return ProcessMember(own, n_threads)
 
     return Crew(hire, names)
 
@@ -52,24 +48,19 @@ def crew_of(options: RunOptions, devices: Sequence[str], argv: Sequence[str] | N
 class ProcessMember:
     """A process, seen from its parent; ``hear`` is for one thread, the rest for any."""
 
-    def __init__(self, options: RunOptions, argv: Sequence[str], n_threads: int) -> None:
+    def __init__(self, options: RunOptions, n_threads: int) -> None:
         """Start it; its libraries use so many threads."""
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the process)
-        self._process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._complaints,
-            env={**os.environ, "OMP_NUM_THREADS": str(n_threads)},
-            start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
-        )
+        variables = {"OMP_NUM_THREADS": str(n_threads)}
+        self._process = start(command("whisperbatch.backends.devices"), variables, self._complaints)
         self._sending = threading.Lock()
-        self._write(options)
+        self.send(options)
 
-    def send(self, message: ToMember) -> None:
+    def send(self, message: ToMember | RunOptions) -> None:
         """Hand it a message; nothing happens when it is gone."""
-        self._write(message)
+        assert self._process.stdin is not None
+        with self._sending, suppress(OSError):  # who listens will notice
+            _send(self._process.stdin, message)
 
     def hear(self) -> Iterator[FromMember]:
         """What it tells; MemberDiedError when it dies."""
@@ -78,20 +69,15 @@ class ProcessMember:
         while not isinstance(message, Over):
             try:
                 message = _read(self._process.stdout)
-            except (EOFError, ValueError) as err:  # closed here by kill
+            except EOFError as err:
                 raise MemberDiedError(self._why()) from err
             yield message
 
     def kill(self) -> None:
-        """Kill and reap it, and close its pipes."""
+        """Kill and reap it; who listens reads to the end of its pipe."""
         self._process.kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(REAP_S)
-
-    def _write(self, message: object) -> None:
-        assert self._process.stdin is not None
-        with self._sending, suppress(OSError, ValueError):  # who listens will notice
-            _send(self._process.stdin, message)
 
     def _why(self) -> str:
         """How it ended, in words."""
@@ -99,19 +85,15 @@ class ProcessMember:
             self._process.wait(REAP_S)
         code = self._process.returncode or 0
         if code < 0:
-            with suppress(ValueError):
-                return f"signal {-code}, {signal.Signals(-code).name}"
-            return f"signal {-code}"
+            return ending(code)
         self._complaints.seek(max(0, self._complaints.seek(0, os.SEEK_END) - N_TOLD))
         last = self._complaints.read().decode(errors="replace").strip().rpartition("\n")[2]
-        return f"exit code {code}" + (f", {last}" if last else "")
+        return ending(code) + (f", {last}" if last else "")
 
 
 def main() -> None:
     """Serve as a member until the parent closes the pipe or drains it."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle
-        signal.signal(number, signal.SIG_IGN)
-    incoming, outgoing = private_pipes()
+    incoming, outgoing = pipes_to_parent()
     serve(Member(_read(incoming)), incoming, outgoing)
 
 
@@ -145,11 +127,8 @@ def _send(stream: BinaryIO, message: object) -> None:
 
 def _read(stream: BinaryIO) -> FromMember:
     """The next message; EOFError at the end. Only a process of our own is at the other end."""
-    head = stream.read(LENGTH.size)
-    data = stream.read(LENGTH.unpack(head)[0]) if len(head) == LENGTH.size else b""
-    if not data:
-        raise EOFError
-    return pickle.loads(data)
+    (length,) = LENGTH.unpack(read_exactly(stream, LENGTH.size))
+    return pickle.loads(read_exactly(stream, length))
 
 
 def _n_threads() -> int:

@@ -16,7 +16,7 @@ from whisperbatch.backends.local import Local
 from whisperbatch.backends.messages import Blind, Drain, FromMember, Over, Rest, ToMember, Wants, Warm
 from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
-from whisperbatch.options import RunOptions
+from whisperbatch.options import JournalOptions, OutputOptions, RunOptions
 from whisperbatch.pipeline import Ended, Finished, Happened, Job, Order
 from whisperbatch.records import AudioFile, Event, Outcome, Status
 
@@ -129,7 +129,7 @@ class Member:
         """Whether a file's folder is there, or that is not to be asked."""
         folder = order.audio.root or order.audio.path.parent
         if self._looks and not folder.is_dir():
-            self.told.put(Blind(order.number, folder))
+            self.told.put(Blind(folder))
             return False
         return True
 
@@ -180,3 +180,17 @@ class _Shelf:
 
     def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
         self._member.kept(clips)
+
+
+def options_of_member(options: RunOptions, *, device: str, n_load_workers: int) -> RunOptions:
+    """What a member works by: it keeps no journal and writes nothing, and whether too many failed is not its to say."""
+    from dataclasses import replace
+
+    return replace(
+        options,
+        engine=replace(options.engine, device=device),
+        load=replace(options.load, n_workers=n_load_workers),
+        output=OutputOptions(write=False),
+        journal=JournalOptions(use_journal=False),
+        failures=replace(options.failures, max_failures=None, fail_fast=False),
+    )

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.options import JournalOptions, OutputOptions, RunOptions
 from whisperbatch.pipeline import Order, Tiding
 
 
@@ -30,9 +29,8 @@ class Wants:
 
 @dataclass(frozen=True, slots=True)
 class Blind:
-    """From a member: it cannot see the folder of the file that it was given."""
+    """From a member: it cannot see the folder of a file that it was given."""
 
-    number: int
     folder: Path
 
 
@@ -49,17 +47,3 @@ FromMember = Tiding | Wants | Blind | Over
 
 class MemberDiedError(Exception):
     """A member is gone without a word; the text says how."""
-
-
-def members_options(options: RunOptions, *, device: str, n_load_workers: int) -> RunOptions:
-    """What a member works by: it keeps no journal and writes nothing, and whether too many failed is not its to say."""
-    from dataclasses import replace
-
-    return replace(
-        options,
-        engine=replace(options.engine, device=device),
-        load=replace(options.load, n_workers=n_load_workers),
-        output=OutputOptions(write=False),
-        journal=JournalOptions(use_journal=False),
-        failures=replace(options.failures, max_failures=None, fail_fast=False),
-    )

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from whisperbatch.backends.crew import Crew, Hired
-from whisperbatch.backends.member import Member
-from whisperbatch.backends.messages import FromMember, MemberDiedError, Over, ToMember, members_options
+from whisperbatch.backends.member import Member, options_of_member
+from whisperbatch.backends.messages import FromMember, MemberDiedError, Over, ToMember
 from whisperbatch.errors import RunError, UsageError
-from whisperbatch.options import RunOptions
+from whisperbatch.options import RunOptions, load_workers_for
 from whisperbatch.pipeline import Happened
 from whisperbatch.processes import n_cores
 
@@ -32,7 +32,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "
 MemberFactory = Callable[[RunOptions], Member]
 
 
-def crew_of(options: RunOptions, member: MemberFactory | None = None) -> "RayCrew":
+def crew_of(options: RunOptions) -> "RayCrew":
     """A crew with an actor for each GPU of the cluster, or as many as the options say; Ray is started when it works.
 
     Raises:
@@ -40,7 +40,7 @@ def crew_of(options: RunOptions, member: MemberFactory | None = None) -> "RayCre
     """
     if importlib.util.find_spec("ray") is None:
         raise UsageError(INSTALL)
-    return RayCrew(options, member or looking_member)
+    return RayCrew(options, looking_member)
 
 
 def looking_member(options: RunOptions) -> Member:
@@ -158,8 +158,8 @@ class RayMember:
         import ray
 
         device = "auto" if shape.n_gpus else "cpu"
-        n_load_workers = options.load.n_workers or max(1, min(8, int(shape.n_cpus) // 2))
-        own = members_options(options, device=device, n_load_workers=n_load_workers)
+        n_load_workers = options.load.n_workers or load_workers_for(int(shape.n_cpus))
+        own = options_of_member(options, device=device, n_load_workers=n_load_workers)
         kind = ray.remote(_Actor).options(
             num_cpus=shape.n_cpus,
             num_gpus=shape.n_gpus,

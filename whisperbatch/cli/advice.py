@@ -42,7 +42,7 @@ def advice(done_s: float, whole_s: float, wall_s: float, model: str, n_beams: in
 def advising(screen: Screen, options: RunOptions, is_asked: bool) -> Callable[[Event], None]:
     """The screen's listener, which says once what would be faster, from what the first batches took."""
     began_s: float | None = None
-    is_open = is_asked
+    is_open = is_asked and options.crew.backend == "local"  # elsewhere this machine tells nothing
 
     def on_event(event: Event) -> None:
         nonlocal began_s, is_open

@@ -12,6 +12,7 @@ import torch
 
 from whisperbatch.engine.devices import choose
 from whisperbatch.options import EngineOptions
+from whisperbatch.processes import n_cores
 
 DRIVER = Path("/proc/driver/nvidia/version")
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # of a container: "200000 100000", or "max 100000" without a limit
@@ -41,9 +42,8 @@ def facts() -> dict[str, Any]:
 
 def n_allowed() -> float:
     """How many cores this process may use, by its affinity and its container's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    n_cores = float(len(affinity(0)) if affinity is not None else os.cpu_count() or 1)
+    allowed = float(n_cores())
     with suppress(OSError, ValueError):
         quota, period = CPU_MAX.read_text().split()
-        n_cores = min(n_cores, int(quota) / int(period))  # "max" is no number, and no limit
-    return n_cores
+        allowed = min(allowed, int(quota) / int(period))  # "max" is no number, and no limit
+    return allowed

@@ -11,6 +11,7 @@ from whisperbatch.options.audio import (
     LoadOptions,
     SpeechOptions,
     WatchOptions,
+    load_workers_for,
     parse_names,
     parse_times,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
+    "load_workers_for",
     "parse_batch_size",
     "parse_counts",
     "parse_formats",

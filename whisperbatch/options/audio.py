@@ -26,6 +26,11 @@ def parse_names(given: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in given.split(","))
 
 
+def load_workers_for(n_cores: int) -> int:
+    """How many load workers so many cores are given when nobody says: one for two, at most 8."""
+    return min(8, max(1, n_cores // 2))
+
+
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
     """How drop folders are watched.
@@ -80,7 +85,7 @@ class LoadOptions:
     @property
     def resolved_workers(self) -> int:
         """The number of load workers to start."""
-        return self.n_workers or min(8, max(1, (os.cpu_count() or 2) // 2))
+        return self.n_workers or load_workers_for(os.cpu_count() or 2)
 
 
 @dataclass(frozen=True, slots=True)

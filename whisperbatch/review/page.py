@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from whisperbatch import __version__
-from whisperbatch.errors import RunError
 from whisperbatch.files import WholeFile, open_regular
 from whisperbatch.records import Outcome, Transcript
 from whisperbatch.review.attention import UNCERTAIN_WORD, attention
@@ -51,27 +50,24 @@ class PageFile:
         """Open the temporary file; RunError when that cannot be."""
         self._path, self._spell, self._recall = path, spell, recall
         head, self._tail = _template(path.name)
-        try:
-            self._file = WholeFile(path)
-            self._file.write(head)
-        except OSError as err:
-            raise self._refused(err) from err
+        self._file = WholeFile(path, "the review page")
+        self._file.write(head)
 
     def add(self, outcome: Outcome) -> None:
         """Note a file that ended, and its transcript if it has one."""
         transcript = outcome.transcript or self._recall(outcome)
-        self._write(_block("file", self._told(outcome, transcript)))
-        self._write(_block("transcript", None if transcript is None else _packed(json.loads(self._spell(transcript)))))
+        self._file.write(_block("file", self._told(outcome, transcript)))
+        self._file.write(
+            _block("transcript", None if transcript is None else _packed(json.loads(self._spell(transcript))))
+        )
 
     def close(self, report: Totals, exit_code: int) -> None:
         """Put the totals in and the page in its place; RunError when that cannot be."""
         totals = report.as_dict() | {"exit_code": exit_code}
         totals.pop("failures", None)
-        self._write(_block("totals", totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD}) + self._tail)
-        try:
-            self._file.place()
-        except OSError as err:
-            raise self._refused(err) from err
+        told = totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD}
+        self._file.write(_block("totals", told) + self._tail)
+        self._file.place()
 
     def discard(self) -> None:
         """Leave nothing behind, unless it was closed before."""
@@ -100,15 +96,6 @@ class PageFile:
             "covered_seconds": transcript.covered_s,
             "avg_logprob": _finite(round(weighed / sum(lengths), 3)) if segments else None,
         }
-
-    def _write(self, text: str) -> None:
-        try:
-            self._file.write(text)
-        except OSError as err:
-            raise self._refused(err) from err
-
-    def _refused(self, error: OSError) -> RunError:
-        return RunError(f"the review page cannot be written: {error.strerror}", self._path)
 
 
 def is_page(path: Path) -> bool:
