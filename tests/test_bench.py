@@ -1,6 +1,7 @@
 """Measurements: what is decoded, how often, and how figures follow from it; the command. No figure is judged here."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -145,9 +146,12 @@ def test_counts():
 
 
 def test_the_command_measures_recordings(sample_audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
+    told, graph, names = tmp_path / "bench.json", tmp_path / "bench.png", ["garden.wav", "numbers.ogg"]
+    (audio := tmp_path / "audio").mkdir()
+    for name in names:
+        shutil.copy(sample_audio / name, audio)
     code = cli.main(
-        f"bench {sample_audio / 'garden.wav'} {sample_audio / 'numbers.ogg'} --model demo --batch-sizes 1,2 --rounds 1"
+        f"bench {audio / names[0]} {audio / names[1]} --model demo --batch-sizes 1,2 --rounds 1"
         f" --price-per-hour 2 --profile --compare-load-workers 1 --json {told} --plot {graph} --arrivals 50/s"
         " --n-arrivals 4 --max-waits 0,0.1 --compute-type float32".split()
     )
@@ -167,7 +171,7 @@ def test_the_command_measures_recordings(sample_audio: Path, tmp_path: Path, cap
     assert figures["caveats"] == []
     assert graph.read_bytes().startswith(b"\x89PNG")
     assert "The engine alone, by batch size" in seen.out
-    assert not list(sample_audio.glob("garden.*json"))
+    assert sorted(path.name for path in audio.iterdir()) == names
 
 
 def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFixture[str], sample_audio: Path):

@@ -54,10 +54,11 @@ def test_a_second_run_skips_all_and_starts_no_process(tmp_path: Path):
 
 
 def test_processes_that_are_killed_are_replaced_and_every_file_is_done_once(tmp_path: Path):
-    expected = undisturbed(tmp_path / "one" / "audio", 30)
-    names = fill(folder := tmp_path / "two" / "audio", 30)
+    expected = undisturbed(tmp_path / "one" / "audio", 60)
+    names = fill(folder := tmp_path / "two" / "audio", 60)
     process = start(folder, "--device", "cpu:2", step_s=0.15)
-    for n_done in (3, 16):  # what the first one had is done by the second time: a file that two have is given up
+    # what the first one had goes before the others, and is done by the second time: a file that two have is given up
+    for n_done in (3, 40):
         wait_until(lambda n_done=n_done: len(names_of(events(folder), "done")) >= n_done)
         os.kill(members(folder)[0], signal.SIGKILL)
     code, told = end_of(process)

@@ -99,7 +99,7 @@ def test_a_cluster_of_one_gives_what_a_local_run_gives(tmp_path: Path, expected:
 def test_actors_that_are_killed_are_replaced(tmp_path: Path, expected: dict[str, bytes]):
     names = fill(folder := tmp_path / "audio", 60)
     process = start_on_ray(folder, step_s=0.1)
-    for n_done in (3, 30):
+    for n_done in (3, 40):  # as with processes
         wait_until(lambda n_done=n_done: len(names_of(events(folder), "done")) >= n_done)
         os.kill(actor_pids()[0], signal.SIGKILL)
     code, told = end_of(process)
