@@ -24,7 +24,9 @@ from whisperbatch.errors import (
 from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
 from whisperbatch.pipeline import failing, writing
+from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.failing import Alone, Mounts, Retry, lasts, may_pass, retry_of
+from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.writers.beside import Namer
@@ -48,7 +50,8 @@ GONE = Path("/nowhere/talk.wav")
         (caused(WriteError("x"), OSError(errno.ENOSPC, "full")), False, False),
         (caused(WriteError("x"), OSError(errno.EIO, "bad")), True, False),
         (caused(WriteError("x"), OSError(errno.EACCES, "closed")), False, False),
-        (caused(LoadError("x"), OSError(errno.ENOENT, "spool")), False, False),
+        (caused(LoadError("does not exist"), OSError(errno.ENOENT, "it is there again")), True, False),
+        (caused(WriteError("x"), OSError(errno.ENOENT, "its folder is there again")), True, False),
         (caused(InferenceError("x"), MemoryError()), True, False),
         (InferenceError("x"), False, False),
         (RefusedError("x"), False, True),
@@ -193,6 +196,20 @@ class Place:
                 outcomes[outcome.path.name] = outcome
         return outcomes, script.tries
 
+    def away_until_told(self) -> None:
+        """Take the folder away, and bring it back a moment after the run has told so."""
+        away, n_told = self.folder.with_name("away"), len(self.notices)
+        self.folder.rename(away)
+
+        def come_back() -> None:
+            until_s = time.monotonic() + 60
+            while len(self.notices) == n_told and time.monotonic() < until_s:
+                time.sleep(0.01)
+            time.sleep(0.1)
+            away.rename(self.folder)
+
+        threading.Thread(target=come_back).start()
+
     def state(self, name: str) -> tuple[State, bool]:
         with Journal(self.journal) as book:
             (entry,) = [entry for entry in book.entries() if entry.key.path.name == name]
@@ -263,16 +280,32 @@ def test_so_many_failures_end_the_run(place: Place, failures: FailureOptions, li
 
 def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(failing, "LOOK_S", 0.02)
-    away = place.folder.with_name("away")
 
     def go_away() -> None:
-        place.folder.rename(away)
-        threading.Timer(0.3, lambda: away.rename(place.folder)).start()
+        place.away_until_told()
         raise LoadError("does not exist")
 
-    outcomes, tries = place.run({"c.wav": [go_away]}, FailureOptions(retries=0))
+    outcomes, tries = place.run({"c.wav": [go_away, go_away]}, FailureOptions(retries=1))
     assert {o.status for o in outcomes.values()} == {Status.DONE}
-    assert tries.count("c.wav") == 2
+    assert tries.count("c.wav") == 3
+    assert any("went away" in notice for notice in place.notices)
+
+
+def test_a_folder_that_goes_away_while_it_is_looked_at_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    real, goes = Planner.decide, [True]
+
+    def decide(planner: Planner, job: Job) -> Decision:
+        if job.audio.path.name == "d.wav" and goes:
+            goes.clear()
+            place.away_until_told()
+            raise WriteError("the transcript cannot be written")
+        return real(planner, job)
+
+    monkeypatch.setattr(Planner, "decide", decide)
+    outcomes, _ = place.run({})
+    assert {o.status for o in outcomes.values()} == {Status.DONE}
+    assert not goes
     assert any("went away" in notice for notice in place.notices)
 
 
@@ -308,14 +341,13 @@ def test_a_folder_that_goes_before_a_write_and_stays_away_ends_the_run(place: Pl
 
 def test_a_folder_that_goes_before_a_write_and_comes_back_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(failing, "LOOK_S", 0.02)
-    real, away, lock, goes = writing.write_all, place.folder.with_name("away"), threading.Lock(), [True]
+    real, lock, goes = writing.write_all, threading.Lock(), [True]
 
     def write_all(texts, **more):
         with lock:
             if goes:
                 goes.clear()
-                place.folder.rename(away)
-                threading.Timer(0.3, lambda: away.rename(place.folder)).start()
+                place.away_until_told()
         return real(texts, **more)
 
     monkeypatch.setattr(writing, "write_all", write_all)

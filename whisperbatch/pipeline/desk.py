@@ -176,7 +176,7 @@ class Desk:
                 self.leave(job, reason)
                 return None
             is_put_aside = bool(self.board.older(job))
-            decision = None if is_put_aside else self.planner.decide(job)
+            decision = None if is_put_aside else self._planned(job)
             is_put_aside = decision is None or decision.is_elsewhere
             if is_put_aside:
                 self.waiting.add(job)
@@ -184,6 +184,15 @@ class Desk:
         finally:
             if not is_put_aside:
                 self.waiting.settled()
+
+    def _planned(self, job: Job) -> Decision:
+        """What the journal and the disk say of a file; a folder that is away is waited for."""
+        while True:
+            try:
+                return self.planner.decide(job)
+            except FileError:
+                if not self.waited_for(job) or self.ended.is_set():
+                    raise
 
     def _is_settled(self, job: Job, decision: Decision) -> bool:
         """Whether the journal or what is on disk settles the file: it is whole, or only other formats are missing."""

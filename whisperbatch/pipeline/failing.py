@@ -56,7 +56,11 @@ def may_pass(error: WhisperbatchError, path: Path) -> bool:
         return True
     if any(isinstance(e, MemoryError) or (isinstance(e, OSError) and e.errno in PASSING) for e in _chain(error)):
         return True
-    return isinstance(error, LoadError) and _errno(path) in PASSING  # the load process has but a sentence to tell
+    why_not = _errno(path)
+    was_gone = any(isinstance(e, FileNotFoundError) for e in _chain(error))
+    if was_gone and why_not is None:  # its folder was away for a moment
+        return True
+    return isinstance(error, LoadError) and why_not in PASSING  # the load process has but a sentence to tell
 
 
 def lasts(error: WhisperbatchError, path: Path) -> bool:
