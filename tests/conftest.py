@@ -4,11 +4,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as open_engine sets it; tests import torch before that
 
 from whisperbatch import demo
+
+hypothesis.settings.register_profile("repeatable", derandomize=True)  # the same examples for everybody
+hypothesis.settings.load_profile("default" if os.environ.get("WHISPERBATCH_FULL") else "repeatable")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from faster_whisper import vad
 from faster_whisper.vad import VadOptions
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from whisperbatch.audio import speech
@@ -155,6 +155,7 @@ milliseconds = st.sampled_from([0.0, 0.032, 0.1, 0.16, 0.4, 2.0])
 
 
 @settings(deadline=None, max_examples=300)
+@example(np.full(13, 0.95, np.float32), 0.0, 0.4, 0.0, N_FRAME // 2, 1)  # too short by half a frame
 @given(tellings(), milliseconds, milliseconds, milliseconds, st.integers(0, N_FRAME - 1), st.integers(1, 50))
 def test_spans_are_exactly_those_of_faster_whispers_rules(told, min_silence_s, min_speech_s, pad_s, n_short, size):
     """On any probabilities, whatever their blocks, where nothing is too long."""

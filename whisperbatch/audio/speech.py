@@ -186,7 +186,7 @@ class Spans:
     def _settle(self) -> None:
         """Emit the span before once its pads are known."""
         if self._begin is not None and self._start is None and self._quiet is None:
-            if self._at - self._begin > self._min_speech:
+            if self._at - N_FRAME - self._begin >= self._min_speech:  # the last frame of a file may be a short one
                 self._confirm()
         elif self._before is not None:
             earliest = self._at if self._begin is None else self._begin
