@@ -4,6 +4,7 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,11 @@ class Place:
         return outcomes, sum(len(batch) for batch in engine.batches), ended[0] if ended else None
 
     def contents(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in self.audio.iterdir() if path.suffix != ".wav"}
+        found = {}
+        for path in self.audio.iterdir():
+            with suppress(FileNotFoundError):  # a temporary one, in a run
+                found |= {path.name: path.read_bytes()} if path.suffix != ".wav" else {}
+        return found
 
     def whole_sets(self) -> set[str]:
         """Stems with all outputs; no file has a part of them but for one that was cut off between its renames."""
