@@ -21,6 +21,7 @@ from whisperbatch.engine.spelling import Spelling
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipSettings, ClipText
 
+MAX_EMPTY = 10_000  # steps without a result, after which none is expected any more
 NEAR = 1e-3  # two best this close are a tie that rounding decides
 
 
@@ -89,12 +90,15 @@ def engine(
 def hear(engine: ContinuousEngine, clips: Iterable[Clip]) -> dict[tuple[int, int], ClipText]:
     """The texts of clips, admitted as there is room; what fails raises."""
     found: dict[tuple[int, int], ClipText] = {}
-    left = list(clips)
+    left, n_empty = list(clips), 0
     while left or not engine.idle:
         n = engine.capacity
         engine.admit(left[:n])
         left = left[n:]
-        for result in engine.step():
+        results = engine.step()
+        n_empty = 0 if results else n_empty + 1
+        assert n_empty < MAX_EMPTY, "the engine is stuck"
+        for result in results:
             if isinstance(result, ClipFailed):
                 raise result.error.__cause__ or result.error
             if isinstance(result, ClipText):

@@ -1,4 +1,4 @@
-"""The engine that the options ask for, put together: model, tokenizer, device, continuous batching.
+"""The engine that the options ask for, put together: model, tokenizer, device, continuous batching, several abreast.
 
 Who calls: ``open_engine``.
 """
@@ -6,10 +6,12 @@ Who calls: ``open_engine``.
 from collections.abc import Callable
 from pathlib import Path
 
-from whisperbatch.engine import EngineFacts, checkpoint, devices, sizing, weights
+from whisperbatch.engine import Engine, EngineFacts, abreast, checkpoint, devices, sizing, weights
+from whisperbatch.engine.abreast import EnginesAbreast
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.runner import Runner
 from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine.votes import Votes
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import ClipSettings
@@ -23,7 +25,7 @@ def build(
     n_slots: int | None,
     demo: Path,
     on_notice: Callable[[str], None],
-) -> ContinuousEngine:
+) -> Engine:
     """The engine with its model loaded; see ``open_engine``."""
     place = devices.choose(options)
     found = checkpoint.find(options, demo, on_notice)
@@ -33,9 +35,34 @@ def build(
         raise UsageError(told)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
     runner = Runner(loaded, spelling, decode, n_slots or 1, on_notice)
-    if n_slots is None:
-        free_bytes = runner.free_bytes and runner.free_bytes / options.n_sharing
-        most = sizing.fitting(free_bytes, runner.bytes_a_slot)
-        budget_s = sizing.BUDGET_S if runner.recorder is None else sizing.RECORDING_BUDGET_S
-        runner.resize(sizing.choose(most, runner.trial, budget_s=budget_s))
-    return ContinuousEngine(runner, spelling, decode, facts, on_notice)
+    runners = [runner] if n_slots is not None else _sized(runner, place, options.n_sharing)
+    votes = Votes()
+    engines = [ContinuousEngine(one, spelling, decode, facts, on_notice, votes) for one in runners]
+    return engines[0] if len(engines) == 1 else EnginesAbreast(engines, devices.share_cores())
+
+
+def _sized(runner: Runner, place: devices.Place, n_sharing: int) -> list[Runner]:
+    """Runners with as many slots as fit and help; several, each for a thread, where that is faster."""
+    most = sizing.fitting(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_a_slot)
+    seconds: dict[int, float | None] = {}
+
+    def seconds_of(n_slots: int) -> float | None:
+        seconds[n_slots] = runner.trial(n_slots)
+        return seconds[n_slots]
+
+    budget_s = sizing.BUDGET_S if runner.recorder is None else sizing.RECORDING_BUDGET_S
+    n_slots = sizing.choose(most, seconds_of, budget_s=budget_s)
+    runners, share_cores = [runner], devices.share_cores()
+
+    def seconds_abreast(n_engines: int, n_each: int) -> float | None:
+        runners.extend(runner.beside() for _ in range(n_engines - len(runners)))
+        return abreast.trial(runners, n_each, share_cores)
+
+    n_engines, step_s = 1, seconds[n_slots]
+    if place.device.type == "cpu" and step_s is not None:
+        n_engines, n_slots = sizing.choose_abreast(n_slots, step_s, devices.n_threads(), most, seconds_abreast)
+    for one in runners[n_engines:]:
+        one.close()
+    for one in runners[:n_engines]:
+        one.resize(n_slots)
+    return runners[:n_engines]

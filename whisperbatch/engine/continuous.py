@@ -43,13 +43,23 @@ class ContinuousEngine:
         options: DecodeOptions,
         facts: EngineFacts,
         on_notice: Callable[[str], None],
+        votes: Votes | None = None,
     ) -> None:
-        """Hold nothing yet; ``on_notice`` is called with a sentence that the user should read."""
+        """Hold nothing yet.
+
+        Args:
+            device: Where windows run.
+            speller: The tokenizer.
+            options: How text is searched for.
+            facts: What a transcript is told.
+            on_notice: Called with a sentence that the user should read.
+            votes: Those of engines beside this one, whose clips may be of the same files.
+        """
         self.facts = facts
         self.device = device
         self._speller, self._options, self._on_notice = speller, options, on_notice
         self._judges = {faithful: Judge(options, faithful=faithful) for faithful in (False, True)}
-        self._scheduler, self._votes = Scheduler(), Votes()
+        self._scheduler, self._votes = Scheduler(), votes or Votes()
         self._requests: list[Request] = []
         self._quarantine: deque[list[Window]] = deque()  # groups that hold the culprit of a fault
         self._is_alone = False  # such a group is running
@@ -80,6 +90,13 @@ class ContinuousEngine:
     def idle(self) -> bool:
         """Whether it holds no clip."""
         return not self._requests and not self._out
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a step would do something: not while all that it holds waits for votes of clips elsewhere."""
+        for file_id in self._scheduler.parked:
+            self._release(file_id)
+        return bool(self._out or self._n_used or self._aligning or self._quarantine or self._scheduler.n_ready)
 
     def admit(self, clips: Sequence[Clip]) -> None:
         """Take clips."""

@@ -4,6 +4,7 @@ Who calls: ``engine/build`` and the CLI's ``info``. CUDA and MPS choices have no
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -83,6 +84,17 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     copy is known to nobody, and torch keeps its memory until the copy has been made.
     """
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def n_threads() -> int:
+    """How many threads torch uses here."""
+    return torch.get_num_threads()
+
+
+def share_cores() -> Callable[[int], None]:
+    """Gives the thread that calls it its share of the threads that torch has here, by how many such threads work."""
+    most = n_threads()
+    return lambda n_working: torch.set_num_threads(max(1, most // n_working))
 
 
 def free_bytes(device: torch.device) -> float | None:

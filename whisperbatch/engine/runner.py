@@ -5,6 +5,7 @@ Comes in: windows. Goes out: what was decoded of them at one temperature, and gu
 settled, so that a retry, a vote or a fault costs no second pass of the encoder.
 """
 
+import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -61,6 +62,14 @@ class Runner:
         device = self._decoder.device
         self.recorder = Recorder(device, on_notice) if device.type == "cuda" else None  # None: passes run eagerly
         self.resize(n_slots)
+
+    def beside(self) -> "Runner":
+        """Another runner of the same model, for another thread, with a slot of its own."""
+        other = copy.copy(self)
+        other._lanes, other._stopwatch = {}, Stopwatch(other._wait)
+        other.n_encoded = other._n_tokens = 0
+        other.resize(1)
+        return other
 
     @torch.inference_mode()
     def resize(self, n_slots: int) -> None:
@@ -164,10 +173,10 @@ class Runner:
         return isinstance(err, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(err)
 
     @torch.inference_mode()
-    def trial(self, n_slots: int) -> float | None:
+    def trial(self, n_slots: int, wait: Callable[[], object] = lambda: None) -> float | None:
         """The seconds of a step with so many windows of silence; None when there is no memory for them.
 
-        The lanes are left with that many slots, and empty.
+        The lanes are left with that many slots, and empty. ``wait`` is called before what is timed.
         """
         try:
             self.resize(n_slots)
@@ -179,6 +188,7 @@ class Runner:
             seats = [Seat(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows]
             lane.begin(list(zip(slots, seats, strict=True)), self._spelling.start, self._spelling.no_speech)
             lane.step()
+            wait()
             return min(self._timed(lane) for _ in range(N_STEPS))
         except (MemoryError, RuntimeError) as err:  # torch's own is a RuntimeError
             if not self.is_out_of_memory(err):

@@ -22,6 +22,16 @@ class Scheduler:
         self._order = itertools.count()
 
     @property
+    def n_ready(self) -> int:
+        """How many wait for a slot only."""
+        return len(self._ready)
+
+    @property
+    def parked(self) -> list[int]:
+        """The files whose windows wait for a language."""
+        return list(self._parked)
+
+    @property
     def n_parked(self) -> int:
         """How many wait for a language."""
         return sum(map(len, self._parked.values()))

@@ -1,7 +1,7 @@
 """How many windows to hold at once, when nobody says: what fits, and where more of them no longer help. No torch.
 
-Comes in: bytes that are free and that a slot takes, and a way to time a step. Goes out: a number of slots. Who calls:
-``engine/build``.
+Comes in: bytes that are free and that a slot takes, and a way to time a step. Goes out: a number of slots, and on how
+many engines abreast they are best shared out. Who calls: ``engine/build``.
 """
 
 import time
@@ -13,6 +13,8 @@ MIN_GAIN = 1.1  # twice the slots are worth it when they bring this much more th
 NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are preferred
 BUDGET_S = 1.0  # for all trials: nobody waits long for the first text
 RECORDING_BUDGET_S = 4.0  # where each trial records its step first, as on CUDA; not yet run on a GPU
+ABREAST_BUDGET_S = 0.5  # for a trial of engines abreast: a step that takes longer keeps all cores busy by itself
+MIN_ABREAST_GAIN = 1.05
 N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
 
 
@@ -53,3 +55,27 @@ def choose(
         took_s, last_s = clock() - last_s, clock()
     best = max(throughput.values())
     return min(n for n, value in throughput.items() if value >= NEAR_BEST * best)
+
+
+def choose_abreast(
+    n_slots: int, step_s: float, n_cores: int, most: int, seconds_of: Callable[[int, int], float | None]
+) -> tuple[int, int]:
+    """How many engines, and how many slots each has: twice as many as long as that brings more throughput.
+
+    Args:
+        n_slots: What one engine would have.
+        step_s: The seconds of its step.
+        n_cores: No more engines than that.
+        most: How many slots fit.
+        seconds_of: The seconds of a step of so many engines at once, with so many slots each; None when there is no
+            memory for them after all.
+    """
+    n_engines, n_each, throughput = 1, n_slots, n_slots / step_s
+    while (n := 2 * n_engines) <= n_cores:
+        each = max(FLOOR, n_slots // n)
+        is_too_much = n * each > most or 2 * N_STEPS * n * step_s > ABREAST_BUDGET_S
+        seconds = None if is_too_much else seconds_of(n, each)
+        if seconds is None or n * each / seconds < MIN_ABREAST_GAIN * throughput:
+            break
+        n_engines, n_each, throughput = n, each, n * each / seconds
+    return n_engines, n_each

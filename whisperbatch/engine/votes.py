@@ -4,6 +4,7 @@ Comes in: each voter's language probabilities, and which voters died. Goes out: 
 calls: ``engine/continuous``.
 """
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -15,17 +16,19 @@ class _Ballot:
 
 
 class Votes:
-    """The open and decided ballots of files; owned by one thread."""
+    """The open and decided ballots of files; any thread may call it."""
 
     def __init__(self) -> None:
         """No file yet."""
+        self._lock = threading.Lock()
         self._ballots: dict[int, _Ballot] = {}
         self._decided: dict[int, tuple[str, float] | None] = {}
 
     def expect(self, file_id: int, n_voters: int) -> None:
         """Say that a file decides by vote."""
-        if file_id not in self._decided:
-            self._ballots.setdefault(file_id, _Ballot(n_voters))
+        with self._lock:
+            if file_id not in self._decided:
+                self._ballots.setdefault(file_id, _Ballot(n_voters))
 
     def holds(self, file_id: int) -> bool:
         """Whether the file decides by vote and has not decided yet."""
@@ -33,13 +36,15 @@ class Votes:
 
     def cast(self, file_id: int, voter: int, weight_s: float, probabilities: Mapping[str, float]) -> None:
         """Count a vote: the probability of each language, weighted by seconds of speech."""
-        if file_id in self._ballots:
-            self._count(file_id, voter, (max(weight_s, 0.01), probabilities))
+        with self._lock:
+            if file_id in self._ballots:
+                self._count(file_id, voter, (max(weight_s, 0.01), probabilities))
 
     def die(self, file_id: int, voter: int) -> None:
         """Count a voter that can't vote any more, so that nobody waits for it."""
-        if file_id in self._ballots and voter not in self._ballots[file_id].cast:
-            self._count(file_id, voter, None)
+        with self._lock:
+            if file_id in self._ballots and voter not in self._ballots[file_id].cast:
+                self._count(file_id, voter, None)
 
     def decision(self, file_id: int) -> tuple[str, float] | None:
         """The language and its probability; None while undecided, and when every voter died."""
@@ -47,8 +52,9 @@ class Votes:
 
     def forget(self, file_id: int) -> None:
         """The file is done with."""
-        self._ballots.pop(file_id, None)
-        self._decided.pop(file_id, None)
+        with self._lock:
+            self._ballots.pop(file_id, None)
+            self._decided.pop(file_id, None)
 
     def _count(self, file_id: int, voter: int, vote: tuple[float, Mapping[str, float]] | None) -> None:
         ballot = self._ballots[file_id]
