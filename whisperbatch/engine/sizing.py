@@ -72,7 +72,7 @@ def choose_abreast(
     """
     n_engines, n_each, throughput = 1, n_slots, n_slots / step_s
     while (n := 2 * n_engines) <= n_cores:
-        each = max(FLOOR, n_slots // n)
+        each = n_slots if n * n_slots <= most else max(FLOOR, n_slots // n)
         is_too_much = n * each > most or 2 * N_STEPS * n * step_s > ABREAST_BUDGET_S
         seconds = None if is_too_much else seconds_of(n, each)
         if seconds is None or n * each / seconds < MIN_ABREAST_GAIN * throughput:
