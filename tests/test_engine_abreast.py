@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from whisperbatch import demo
-from whisperbatch.engine import EngineFacts, Work, abreast, build, devices, sizing
+from whisperbatch.engine import EngineFacts, Work, build, devices, sizing
 from whisperbatch.engine.abreast import EnginesAbreast
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.sizing import choose_abreast
 from whisperbatch.engine.votes import Votes
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import Clip, ClipSettings, ClipText
@@ -252,42 +251,24 @@ def test_a_voter_that_is_cancelled_elsewhere_keeps_nobody_waiting():
     engine.close()
 
 
-def device(alone_s: float, gain: float, limit: int = 10**9):
-    """A step's seconds of n engines with so many slots each, where twice as many engines bring ``gain``."""
-    return lambda n, each: n * each * alone_s / gain ** np.log2(n) if n * each <= limit else None
+def test_engines_are_as_many_as_cores_where_steps_are_short():
+    assert sizing.abreast(32, 0.01, 2, 256) == (2, 32)
+    assert sizing.abreast(32, 0.01, 3, 256) == (2, 32)
+    assert sizing.abreast(32, 0.01, 64, 256) == (4, 32)
+    assert sizing.abreast(32, 0.01, 4, 32) == (4, 8)
 
 
-def test_engines_are_as_many_as_help():
-    assert choose_abreast(32, 0.032, 2, 256, device(0.001, 1.2)) == (2, 16)
-    assert choose_abreast(32, 0.032, 2, 256, device(0.001, 1.0)) == (1, 32)
-    assert choose_abreast(32, 0.016, 4, 256, device(0.0005, 1.2)) == (4, 8)
-    assert choose_abreast(8, 0.008, 4, 256, device(0.001, 1.2)) == (4, 8)
-
-
-def test_one_engine_stays_alone_where_others_have_no_core_no_memory_or_no_time():
-    quick = device(0.001, 1.2)
-    assert choose_abreast(32, 0.032, 1, 256, quick) == (1, 32)
-    assert choose_abreast(8, 0.008, 2, 8, quick) == (1, 8)
-    assert choose_abreast(32, 0.032, 2, 256, device(0.001, 1.2, limit=16)) == (1, 32)
-    tried = []
-    assert choose_abreast(8, 1.0, 2, 256, lambda n, each: tried.append(n)) == (1, 8)
-    assert not tried
-
-
-def test_a_trial_is_of_all_at_once_and_has_no_result_without_memory_for_one():
-    runner = beside(1, 1)._engines[0].device
-    runners, told = [runner, runner.beside()], []
-    assert abreast.trial(runners, 2, told.append) > 0
-    assert told == [2, 2]
-    runners[1].trial = lambda n, wait: None
-    assert abreast.trial(runners, 2, told.append) is None
+def test_one_engine_stays_alone_where_others_have_no_core_no_memory_or_nothing_to_win():
+    assert sizing.abreast(32, 0.01, 1, 256) == (1, 32)
+    assert sizing.abreast(8, 0.01, 2, 8) == (1, 8)
+    assert sizing.abreast(2, 0.01, 2, 2) == (1, 2)
+    assert sizing.abreast(32, 0.2, 2, 256) == (1, 32)
 
 
 @pytest.mark.parametrize(("n_slots", "n_engines"), [(None, 2), (4, 1)])
 def test_only_auto_asks_for_several(n_slots: int | None, n_engines: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sizing, "MOST", 16)
-    monkeypatch.setattr(sizing, "MIN_ABREAST_GAIN", 0.0)
-    monkeypatch.setattr(sizing, "ABREAST_BUDGET_S", 1e9)
+    monkeypatch.setattr(sizing, "SHORT_STEP_S", 1e9)
     monkeypatch.setattr(devices, "n_threads", lambda: 2)
     engine = build.build(
         EngineOptions("demo", device="cpu", compute_type="float32"),

@@ -9,17 +9,14 @@ An engine that is in a step belongs to its thread, the others to the owner: what
 it comes back.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Protocol
 
 from whisperbatch.engine import Work
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 
 Result = Segments | ClipText | ClipFailed
-MEET_S = 10.0  # a trial whose threads do not meet by then is none
 
 
 class EnginesAbreast:
@@ -125,32 +122,3 @@ class EnginesAbreast:
             for file_id in forgotten:
                 engine.cancel(file_id)
             self._out += [result for result in future.result() if result.file_id not in forgotten]
-
-
-class Trialled(Protocol):
-    """What can tell how long its step takes, as ``engine/runner`` can."""
-
-    def trial(self, n_slots: int, wait: Callable[[], object]) -> float | None:
-        """The seconds of a step with so many windows, begun after ``wait``; None without memory for them."""
-        ...
-
-
-def trial(runners: Sequence[Trialled], n_slots: int, share_cores: Callable[[int], None]) -> float | None:
-    """The seconds of a step of all of them at once, with so many windows each; None without memory for them."""
-    meeting = threading.Barrier(len(runners), timeout=MEET_S)
-
-    def one(runner: Trialled) -> float | None:
-        share_cores(len(runners))
-        seconds = None
-        try:
-            seconds = runner.trial(n_slots, meeting.wait)
-        except threading.BrokenBarrierError:
-            pass
-        finally:
-            if seconds is None:
-                meeting.abort()  # nobody waits for it
-        return seconds
-
-    with ThreadPoolExecutor(len(runners)) as threads:
-        found = [seconds for seconds in threads.map(one, runners) if seconds is not None]
-    return max(found) if len(found) == len(runners) else None

@@ -6,7 +6,7 @@ Who calls: ``open_engine``.
 from collections.abc import Callable
 from pathlib import Path
 
-from whisperbatch.engine import Engine, EngineFacts, abreast, checkpoint, devices, sizing, weights
+from whisperbatch.engine import Engine, EngineFacts, checkpoint, devices, sizing, weights
 from whisperbatch.engine.abreast import EnginesAbreast
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.runner import Runner
@@ -52,17 +52,10 @@ def _sized(runner: Runner, place: devices.Place, n_sharing: int) -> list[Runner]
 
     budget_s = sizing.BUDGET_S if runner.recorder is None else sizing.RECORDING_BUDGET_S
     n_slots = sizing.choose(most, seconds_of, budget_s=budget_s)
-    runners, share_cores = [runner], devices.share_cores()
-
-    def seconds_abreast(n_engines: int, n_each: int) -> float | None:
-        runners.extend(runner.beside() for _ in range(n_engines - len(runners)))
-        return abreast.trial(runners, n_each, share_cores)
-
     n_engines, step_s = 1, seconds[n_slots]
     if place.device.type == "cpu" and step_s is not None:
-        n_engines, n_slots = sizing.choose_abreast(n_slots, step_s, devices.n_threads(), most, seconds_abreast)
-    for one in runners[n_engines:]:
-        one.close()
-    for one in runners[:n_engines]:
+        n_engines, n_slots = sizing.abreast(n_slots, step_s, devices.n_threads(), most)
+    runners = [runner, *(runner.beside() for _ in range(n_engines - 1))]
+    for one in runners:
         one.resize(n_slots)
-    return runners[:n_engines]
+    return runners

@@ -173,10 +173,10 @@ class Runner:
         return isinstance(err, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(err)
 
     @torch.inference_mode()
-    def trial(self, n_slots: int, wait: Callable[[], object] = lambda: None) -> float | None:
+    def trial(self, n_slots: int) -> float | None:
         """The seconds of a step with so many windows of silence; None when there is no memory for them.
 
-        The lanes are left with that many slots, and empty. ``wait`` is called before what is timed.
+        The lanes are left with that many slots, and empty.
         """
         try:
             self.resize(n_slots)
@@ -188,7 +188,6 @@ class Runner:
             seats = [Seat(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows]
             lane.begin(list(zip(slots, seats, strict=True)), self._spelling.start, self._spelling.no_speech)
             lane.step()
-            wait()
             return min(self._timed(lane) for _ in range(N_STEPS))
         except (MemoryError, RuntimeError) as err:  # torch's own is a RuntimeError
             if not self.is_out_of_memory(err):

@@ -13,8 +13,8 @@ MIN_GAIN = 1.1  # twice the slots are worth it when they bring this much more th
 NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are preferred
 BUDGET_S = 1.0  # for all trials: nobody waits long for the first text
 RECORDING_BUDGET_S = 4.0  # where each trial records its step first, as on CUDA; not yet run on a GPU
-ABREAST_BUDGET_S = 0.5  # for a trial of engines abreast: a step that takes longer keeps all cores busy by itself
-MIN_ABREAST_GAIN = 1.05
+SHORT_STEP_S = 0.1  # a longer one, as of the small model, is made of products that are worth sharing out
+MOST_ABREAST = 4  # two are measured (on two cores, the tiny shape: 1.15 to 1.25 times the throughput of one)
 N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
 
 
@@ -57,25 +57,18 @@ def choose(
     return min(n for n, value in throughput.items() if value >= NEAR_BEST * best)
 
 
-def choose_abreast(
-    n_slots: int, step_s: float, n_cores: int, most: int, seconds_of: Callable[[int, int], float | None]
-) -> tuple[int, int]:
-    """How many engines, and how many slots each has: twice as many as long as that brings more throughput.
+def abreast(n_slots: int, step_s: float, n_cores: int, most: int) -> tuple[int, int]:
+    """How many engines side by side, and how many slots each has; one, where a step keeps all cores busy by itself.
+
+    It is no trial: other work on the machine, as that of load processes that start, is enough to turn its result over.
 
     Args:
         n_slots: What one engine would have.
-        step_s: The seconds of its step.
+        step_s: The seconds of its step on all cores.
         n_cores: No more engines than that.
         most: How many slots fit.
-        seconds_of: The seconds of a step of so many engines at once, with so many slots each; None when there is no
-            memory for them after all.
     """
-    n_engines, n_each, throughput = 1, n_slots, n_slots / step_s
-    while (n := 2 * n_engines) <= n_cores:
-        each = n_slots if n * n_slots <= most else max(FLOOR, n_slots // n)
-        is_too_much = n * each > most or 2 * N_STEPS * n * step_s > ABREAST_BUDGET_S
-        seconds = None if is_too_much else seconds_of(n, each)
-        if seconds is None or n * each / seconds < MIN_ABREAST_GAIN * throughput:
-            break
-        n_engines, n_each, throughput = n, each, n * each / seconds
-    return n_engines, n_each
+    n_engines = 1
+    while 2 * n_engines <= min(n_cores, MOST_ABREAST) and 2 * n_engines * FLOOR <= most and step_s < SHORT_STEP_S:
+        n_engines *= 2
+    return n_engines, min(n_slots, most // n_engines)
