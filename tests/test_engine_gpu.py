@@ -204,7 +204,7 @@ def test_auto_finds_a_batch_size(device: str):
         demo=hearing.demo.FOLDER,
         on_notice=told.append,
     )
-    assert made.device.n_slots >= (8 if device == "cpu" else 32)
+    assert made.capacity >= (8 if device == "cpu" else 32)
     assert not any("graphs" in one for one in told)
     assert hearing.hear(made, [hearing.clip(short(0), language="en")])[0, 0].segments
     made.close()

@@ -45,16 +45,7 @@ class ContinuousEngine:
         on_notice: Callable[[str], None],
         votes: Votes | None = None,
     ) -> None:
-        """Hold nothing yet.
-
-        Args:
-            device: Where windows run.
-            speller: The tokenizer.
-            options: How text is searched for.
-            facts: What a transcript is told.
-            on_notice: Called with a sentence that the user should read.
-            votes: Those of engines beside this one, whose clips may be of the same files.
-        """
+        """Hold nothing yet; ``on_notice`` hears what the user should read, ``votes`` are shared with engines beside."""
         self.facts = facts
         self.device = device
         self._speller, self._options, self._on_notice = speller, options, on_notice
