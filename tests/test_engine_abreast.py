@@ -61,8 +61,7 @@ class Slow:
     def idle(self) -> bool:
         return not self.held
 
-    @property
-    def is_ready(self) -> bool:
+    def rouse(self) -> bool:
         return bool(self.held) and not self.is_waiting
 
     def admit(self, clips: list[Clip]) -> None:

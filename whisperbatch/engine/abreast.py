@@ -81,7 +81,7 @@ class EnginesAbreast:
 
     def step(self) -> list[Result]:
         """Let all that have something to do work until one of them comes back; what is new."""
-        ready = [engine for engine in self._free() if engine.is_ready]
+        ready = [engine for engine in self._free() if engine.rouse()]
         n_working = len(ready) + len(self._running)
         for engine in ready:
             self._running[self._threads[engine].submit(self._step, engine, n_working)] = engine

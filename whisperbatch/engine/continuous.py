@@ -82,9 +82,8 @@ class ContinuousEngine:
         """Whether it holds no clip."""
         return not self._requests and not self._out
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether a step would do something: not while all that it holds waits for votes of clips elsewhere."""
+    def rouse(self) -> bool:
+        """Release what waited for votes that are in; whether a step would do something then."""
         for file_id in self._scheduler.parked:
             self._release(file_id)
         return bool(self._out or self._n_used or self._aligning or self._quarantine or self._scheduler.n_ready)

@@ -50,7 +50,7 @@ class Caches:
 
 
 class Decoder:
-    """The decoder of one model; owned by the engine's thread."""
+    """The decoder of one model; any thread may call it, each with caches of its own."""
 
     def __init__(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
         """Take the weights by their names in a Checkpoint."""

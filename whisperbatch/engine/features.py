@@ -26,7 +26,7 @@ QUIETEST = 1e-10
 
 
 class LogMel:
-    """The features of one model; owned by the engine's thread."""
+    """The features of one model; any thread may call it."""
 
     def __init__(self, filters: np.ndarray, device: torch.device, dtype: torch.dtype) -> None:
         """Take the filter bank, (n_fft / 2 + 1, n_mels), as the model's feature extractor has it."""
