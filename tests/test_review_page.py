@@ -103,7 +103,7 @@ def page(started: Any, desk: Path) -> Iterator[Any]:
     assert started.execute_script("return window.hacked") is None
 
 
-def until(true: Callable[[], Any], seconds: float = 15.0) -> Any:
+def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What the call gives once it is true; the last answer when the time is up."""
     end, turn = time.monotonic() + seconds, threading.Event()
     while not (found := true()) and time.monotonic() < end:
