@@ -5,9 +5,9 @@ that torch sees, and says what is wrong when there is a GPU that it does not see
 CUDA libraries: install torch for CPUs first, as PyTorch's own site tells, to save some gigabytes.
 
 --device cuda:0,cuda:1, or all, runs a process a device on one machine; cpu:2 shares the cores
-between two, which for small models is faster than one that has them all. Files go to whoever has
-room, longest first. A process that dies is replaced, and what it had is done again; a file on
-which two die is failed.
+between two. With --batch-size auto one process does likewise for small models: it runs several
+engines side by side. Files go to whoever has room, longest first. A process that dies is
+replaced, and what it had is done again; a file on which two die is failed.
 
 --backend ray does the same on a Ray cluster whose nodes see the recordings at the same paths; it
 needs "pip install 'whisperbatch[ray]'". --ray-address auto is the cluster that this machine is a
