@@ -2,13 +2,15 @@
 
 A step of a small model is many short products: shared out among threads, these wait for each other more than they work,
 and what is not shared out leaves all cores but one idle. So each engine has cores of its own, and slots of its own; the
-model's weights and the votes on a file's language are common. Comes in: clips, which go where most room is. Goes out:
-what any of the engines tells. Who calls: ``engine/build``. No torch.
+model's weights and the votes on a file's language are common, and so is the reserve: a clip waits for no engine in
+particular, and goes where room is first. Comes in: clips. Goes out: what any of the engines tells. Who calls:
+``engine/build``. No torch.
 
 An engine that is in a step belongs to its thread, the others to the owner: what is asked of one in a step is done when
 it comes back.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -33,6 +35,7 @@ class EnginesAbreast:
         self._engines, self._share_cores = list(engines), share_cores
         self._threads = {engine: ThreadPoolExecutor(1, f"engine-{n}") for n, engine in enumerate(engines)}
         self._running: dict[Future[list[Result]], ContinuousEngine] = {}
+        self._reserve: deque[Clip] = deque()
         self._cancelled: dict[ContinuousEngine, set[int]] = {}  # files to be forgotten by engines that are in a step
         self._out: list[Result] = []
 
@@ -52,27 +55,23 @@ class EnginesAbreast:
 
     @property
     def capacity(self) -> int:
-        """Clips that the engines that are not in a step would take now."""
-        return sum(engine.capacity for engine in self._free())
+        """Clips that it would take now: what the engines that are not in a step have room for, and a reserve."""
+        room = sum(engine.room for engine in self._free())
+        n_spare = 0 if self.idle else max(1, sum(engine.device.n_slots for engine in self._engines) // 4)
+        return max(0, room + n_spare - len(self._reserve))
 
     @property
     def idle(self) -> bool:
         """Whether none holds a clip."""
-        return not self._running and not self._out and all(engine.idle for engine in self._engines)
+        return not (self._running or self._reserve or self._out) and all(engine.idle for engine in self._engines)
 
     def admit(self, clips: Sequence[Clip]) -> None:
-        """Take clips, each where most room is left."""
-        room = {engine: engine.capacity for engine in self._free()}
-        shares: dict[ContinuousEngine, list[Clip]] = {engine: [] for engine in room}
-        for clip in clips:
-            freest = max(room, key=lambda engine: room[engine])
-            shares[freest].append(clip)
-            room[freest] -= 1
-        for engine, share in shares.items():
-            engine.admit(share)
+        """Take clips."""
+        self._reserve += clips
 
     def cancel(self, file_id: int) -> None:
         """Forget a file's clips; nothing more comes out for them."""
+        self._reserve = deque(clip for clip in self._reserve if clip.file_id != file_id)
         for engine in self._free():
             engine.cancel(file_id)
         for engine in self._running.values():
@@ -81,6 +80,7 @@ class EnginesAbreast:
 
     def step(self) -> list[Result]:
         """Let all that have something to do work until one of them comes back; what is new."""
+        self._deal()
         ready = [engine for engine in self._free() if engine.rouse()]
         n_working = len(ready) + len(self._running)
         for engine in ready:
@@ -105,6 +105,17 @@ class EnginesAbreast:
             thread.shutdown()
         for engine in self._engines:
             engine.close()
+
+    def _deal(self) -> None:
+        """Hand clips of the reserve to engines that have room, each where most is left."""
+        room = {engine: engine.room for engine in self._free()}
+        shares: dict[ContinuousEngine, list[Clip]] = {engine: [] for engine in room}
+        for _ in range(min(len(self._reserve), sum(room.values()))):
+            freest = max(room, key=lambda engine: room[engine])
+            shares[freest].append(self._reserve.popleft())
+            room[freest] -= 1
+        for engine, share in shares.items():
+            engine.admit(share)
 
     def _step(self, engine: ContinuousEngine, n_working: int) -> list[Result]:
         self._share_cores(n_working)

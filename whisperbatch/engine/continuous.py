@@ -78,6 +78,11 @@ class ContinuousEngine:
         return max(0, n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked - len(self._aligning)))
 
     @property
+    def room(self) -> int:
+        """Clips that could begin at once: free slots that nobody waits for."""
+        return max(0, self.device.lanes[0].slots.n_free - self._scheduler.n_ready)
+
+    @property
     def idle(self) -> bool:
         """Whether it holds no clip."""
         return not self._requests and not self._out
@@ -175,7 +180,7 @@ class ContinuousEngine:
 
     def _seat(self, lane: Lane, windows: Sequence[Window]) -> None:
         """Encode windows where that is still to be done, find their languages, begin; without room they wait."""
-        self._again(windows[lane.slots.n_free :])
+        self._scheduler.add(*windows[lane.slots.n_free :])
         windows = windows[: lane.slots.n_free]
         self._isolate([w for w in windows if w.audio is None], self.device.encode)
         encoded = [window for window in windows if window.audio is not None and window.request in self._requests]
@@ -183,7 +188,7 @@ class ContinuousEngine:
 
     def _begin(self, lane: Lane, windows: Sequence[Window]) -> None:
         if lane not in self.device.lanes:  # out of memory since they were taken: the lane is gone
-            self._again(windows)
+            self._scheduler.add(*windows)
             return
         seated = list(zip(self.device.enter(lane, windows), windows, strict=True))
         self._find_languages(lane, seated)
@@ -227,9 +232,9 @@ class ContinuousEngine:
         """Let the windows run that waited for a file's language, if it is decided, or if nobody can vote any more."""
         if self._votes.holds(file_id):
             return
-        for window in self._scheduler.unpark(file_id):
+        for window in (released := self._scheduler.unpark(file_id)):
             self._adopt(window.request)
-            self._scheduler.add(window)
+        self._scheduler.add(*released)
 
     def _advance(self, lane: Lane) -> None:
         """One step of a lane; what raises is put in quarantine, in halves."""
@@ -238,7 +243,7 @@ class ContinuousEngine:
         except Exception as err:
             windows = lane.discard(lambda window: True)
             if self.device.is_out_of_memory(err) and self._shrink(err):
-                self._again(windows)
+                self._scheduler.add(*windows)
             elif len(windows) == 1:
                 self._fail(windows[0].request, err)
             else:
@@ -339,17 +344,13 @@ class ContinuousEngine:
             for lane in self.device.lanes:
                 lane.discard(lambda window: window in windows)
             if self.device.is_out_of_memory(err) and self._shrink(err):
-                self._again(windows)
+                self._scheduler.add(*windows)
             elif len(windows) == 1:
                 self._fail(windows[0].request, err)
             else:
                 half = len(windows) // 2
                 self._isolate(windows[:half], work)
                 self._isolate(windows[half:], work)
-
-    def _again(self, windows: Sequence[Window]) -> None:
-        for window in windows:
-            self._scheduler.add(window)
 
     def _shrink(self, err: Exception) -> bool:
         """Whether there were slots to give up; what ran in the others is queued again."""
@@ -358,7 +359,7 @@ class ContinuousEngine:
         if n_slots == 0:
             return False
         for lane in self.device.lanes:
-            self._again(lane.discard(lambda window: True))
+            self._scheduler.add(*lane.discard(lambda window: True))
         self._resize(n_slots)
         self._on_notice(f"the device is out of memory: going on with {self.device.n_slots} windows at once")
         return True

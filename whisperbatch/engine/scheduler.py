@@ -36,9 +36,10 @@ class Scheduler:
         """How many wait for a language."""
         return sum(map(len, self._parked.values()))
 
-    def add(self, window: Window) -> None:
-        """Let a window run when its turn comes."""
-        heapq.heappush(self._ready, (window.request.number, next(self._order), window))
+    def add(self, *windows: Window) -> None:
+        """Let windows run when their turn comes."""
+        for window in windows:
+            heapq.heappush(self._ready, (window.request.number, next(self._order), window))
 
     def park(self, window: Window) -> None:
         """Keep a window until its file's language is known."""
