@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from whisperbatch.engine import decoder
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipText, Segments
 
@@ -234,11 +235,11 @@ def test_lack_of_memory_in_a_real_part_loses_nothing(place: str):
     assert "going on with 2 windows" in said[0]
 
 
-def test_caches_are_given_back_before_smaller_ones_are_made():
+def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.MonkeyPatch):
     engine = hearing.engine(PLAIN, 4)
     device, held = engine.device, []
     caches = engine.device.lanes[0]._caches
-    refs = [weakref.ref(tensor) for part in (caches.cross_k, caches.self_v) for tensor in part]
+    refs = [weakref.ref(tensor) for part in (caches.heard[0].tensors, caches.self_v) for tensor in part]
     del caches
     make = device._decoder.caches
 
@@ -247,14 +248,14 @@ def test_caches_are_given_back_before_smaller_ones_are_made():
         return make(*args)
 
     device._decoder.caches = making
-    real, times = device._decoder._attend, [1]
+    real, times = decoder.attend, [1]
 
     def attend(*args):
         if times and args[3:] and times.pop():
             raise torch.OutOfMemoryError
         return real(*args)
 
-    device._decoder._attend = attend
+    monkeypatch.setattr(decoder, "attend", attend)
     found = answers(engine, four())
     assert all(isinstance(one, ClipText) for one in found.values())
     assert held == [0]

@@ -18,6 +18,7 @@ from whisperbatch.engine import noise
 from whisperbatch.engine.beams import Beams
 from whisperbatch.engine.choices import largest
 from whisperbatch.engine.decoder import Caches
+from whisperbatch.engine.heard import Heard
 from whisperbatch.engine.lane import Lane, Seat
 from whisperbatch.engine.requests import Sampled
 from whisperbatch.options import DecodeOptions
@@ -58,12 +59,13 @@ class StandIn:
         self._windows = {window.number: window for window in windows}
 
     def caches(self, n_slots: int, n_group: int) -> Caches:
-        cross = [torch.full((n_slots, 1, 1, 1), -1.0)]
+        heard = [Heard((n_slots, 1, 1, 1), n_group, self.device, torch.float32)]
         rows = [torch.full((n_slots * n_group, 1, N_CONTEXT, 1), -1.0)]
-        return Caches(cross, [cross[0].clone()], rows, [rows[0].clone()])
+        return Caches(heard, rows, [rows[0].clone()])
 
     def hear(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
-        caches.cross_k[0][slots] = audio[:, None]
+        numbers = audio[:, None]
+        caches.heard[0].put(slots, numbers, numbers)
 
     def prefill(self, caches: Caches, slots: torch.Tensor, n_group: int, tokens: torch.Tensor) -> torch.Tensor:
         for slot, row in zip(slots.tolist(), tokens, strict=True):
@@ -78,7 +80,7 @@ class StandIn:
         made = []
         for row, (token, at) in enumerate(zip(tokens.tolist(), positions.tolist(), strict=True)):
             caches.self_k[0][row, 0, at, 0] = token
-            window = self._windows[int(caches.cross_k[0][row // n_group, 0, 0, 0])]
+            window = self._windows[int(caches.heard[0].tensors[0][row // n_group, 0, 0, 0])]
             made.append(window.logits(caches.self_k[0][row, 0, : at + 1, 0].long().tolist()))
         return torch.stack(made)
 

@@ -2,7 +2,8 @@
 
 Comes in: tokens, positions and the caches that a lane owns. Goes out: logits. Who calls: ``engine/lane``. The
 architecture is Radford et al. 2022 (openai/whisper, MIT); weights are transformers'. Ours: cross-attention keys and
-values are held once a window and shared by its group; attention with one query a row is two batched matrix products.
+values are held once a window and shared by its group (``engine/heard``); attention with one query a row is two batched
+matrix products.
 
 Axes: n_slots windows, n_group rows a window (beams or candidates), n_rows = n_slots * n_group, n_heads, d_head, n_audio
 1500, n_context tokens that a row can hold.
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
+from whisperbatch.engine.heard import Heard, HeardInEightBits, attend
 from whisperbatch.engine.linear import joined, linear, mapping, norm
 
 MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
@@ -43,8 +45,7 @@ class _Layer:
 class Caches:
     """What a lane's rows have seen; lists are by layer."""
 
-    cross_k: list[Tensor]  # (n_slots, n_heads, n_audio, d_head)
-    cross_v: list[Tensor]
+    heard: list[Heard]
     self_k: list[Tensor]  # (n_rows, n_heads, n_context, d_head)
     self_v: list[Tensor]
 
@@ -52,8 +53,11 @@ class Caches:
 class Decoder:
     """The decoder of one model; any thread may call it, each with caches of its own."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Take the weights by their names in a Checkpoint."""
+    def __init__(
+        self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, in_eight_bits: bool = False
+    ) -> None:
+        """Take the weights by their names in a Checkpoint; ``in_eight_bits``: keep so what is heard, on a CPU."""
+        self._in_eight_bits = in_eight_bits
         self._embed = tensors["decoder.embed_tokens.weight"]  # (n_vocab, d_model)
         self._positions = tensors["decoder.embed_positions.weight"]  # (n_context, d_model)
         self._scale = math.sqrt(config["d_model"]) if config.get("scale_embedding") else 1.0
@@ -66,26 +70,25 @@ class Decoder:
         self.n_context, self.n_vocab = config["max_target_positions"], config["vocab_size"]
         self.n_audio = config["max_source_positions"]
         self.device, self.dtype = self._embed.device, self._embed.dtype
-        self._keys_first = self.device.type == "cpu" and self.dtype == torch.bfloat16
 
     def caches(self, n_slots: int, n_group: int) -> Caches:
         """Empty caches."""
-        cross = (n_slots, self.n_heads, self.n_audio, self.d_head)
         rows = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
 
         def make(shape: tuple[int, ...]) -> list[Tensor]:
             return [torch.zeros(shape, device=self.device, dtype=self.dtype) for _ in self._layers]
 
-        return Caches(make(cross), make(cross), make(rows), make(rows))
+        return Caches([self._heard(n_slots, n_group) for _ in self._layers], make(rows), make(rows))
 
     def bytes_a_window(self, n_group: int) -> int:
         """What a window takes: its share of the caches, and a step's logits with as much again to work on them.
 
         On CUDA that work has a second place, the memory of recorded passes.
         """
-        n_cached = 2 * len(self._layers) * self.d_model * (self.n_audio + n_group * self.n_context)
+        n_heard = self.n_audio * (1 if self._in_eight_bits else self.dtype.itemsize)
+        n_cached = 2 * len(self._layers) * self.d_model * (n_heard + n_group * self.n_context * self.dtype.itemsize)
         n_worked = (16 if self.device.type == "cuda" else 8) * n_group * self.n_vocab
-        return n_cached * self.dtype.itemsize + n_worked * torch.float32.itemsize
+        return n_cached + n_worked * torch.float32.itemsize
 
     def hear(self, caches: Caches, slots: Tensor, audio: Tensor) -> None:
         """Fill the slots' cross-attention keys and values from the encoder's output.
@@ -95,9 +98,8 @@ class Decoder:
             slots: int64 (n_windows,).
             audio: (n_windows, n_audio, d_model).
         """
-        for layer, k, v in zip(self._layers, caches.cross_k, caches.cross_v, strict=True):
-            k[slots] = self._heads(layer.cross_k(audio))
-            v[slots] = self._heads(layer.cross_v(audio))
+        for layer, heard in zip(self._layers, caches.heard, strict=True):
+            heard.put(slots, self._heads(layer.cross_k(audio)), self._heads(layer.cross_v(audio)))
 
     def prefill(self, caches: Caches, slots: Tensor, n_group: int, tokens: Tensor) -> Tensor:
         """All tokens of some windows at once, into each row of their groups; (n_windows, n_tokens, d_model), normed.
@@ -119,7 +121,7 @@ class Decoder:
                 caches.self_v[index][rows, :, n_tokens:] = 0.0
             x = x + layer.self_out(self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
             q = self._heads(layer.cross_q(layer.cross_norm(x)))
-            heard = F.scaled_dot_product_attention(q, caches.cross_k[index][slots], caches.cross_v[index][slots])
+            heard = F.scaled_dot_product_attention(q, *caches.heard[index].read(slots))
             x = x + layer.cross_out(self._merge(heard))
             x = self._feed(layer, x)
         return self._norm(x)
@@ -144,10 +146,10 @@ class Decoder:
             q, k, v = (part[:n_rows].view(n_rows, self.n_heads, self.d_head) for part in self._qkv(layer, x))
             self_k, self_v = caches.self_k[index], caches.self_v[index]
             self_k[rows, :, positions], self_v[rows, :, positions] = k, v
-            mine = self._attend(q[:, :, None], self_k[:n_rows, :, :reach], self_v[:n_rows, :, :reach], unseen)
+            mine = attend(q[:, :, None], self_k[:n_rows, :, :reach], self_v[:n_rows, :, :reach], unseen)
             x = x + layer.self_out(self._pad(mine.reshape(n_rows, -1), n_padded))
             q = layer.cross_q(layer.cross_norm(x))[:n_rows].view(n_slots, n_group, self.n_heads, self.d_head)
-            heard = self._attend(q.transpose(1, 2), caches.cross_k[index][:n_slots], caches.cross_v[index][:n_slots])
+            heard = caches.heard[index].attend(q.transpose(1, 2))
             x = x + layer.cross_out(self._pad(heard.transpose(1, 2).reshape(n_rows, -1), n_padded))
             x = self._feed(layer, x)
         return self._to_logits(self._norm(x))[:n_rows]
@@ -197,14 +199,11 @@ class Decoder:
     def _feed(self, layer: _Layer, x: Tensor) -> Tensor:
         return x + layer.fc2(layer.fc1(layer.norm(x)))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None = None) -> Tensor:
-        """Attention of few queries, (n, n_heads, n_queries, d_head), on many keys; ``unseen`` is (n, n_keys)."""
-        q = q * self.d_head**-0.5
-        # in bfloat16 a CPU copies transposed keys before it multiplies; the other way round it reads them as they lie
-        scores = (k @ q.transpose(-1, -2)).transpose(-1, -2) if self._keys_first else q @ k.transpose(-1, -2)
-        if unseen is not None:
-            scores = scores.masked_fill(unseen[:, None, None], -torch.inf)
-        return scores.softmax(dim=-1) @ v  # summed in float32 whatever the numbers are
+    def _heard(self, n_slots: int, n_group: int) -> Heard:
+        shape = (n_slots, self.n_heads, self.n_audio, self.d_head)
+        if self._in_eight_bits:
+            return HeardInEightBits(shape, n_group, self.dtype)
+        return Heard(shape, n_group, self.device, self.dtype)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(n, n_tokens, d_model) to (n, n_heads, n_tokens, d_head)."""

@@ -14,6 +14,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options import EngineOptions
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+EIGHT_BITS = "int8_"  # before the type that everything else is in
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,12 @@ class Place:
     @property
     def dtype(self) -> torch.dtype:
         """The torch type of ``compute_type``."""
-        return DTYPES[self.compute_type]
+        return DTYPES[self.compute_type.removeprefix(EIGHT_BITS)]
+
+    @property
+    def in_eight_bits(self) -> bool:
+        """Whether what the decoder hears is kept in 8 bits."""
+        return self.compute_type.startswith(EIGHT_BITS)
 
 
 def choose(options: EngineOptions) -> Place:
@@ -39,7 +45,10 @@ def choose(options: EngineOptions) -> Place:
     if name == "mps" and not torch.backends.mps.is_available():
         raise UsageError("this machine has no MPS device that torch can use; try --device cpu")
     compute_type = _fastest(name) if options.compute_type == "auto" else options.compute_type
-    return Place(torch.device(name), compute_type)
+    place = Place(torch.device(name), compute_type)
+    if place.in_eight_bits and name != "cpu":
+        raise UsageError(f"--compute-type {compute_type} is for --device cpu; on {name} try float16")
+    return place
 
 
 def every() -> tuple[str, ...]:
@@ -119,7 +128,7 @@ def describe() -> list[dict[str, str]]:
             "device": "cpu",
             "name": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads",
             "memory": "",
-            "compute_types": f"float32, bfloat16 (auto: {place.compute_type})",
+            "compute_types": f"float32, bfloat16, each also with int8_ (auto: {place.compute_type})",
         }
     ]
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):

@@ -199,7 +199,9 @@ class Lane:
 
     def close(self) -> None:
         """Give the caches back; whoever still holds the lane, or them, holds no memory."""
-        for part in (self._caches.cross_k, self._caches.cross_v, self._caches.self_k, self._caches.self_v):
+        for heard in self._caches.heard:
+            heard.close()
+        for part in (self._caches.self_k, self._caches.self_v):
             part.clear()
         if self._graphs is not None:
             self._graphs.close()
@@ -210,8 +212,8 @@ class Lane:
     def _close_ranks(self) -> None:
         """Move the last slots into holes, so that the used ones are the first."""
         for source, target in self.slots.compact():
-            for cache in (*self._caches.cross_k, *self._caches.cross_v):
-                cache[target] = cache[source]
+            for heard in self._caches.heard:
+                heard.move(source, target)
             of = slice(source * self.n_group, (source + 1) * self.n_group)
             to = slice(target * self.n_group, (target + 1) * self.n_group)
             for rows in (*self._caches.self_k, *self._caches.self_v, self._tokens, self._sums, self._keys):

@@ -46,7 +46,7 @@ class Runner:
     ) -> None:
         """Make the lanes: ``n_slots`` windows at the first temperature, and fewer at others if they need more rows."""
         self._encoder = Encoder(checkpoint.tensors, checkpoint.config)
-        self._decoder = Decoder(checkpoint.tensors, checkpoint.config)
+        self._decoder = Decoder(checkpoint.tensors, checkpoint.config, in_eight_bits=checkpoint.in_eight_bits)
         self._mel = LogMel(checkpoint.filters, self._decoder.device, self._decoder.dtype)
         self._spelling, self._options = spelling, options
         self._rules = Rules(spelling, options, self._decoder.n_vocab, self._decoder.device)

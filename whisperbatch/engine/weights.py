@@ -37,6 +37,7 @@ class Checkpoint:
         tensors: By transformers' names without ``model.`` before them, on the device.
         tokenizer: A ``tokenizers.Tokenizer``.
         filters: The mel filter bank, (n_fft / 2 + 1, n_mels).
+        in_eight_bits: Whether what its decoder hears is kept so.
     """
 
     found: Found
@@ -45,6 +46,7 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     tokenizer: Any
     filters: np.ndarray
+    in_eight_bits: bool = False
 
     @property
     def is_multilingual(self) -> bool:
@@ -101,7 +103,8 @@ def load(found: Found, place: Place) -> Checkpoint:
             _require(tensors, config)
         generation = {**config, **_json(found.folder / "generation_config.json", {})}
         filters = _mel_filters(config["num_mel_bins"])
-        return Checkpoint(found, config, generation, tensors, _tokenizer(found.folder), filters)
+        tokenizer = _tokenizer(found.folder)
+        return Checkpoint(found, config, generation, tensors, tokenizer, filters, place.in_eight_bits)
     except (*UNREADABLE, SafetensorError) as err:
         reason = str(err).strip().partition("\n")[0]
         raise ModelError(f"the model in {found.folder} cannot be loaded as a Whisper model: {reason}") from err

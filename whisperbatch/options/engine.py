@@ -8,7 +8,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
 
 TASKS = ("transcribe", "translate")
-COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16")
+COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16", "int8_float32", "int8_bfloat16")
 DEVICES = ("auto", "cpu", "cuda", "mps", "all")
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -65,7 +65,8 @@ class EngineOptions:
         offline: Never ask the network.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; several with commas; ``all`` CUDA devices; ``cpu:N``
             for N processes that share the cores.
-        compute_type: ``auto``, ``float32``, ``float16`` or ``bfloat16``.
+        compute_type: ``auto``, ``float32``, ``float16`` or ``bfloat16``; with ``int8_`` before it what the decoder
+            hears is kept in 8 bits, on a CPU.
         n_sharing: How many engines share the memory of the device.
     """
 
