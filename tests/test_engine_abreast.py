@@ -271,6 +271,9 @@ def test_a_voter_that_is_cancelled_elsewhere_keeps_nobody_waiting():
 
 def test_engines_are_as_many_as_cores_where_steps_are_short():
     assert sizing.abreast(32, 0.01, 2, 256) == (2, 32)
+    assert sizing.abreast(16, 0.01, 2, 256) == (2, 32)
+    assert sizing.abreast(16, 0.01, 2, 32) == (2, 16)
+    assert sizing.abreast(64, 0.01, 2, 256) == (2, 64)
     assert sizing.abreast(32, 0.01, 3, 256) == (2, 32)
     assert sizing.abreast(32, 0.01, 64, 256) == (4, 32)
     assert sizing.abreast(32, 0.01, 4, 32) == (4, 8)

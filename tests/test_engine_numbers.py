@@ -1,4 +1,4 @@
-"""The encoder against transformers' own; products with packed weights; bfloat16 against float32."""
+"""The encoder against transformers' own; products with packed weights; fewer bits against float32."""
 
 import csv
 
@@ -64,7 +64,7 @@ def engine(compute_type: str) -> ContinuousEngine:
 
 
 @pytest.mark.slow
-def test_bfloat16_hears_what_float32_hears():
+def test_fewer_bits_hear_what_float32_hears():
     with (corpus.SAMPLE_AUDIO / "references.tsv").open(newline="") as stream:
         rows = [row for row in csv.reader(stream, delimiter="\t") if len(row) > 1 and row[-1].strip()]
     truths = {row[0]: folded(row[-1]) for row in rows if (corpus.SAMPLE_AUDIO / row[0]).is_file()}
@@ -74,15 +74,18 @@ def test_bfloat16_hears_what_float32_hears():
     ]
     texts = {
         kind: ["".join(s.text for s in text.segments) for _, text in sorted(hearing.hear(engine(kind), clips).items())]
-        for kind in ("float32", "bfloat16")
+        for kind in ("float32", "bfloat16", "int8_bfloat16", "int8_float32")
     }
     fits = [k for k, wave in enumerate(waves) if len(wave) <= 480_000]
     wer = {
         kind: jiwer.wer([list(truths.values())[k] for k in fits], [folded(heard[k]) for k in fits])
         for kind, heard in texts.items()
     }
-    same = sum(a == b for a, b in zip(*texts.values(), strict=True))
-    print(f"WER {wer}; {same} of {len(clips)} clips have the same text")
+    for kind in list(texts)[1:]:
+        same = sum(a == b for a, b in zip(texts["float32"], texts[kind], strict=True))
+        print(
+            f"{kind}: WER {wer[kind]:.2%} against {wer['float32']:.2%}; {same} of {len(clips)} clips have the same text"
+        )
+        assert abs(wer[kind] - wer["float32"]) <= 0.002
+        assert same >= 0.8 * len(clips)
     assert len(fits) >= 5
-    assert abs(wer["bfloat16"] - wer["float32"]) <= 0.002
-    assert same >= 0.8 * len(clips)

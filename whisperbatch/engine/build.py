@@ -30,6 +30,8 @@ def build(
     place = devices.choose(options)
     found = checkpoint.find(options, demo, on_notice)
     loaded = weights.load(found, place)
+    if place.device.type == "cpu":
+        devices.keep_freed_memory()
     spelling = Spelling(loaded)
     if (told := loaded.abilities.refusal(settings)) is not None:
         raise UsageError(told)

@@ -14,6 +14,9 @@ NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are p
 BUDGET_S = 1.0  # for all trials: nobody waits long for the first text
 RECORDING_BUDGET_S = 4.0  # where each trial records its step first, as on CUDA; not yet run on a GPU
 SHORT_STEP_S = 0.1  # a longer one, as of the small model, is made of products that are worth sharing out
+SLOTS_ABREAST = (
+    32  # at least, of each engine: 128 windows, two engines, 153 to 169 ms a window with 16, 146 to 149 with 32
+)
 MOST_ABREAST = 4  # two were measured: whole commands, two cores, the tiny shape, 1.27 times as fast as with one
 N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
 
@@ -60,6 +63,7 @@ def choose(
 def abreast(n_slots: int, step_s: float, n_cores: int, most: int) -> tuple[int, int]:
     """How many engines side by side, and how many slots each has; one, where a step keeps all cores busy by itself.
 
+    Trials of one engine often end for lack of time before slots stop helping; then each gets what was measured to help.
     It is no trial: other work on the machine, as that of load processes that start, is enough to turn its result over.
 
     Args:
@@ -71,4 +75,5 @@ def abreast(n_slots: int, step_s: float, n_cores: int, most: int) -> tuple[int, 
     n_engines = 1
     while 2 * n_engines <= min(n_cores, MOST_ABREAST) and 2 * n_engines * FLOOR <= most and step_s < SHORT_STEP_S:
         n_engines *= 2
-    return n_engines, min(n_slots, most // n_engines)
+    n_wanted = n_slots if n_engines == 1 else max(n_slots, SLOTS_ABREAST)
+    return n_engines, min(n_wanted, most // n_engines)

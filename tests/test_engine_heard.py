@@ -1,0 +1,179 @@
+"""What is heard: compiled attention against torch's in float64, and keys and values in 8 bits."""
+
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from whisperbatch.engine import heard, kernels
+from whisperbatch.engine.heard import Heard, HeardInEightBits
+from whisperbatch.errors import UsageError
+
+N_SLOTS, N_HEADS = 4, 3
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+def made(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def exact(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    q, k, v = q.double(), k.double(), v.double()
+    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1) @ v
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def test_this_machine_has_kernels():
+    assert all(kernels.find(dtype, 64, 1) is not None for dtype in (*DTYPES, torch.int8))
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, torch.int8])
+@pytest.mark.parametrize("n_group", [1, 2, 5, 11])
+@pytest.mark.parametrize("d_head", [16, 32, 64])
+@pytest.mark.parametrize("n_keys", [1, 7, 1500])
+def test_kernels_multiply_as_torch_does(dtype: torch.dtype, n_group: int, d_head: int, n_keys: int):
+    found = kernels.find(dtype, d_head, n_group)
+    many = made((2, N_HEADS, n_keys, d_head), 1)
+    many = (many * 40).round().clamp(-127, 127).to(dtype) if dtype == torch.int8 else many.to(dtype)
+    q, weights = made((2, N_HEADS, n_group, d_head), 2), made((2, N_HEADS, n_group, n_keys), 3).softmax(dim=-1)
+    size = many.double().abs().max()
+    scores = q.double() @ many.double().transpose(-1, -2)
+    torch.testing.assert_close(found.scores(q, many).double(), scores, rtol=1e-5, atol=1e-5 * float(size))
+    sums = weights.double() @ many.double()
+    torch.testing.assert_close(found.sums(weights, many).double(), sums, rtol=1e-5, atol=1e-6 * float(size))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 64])
+def test_the_number_of_threads_changes_no_bit(n_threads: int, threads):
+    q, k = made((N_SLOTS, N_HEADS, 2, 32), 1), made((N_SLOTS, N_HEADS, 333, 32), 2, torch.bfloat16)
+    found = kernels.find(torch.bfloat16, 32, 2)
+    threads(1)
+    alone = found.scores(q, k)
+    threads(n_threads)
+    assert torch.equal(found.scores(q, k), alone)
+    weights = alone.softmax(dim=-1)
+    sums = found.sums(weights, k)
+    threads(1)
+    assert torch.equal(found.sums(weights, k), sums)
+
+
+def test_other_threads_go_on_while_a_kernel_runs():
+    assert kernels.find(torch.int8, 64, 1)._scores.restype is None
+    assert isinstance(kernels.find(torch.int8, 64, 1)._scores, ctypes._CFuncPtr)
+    q, k = made((8, 6, 1, 64), 1), made((8, 6, 1500, 64), 2, torch.bfloat16)
+    found = kernels.find(torch.bfloat16, 64, 1)
+    whole = found.scores(q, k)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(torch.equal(one, whole) for one in pool.map(lambda _: found.scores(q, k), range(32)))
+
+
+def test_what_is_not_contiguous_is_refused():
+    with pytest.raises(AssertionError):
+        kernels.find(torch.float32, 32, 1).scores(made((2, 2, 1, 32), 1), made((2, 2, 32, 7), 2).transpose(-1, -2))
+
+
+def test_without_a_compiler_torch_does_it(monkeypatch: pytest.MonkeyPatch):
+    kernels.find.cache_clear()
+    monkeypatch.setattr(kernels, "_compiled", lambda source: 1 / 0)
+    try:
+        assert kernels.find(torch.bfloat16, 32, 1) is None
+        held = Heard((2, 2, 9, 32), 1, torch.device("cpu"), torch.bfloat16)
+        k, v = (made((2, 2, 9, 32), seed, torch.bfloat16) for seed in (1, 2))
+        held.put(torch.arange(2), k, v)
+        q = made((2, 2, 1, 32), 3, torch.bfloat16)
+        torch.testing.assert_close(held.attend(q).double(), exact(q, k, v), rtol=0.05, atol=0.02)
+        with pytest.raises(UsageError, match="try another --compute-type"):
+            HeardInEightBits((2, 2, 9, 32), 1, torch.float32)
+    finally:
+        kernels.find.cache_clear()
+
+
+def test_heads_of_another_size_have_no_kernels():
+    assert kernels.find(torch.bfloat16, 20, 1) is None
+    assert kernels.find(torch.float16, 64, 1) is None
+
+
+def hold(kind: str, n_group: int) -> Heard:
+    shape = (N_SLOTS, N_HEADS, 1500, 32)
+    if kind == "int8":
+        return HeardInEightBits(shape, n_group, torch.float32)
+    return Heard(shape, n_group, torch.device("cpu"), getattr(torch, kind))
+
+
+LIMITS = {"float32": 1e-5, "bfloat16": 0.01, "int8": 0.03}  # of what is found: the values are about 1
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+@pytest.mark.parametrize("n_group", [1, 5])
+def test_queries_find_what_they_find_in_float64(kind: str, n_group: int):
+    held = hold(kind, n_group)
+    dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
+    k, v = (made((N_SLOTS, N_HEADS, 1500, 32), seed, dtype) for seed in (1, 2))
+    held.put(torch.tensor([2, 0, 3, 1]), k, v)
+    k, v = (one[[1, 3, 0, 2]] for one in (k, v))
+    for n in (1, 3, N_SLOTS):
+        q = 2 * made((n, N_HEADS, n_group, 32), 3, dtype)
+        found = held.attend(q)
+        assert (found.shape, found.dtype) == (q.shape, dtype)
+        assert (found.double() - exact(q, k[:n], v[:n])).abs().max() < LIMITS[kind]
+        torch.testing.assert_close(found[:1], held.attend(q[:1]), rtol=0, atol=0 if kind != "float32" else 1e-6)
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+@pytest.mark.parametrize("slots", [[1, 2], [3, 1]])
+def test_what_is_put_is_read_and_moved(kind: str, slots: list[int]):
+    held = hold(kind, 1)
+    dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
+    k, v = (made((2, N_HEADS, 1500, 32), seed, dtype) for seed in (1, 2))
+    held.put(torch.tensor(slots), k, v)
+    limit = 0.02 if kind == "int8" else 0.0  # half a step of 127 to the largest of about 4
+    for read, new in zip(held.read(torch.tensor(slots)), (k, v), strict=True):
+        assert read.dtype == dtype
+        torch.testing.assert_close(read, new, rtol=0, atol=limit)
+    before = held.read(torch.tensor(slots[1:]))
+    held.move(slots[1], 0)
+    for one, other in zip(held.read(torch.tensor([0])), before, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_eight_bits_bear_channels_and_positions_that_stand_out_and_silence():
+    held = hold("int8", 1)
+    k, v = (made((2, N_HEADS, 1500, 32), seed) for seed in (1, 2))
+    k[..., 5] *= 100  # a channel of the keys
+    v[:, :, 7] *= 100  # a position of the values
+    k[1], v[1] = 0.0, 0.0
+    held.put(torch.arange(2), k, v)
+    read_k, read_v = held.read(torch.arange(2))
+    rest = [c for c in range(32) if c != 5]
+    assert (read_k - k)[..., rest].abs().max() < 0.02
+    assert (read_v - v)[:, :, 8:].abs().max() < 0.02
+    assert torch.equal(read_k[1], k[1])
+    assert torch.equal(read_v[1], v[1])
+    assert held.attend(made((2, N_HEADS, 1, 32), 3)).isfinite().all()
+
+
+def test_eight_bits_take_half_of_sixteen():
+    def n_bytes(held: Heard) -> int:
+        return sum(one.numel() * one.itemsize for one in held.tensors)
+
+    assert n_bytes(hold("int8", 1)) < 0.57 * n_bytes(hold("bfloat16", 1))  # heads of 32; a scale a value's position
+    held = hold("int8", 1)
+    held.close()
+    assert held.tensors == []
+
+
+def test_torch_attends_to_what_is_seen():
+    q, k, v = made((3, 2, 1, 16), 1), made((3, 2, 9, 16), 2), made((3, 2, 9, 16), 3)
+    unseen = torch.arange(9) > torch.tensor([0, 4, 8])[:, None]
+    found = heard.attend(q, k, v, unseen)
+    for row, n in enumerate((1, 5, 9)):
+        torch.testing.assert_close(
+            found[row].double(), exact(q[row], k[row, :, :n], v[row, :, :n]), rtol=1e-5, atol=1e-6
+        )
