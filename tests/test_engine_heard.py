@@ -2,13 +2,18 @@
 
 import ctypes
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
 
-from whisperbatch.engine import heard, kernels
+from whisperbatch import demo
+from whisperbatch.engine import checkpoint, devices, heard, kernels, weights
 from whisperbatch.engine.heard import Heard, HeardInEightBits
+from whisperbatch.engine.runner import Runner
+from whisperbatch.engine.spelling import Spelling
 from whisperbatch.errors import UsageError
+from whisperbatch.options import DecodeOptions, EngineOptions
 
 N_SLOTS, N_HEADS = 4, 3
 DTYPES = (torch.float32, torch.bfloat16)
@@ -167,6 +172,26 @@ def test_eight_bits_take_half_of_sixteen():
     held = hold("int8", 1)
     held.close()
     assert held.tensors == []
+
+
+def test_eight_bits_are_refused_where_they_cannot_be_had(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(UsageError, match="is for --device cpu; on mps try float16"):
+        devices.choose(EngineOptions(device="mps", compute_type="int8_float32"))
+    place = devices.choose(EngineOptions(device="cpu", compute_type="int8_float32"))
+    assert (place.dtype, place.in_eight_bits) == (torch.float32, True)
+    assert not devices.choose(EngineOptions(device="cpu")).in_eight_bits
+
+
+def test_an_engine_in_eight_bits_holds_eight_bits():
+    found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
+    loaded = weights.load(found, devices.Place(torch.device("cpu"), "int8_float32"))
+    assert {one.dtype for one in loaded.tensors.values()} == {torch.float32}
+    runner = Runner(loaded, Spelling(loaded), DecodeOptions(beam_size=1, temperatures=(0.0,)), 2)
+    (lane,) = runner.lanes
+    assert all(isinstance(one, HeardInEightBits) for one in lane._caches.heard)
+    plain = Runner(replace(loaded, in_eight_bits=False), Spelling(loaded), DecodeOptions(beam_size=1), 2)
+    assert runner.bytes_a_slot < plain.bytes_a_slot
 
 
 def test_torch_attends_to_what_is_seen():

@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--windows", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="parts of the rows' names, by commas")
+    parser.add_argument("--only", default="", help="parts of the rows' names, by semicolons")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     rng = np.random.default_rng(1)
@@ -170,6 +170,7 @@ def main() -> None:
             "ours bfloat16, 16": partial(ours, batch_size=16, compute_type="bfloat16"),
             "ours bfloat16, 32": partial(ours, batch_size=32, compute_type="bfloat16"),
             "ours bfloat16, auto": partial(ours, batch_size=None, compute_type="bfloat16"),
+            "ours int8_bfloat16, auto": partial(ours, batch_size=None, compute_type="int8_bfloat16"),
             "generate float32, 32": partial(generate, batch_size=32, dtype=torch.float32),
             "generate bfloat16, 16": partial(generate, batch_size=16, dtype=torch.bfloat16),
             "generate bfloat16, 32": partial(generate, batch_size=32, dtype=torch.bfloat16),
@@ -177,7 +178,7 @@ def main() -> None:
             "CTranslate2 float32, 16": partial(ctranslate, batch_size=16, compute_type="float32"),
             "CTranslate2 int8, 16": partial(ctranslate, batch_size=16, compute_type="int8"),
         }
-        wanted = [name for name in rows if any(part in name for part in arguments.only.split(","))]
+        wanted = [name for name in rows if any(part in name for part in arguments.only.split(";"))]
         runs = {name: rows[name](folder, windows) for name in wanted}
         times: dict[str, list[float]] = {name: [] for name in runs}
         for round_number in range(arguments.rounds + 1):

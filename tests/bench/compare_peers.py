@@ -94,7 +94,9 @@ def commands(folder: Path, model: Path, beam: int) -> dict[str, list[str]]:
     return {
         f"{OURS} auto": ours,
         f"{OURS} cpu:2": [*ours, "--device", "cpu:2"],
+        f"{OURS} int8_bfloat16": [*ours, "--compute-type", "int8_bfloat16"],
         f"{OURS} float32": [*ours, "--compute-type", "float32"],
+        f"{OURS} int8_float32": [*ours, "--compute-type", "int8_float32"],
         **faster,
         "openai-whisper float32": [*python, OPENAI, str(folder), str(beam)],
         "transformers pipeline float32": [*python, PIPELINE, str(folder), "float32", str(beam)],
@@ -137,7 +139,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, nargs=2, default=(5.0, 60.0), help="shortest and longest recording")
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="a part of the names of the programs to run beside ours")
+    parser.add_argument("--only", default="", help="parts of the other programs' names, by semicolons")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -148,7 +150,7 @@ def main() -> None:
         programs = {
             name: command
             for name, command in commands(folder, model, arguments.beam).items()
-            if name.startswith(OURS) or arguments.only in name
+            if name == f"{OURS} auto" or any(part in name for part in arguments.only.split(";"))
         }
         print(f"{arguments.files} recordings, {total_s / 60:.1f} minutes, beam {arguments.beam}", flush=True)
         found: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
