@@ -28,6 +28,7 @@ LINE = 64  # bytes that are fetched at once
 LLVM_TYPES = {torch.bfloat16: "i16", torch.float32: "float", torch.int8: "i8"}
 VECTOR = f"<{WIDTH} x float>"
 
+FAULTS = (ImportError, AttributeError, TypeError, OSError, RuntimeError)  # no llvmlite, another, or no leave to compile
 Kernel = Callable[..., None]
 
 
@@ -72,7 +73,7 @@ def find(dtype: torch.dtype, d_head: int, n_group: int) -> Kernels | None:
         return None
     try:
         return Kernels(dtype, d_head, n_group)
-    except Exception:  # no llvmlite, one that names things otherwise, or a machine that lets no program write code
+    except FAULTS:
         return None
 
 
