@@ -203,3 +203,14 @@ def test_torch_attends_to_what_is_seen():
         torch.testing.assert_close(
             found[row].double(), exact(q[row], k[row, :, :n], v[row, :, :n]), rtol=1e-5, atol=1e-6
         )
+
+
+def test_large_zeros_are_zeros_to_write_to():
+    shape = (2, 3, 1500, 128)  # over 2 MB
+    made = devices.zeros(shape, torch.bfloat16, torch.device("cpu"))
+    assert (made.shape, made.dtype, made.is_contiguous()) == (shape, torch.bfloat16, True)
+    assert not made.any()
+    made[1] = 1.0
+    assert made.sum() == made[1].numel()
+    small = devices.zeros((3,), torch.int8, torch.device("cpu"))
+    assert small.tolist() == [0, 0, 0]

@@ -18,7 +18,6 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as runs have it; read when torch is imported
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 import ctranslate2
 import numpy as np

