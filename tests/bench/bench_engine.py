@@ -1,8 +1,9 @@
 """The engine alone beside its peers, for the record: ``python tests/bench/bench_engine.py``.
 
 Whisper's tiny shape with random weights, 100 forced tokens a window, greedy, on the CPU. Ours, transformers'
-``generate`` and CTranslate2 (which faster-whisper runs on) take turns in one process; printed are medians of time a
-window, and of its ratio to our best in the same round. Features are counted for ours only, the encoder for all.
+``generate`` and CTranslate2 (which faster-whisper runs on) take turns, each in a process of its own, warmed up by as
+many windows: what one does to threads and memory is none of the others' business. Printed are medians of time a window,
+and of its ratio to our best in the same round. Features are counted for ours only, the encoder for all.
 """
 
 import argparse
@@ -10,6 +11,8 @@ import json
 import os
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -149,45 +152,65 @@ def _features(folder: Path, windows: list[np.ndarray]) -> torch.Tensor:
     return extractor(waves, sampling_rate=16_000, return_tensors="pt").input_features
 
 
+ROWS = {
+    "ours float32, 16": partial(ours, batch_size=16, compute_type="float32"),
+    "ours bfloat16, 8": partial(ours, batch_size=8, compute_type="bfloat16"),
+    "ours bfloat16, 16": partial(ours, batch_size=16, compute_type="bfloat16"),
+    "ours bfloat16, 32": partial(ours, batch_size=32, compute_type="bfloat16"),
+    "ours bfloat16, auto": partial(ours, batch_size=None, compute_type="bfloat16"),
+    "ours int8_bfloat16, auto": partial(ours, batch_size=None, compute_type="int8_bfloat16"),
+    "ours int8_float32, auto": partial(ours, batch_size=None, compute_type="int8_float32"),
+    "generate float32, 32": partial(generate, batch_size=32, dtype=torch.float32),
+    "generate bfloat16, 16": partial(generate, batch_size=16, dtype=torch.bfloat16),
+    "generate bfloat16, 32": partial(generate, batch_size=32, dtype=torch.bfloat16),
+    "generate bfloat16, 64": partial(generate, batch_size=64, dtype=torch.bfloat16),
+    "CTranslate2 float32, 16": partial(ctranslate, batch_size=16, compute_type="float32"),
+    "CTranslate2 int8, 16": partial(ctranslate, batch_size=16, compute_type="int8"),
+}
+
+
+def once(name: str, folder: Path, n_windows: int) -> float:
+    """Seconds a window of one row, in this process."""
+    rng = np.random.default_rng(1)
+    run = ROWS[name](folder, [(rng.normal(size=N_SAMPLES) * 3000).astype(np.int16) for _ in range(n_windows)])
+    run()
+    began = time.perf_counter()
+    run()
+    return (time.perf_counter() - began) / n_windows
+
+
+def elsewhere(name: str, folder: Path, n_windows: int) -> float:
+    """The same in a process of its own."""
+    command = [sys.executable, __file__, "--row", name, "--folder", str(folder), "--windows", str(n_windows)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{name} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return float(done.stdout.split()[-1])
+
+
 def main() -> None:
     """Time all of them in turn and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
-    parser.add_argument("--windows", type=int, default=32)
+    parser.add_argument("--windows", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="parts of the rows' names, by semicolons")
+    parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)  # of the process that runs it
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     logging.set_verbosity_error()
-    rng = np.random.default_rng(1)
-    windows = [(rng.normal(size=N_SAMPLES) * 3000).astype(np.int16) for _ in range(arguments.windows)]
+    if arguments.row:
+        print(once(arguments.row, arguments.folder, arguments.windows))
+        return
+    wanted = [name for name in ROWS if any(part in name for part in arguments.only.split(";"))]
+    times: dict[str, list[float]] = {name: [] for name in wanted}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        make_model(folder, arguments.shape)
-        rows = {
-            "ours float32, 16": partial(ours, batch_size=16, compute_type="float32"),
-            "ours bfloat16, 8": partial(ours, batch_size=8, compute_type="bfloat16"),
-            "ours bfloat16, 16": partial(ours, batch_size=16, compute_type="bfloat16"),
-            "ours bfloat16, 32": partial(ours, batch_size=32, compute_type="bfloat16"),
-            "ours bfloat16, auto": partial(ours, batch_size=None, compute_type="bfloat16"),
-            "ours int8_bfloat16, auto": partial(ours, batch_size=None, compute_type="int8_bfloat16"),
-            "generate float32, 32": partial(generate, batch_size=32, dtype=torch.float32),
-            "generate bfloat16, 16": partial(generate, batch_size=16, dtype=torch.bfloat16),
-            "generate bfloat16, 32": partial(generate, batch_size=32, dtype=torch.bfloat16),
-            "generate bfloat16, 64": partial(generate, batch_size=64, dtype=torch.bfloat16),
-            "CTranslate2 float32, 16": partial(ctranslate, batch_size=16, compute_type="float32"),
-            "CTranslate2 int8, 16": partial(ctranslate, batch_size=16, compute_type="int8"),
-        }
-        wanted = [name for name in rows if any(part in name for part in arguments.only.split(";"))]
-        runs = {name: rows[name](folder, windows) for name in wanted}
-        times: dict[str, list[float]] = {name: [] for name in runs}
-        for round_number in range(arguments.rounds + 1):
-            for name, run in runs.items():
-                began = time.perf_counter()
-                run()
-                if round_number:  # the first warms up
-                    times[name].append((time.perf_counter() - began) / len(windows))
+        make_model(Path(scratch), arguments.shape)
+        for _ in range(arguments.rounds):
+            for name in wanted:
+                times[name].append(elsewhere(name, Path(scratch), arguments.windows))
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-    best = min((name for name in runs if name.startswith("ours")), key=lambda name: medians[name])
+    best = min((name for name in wanted if name.startswith("ours")), key=lambda name: medians[name])
     for name, seconds in times.items():
         ratio = statistics.median(one / mine for one, mine in zip(seconds, times[best], strict=True))
         print(f"{name:26} {medians[name] * 1000:8.0f} ms a window {ratio:6.2f} times our best")
