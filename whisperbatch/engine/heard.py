@@ -1,9 +1,10 @@
 """What a lane's windows hear: the keys and values of cross-attention, held once a window and shared by its group.
 
 Comes in: keys and values of encoded windows. Goes out: what few queries find in them. Who calls: ``engine/decoder``,
-and ``engine/lane``, which moves windows. In 8 bits they take half the memory of bfloat16 and a quarter of float32's,
-and a step on a CPU is faster by nearly as much (int8, a scale for each channel of a window's keys and for each of its
-values' positions, as in Liu et al. 2024, KIVI).
+and ``engine/lane``, which moves windows. On a CPU a step's pace is set by how fast all of them are read; in 8 bits they
+are half of bfloat16's and a quarter of float32's (int8, a scale for each channel of a window's keys and for each of its
+values' positions, as in Liu et al. 2024, KIVI; one core, 32 windows of the tiny shape, a layer with one query: 12.3 ms
+in float32, 6.0 in bfloat16, 3.7 so).
 
 Axes as in ``engine``: k and v are (n_slots, n_heads, n_audio, d_head).
 """

@@ -8,7 +8,7 @@ products copy or convert on the way, and have no 8 bits.
 The code is LLVM's, put together here and compiled by llvmlite, which librosa brings along; it takes hundredths of a
 second. Vectors are 16 numbers wide, which LLVM breaks up for processors that have narrower ones. Sums are in float32,
 and of a row alone: no text depends on its neighbours, or on the number of threads. Measured on one core of a Xeon with
-AMX, 32 windows of the tiny shape, keys and values of a layer, one query (beams of 5): torch in bfloat16 7.1 ms (8.9),
+AMX, 32 windows of the tiny shape, keys and values of a layer, one query (beams of 5): torch in bfloat16 7.2 ms (8.9),
 here in bfloat16 5.5 (7.3).
 """
 
