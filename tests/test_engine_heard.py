@@ -212,5 +212,7 @@ def test_large_zeros_are_zeros_to_write_to():
     assert not made.any()
     made[1] = 1.0
     assert made.sum() == made[1].numel()
+    with pytest.raises(MemoryError, match="no room for"):
+        devices.zeros((2**50,), torch.int8, torch.device("cpu"))
     small = devices.zeros((3,), torch.int8, torch.device("cpu"))
     assert small.tolist() == [0, 0, 0]
