@@ -116,13 +116,14 @@ def share_cores() -> Callable[[int], None]:
 def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Zeros that lie on huge pages where Linux has them to give, and take memory as they are written to.
 
-    MemoryError when there is no room. For what is large, lives long and is read whole at every step (one core, sums of 300 MB: 15.5 GB/s against 11.6).
+    For what is large, lives long and is read whole at every step (one core, sums of 300 MB: 15.5 GB/s against 11.6).
+    MemoryError when there is no room.
     """
     n_bytes = math.prod(shape) * dtype.itemsize
     if device.type != "cpu" or n_bytes < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.zeros(shape, dtype=dtype, device=device)
     try:
-        memory = mmap.mmap(-1, n_bytes)
+        memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared ones are small pages
     except OSError as err:
         raise MemoryError(f"no room for {n_bytes} bytes") from err
     with contextlib.suppress(OSError):  # a kernel without huge pages
@@ -134,7 +135,8 @@ def keep_freed_memory() -> None:
     """Let malloc keep large pieces that are freed, for the next ones, in place of giving them back to the system.
 
     The encoder's states are such pieces: fresh ones have to be made zero, a page at a time (two cores, tiny shape, six
-    runs each: 139 ms a window on average, and 131 so). Called once a model is loaded: what only loading needs goes back.
+    runs each: 139 ms a window on average, and 131 so). Called once a model is loaded: what loading alone needs goes
+    back.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # glibc has it
     if mallopt is not None:
