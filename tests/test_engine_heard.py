@@ -17,7 +17,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions, EngineOptions
 
 N_SLOTS, N_HEADS = 4, 3
-DTYPES = (torch.float32, torch.bfloat16)
+DTYPES = (torch.bfloat16, torch.int8)
 
 
 def made(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -37,10 +37,10 @@ def threads():
 
 
 def test_this_machine_has_kernels():
-    assert all(kernels.find(dtype, 64, 1) is not None for dtype in (*DTYPES, torch.int8))
+    assert all(kernels.find(dtype, 64, 1) is not None for dtype in DTYPES)
 
 
-@pytest.mark.parametrize("dtype", [*DTYPES, torch.int8])
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_group", [1, 2, 5, 11])
 @pytest.mark.parametrize("d_head", [16, 32, 64])
 @pytest.mark.parametrize("n_keys", [1, 7, 1500])
@@ -71,8 +71,8 @@ def test_the_number_of_threads_changes_no_bit(n_threads: int, threads):
 
 
 def test_other_threads_go_on_while_a_kernel_runs():
-    assert kernels.find(torch.int8, 64, 1)._scores.restype is None
-    assert isinstance(kernels.find(torch.int8, 64, 1)._scores, ctypes._CFuncPtr)
+    flags = type(kernels.find(torch.int8, 64, 1)._scores)._flags_
+    assert not flags & ctypes.PYFUNCTYPE(None)._flags_ & ~ctypes.CFUNCTYPE(None)._flags_  # that one keeps Python's lock
     q, k = made((8, 6, 1, 64), 1), made((8, 6, 1500, 64), 2, torch.bfloat16)
     found = kernels.find(torch.bfloat16, 64, 1)
     whole = found.scores(q, k)
@@ -82,7 +82,7 @@ def test_other_threads_go_on_while_a_kernel_runs():
 
 def test_what_is_not_contiguous_is_refused():
     with pytest.raises(AssertionError):
-        kernels.find(torch.float32, 32, 1).scores(made((2, 2, 1, 32), 1), made((2, 2, 32, 7), 2).transpose(-1, -2))
+        kernels.find(torch.int8, 32, 1).scores(made((2, 2, 1, 32), 1), made((2, 2, 32, 7), 2).transpose(-1, -2))
 
 
 def test_without_a_compiler_torch_does_it(monkeypatch: pytest.MonkeyPatch):

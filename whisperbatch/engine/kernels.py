@@ -1,6 +1,6 @@
 """Attention of few queries on cached keys and values on a CPU, compiled for the machine when the engine starts.
 
-Comes in: what is cached, in bfloat16, float32 or 8 bits. Goes out: functions of the addresses of tensors. Who calls:
+Comes in: what is cached, in bfloat16 or 8 bits. Goes out: functions of the addresses of tensors. Who calls:
 ``engine/heard``. A step reads every key and value that its windows have, hundreds of megabytes, so that memory sets its
 pace: what counts is to read each byte once, in order and ahead of time, whatever the number of queries. torch's batched
 products copy or convert on the way, and have no 8 bits.
@@ -25,7 +25,7 @@ from torch import Tensor
 WIDTH = 16  # numbers a vector
 AHEAD = 2048  # bytes from what is multiplied to what is fetched: measured best of 0 to 65,536
 LINE = 64  # bytes that are fetched at once
-LLVM_TYPES = {torch.bfloat16: "i16", torch.float32: "float", torch.int8: "i8"}
+LLVM_TYPES = {torch.bfloat16: "i16", torch.int8: "i8"}
 VECTOR = f"<{WIDTH} x float>"
 
 FAULTS = (ImportError, AttributeError, TypeError, OSError, RuntimeError)  # no llvmlite, another, or no leave to compile
@@ -209,7 +209,6 @@ def _read(dtype: torch.dtype, i: int) -> list[str]:
             f"%w{i} = sext <{WIDTH} x i8> %n{i} to <{WIDTH} x i32>",
             f"%k{i} = sitofp <{WIDTH} x i32> %w{i} to {VECTOR}",
         ],
-        torch.float32: [f"%k{i} = bitcast {VECTOR} %n{i} to {VECTOR}"],
     }
     return [
         f"%ka{i} = getelementptr i8, ptr %key_at, i64 {i * WIDTH * dtype.itemsize}",
