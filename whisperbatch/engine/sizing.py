@@ -14,9 +14,7 @@ NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are p
 BUDGET_S = 1.0  # for all trials: nobody waits long for the first text
 RECORDING_BUDGET_S = 4.0  # where each trial records its step first, as on CUDA; not yet run on a GPU
 SHORT_STEP_S = 0.1  # a longer one, as of the small model, is made of products that are worth sharing out
-SLOTS_ABREAST = (
-    32  # at least, of each engine: 128 windows, two engines, 153 to 169 ms a window with 16, 146 to 149 with 32
-)
+SLOTS_ABREAST = 32  # at least, of each engine: two took 146 to 149 ms a window, and 153 to 169 with 16 each
 MOST_ABREAST = 4  # two were measured: whole commands, two cores, the tiny shape, 1.27 times as fast as with one
 N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
 
