@@ -33,7 +33,8 @@ class Encoder:
         """States (n_windows, n_audio, d_model) of features (n_windows, n_mels, n_frames)."""
         for stride, (weight, bias) in enumerate(self._convs, start=1):
             mel = F.gelu(F.conv1d(mel, weight, bias, stride=stride, padding=1))
-        x = mel.transpose(1, 2) + self._positions  # (n_windows, n_audio, d_model)
+        # in this order in memory too: sums with states that lie otherwise take several times as long
+        x = mel.transpose(1, 2).contiguous() + self._positions  # (n_windows, n_audio, d_model)
         for layer in self._layers:
             x = self._attend(layer, x)
             x = x + layer.fc2(layer.fc1(layer.norm(x)))
