@@ -89,6 +89,7 @@ class FakeDevice:
         verdict: What is decoded of it.
         language: Of a window's clip, with certainty.
         fault: Called with each place and its windows, may raise.
+        n_together: Windows that are worth waiting for.
     """
 
     n_slots: int = 4
@@ -97,10 +98,12 @@ class FakeDevice:
     verdict: Callable[[Window], Decoded] = good
     language: Callable[[Window], str] = lambda window: "en"
     fault: Callable[[str, Sequence[Window]], None] = lambda place, windows: None
+    n_together: int = 1
     n_encoded: int = 0
     n_steps: int = 0
     busy: list[float] = field(default_factory=list)
     encoded: list[Window] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)  # how many were encoded at once
     begun: list[Window] = field(default_factory=list)
     ended: list[Window] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -120,6 +123,7 @@ class FakeDevice:
     def encode(self, windows: Sequence[Window]) -> None:
         self.fault("encode", windows)
         self.n_encoded += len(windows)
+        self.groups.append(len(windows))
         for window in windows:
             must(window.audio is None, "encoded twice")
             window.audio = "heard"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from whisperbatch.engine import decoder
+from whisperbatch.engine import said
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipText, Segments
 
@@ -223,23 +223,23 @@ def test_a_fault_in_the_spelling_fails_the_clip_concerned_alone():
 
 @pytest.mark.parametrize("place", ["features", "encoder", "hear", "prefill", "step", "rules", "spelling"])
 def test_lack_of_memory_in_a_real_part_loses_nothing(place: str):
-    said: list[str] = []
+    told: list[str] = []
     whole = answers(hearing.engine(PLAIN, 4), four())
-    engine = hearing.engine(PLAIN, 4, on_notice=said.append)
+    engine = hearing.engine(PLAIN, 4, on_notice=told.append)
     break_part(engine, place, torch.OutOfMemoryError("CUDA out of memory"), [1])
     found = answers(engine, four())
     for number in range(4):
         assert_same(found[number], whole[number], [])
     assert engine.device.n_slots == 2
-    assert len(said) == 1
-    assert "going on with 2 windows" in said[0]
+    assert len(told) == 1
+    assert "going on with 2 windows" in told[0]
 
 
 def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.MonkeyPatch):
     engine = hearing.engine(PLAIN, 4)
     device, held = engine.device, []
     caches = engine.device.lanes[0]._caches
-    refs = [weakref.ref(tensor) for part in (caches.heard[0].tensors, caches.self_v) for tensor in part]
+    refs = [weakref.ref(tensor) for part in (caches.heard[0].tensors, caches.said.v) for tensor in part]
     del caches
     make = device._decoder.caches
 
@@ -248,14 +248,14 @@ def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.
         return make(*args)
 
     device._decoder.caches = making
-    real, times = decoder.attend, [1]
+    real, times = said.attend, [1]
 
     def attend(*args):
         if times and args[3:] and times.pop():
             raise torch.OutOfMemoryError
         return real(*args)
 
-    monkeypatch.setattr(decoder, "attend", attend)
+    monkeypatch.setattr(said, "attend", attend)
     found = answers(engine, four())
     assert all(isinstance(one, ClipText) for one in found.values())
     assert held == [0]

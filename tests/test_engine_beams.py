@@ -21,6 +21,7 @@ from whisperbatch.engine.decoder import Caches
 from whisperbatch.engine.heard import Heard
 from whisperbatch.engine.lane import Lane, Seat
 from whisperbatch.engine.requests import Sampled
+from whisperbatch.engine.said import Said
 from whisperbatch.options import DecodeOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__")  # openai-whisper sorts tensors with numpy
@@ -60,8 +61,7 @@ class StandIn:
 
     def caches(self, n_slots: int, n_group: int) -> Caches:
         heard = [Heard((n_slots, 1, 1, 1), n_group, self.device, torch.float32)]
-        rows = [torch.full((n_slots * n_group, 1, N_CONTEXT, 1), -1.0)]
-        return Caches(heard, rows, [rows[0].clone()])
+        return Caches(heard, Said(1, (n_slots * n_group, 1, N_CONTEXT, 1), self.device, torch.float32))
 
     def hear(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
         numbers = audio[:, None]
@@ -69,7 +69,7 @@ class StandIn:
 
     def prefill(self, caches: Caches, slots: torch.Tensor, n_group: int, tokens: torch.Tensor) -> torch.Tensor:
         for slot, row in zip(slots.tolist(), tokens, strict=True):
-            caches.self_k[0][slot * n_group : (slot + 1) * n_group, 0, : len(row), 0] = row.float()
+            caches.said.k[0][slot * n_group : (slot + 1) * n_group, 0, : len(row), 0] = row.float()
         return torch.zeros(*tokens.shape, 1)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -79,9 +79,9 @@ class StandIn:
         assert positions.max() < reach <= N_CONTEXT
         made = []
         for row, (token, at) in enumerate(zip(tokens.tolist(), positions.tolist(), strict=True)):
-            caches.self_k[0][row, 0, at, 0] = token
+            caches.said.k[0][row, 0, at, 0] = token
             window = self._windows[int(caches.heard[0].tensors[0][row // n_group, 0, 0, 0])]
-            made.append(window.logits(caches.self_k[0][row, 0, : at + 1, 0].long().tolist()))
+            made.append(window.logits(caches.said.k[0][row, 0, : at + 1, 0].long().tolist()))
         return torch.stack(made)
 
 

@@ -51,6 +51,23 @@ def test_slots_are_busy_while_there_is_work(n_slots: int, n_lanes: int):
     assert len(feed.went) > 30
 
 
+def test_windows_wait_for_others_to_be_encoded_with_where_that_is_worth_it_and_never_without_need():
+    device = FakeDevice(64, 1, lengths, n_together=8)
+    feed = Feed(device, ONCE)
+    while device.n_steps < 3000:
+        feed.turn()
+    assert min(device.groups) >= 64 // 16
+    assert np.mean(device.busy) >= 0.95
+    few = FakeDevice(64, 1, lengths, n_together=8)
+    engine = make(few, ONCE)
+    for number in range(3):
+        engine.admit([clip(number)])
+        engine.step()
+        assert few.groups == [1] * (number + 1)
+    run(engine, [])
+    assert len(few.ended) == 3
+
+
 def test_a_finished_clip_leaves_at_once():
     device = FakeDevice(8, 1, lengths)
     feed = Feed(device, ONCE)

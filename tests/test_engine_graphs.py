@@ -244,10 +244,10 @@ def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: Shape
         first = lane._pass(shape, Stopwatch())
     assert mode.n_calls > 100
     assert mode.asked == []
-    held = [cache.clone() for cache in (*lane._caches.self_k, *lane._caches.self_v)]
+    held = [cache.clone() for cache in (*lane._caches.said.k, *lane._caches.said.v)]
     again = lane._pass(shape, Stopwatch())
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(held, (*lane._caches.self_k, *lane._caches.self_v), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(held, (*lane._caches.said.k, *lane._caches.said.v), strict=True))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -280,7 +280,7 @@ def test_what_a_window_left_behind_does_not_reach_the_next_one():
     decoder = Decoder({name: one.half() for name, one in found.tensors.items()}, found.config)
     caches, slot = decoder.caches(1, 1), torch.tensor([0])
     decoder.hear(caches, slot, torch.zeros(1, decoder.n_audio, decoder.d_model, dtype=torch.float16))
-    for cache in (*caches.self_k, *caches.self_v):
+    for cache in (*caches.said.k, *caches.said.v):
         cache.fill_(torch.nan)
     decoder.prefill(caches, slot, 1, torch.tensor([[1, 2, 3]]))
     logits = decoder.step(caches, 1, 1, torch.tensor([4]), torch.tensor([3]), 32)

@@ -20,8 +20,10 @@ class Beams:
         """Nothing has ended."""
         self._n_group, self._end = n_group, end
         self.n_kept = max(1, round(n_group * patience))
-        self._tokens = torch.full((n_slots, self.n_kept, n_room), end, device=device)  # int64
-        self._sums = torch.zeros((n_slots, self.n_kept), device=device)
+        self._tokens = torch.full(
+            (n_slots, self.n_kept + 1, n_room), end, device=device
+        )  # int64; the last is read by nobody
+        self._sums = torch.zeros((n_slots, self.n_kept + 1), device=device)
         self._counts = torch.zeros(n_slots, dtype=torch.int64, device=device)
 
     def clear(self, slots: Tensor) -> None:
@@ -33,9 +35,9 @@ class Beams:
         for kept in (self._tokens, self._sums, self._counts):
             kept[target] = kept[source]
 
-    def n_ended(self, n_slots: int) -> list[int]:
-        """How many candidates have ended in each of the first slots."""
-        return self._counts[:n_slots].tolist()
+    def n_ended(self, n_slots: int) -> Tensor:
+        """How many candidates have ended in each of the first slots, int64 (n_slots,)."""
+        return self._counts[:n_slots]
 
     def ended(self, slot: int) -> list[tuple[list[int], float]]:
         """A slot's ended candidates, whole rows of tokens, with their sums of log-probabilities."""
@@ -80,12 +82,17 @@ class Beams:
     def _keep(
         self, slots: Tensor, ending: Tensor, source: Tensor, scores: Tensor, tokens: Tensor, n_tokens: Tensor
     ) -> None:
-        """Keep candidates that end, the most probable first, up to ``n_kept`` a slot."""
-        place = self._counts[slots, None] + ending.cumsum(dim=1) - 1
-        row, column = (ending & (place < self.n_kept)).nonzero(as_tuple=True)
-        whole = tokens[row, source[row, column]]
-        beyond = torch.arange(whole.shape[1], device=whole.device) >= n_tokens[row, None]
-        target = slots[row], place[row, column]
-        self._tokens[target] = whole.masked_fill(beyond, self._end)
-        self._sums[target] = scores[row, column]
+        """Keep candidates that end, the most probable first, up to ``n_kept`` a slot.
+
+        No more of them end at a step than there are beams. What is not kept goes where nobody reads: the host is not
+        asked how many there are.
+        """
+        first = (~ending).long().argsort(dim=1, stable=True)[:, : self._n_group]  # (n, n_group), those that end first
+        place = self._counts[slots, None] + torch.arange(first.shape[1], device=first.device)
+        place = torch.where(ending.gather(1, first) & (place < self.n_kept), place, self.n_kept)
+        whole = tokens.gather(1, source.gather(1, first)[..., None].expand(-1, -1, tokens.shape[2]))
+        beyond = torch.arange(tokens.shape[2], device=tokens.device) >= n_tokens[:, None]
+        target = slots[:, None], place
+        self._tokens[target] = whole.masked_fill(beyond[:, None], self._end)
+        self._sums[target] = scores.gather(1, first)
         self._counts[slots] = (self._counts[slots] + ending.sum(dim=1)).clamp(max=self.n_kept)

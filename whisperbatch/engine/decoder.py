@@ -2,8 +2,7 @@
 
 Comes in: tokens, positions and the caches that a lane owns. Goes out: logits. Who calls: ``engine/lane``. The
 architecture is Radford et al. 2022 (openai/whisper, MIT); weights are transformers'. Ours: cross-attention keys and
-values are held once a window and shared by its group (``engine/heard``); attention with one query a row is two batched
-matrix products.
+values are held once a window and shared by its group (``engine/heard``); what a row has said lies in ``engine/said``.
 
 Axes: n_slots windows, n_group rows a window (beams or candidates), n_rows = n_slots * n_group, n_heads, d_head, n_audio
 1500, n_context tokens that a row can hold.
@@ -18,8 +17,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.heard import Heard, HeardInEightBits, attend
+from whisperbatch.engine.fused import find
+from whisperbatch.engine.heard import Heard, HeardByFused, HeardInEightBits
 from whisperbatch.engine.linear import joined, linear, mapping, norm
+from whisperbatch.engine.said import Said, SaidByLineage
 
 MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
 
@@ -43,11 +44,10 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """What a lane's rows have seen; lists are by layer."""
+    """What a lane's windows hear, by layer, and what its rows have said."""
 
     heard: list[Heard]
-    self_k: list[Tensor]  # (n_rows, n_heads, n_context, d_head)
-    self_v: list[Tensor]
+    said: Said
 
 
 class Decoder:
@@ -70,15 +70,16 @@ class Decoder:
         self.n_context, self.n_vocab = config["max_target_positions"], config["vocab_size"]
         self.n_audio = config["max_source_positions"]
         self.device, self.dtype = self._embed.device, self._embed.dtype
+        self._fused = find(self.device, self.dtype, self.n_heads, self.d_head)
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether attention runs in kernels of our own on a CUDA device."""
+        return self._fused is not None
 
     def caches(self, n_slots: int, n_group: int) -> Caches:
         """Empty caches."""
-        rows = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
-
-        def make(shape: tuple[int, ...]) -> list[Tensor]:
-            return [torch.zeros(shape, device=self.device, dtype=self.dtype) for _ in self._layers]
-
-        return Caches([self._heard(n_slots, n_group) for _ in self._layers], make(rows), make(rows))
+        return Caches([self._heard(n_slots, n_group) for _ in self._layers], self._said(n_slots, n_group))
 
     def bytes_a_window(self, n_group: int) -> int:
         """What a window takes: its share of the caches, and a step's logits with as much again to work on them.
@@ -115,14 +116,10 @@ class Decoder:
         rows = (slots[:, None] * n_group + torch.arange(n_group, device=self.device)).flatten()
         for index, layer in enumerate(self._layers):
             q, k, v = (self._heads(part) for part in self._qkv(layer, x))  # (n_windows, n_heads, n_tokens, d_head)
-            caches.self_k[index][rows, :, :n_tokens] = k.repeat_interleave(n_group, dim=0)
-            caches.self_v[index][rows, :, :n_tokens] = v.repeat_interleave(n_group, dim=0)
-            if self.dtype == torch.float16:  # may have become infinite in the last window here, and 0 times that is nan
-                caches.self_v[index][rows, :, n_tokens:] = 0.0
+            caches.said.put(index, rows, *(part.repeat_interleave(n_group, dim=0) for part in (k, v)))
             x = x + layer.self_out(self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
             q = self._heads(layer.cross_q(layer.cross_norm(x)))
-            heard = F.scaled_dot_product_attention(q, *caches.heard[index].read(slots))
-            x = x + layer.cross_out(self._merge(heard))
+            x = x + layer.cross_out(self._merge(caches.heard[index].find(q, slots)))
             x = self._feed(layer, x)
         return self._norm(x)
 
@@ -139,15 +136,11 @@ class Decoder:
         """
         n_rows = n_slots * n_group
         n_padded = max(n_rows, MIN_ROWS)
-        rows = torch.arange(n_rows, device=self.device)
-        unseen = torch.arange(reach, device=self.device) > positions[:, None]  # (n_rows, reach)
+        caches.said.go_to(positions, reach)
         x = self._enter(F.pad(tokens, (0, n_padded - n_rows)), F.pad(positions, (0, n_padded - n_rows)))
         for index, layer in enumerate(self._layers):
-            q, k, v = (part[:n_rows].view(n_rows, self.n_heads, self.d_head) for part in self._qkv(layer, x))
-            self_k, self_v = caches.self_k[index], caches.self_v[index]
-            self_k[rows, :, positions], self_v[rows, :, positions] = k, v
-            mine = attend(q[:, :, None], self_k[:n_rows, :, :reach], self_v[:n_rows, :, :reach], unseen)
-            x = x + layer.self_out(self._pad(mine.reshape(n_rows, -1), n_padded))
+            said = caches.said.attend(index, layer.self_qkv(layer.self_norm(x))[:n_rows])
+            x = x + layer.self_out(self._pad(said, n_padded))
             q = layer.cross_q(layer.cross_norm(x))[:n_rows].view(n_slots, n_group, self.n_heads, self.d_head)
             heard = caches.heard[index].attend(q.transpose(1, 2))
             x = x + layer.cross_out(self._pad(heard.transpose(1, 2).reshape(n_rows, -1), n_padded))
@@ -203,7 +196,15 @@ class Decoder:
         shape = (n_slots, self.n_heads, self.n_audio, self.d_head)
         if self._in_eight_bits:
             return HeardInEightBits(shape, n_group, self.dtype)
+        if self._fused is not None:
+            return HeardByFused(shape, self.device, self.dtype, self._fused)
         return Heard(shape, n_group, self.device, self.dtype)
+
+    def _said(self, n_slots: int, n_group: int) -> Said:
+        shape = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
+        if self._fused is not None:
+            return SaidByLineage(self.n_layers, shape, self.device, self.dtype, n_group, self._fused)
+        return Said(self.n_layers, shape, self.device, self.dtype)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(n, n_tokens, d_model) to (n, n_heads, n_tokens, d_head)."""
@@ -213,4 +214,4 @@ class Decoder:
         return x.transpose(1, 2).flatten(2)
 
     def _pad(self, x: Tensor, n_rows: int) -> Tensor:
-        return F.pad(x, (0, 0, 0, n_rows - len(x)))
+        return x if len(x) == n_rows else F.pad(x, (0, 0, 0, n_rows - len(x)))

@@ -9,8 +9,9 @@ import math
 import mmap
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,6 +101,46 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     copy is known to nobody, and torch keeps its memory until the copy has been made.
     """
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+class Look:
+    """A tensor as it is when the device has done what it was asked so far; the host goes on meanwhile."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        """Ask for it."""
+        self._values = None
+        if tensor.device.type == "cuda":
+            self._copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self._copy.copy_(tensor, non_blocking=True)
+            self.made = torch.cuda.Event()
+            self.made.record(torch.cuda.current_stream(tensor.device))
+        else:
+            self._values = tensor.tolist()
+
+    def tolist(self) -> list[Any]:
+        """Its values, once they are there."""
+        if self._values is None:
+            self.made.synchronize()
+            self._values = self._copy.tolist()
+        return self._values
+
+
+class Aside:
+    """Reads of what was there at a look, which do not wait for what the device has been asked since."""
+
+    def __init__(self, device: torch.device) -> None:
+        """For one device, from one thread."""
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    @contextlib.contextmanager
+    def since(self, look: Look) -> Iterator[None]:
+        """Read inside, and make nothing: only what nobody has changed since the look is as it was."""
+        if self._stream is None:
+            yield
+            return
+        with torch.cuda.stream(self._stream):
+            self._stream.wait_event(look.made)
+            yield
 
 
 def n_threads() -> int:

@@ -10,9 +10,11 @@ Axes as in ``engine``: k and v are (n_slots, n_heads, n_audio, d_head).
 """
 
 import torch
+import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
 from whisperbatch.engine.devices import zeros
+from whisperbatch.engine.fused import Fused
 from whisperbatch.engine.kernels import WIDTH, Kernels, find
 from whisperbatch.errors import UsageError
 
@@ -40,6 +42,10 @@ class Heard:
         """Keys and values of some slots."""
         k, v = (_read(held, slots) for held in self.tensors)
         return k, v
+
+    def find(self, q: Tensor, slots: Tensor) -> Tensor:
+        """What queries (n, n_heads, n_tokens, d_head) find in slots, int64 (n,), in the queries' shape and type."""
+        return F.scaled_dot_product_attention(q, *self.read(slots))
 
     def attend(self, q: Tensor) -> Tensor:
         """What queries (n, n_heads, n_group, d_head) find in the first n slots, in the queries' shape and type."""
@@ -90,6 +96,29 @@ class HeardInEightBits(Heard):
         k, v, k_scale, v_scale = (held[: len(q)] for held in self.tensors)
         scaled = q.float() * (k_scale * q.shape[-1] ** -0.5)
         return _compiled(self._kernels, scaled, k, v, v_scale.transpose(-1, -2)).to(q.dtype)
+
+
+class HeardByFused(Heard):
+    """Keys and values of one layer that kernels of a CUDA device's own read, each once for a whole group."""
+
+    def __init__(
+        self, shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, fused: Fused
+    ) -> None:
+        """Hold zeros of ``shape`` (n_slots, n_heads, n_audio, d_head)."""
+        super().__init__(shape, 1, device, dtype)
+        self._fused = fused
+
+    def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
+        """Keys and values of some windows into their slots, int64 (n_windows,)."""
+        self._fused.put(slots, k, v, *self.tensors)
+
+    def find(self, q: Tensor, slots: Tensor) -> Tensor:
+        """What queries (n, n_heads, n_tokens, d_head) find in slots, int64 (n,), in the queries' shape and type."""
+        return self._fused.heard(q, *self.tensors, slots)
+
+    def attend(self, q: Tensor) -> Tensor:
+        """What queries (n, n_heads, n_group, d_head) find in the first n slots, in the queries' shape and type."""
+        return self._fused.heard(q, *self.tensors, None)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from whisperbatch.engine.beams import Beams
 from whisperbatch.engine.choices import Choices, Rows, agree, choose
 from whisperbatch.engine.decoder import Decoder
-from whisperbatch.engine.devices import upload
+from whisperbatch.engine.devices import Aside, Look, upload
 from whisperbatch.engine.graphs import Graphs, Recorder
 from whisperbatch.engine.requests import Sampled, Window
 from whisperbatch.engine.rules import Rules
@@ -70,6 +70,17 @@ class Shape(NamedTuple):
     is_warm: bool
 
 
+Seated = Sequence[tuple[int, Seat]]  # the used slots and who sits there
+
+
+class _Step(NamedTuple):
+    """A step that the device may still be at: who took part, how many tokens each then had, and who ended."""
+
+    seated: Seated
+    n_tokens: Sequence[int]
+    signs: Look
+
+
 class Lane:
     """Slots of ``n_group`` rows each; owned by the engine's thread."""
 
@@ -95,8 +106,13 @@ class Lane:
         self._sums = torch.zeros(n_rows, device=self._device)
         self._keys = torch.zeros(n_rows, dtype=torch.int64, device=self._device)
         self._now = torch.zeros(3, n_slots, device=self._device)  # tokens, opening, temperature: whole numbers fit
+        self._slots = torch.arange(n_slots, device=self._device)
         self._graphs = None if recorder is None else Graphs(recorder, n_slots, agree)
         self._beams = Beams(n_slots, n_group, n_room, options.patience, self._end, self._device)
+        # a window that ended takes part in one more step, which must not change what is read of it
+        self._is_ahead = self._device.type == "cuda" and self._beams.n_kept >= n_group
+        self._before: _Step | None = None
+        self._aside = Aside(self._device)
 
     def take(self, windows: Sequence[Window], audio: Tensor) -> list[int]:
         """The slots that now hear these windows; ``audio`` is (n_windows, n_audio, d_model)."""
@@ -131,41 +147,55 @@ class Lane:
         return silence[:, no_speech].tolist()
 
     def step(self) -> list[tuple[int, Seat, Sampled]]:
-        """One token more in every row; slot, seat and best candidate of each window that ended."""
+        """One token more in every row; slot, seat and best candidate of each window that is known to have ended.
+
+        On CUDA that is known one step late: the device is at the next step while the host looks at the last.
+        """
         self._close_ranks()
-        seats = [seat for _, seat in self.slots]
-        if not seats:
+        seated = list(self.slots)
+        if not seated:
             return []
-        shape = self._shape(seats)
-        self._tell(seats, shape.n_slots)
+        shape = self._shape(seated)
+        self._tell(seated, shape.n_slots)
         if self._graphs is None:
             choices = self._pass(shape, self._stopwatch)
         else:
             with self._stopwatch.stage("decoder"):
                 choices = Choices(*self._graphs.run(shape, lambda: self._pass(shape, Stopwatch())))
         with self._stopwatch.stage("search"):
-            self._append(seats, choices, shape.reach)
-        for seat in seats:
+            self._append(seated, choices, shape)
+        for _, seat in seated:
             seat.n_tokens += 1
-        return self._ended(seats)
+        return self._ended(seated, shape.n_slots)
 
-    def _shape(self, seats: Sequence[Seat]) -> Shape:
+    def _shape(self, seated: Seated) -> Shape:
         """What the next pass of these seats is."""
-        longest = max(seat.n_tokens for seat in seats)
-        reach = min(-(-longest // REACH) * REACH, self._decoder.n_context)
-        searches = [self._searches(seat) for seat in seats]
+        longest = max(seat.n_tokens for _, seat in seated)
+        reach = self._decoder.n_context
+        if self._caches.said.follows_reach:
+            reach = min(-(-longest // REACH) * REACH, reach)
+        searches = [self._searches(seat) for _, seat in seated]
         width = self.n_group + 1 if any(searches) else 0
-        n_slots = len(seats) if self._graphs is None else self._graphs.padded(len(seats))
-        return Shape(n_slots, reach, width, not all(searches), any(seat.temperature > 0 for seat in seats))
+        return Shape(
+            self._padded(self.slots.n_spanned),
+            reach,
+            width,
+            not all(searches),
+            any(seat.temperature > 0 for _, seat in seated),
+        )
 
-    def _tell(self, seats: Sequence[Seat], n_slots: int) -> None:
+    def _padded(self, n_slots: int) -> int:
+        return n_slots if self._graphs is None else self._graphs.padded(n_slots)
+
+    def _tell(self, seated: Seated, n_slots: int) -> None:
         """Put how far the seats are where a pass looks for it.
 
-        Padding stands at the first position of slots that are free: what it leaves in their caches, the opening of the
-        next window there replaces before anything looks at it.
+        Free slots stand at their first position: what a pass leaves in their caches, the opening of the next window
+        there replaces before anything looks at it.
         """
-        told = [(seat.n_tokens, len(seat.opening), seat.temperature) for seat in seats]
-        told += [(1, 1, 0.0)] * (n_slots - len(seats))
+        told = [(1, 1, 0.0)] * n_slots
+        for slot, seat in seated:
+            told[slot] = (seat.n_tokens, len(seat.opening), seat.temperature)
         self._now[:, :n_slots] = upload(torch.tensor(told, dtype=torch.float32), self._device).T
 
     def _pass(self, shape: Shape, stopwatch: Stopwatch) -> Choices:
@@ -184,14 +214,15 @@ class Lane:
         rows = Rows(tokens, n_tokens, n_opening, now[2] if shape.is_warm else None, self._keys[: len(tokens)])
         return choose(logits, rows, self._rules, stopwatch, width=shape.width, draws=shape.draws)
 
-    def _append(self, seats: Sequence[Seat], choices: Choices, reach: int) -> None:
+    def _append(self, seated: Seated, choices: Choices, shape: Shape) -> None:
         """Append the next token of every row."""
-        searching = [slot for slot, seat in enumerate(seats) if self._searches(seat)]
-        sampling = [slot for slot, seat in enumerate(seats) if not self._searches(seat)]
+        searching = [slot for slot, seat in seated if self._searches(seat)]
+        sampling = [slot for slot, seat in seated if not self._searches(seat)]
+        every = self._slots[: shape.n_slots]  # free ones may be written to
         if sampling:
-            self._sample(sampling, seats, choices)
+            self._sample(self._ints(sampling) if searching else every, choices)
         if searching:
-            self._search(searching, seats, choices, reach)
+            self._search(self._ints(searching) if sampling else every, choices, shape.reach)
 
     def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
         """Free the slots of windows that ``unwanted`` picks; those."""
@@ -201,8 +232,7 @@ class Lane:
         """Give the caches back; whoever still holds the lane, or them, holds no memory."""
         for heard in self._caches.heard:
             heard.close()
-        for part in (self._caches.self_k, self._caches.self_v):
-            part.clear()
+        self._caches.said.close()
         if self._graphs is not None:
             self._graphs.close()
 
@@ -210,53 +240,68 @@ class Lane:
         return seat.temperature == 0 and self.n_group > 1
 
     def _close_ranks(self) -> None:
-        """Move the last slots into holes, so that the used ones are the first."""
+        """Move the last slots into holes, so that the used ones are the first, where that makes a pass smaller."""
+        if self._padded(self.slots.n_used) == self._padded(self.slots.n_spanned):
+            return
         for source, target in self.slots.compact():
             for heard in self._caches.heard:
                 heard.move(source, target)
             of = slice(source * self.n_group, (source + 1) * self.n_group)
             to = slice(target * self.n_group, (target + 1) * self.n_group)
-            for rows in (*self._caches.self_k, *self._caches.self_v, self._tokens, self._sums, self._keys):
+            self._caches.said.move(of, to)
+            for rows in (self._tokens, self._sums, self._keys):
                 rows[to] = rows[of]
             self._beams.move(source, target)
 
-    def _sample(self, slots: Sequence[int], seats: Sequence[Seat], choices: Choices) -> None:
+    def _sample(self, slots: Tensor, choices: Choices) -> None:
         """Append the next token of greedy and sampled rows; rows that had ended get an end once more."""
-        rows = self._rows(self._ints(slots)).flatten()
-        n_tokens = self._spread([seats[slot].n_tokens for slot in slots])
+        rows = self._rows(slots).flatten()
+        n_tokens = self._now[0, slots].long().repeat_interleave(self.n_group)
         ended = self._tokens[rows, n_tokens - 1] == self._end
         self._sums[rows] += choices.logprobs[rows] * ~ended
         self._tokens[rows, n_tokens] = torch.where(ended, self._end, choices.drawn[rows])
 
-    def _search(self, slots: Sequence[int], seats: Sequence[Seat], choices: Choices, reach: int) -> None:
+    def _search(self, slots: Tensor, choices: Choices, reach: int) -> None:
         """One step of beam search; rows follow the beams they come from."""
-        here = self._ints(slots)
-        rows = self._rows(here)  # (n, n_group)
-        n_tokens = self._ints([seats[slot].n_tokens for slot in slots])
-        is_first = n_tokens == self._ints([len(seats[slot].opening) for slot in slots])
+        rows, now = self._rows(slots), self._now[:2, slots].long()  # (n, n_group), (2, n)
+        n_tokens, is_first = now[0], now[0] == now[1]
         source, following, sums = self._beams.advance(
-            here, choices.best[rows], choices.tokens[rows], self._sums[rows], self._tokens[rows], n_tokens, is_first
+            slots, choices.best[rows], choices.tokens[rows], self._sums[rows], self._tokens[rows], n_tokens, is_first
         )
         origin, target = rows.gather(1, source).flatten(), rows.flatten()
-        moved = origin != target
-        origin, at = origin[moved], target[moved]
-        if len(at):
-            for cache in (*self._caches.self_k, *self._caches.self_v):
-                cache[at, :, :reach] = cache[origin, :, :reach]
-            self._tokens[at] = self._tokens[origin]
+        self._caches.said.follow(origin, target, reach)
+        self._tokens[target] = self._tokens[origin]
         self._tokens[target, n_tokens.repeat_interleave(self.n_group)] = following.flatten()
         self._sums[target] = sums.flatten()
 
-    def _ended(self, seats: Sequence[Seat]) -> list[tuple[int, Seat, Sampled]]:
-        n_tokens = self._spread([seat.n_tokens for seat in seats])
-        last = self._tokens[: len(n_tokens)].gather(1, n_tokens[:, None] - 1)
-        at_end = (last.view(len(seats), self.n_group) == self._end).all(dim=1).tolist()
-        n_ended = self._beams.n_ended(len(seats))
+    def _ended(self, seated: Seated, n_slots: int) -> list[tuple[int, Seat, Sampled]]:
+        """Those that are known to have ended; without a device that works on its own, all of them."""
+        now = _Step(seated, [seat.n_tokens for _, seat in seated], Look(self._signs(n_slots)))
+        before, self._before = self._before, now
+        found = self._read(before) if before is not None and self._is_ahead else []
+        if not self._is_ahead or any(seat.n_tokens >= seat.max_tokens for _, seat in seated):
+            self._before = None
+            known = {id(seat) for _, seat, _ in found}
+            found += [one for one in self._read(now) if id(one[1]) not in known]
+        return found
+
+    def _signs(self, n_slots: int) -> Tensor:
+        """Whether all rows of each of the first slots are at an end, and how many candidates have; int64 (2, n)."""
+        at = self._now[0, :n_slots].long().repeat_interleave(self.n_group)
+        last = self._tokens[: len(at)].gather(1, at[:, None])
+        at_end = (last.view(n_slots, self.n_group) == self._end).all(dim=1)
+        return torch.stack([at_end.long(), self._beams.n_ended(n_slots)])
+
+    def _read(self, step: "_Step") -> list[tuple[int, Seat, Sampled]]:
+        """Those that ended with a step, if they are still seated."""
+        at_end, n_ended = step.signs.tolist()
+        places = {id(seat): slot for slot, seat in self.slots}
         found = []
-        for slot, seat in enumerate(seats):
-            is_done = n_ended[slot] >= self._beams.n_kept if self._searches(seat) else at_end[slot]
-            if is_done or seat.n_tokens >= seat.max_tokens:
-                found.append((slot, seat, self._best(slot, seat)))
+        for (then, seat), n_tokens in zip(step.seated, step.n_tokens, strict=True):
+            is_done = n_ended[then] >= self._beams.n_kept if self._searches(seat) else at_end[then]
+            if (is_done or n_tokens >= seat.max_tokens) and (slot := places.get(id(seat))) is not None:
+                with self._aside.since(step.signs):
+                    found.append((slot, seat, self._best(slot, seat)))
         return found
 
     def _best(self, slot: int, seat: Seat) -> Sampled:
@@ -283,10 +328,6 @@ class Lane:
     def _rows(self, slots: Tensor) -> Tensor:
         """The rows of slots, (n_slots, n_group)."""
         return slots[:, None] * self.n_group + torch.arange(self.n_group, device=self._device)
-
-    def _spread(self, values: Sequence[float]) -> Tensor:
-        """A value a slot as one a row."""
-        return upload(torch.tensor(values), self._device).repeat_interleave(self.n_group)
 
     def _ints(self, values: Sequence[int]) -> Tensor:
         return upload(torch.tensor(values, dtype=torch.int64), self._device)

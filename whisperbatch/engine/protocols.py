@@ -24,6 +24,7 @@ class Device(Protocol):
 
     n_slots: int
     name: str
+    n_together: int  # windows that are worth waiting for before they are encoded, where others run meanwhile
 
     @property
     def work(self) -> Work:

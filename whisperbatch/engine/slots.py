@@ -35,6 +35,11 @@ class Slots(Generic[T]):
         """How many have none."""
         return len(self._occupants) - self.n_used
 
+    @property
+    def n_spanned(self) -> int:
+        """How many there are up to the last used one."""
+        return max((slot + 1 for slot, _ in self), default=0)
+
     def put(self, one: T) -> int:
         """The lowest free slot, now taken."""
         slot = self._occupants.index(None)
