@@ -26,3 +26,9 @@ class InTorch:
 
     def put(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor) -> None:
         k[slots], v[slots] = new_k, new_v
+
+    def sum_and_norm(
+        self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, epsilon: float, limit: float | None
+    ) -> tuple[Tensor, Tensor]:
+        total = x + y if limit is None else (x + y).clamp(-limit, limit)
+        return total, F.layer_norm(total, weight.shape, weight, bias, epsilon)

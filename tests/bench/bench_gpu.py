@@ -157,7 +157,7 @@ def automatic(arguments: argparse.Namespace, shape: str) -> None:
     began = time.perf_counter()
     engine = open_for(arguments, shape, 5, None)
     took_s = time.perf_counter() - began
-    print(f"  {shape}: automatic batch size {engine.device.n_slots}, opened in {took_s:.1f} s")
+    print(f"  {shape}: automatic batch size {engine.capacity}, opened in {took_s:.1f} s")
     engine.close()
 
 

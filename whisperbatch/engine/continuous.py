@@ -30,7 +30,6 @@ from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 MAX_STEPS = 16  # decoder steps after which the pipeline is heard, whether or not a window ended
 MAX_STEP_S = 0.5  # likewise, for large models on slow devices: a stop should not wait for long
 ENCODE_BATCH = 8  # windows in a pass of the encoder
-EMPTY_SHARE = 16  # one in so many slots may be empty while windows wait for others to be encoded with
 ALIGN_SHARE = 4  # one in so many of the windows that run; when as many wait for their words' times, they get them
 
 
@@ -176,10 +175,9 @@ class ContinuousEngine:
                 self._seat(lane, windows)
 
     def _next(self, lane: Lane) -> list[Window]:
-        n_free, n_together = lane.slots.n_free, min(self.device.n_together, len(lane.slots) // EMPTY_SHARE)
-        if n_free < n_together and lane.slots.n_used and self._scheduler.n_ready > n_free:
-            return []  # more will be free soon, and many are encoded in hardly more time than one
-        n = min(ENCODE_BATCH, n_free)
+        if self._scheduler.waits(lane.slots, self.device.n_together):
+            return []
+        n = min(ENCODE_BATCH, lane.slots.n_free)
         return self._scheduler.take(n, lambda window: self.device.lane_of(window) is lane)
 
     def _seat(self, lane: Lane, windows: Sequence[Window]) -> None:

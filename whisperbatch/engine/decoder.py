@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.fused import find
+from whisperbatch.engine.fused import Fused, find
 from whisperbatch.engine.heard import Heard, HeardByFused, HeardInEightBits
-from whisperbatch.engine.linear import joined, linear, mapping, norm
+from whisperbatch.engine.linear import Norm, joined, linear, mapping
 from whisperbatch.engine.said import Said, SaidByLineage
 
 MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
@@ -28,16 +28,16 @@ MIN_ROWS = 8  # matrix products of fewer rows take another path, and round other
 class _Layer:
     """One layer's maps."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], name: str) -> None:
-        self.self_norm = norm(tensors, f"{name}.self_attn_layer_norm")
+    def __init__(self, tensors: Mapping[str, Tensor], name: str, fused: Fused | None) -> None:
+        self.self_norm = Norm(tensors, f"{name}.self_attn_layer_norm", fused)
         self.self_qkv = joined(tensors, f"{name}.self_attn")
         self.self_out = linear(tensors, f"{name}.self_attn.out_proj")
-        self.cross_norm = norm(tensors, f"{name}.encoder_attn_layer_norm")
+        self.cross_norm = Norm(tensors, f"{name}.encoder_attn_layer_norm", fused)
         self.cross_q = linear(tensors, f"{name}.encoder_attn.q_proj")
         self.cross_k = linear(tensors, f"{name}.encoder_attn.k_proj")
         self.cross_v = linear(tensors, f"{name}.encoder_attn.v_proj")
         self.cross_out = linear(tensors, f"{name}.encoder_attn.out_proj")
-        self.norm = norm(tensors, f"{name}.final_layer_norm")
+        self.norm = Norm(tensors, f"{name}.final_layer_norm", fused)
         self.fc1 = linear(tensors, f"{name}.fc1", is_gelu=True)
         self.fc2 = linear(tensors, f"{name}.fc2")
 
@@ -61,16 +61,16 @@ class Decoder:
         self._embed = tensors["decoder.embed_tokens.weight"]  # (n_vocab, d_model)
         self._positions = tensors["decoder.embed_positions.weight"]  # (n_context, d_model)
         self._scale = math.sqrt(config["d_model"]) if config.get("scale_embedding") else 1.0
-        self._norm = norm(tensors, "decoder.layer_norm")
         self._project = tensors.get("proj_out.weight", self._embed)
         self._to_logits = mapping(self._project)
-        self._layers = [_Layer(tensors, f"decoder.layers.{index}") for index in range(config["decoder_layers"])]
-        self.n_layers, self.n_heads = len(self._layers), config["decoder_attention_heads"]
+        self.n_layers, self.n_heads = config["decoder_layers"], config["decoder_attention_heads"]
         self.d_model, self.d_head = config["d_model"], config["d_model"] // self.n_heads
         self.n_context, self.n_vocab = config["max_target_positions"], config["vocab_size"]
         self.n_audio = config["max_source_positions"]
         self.device, self.dtype = self._embed.device, self._embed.dtype
-        self._fused = find(self.device, self.dtype, self.n_heads, self.d_head)
+        self._fused = fused = find(self.device, self.dtype, self.d_head)
+        self._layers = [_Layer(tensors, f"decoder.layers.{index}", fused) for index in range(self.n_layers)]
+        self._followers = [*(layer.self_norm for layer in self._layers[1:]), Norm(tensors, "decoder.layer_norm", fused)]
 
     @property
     def is_fused(self) -> bool:
@@ -114,14 +114,16 @@ class Decoder:
         n_tokens = tokens.shape[1]
         x = self._enter(tokens, torch.arange(n_tokens, device=self.device))
         rows = (slots[:, None] * n_group + torch.arange(n_group, device=self.device)).flatten()
-        for index, layer in enumerate(self._layers):
-            q, k, v = (self._heads(part) for part in self._qkv(layer, x))  # (n_windows, n_heads, n_tokens, d_head)
+        normed = self._layers[0].self_norm(x)
+        for index, (layer, following) in enumerate(zip(self._layers, self._followers, strict=True)):
+            q, k, v = self._qkv(layer, normed)
             caches.said.put(index, rows, *(part.repeat_interleave(n_group, dim=0) for part in (k, v)))
-            x = x + layer.self_out(self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
-            q = self._heads(layer.cross_q(layer.cross_norm(x)))
-            x = x + layer.cross_out(self._merge(caches.heard[index].find(q, slots)))
-            x = self._feed(layer, x)
-        return self._norm(x)
+            said = self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+            x, normed = layer.cross_norm.of_sum(x, layer.self_out(said))
+            heard = self._merge(caches.heard[index].find(self._heads(layer.cross_q(normed)), slots))
+            x, normed = layer.norm.of_sum(x, layer.cross_out(heard))
+            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)))
+        return normed
 
     def step(self, caches: Caches, n_slots: int, n_group: int, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
         """Logits (n_rows, n_vocab) after one token more in each row of the first ``n_slots`` slots.
@@ -138,14 +140,15 @@ class Decoder:
         n_padded = max(n_rows, MIN_ROWS)
         caches.said.go_to(positions, reach)
         x = self._enter(F.pad(tokens, (0, n_padded - n_rows)), F.pad(positions, (0, n_padded - n_rows)))
-        for index, layer in enumerate(self._layers):
-            said = caches.said.attend(index, layer.self_qkv(layer.self_norm(x))[:n_rows])
-            x = x + layer.self_out(self._pad(said, n_padded))
-            q = layer.cross_q(layer.cross_norm(x))[:n_rows].view(n_slots, n_group, self.n_heads, self.d_head)
-            heard = caches.heard[index].attend(q.transpose(1, 2))
-            x = x + layer.cross_out(self._pad(heard.transpose(1, 2).reshape(n_rows, -1), n_padded))
-            x = self._feed(layer, x)
-        return self._to_logits(self._norm(x))[:n_rows]
+        normed = self._layers[0].self_norm(x)
+        for index, (layer, following) in enumerate(zip(self._layers, self._followers, strict=True)):
+            said = caches.said.attend(index, layer.self_qkv(normed)[:n_rows])
+            x, normed = layer.cross_norm.of_sum(x, layer.self_out(self._pad(said, n_padded)))
+            q = layer.cross_q(normed)[:n_rows].view(n_slots, n_group, self.n_heads, self.d_head)
+            heard = caches.heard[index].attend(q.transpose(1, 2)).transpose(1, 2).reshape(n_rows, -1)
+            x, normed = layer.norm.of_sum(x, layer.cross_out(self._pad(heard, n_padded)))
+            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)))
+        return self._to_logits(normed)[:n_rows]
 
     def watch(self, tokens: Tensor, audio: Tensor, watched: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """All tokens of some windows at once, outside of any lane, and where heads look in the audio.
@@ -161,18 +164,18 @@ class Decoder:
         """
         x = self._enter(tokens, torch.arange(tokens.shape[1], device=self.device))
         scores = []
-        for index, layer in enumerate(self._layers):
-            q, k, v = (self._heads(part) for part in self._qkv(layer, x))  # (n_windows, n_heads, n_tokens, d_head)
-            x = x + layer.self_out(self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True)))
-            q, k, v = (
-                self._heads(part)
-                for part in (layer.cross_q(layer.cross_norm(x)), layer.cross_k(audio), layer.cross_v(audio))
-            )
+        normed = self._layers[0].self_norm(x)
+        for index, (layer, following) in enumerate(zip(self._layers, self._followers, strict=True)):
+            q, k, v = self._qkv(layer, normed)
+            said = self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+            x, normed = layer.cross_norm.of_sum(x, layer.self_out(said))
+            q, k, v = (self._heads(one) for one in (layer.cross_q(normed), layer.cross_k(audio), layer.cross_v(audio)))
             if mine := [head for at, head in watched if at == index]:
                 scores.append(q[:, mine] * self.d_head**-0.5 @ k[:, mine].transpose(-1, -2))
-            x = x + layer.cross_out(self._merge(F.scaled_dot_product_attention(q, k, v)))
-            x = self._feed(layer, x)
-        return self._norm(x), torch.cat(scores, dim=1)
+            heard = self._merge(F.scaled_dot_product_attention(q, k, v))
+            x, normed = layer.norm.of_sum(x, layer.cross_out(heard))
+            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)))
+        return normed, torch.cat(scores, dim=1)
 
     def text_logprobs(self, x: Tensor, tokens: Tensor, end: int) -> Tensor:
         """Log-probabilities, float32 (n,), of tokens, int64 (n,), among those below ``end``; ``x`` is (n, d_model)."""
@@ -186,11 +189,10 @@ class Decoder:
     def _enter(self, tokens: Tensor, positions: Tensor) -> Tensor:
         return F.embedding(tokens, self._embed) * self._scale + self._positions[positions]
 
-    def _qkv(self, layer: _Layer, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return layer.self_qkv(layer.self_norm(x)).chunk(3, dim=-1)
-
-    def _feed(self, layer: _Layer, x: Tensor) -> Tensor:
-        return x + layer.fc2(layer.fc1(layer.norm(x)))
+    def _qkv(self, layer: _Layer, normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of self-attention, each (n_windows, n_heads, n_tokens, d_head)."""
+        q, k, v = (self._heads(part) for part in layer.self_qkv(normed).chunk(3, dim=-1))
+        return q, k, v
 
     def _heard(self, n_slots: int, n_group: int) -> Heard:
         shape = (n_slots, self.n_heads, self.n_audio, self.d_head)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.linear import Map, joined, linear, norm
+from whisperbatch.engine.fused import Fused, find
+from whisperbatch.engine.linear import Map, Norm, joined, linear
 
 HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # as transformers keeps float16 from becoming infinite
 
@@ -26,8 +27,9 @@ class Encoder:
             (tensors[f"encoder.{name}.weight"], tensors[f"encoder.{name}.bias"]) for name in ("conv1", "conv2")
         ]
         self._positions = tensors["encoder.embed_positions.weight"]  # (n_audio, d_model)
-        self._layers = [_Layer(tensors, f"encoder.layers.{index}") for index in range(config["encoder_layers"])]
-        self._norm = norm(tensors, "encoder.layer_norm")
+        fused = find(self._positions.device, self._positions.dtype, config["d_model"] // self._n_heads)
+        self._layers = [_Layer(tensors, f"encoder.layers.{index}", fused) for index in range(config["encoder_layers"])]
+        self._followers = [*(layer.self_norm for layer in self._layers[1:]), Norm(tensors, "encoder.layer_norm", fused)]
 
     def __call__(self, mel: Tensor) -> Tensor:
         """States (n_windows, n_audio, d_model) of features (n_windows, n_mels, n_frames)."""
@@ -35,28 +37,25 @@ class Encoder:
             mel = F.gelu(F.conv1d(mel, weight, bias, stride=stride, padding=1))
         # in this order in memory too: sums with states that lie otherwise take several times as long
         x = mel.transpose(1, 2).contiguous() + self._positions  # (n_windows, n_audio, d_model)
-        for layer in self._layers:
-            x = self._attend(layer, x)
-            x = x + layer.fc2(layer.fc1(layer.norm(x)))
-            if x.dtype == torch.float16:
-                x = x.clamp(-HALF_LIMIT, HALF_LIMIT)
-        return self._norm(x)
+        limit = HALF_LIMIT if x.dtype == torch.float16 else None
+        normed = self._layers[0].self_norm(x)
+        for layer, following in zip(self._layers, self._followers, strict=True):
+            x, normed = layer.norm.of_sum(x, self._attend(layer, normed))
+            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)), limit)
+        return normed
 
     def _attend(self, layer: "_Layer", x: Tensor) -> Tensor:
-        q, k, v = (
-            part.unflatten(-1, (self._n_heads, -1)).transpose(1, 2)
-            for part in layer.qkv(layer.self_norm(x)).chunk(3, -1)
-        )
-        return x + layer.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        q, k, v = (part.unflatten(-1, (self._n_heads, -1)).transpose(1, 2) for part in layer.qkv(x).chunk(3, -1))
+        return layer.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class _Layer:
     """One layer's maps."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], name: str) -> None:
-        self.self_norm: Map = norm(tensors, f"{name}.self_attn_layer_norm")
+    def __init__(self, tensors: Mapping[str, Tensor], name: str, fused: Fused | None) -> None:
+        self.self_norm = Norm(tensors, f"{name}.self_attn_layer_norm", fused)
         self.qkv: Map = joined(tensors, f"{name}.self_attn")
         self.out: Map = linear(tensors, f"{name}.self_attn.out_proj")
-        self.norm: Map = norm(tensors, f"{name}.final_layer_norm")
+        self.norm = Norm(tensors, f"{name}.final_layer_norm", fused)
         self.fc1: Map = linear(tensors, f"{name}.fc1", is_gelu=True)
         self.fc2: Map = linear(tensors, f"{name}.fc2")

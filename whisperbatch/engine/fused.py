@@ -1,9 +1,9 @@
-"""Whether this machine runs a decoder's attention on CUDA in kernels of our own, and those.
+"""Whether this machine runs parts of a model on CUDA in kernels of our own, and those.
 
 Comes in: a device and the model's numbers. Goes out: kernels that were tried and found right, or None. Who calls:
-``engine/decoder``. Triton comes with torch's CUDA builds for Linux, compiles for the card at hand when a kernel is
-first used, and keeps that for later starts; where it is missing, can't compile (it needs a C compiler), or gives
-another result than torch, torch's own products do the work.
+``engine/encoder`` and ``engine/decoder``. Triton comes with torch's CUDA builds for Linux, compiles for the card at
+hand when a kernel is first used, and keeps that for later starts; where it is missing, can't compile (it needs a C
+compiler), or gives another result than torch, torch's own products do the work.
 """
 
 import functools
@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+LEAST_HEAD = 16  # and a power of two: what Triton multiplies
 LIMITS = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of values that are about 1
 
 
@@ -41,11 +42,17 @@ class Fused(Protocol):
         """Put keys and values into slots."""
         ...
 
+    def sum_and_norm(
+        self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, epsilon: float, limit: float | None
+    ) -> tuple[Tensor, Tensor]:
+        """A sum of states, and that normed."""
+        ...
+
 
 @functools.cache
-def find(device: torch.device, dtype: torch.dtype, n_heads: int, d_head: int) -> Fused | None:
-    """The kernels for a device, if it has them and they are right."""
-    if device.type != "cuda" or d_head & (d_head - 1) or d_head < 16:
+def find(device: torch.device, dtype: torch.dtype, d_head: int) -> Fused | None:
+    """The kernels for a device and heads of a size, if it has them and they are right."""
+    if device.type != "cuda" or d_head < LEAST_HEAD or d_head & (d_head - 1):
         return None
     try:
         from triton import TritonError
@@ -55,13 +62,13 @@ def find(device: torch.device, dtype: torch.dtype, n_heads: int, d_head: int) ->
         return None
     try:
         kernels = Kernels()
-        return kernels if is_right(kernels, device, dtype, n_heads, d_head) else None
+        return kernels if is_right(kernels, device, dtype, d_head) else None
     except (*FAULTS, TritonError):
         return None
 
 
 @torch.inference_mode()
-def is_right(kernels: Fused, device: torch.device, dtype: torch.dtype, n_heads: int, d_head: int) -> bool:
+def is_right(kernels: Fused, device: torch.device, dtype: torch.dtype, d_head: int, n_heads: int = 3) -> bool:
     """Whether kernels give what torch gives, on numbers like a model's."""
     generator = torch.Generator(device).manual_seed(0)
 
@@ -72,6 +79,12 @@ def is_right(kernels: Fused, device: torch.device, dtype: torch.dtype, n_heads: 
         exact = torch.nn.functional.scaled_dot_product_attention(q.double(), k.double(), v.double())
         return bool((found.double() - exact).abs().max() < LIMITS[dtype])  # nan is not
 
+    x, y, weight, bias = random(5, 320), random(5, 320), random(320), random(320)
+    total, normed = kernels.sum_and_norm(x, y, weight, bias, 1e-5, 2.0)
+    exact = (x + y).clamp(-2.0, 2.0)
+    norm = torch.nn.functional.layer_norm(exact.double(), (320,), weight.double(), bias.double(), 1e-5)
+    if not ((total - exact).abs().max() < LIMITS[dtype] and (normed.double() - norm).abs().max() < 4 * LIMITS[dtype]):
+        return False
     n_slots, n_group, n_audio, n_context, position = 3, 2, 150, 448, 70
     slots = torch.tensor([2, 0], device=device)
     new_k, new_v = (random(2, n_audio, n_heads, d_head).transpose(1, 2) for _ in "kv")

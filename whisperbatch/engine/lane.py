@@ -37,6 +37,7 @@ class Seat:
         temperature: Of this try; at 0 a group of several rows is a beam search.
         max_tokens: It ends when it has as many, opening included.
         keys: Of the noise, one a row; empty at temperature 0.
+        silence: What the opening's pass told of silence, its row there; once it has begun.
         n_tokens: Tokens so far, opening included.
     """
 
@@ -45,11 +46,19 @@ class Seat:
     temperature: float = 0.0
     max_tokens: int = 0
     keys: Sequence[int] = ()
+    silence: tuple[Look, int] | None = None
     n_tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Nothing sampled yet."""
         self.n_tokens = len(self.opening)
+
+    @property
+    def no_speech_prob(self) -> float:
+        """The probability that nothing is said; the host waits here for the opening's pass, and not when it begins."""
+        assert self.silence is not None
+        told, row = self.silence
+        return told.tolist()[row]
 
 
 class Shape(NamedTuple):
@@ -126,8 +135,8 @@ class Lane:
         states = self._decoder.prefill(self._caches, self._ints(slots), self.n_group, tokens)
         return self._decoder.logits(states[:, 0])[:, list(languages)].softmax(dim=-1).tolist()
 
-    def begin(self, seats: Sequence[tuple[int, Seat]], start: int, no_speech: int) -> list[float]:
-        """Put openings into slots; the probability of ``no_speech`` after the token ``start`` of each."""
+    def begin(self, seats: Sequence[tuple[int, Seat]], start: int, no_speech: int) -> None:
+        """Put openings into slots; each seat gets the probability of ``no_speech`` after its token ``start``."""
         n_longest = -(-max(seat.n_tokens for _, seat in seats) // PREFILL) * PREFILL
         opening = torch.full((len(seats), n_longest), self._end)
         for row, (_, seat) in zip(opening, seats, strict=True):
@@ -140,11 +149,13 @@ class Lane:
         self._tokens[rows, :n_longest] = opening.repeat_interleave(self.n_group, dim=0)
         self._sums[rows] = 0.0
         self._beams.clear(slots)
-        for slot, seat in seats:
+        told = Look(silence[:, no_speech])
+        for row, (slot, seat) in enumerate(seats):
+            seat.silence = told, row
             self.slots.replace(slot, seat)
-            first = slot * self.n_group
-            self._keys[first : first + len(seat.keys)] = self._ints(seat.keys)
-        return silence[:, no_speech].tolist()
+            if seat.keys:
+                first = slot * self.n_group
+                self._keys[first : first + len(seat.keys)] = self._ints(seat.keys)
 
     def step(self) -> list[tuple[int, Seat, Sampled]]:
         """One token more in every row; slot, seat and best candidate of each window that is known to have ended.

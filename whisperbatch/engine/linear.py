@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
+from whisperbatch.engine.fused import Fused
+
 Map = Callable[[Tensor], Tensor]
 N_ROWS = 16  # the order is chosen for about so many
 EPSILON = 1e-5
@@ -29,10 +31,23 @@ def joined(tensors: Mapping[str, Tensor], name: str) -> Map:
     return mapping(weight, torch.cat([q, torch.zeros_like(q), v]))
 
 
-def norm(tensors: Mapping[str, Tensor], name: str) -> Map:
-    """The layer norm of ``name``."""
-    weight, bias = tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-    return lambda x: F.layer_norm(x, weight.shape, weight, bias, EPSILON)
+class Norm:
+    """A layer norm; where the device has a kernel for it, the sum before it is part of it."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], name: str, fused: Fused | None) -> None:
+        """The norm of ``name``."""
+        self._weight, self._bias, self._fused = tensors[f"{name}.weight"], tensors[f"{name}.bias"], fused
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``x`` normed over its last axis."""
+        return F.layer_norm(x, self._weight.shape, self._weight, self._bias, EPSILON)
+
+    def of_sum(self, x: Tensor, y: Tensor, limit: float | None = None) -> tuple[Tensor, Tensor]:
+        """``x + y``, kept between ``-limit`` and ``limit`` if there is one, and that normed."""
+        if self._fused is not None:
+            return self._fused.sum_and_norm(x, y, self._weight, self._bias, EPSILON, limit)
+        total = x + y if limit is None else (x + y).clamp(-limit, limit)
+        return total, self(total)
 
 
 def mapping(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False) -> Map:

@@ -132,15 +132,16 @@ class Runner:
         """Begin a try of windows whose language is known, at the next temperature of each."""
         seats = [(slot, self._seat(window)) for slot, window in seated]
         with self._stopwatch.stage("prefill"):
-            silence = lane.begin(seats, self._spelling.start, self._spelling.no_speech)
-        for (_, window), probability in zip(seated, silence, strict=True):
-            if not window.tried:
-                window.no_speech_prob = probability
+            lane.begin(seats, self._spelling.start, self._spelling.no_speech)
 
     @torch.inference_mode()
     def step(self, lane: Lane) -> list[tuple[int, Window, Sampled]]:
         """One token more in a lane; slot, window and sampled tokens of those that ended."""
-        return [(slot, seat.window, sampled) for slot, seat, sampled in lane.step()]
+        ended = lane.step()
+        for _, seat, _ in ended:
+            if not seat.window.tried:
+                seat.window.no_speech_prob = seat.no_speech_prob
+        return [(slot, seat.window, sampled) for slot, seat, sampled in ended]
 
     def read(self, window: Window, sampled: Sampled) -> Decoded:
         """Sampled tokens as text with its figures."""

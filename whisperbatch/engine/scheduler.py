@@ -8,8 +8,12 @@ that has begun is finished, and nobody starves, since only finitely many clips a
 import heapq
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 from whisperbatch.engine.requests import Window
+from whisperbatch.engine.slots import Slots
+
+EMPTY_SHARE = 16  # one in so many slots may be empty while windows wait for others to be encoded with
 
 
 class Scheduler:
@@ -48,6 +52,16 @@ class Scheduler:
     def unpark(self, file_id: int) -> list[Window]:
         """The windows that waited for a file's language."""
         return self._parked.pop(file_id, [])
+
+    def waits(self, slots: Slots[Any], n_together: int) -> bool:
+        """Whether the next windows should wait until more of ``slots`` are free; never while none is used.
+
+        Args:
+            slots: Where they would go.
+            n_together: Windows that are encoded in hardly more time than one.
+        """
+        n_least = min(n_together, len(slots) // EMPTY_SHARE)
+        return slots.n_free < n_least and slots.n_used > 0 and self.n_ready > slots.n_free
 
     def take(self, n: int, fits: Callable[[Window], bool]) -> list[Window]:
         """The next windows, at most ``n``, among those that ``fits`` picks."""

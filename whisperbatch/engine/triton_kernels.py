@@ -1,9 +1,9 @@
-"""What a decoder's step does on CUDA in one launch each: attention, and keys and values put where they belong.
+"""What a model does on CUDA in one launch each: attention of the decoder, keys and values put in place, sums and norms.
 
-Comes in: tensors on a CUDA device. Goes out: what queries find. Who calls: ``engine/heard`` and ``engine/said``, by way
-of ``engine/fused``, which says whether this machine has Triton. Attention with its sums in one pass is Dao et al. 2022
-(FlashAttention); ours shares a window's keys and values among its group, follows a row's past through its beams, and
-works on each row alone, so that no text depends on its neighbours.
+Comes in: tensors on a CUDA device. Goes out: what queries find, and states. Who calls: ``engine/heard``,
+``engine/said`` and ``engine/linear``, by way of ``engine/fused``, which says whether this machine has Triton. Attention
+with its sums in one pass is Dao et al. 2022 (FlashAttention); ours shares a window's keys and values among its group,
+follows a row's past through its beams, and works on each row alone, so that no text depends on its neighbours.
 
 Measured on an H200 (copies reach 4,071 GB/s), 96 windows of large-v3, a layer's cross-attention in float16: 0.19 ms for
 groups of one and of five, which is 95 % of that; as two batched products 0.44 and 0.54, torch's sdpa 0.37 to 0.42.
@@ -72,6 +72,28 @@ class Kernels:
                 new_k, new_v, k, v, slots, *new_k.stride()[:3], n_heads=n_heads, n_keys=n_keys, d_head=d_head,
                 n_block=BLOCK, num_warps=4,
             )  # fmt: skip
+
+    def sum_and_norm(
+        self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, epsilon: float, limit: float | None
+    ) -> tuple[Tensor, Tensor]:
+        """``x + y``, kept between ``-limit`` and ``limit`` if there is one, and that normed.
+
+        Args:
+            x: (..., d_model), contiguous.
+            y: The same.
+            weight: (d_model,), of the norm.
+            bias: (d_model,).
+            epsilon: Of the norm.
+            limit: As transformers keeps float16 from becoming infinite.
+        """
+        d_model = x.shape[-1]
+        total, normed = torch.empty_like(x), torch.empty_like(x)
+        with torch.cuda.device_of(x):
+            _sum_and_norm[(x.numel() // d_model,)](
+                x, y, weight, bias, total, normed, epsilon, limit or 0.0, has_limit=limit is not None, d_model=d_model,
+                n_block=triton.next_power_of_2(d_model), num_warps=4,
+            )  # fmt: skip
+        return total, normed
 
 
 @triton.jit(do_not_specialize=["n_queries"])
@@ -157,3 +179,25 @@ def _put(
     target = ((slot * n_heads + head) * n_keys + at)[:, None] * d_head + d[None, :]
     tl.store(k + target, tl.load(new_k + source, mask=is_there), mask=is_there)
     tl.store(v + target, tl.load(new_v + source, mask=is_there), mask=is_there)
+
+
+@triton.jit
+def _sum_and_norm(
+    x, y, weight, bias, total, normed, epsilon, limit, has_limit: tl.constexpr, d_model: tl.constexpr,
+    n_block: tl.constexpr,
+):  # fmt: skip
+    """A program: a row. Rounded where torch rounds: after the sum, and at the end."""
+    row, at = tl.program_id(0).to(tl.int64) * d_model, tl.arange(0, n_block)
+    is_there = at < d_model
+    sums = tl.load(x + row + at, mask=is_there, other=0.0).to(tl.float32)
+    sums += tl.load(y + row + at, mask=is_there, other=0.0).to(tl.float32)
+    if has_limit:
+        sums = tl.minimum(tl.maximum(sums, -limit), limit)
+    rounded = sums.to(total.dtype.element_ty)
+    tl.store(total + row + at, rounded, mask=is_there)
+    sums = rounded.to(tl.float32)
+    apart = tl.where(is_there, sums - tl.sum(sums, 0) / d_model, 0.0)
+    scaled = apart * tl.rsqrt(tl.sum(apart * apart, 0) / d_model + epsilon)
+    scaled = scaled * tl.load(weight + at, mask=is_there, other=0.0).to(tl.float32)
+    scaled += tl.load(bias + at, mask=is_there, other=0.0).to(tl.float32)
+    tl.store(normed + row + at, scaled.to(normed.dtype.element_ty), mask=is_there)

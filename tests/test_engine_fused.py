@@ -1,0 +1,163 @@
+"""Kernels of a CUDA device's own: the engine around them (on any device), and they themselves (``pytest -m gpu``)."""
+
+import hearing
+import pytest
+import torch
+from recorders import Pretending
+from test_engine_batch import LADDER, assert_same, crowd
+from unfused import InTorch
+
+from whisperbatch.engine import decoder, encoder, fused
+from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine.lane import Lane
+from whisperbatch.engine.said import Said, SaidByLineage
+from whisperbatch.options import DecodeOptions
+
+NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+CPU = torch.device("cpu")
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+
+
+class WithoutLineage(InTorch):
+    def said(self, qkv, k, v, lineage, positions, n_group):
+        return super().said(qkv, k, v, torch.zeros_like(lineage), positions, n_group)
+
+
+class WithoutKeeping(InTorch):
+    def said(self, qkv, k, v, lineage, positions, n_group):
+        return super().said(qkv, k.clone(), v.clone(), lineage, positions, n_group)
+
+
+class OfOtherSlots(InTorch):
+    def heard(self, q, k, v, slots):
+        return super().heard(q, k, v, None)
+
+
+class ElseWhere(InTorch):
+    def put(self, slots, new_k, new_v, k, v):
+        super().put(slots.flip(0), new_k, new_v, k, v)
+
+
+class WithoutLimit(InTorch):
+    def sum_and_norm(self, x, y, weight, bias, epsilon, limit):
+        return super().sum_and_norm(x, y, weight, bias, epsilon, None)
+
+
+class NotANumber(InTorch):
+    def heard(self, q, k, v, slots):
+        return super().heard(q, k, v, slots) * torch.nan
+
+
+def test_kernels_are_trusted_when_they_are_right():
+    assert all(fused.is_right(InTorch(), CPU, dtype, 64) for dtype in (torch.float32, torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [WithoutLineage, WithoutKeeping, OfOtherSlots, ElseWhere, WithoutLimit, NotANumber],
+    ids=lambda k: k.__name__,
+)
+def test_kernels_that_are_wrong_are_found_out(kind: type[InTorch]):
+    assert not fused.is_right(kind(), CPU, torch.float32, 64)
+
+
+def test_a_cpu_has_none_and_heads_of_odd_sizes_have_none():
+    assert fused.find(CPU, torch.float32, 64) is None
+    assert fused.find(torch.device("cuda"), torch.float16, 20) is None
+    assert fused.find(torch.device("cuda"), torch.float16, 8) is None
+
+
+def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slots: int) -> ContinuousEngine:
+    """As on CUDA: kernels, recorded passes, and the host a step behind."""
+    made = Lane.__init__
+
+    def init(lane: Lane, *args: object) -> None:
+        made(lane, *args)
+        lane._is_ahead = lane._beams.n_kept >= lane.n_group
+
+    with monkeypatch.context() as patch:
+        for module in (encoder, decoder):
+            patch.setattr(module, "find", lambda *args: InTorch())
+        engine = hearing.engine(options, 1)
+    monkeypatch.setattr(Lane, "__init__", init)
+    engine.device.recorder, engine.device.n_together = Pretending(), 8
+    engine.resize(n_slots)
+    assert all(isinstance(lane._caches.said, SaidByLineage) for lane in engine.device.lanes)
+    return engine
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        DecodeOptions(beam_size=1, temperatures=(0.0,)),
+        DecodeOptions(beam_size=5, best_of=3, temperatures=(0.0, 0.4), logprob_threshold=-0.02),
+        DecodeOptions(beam_size=3, patience=2.0, temperatures=(0.0,)),
+        DecodeOptions(beam_size=4, patience=0.5, temperatures=(0.0,)),
+        LADDER,
+    ],
+    ids=["greedy", "beams", "patient", "impatient", "ladder"],
+)
+@pytest.mark.parametrize("n_slots", [3, 20])
+def test_an_engine_around_kernels_hears_what_one_around_torch_hears(monkeypatch, options: DecodeOptions, n_slots: int):
+    clips = [hearing.clip(wave, k) for k, wave in enumerate(crowd(12))]
+    plain = hearing.engine(options, n_slots)
+    assert all(type(lane._caches.said) is Said for lane in plain.device.lanes)
+    exact, ties = hearing.hear(plain, clips), []
+    found = hearing.hear(fused_engine(monkeypatch, options, n_slots), clips)
+    assert found.keys() == exact.keys()
+    for key, text in found.items():
+        assert_same(text, exact[key], ties)
+    assert len(ties) <= 1
+
+
+def random(*shape: int, dtype: torch.dtype, seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator("cuda").manual_seed(seed), device="cuda").to(dtype)
+
+
+@pytest.mark.gpu
+@NEEDS_CUDA
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("d_head", [16, 32, 64])
+def test_a_gpu_has_kernels(dtype: torch.dtype, d_head: int):
+    assert fused.find(torch.device("cuda"), dtype, d_head) is not None
+
+
+@pytest.mark.gpu
+@NEEDS_CUDA
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("n", "n_queries"), [(1, 1), (5, 5), (3, 16), (2, 17), (2, 224)])
+def test_what_is_heard_is_what_torch_hears(dtype: torch.dtype, n: int, n_queries: int):
+    """Slots in any order, and a row's result that does not depend on the others, to the bit."""
+    kernels, limit = fused.find(torch.device("cuda"), dtype, 64), fused.LIMITS[dtype]
+    k, v = (torch.zeros(6, 20, 1500, 64, dtype=dtype, device="cuda") for _ in "kv")
+    slots = torch.tensor([4, 0, 5, 2, 3], device="cuda")[:n]
+    new = [random(n, 1500, 20, 64, dtype=dtype, seed=s).transpose(1, 2) for s in (1, 2)]
+    kernels.put(slots, *new, k, v)
+    assert all(torch.equal(held[slots], one) for held, one in zip((k, v), new, strict=True))
+    q = 2 * random(n, n_queries, 20, 64, dtype=dtype, seed=3).transpose(1, 2)
+    found = kernels.heard(q, k, v, slots)
+    exact = InTorch().heard(q.double(), k.double(), v.double(), slots)
+    assert (found.double() - exact).abs().max() < limit
+    assert torch.equal(kernels.heard(q[-1:], k, v, slots[-1:]), found[-1:])
+    exact = InTorch().heard(q.double(), k.double(), v.double(), None)
+    assert (kernels.heard(q, k, v, None).double() - exact).abs().max() < limit
+
+
+@pytest.mark.gpu
+@NEEDS_CUDA
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("n_group", [1, 2, 5])
+def test_what_is_said_is_what_torch_says(dtype: torch.dtype, n_group: int):
+    kernels, n_rows = fused.find(torch.device("cuda"), dtype, 64), 4 * n_group
+    k, v = (random(n_rows + 3, 6, 448, 64, dtype=dtype, seed=s) for s in (1, 2))
+    of = torch.randint(n_group, (n_rows + 3, 448), device="cuda").to(torch.int16)
+    positions = torch.tensor([0, 1, 64, 447], device="cuda").repeat_interleave(n_group)
+    qkv = random(n_rows, 3 * 6 * 64, dtype=dtype, seed=3)
+    theirs = [one.double() for one in (k, v)], of.clone()
+    found = kernels.said(qkv, k, v, of, positions, n_group)
+    exact = InTorch().said(qkv.double(), *theirs[0], theirs[1], positions, n_group)
+    assert (found.double() - exact).abs().max() < fused.LIMITS[dtype]
+    assert torch.equal(of, theirs[1])
+    assert all(torch.equal(one.double(), other) for one, other in zip((k, v), theirs[0], strict=True))
+    assert torch.equal(kernels.said(qkv[-n_group:], k[-n_group - 3 :], v[-n_group - 3 :], of[-n_group - 3 :],
+                                    positions[-n_group:], n_group), found[-n_group:])  # fmt: skip
