@@ -19,9 +19,10 @@ from whisperbatch.engine.beams import Beams
 from whisperbatch.engine.choices import largest
 from whisperbatch.engine.decoder import Caches
 from whisperbatch.engine.heard import Heard
-from whisperbatch.engine.lane import Lane, Seat
+from whisperbatch.engine.lane import Lane
 from whisperbatch.engine.requests import Sampled
 from whisperbatch.engine.said import Said
+from whisperbatch.engine.seats import Seat
 from whisperbatch.options import DecodeOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__")  # openai-whisper sorts tensors with numpy

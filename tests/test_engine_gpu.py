@@ -150,9 +150,15 @@ def logprobs(device: str, compute_type: str) -> torch.Tensor:
 @ON_BOTH
 def test_lack_of_memory_halves_the_slots_and_loses_nothing(device: str):
     """On CUDA the allocator itself refuses: the process may take hardly more than it has."""
-    whole, told = answers(engine(device, PLAIN, 4), four()), []
+    roomy, told = engine(device, PLAIN, 4), []
+    idle_bytes = torch.cuda.memory_allocated() if device == "cuda" else 0
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    whole = answers(roomy, four())
+    work_bytes = torch.cuda.max_memory_allocated() - idle_bytes if device == "cuda" else 0
+    roomy.close()
     tight = engine(device, PLAIN, 4, told=told)
-    limit = Refusing(tight) if device == "cpu" else Limited()
+    limit = Refusing(tight) if device == "cpu" else Limited(work_bytes)
     with limit:
         found = answers(tight, four())
     for number in range(4):
@@ -181,12 +187,15 @@ class Refusing:
 
 
 class Limited:
-    """The device gives this process what four windows hold already, and a step of two of them needs besides."""
+    """The device gives this process what four windows hold already, and half of what they need to work."""
+
+    def __init__(self, work_bytes: int) -> None:
+        self._work_bytes = work_bytes
 
     def __enter__(self) -> None:
         torch.cuda.empty_cache()
-        step_bytes = 2 * PLAIN.beam_size * 51_865 * 4 * 4
-        share = (torch.cuda.memory_reserved() + step_bytes) / torch.cuda.get_device_properties(0).total_memory
+        most = torch.cuda.memory_reserved() + self._work_bytes // 2
+        share = most / torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, share))
 
     def __exit__(self, *args: object) -> None:

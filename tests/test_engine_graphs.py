@@ -16,8 +16,9 @@ from whisperbatch.engine.choices import Choices, agree
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.decoder import Decoder
 from whisperbatch.engine.graphs import Graphs
-from whisperbatch.engine.lane import Lane, Shape
+from whisperbatch.engine.lane import Lane
 from whisperbatch.engine.rules import Rules
+from whisperbatch.engine.seats import Shape
 from whisperbatch.engine.stopwatch import Stopwatch
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip
@@ -239,7 +240,7 @@ def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: Shape
     decoder = Decoder(found.tensors, found.config)
     rules = Rules(hearing.spelling(), DEMANDING, decoder.n_vocab, decoder.device)
     lane = Lane(decoder, rules, DEMANDING, 4, 2)
-    lane._now[0], lane._now[1], lane._now[2] = 9, 4, 0.5
+    lane._at[0], lane._at[1], lane._warmth[:] = 9, 4, 0.5
     with Asking() as mode:
         first = lane._pass(shape, Stopwatch())
     assert mode.n_calls > 100

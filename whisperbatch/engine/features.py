@@ -40,8 +40,9 @@ class LogMel:
         Args:
             windows: int16 (n_samples,) each, at most a window long.
         """
-        padded = np.zeros((len(windows), N_SAMPLES), np.int16)
-        for row, samples in zip(padded, windows, strict=True):
+        is_pinned = self._device.type == "cuda"  # from there the device reads by itself
+        padded = torch.zeros((len(windows), N_SAMPLES), dtype=torch.int16, pin_memory=is_pinned)
+        for row, samples in zip(padded.numpy(), windows, strict=True):
             row[: len(samples)] = samples
         wave = torch.nn.functional.pad(self._wave(padded), (N_EDGE, N_EDGE), mode="reflect")
         log = self._log(wave)[..., :-1]  # the frame on a window's end belongs to none
@@ -57,7 +58,7 @@ class LogMel:
             n_frames: Its length; the rest of the window is zero.
             top: The file's maximum, as ``maximum`` gives it.
         """
-        log = self._log(self._wave(_around(samples, start, n_frames))[None])[0]
+        log = self._log(self._wave(torch.from_numpy(_around(samples, start, n_frames)))[None])[0]
         return torch.nn.functional.pad(
             self._normal(log, torch.tensor(top, device=log.device)), (0, N_FRAMES - n_frames)
         )
@@ -66,12 +67,12 @@ class LogMel:
         """The largest log-mel value of a file, read a window at a time."""
         n_frames, tops = len(samples) // N_HOP + 3, []  # the frames just after the file's end hear it too
         for start in range(0, n_frames, N_FRAMES):
-            wave = self._wave(_around(samples, start, min(N_FRAMES, n_frames - start)))
+            wave = self._wave(torch.from_numpy(_around(samples, start, min(N_FRAMES, n_frames - start))))
             tops.append(self._log(wave[None]).max())
         return float(torch.stack(tops).max())
 
-    def _wave(self, samples: np.ndarray) -> Tensor:
-        return upload(torch.from_numpy(samples), self._device).float() / 32768.0
+    def _wave(self, samples: Tensor) -> Tensor:
+        return upload(samples, self._device).float() / 32768.0
 
     def _log(self, wave: Tensor) -> Tensor:
         """Base-10 logarithm of the mel power: (n_windows, n_mels, n_frames), a frame for each hop of ``wave``."""

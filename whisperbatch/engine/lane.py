@@ -6,8 +6,7 @@ languages; a slot whose window ended is taken by the next one.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,75 +18,14 @@ from whisperbatch.engine.devices import Aside, Look, upload
 from whisperbatch.engine.graphs import Graphs, Recorder
 from whisperbatch.engine.requests import Sampled, Window
 from whisperbatch.engine.rules import Rules
+from whisperbatch.engine.seats import Plan, Seat, Seated, Shape, Step
 from whisperbatch.engine.slots import Slots
 from whisperbatch.engine.stopwatch import Stopwatch
 from whisperbatch.options import DecodeOptions
 
 REACH = 32  # caches are read in whole multiples of so many positions
+N_TOKENS, N_OPENING, IS_USED = range(3)  # what is known of each row: how much it holds, and whether it goes on
 PREFILL = 8  # openings are padded to multiples of so many tokens
-
-
-@dataclass(eq=False, slots=True)
-class Seat:
-    """A window in a slot.
-
-    Attributes:
-        window: Which one.
-        opening: Tokens before the first sampled one; empty until it begins.
-        temperature: Of this try; at 0 a group of several rows is a beam search.
-        max_tokens: It ends when it has as many, opening included.
-        keys: Of the noise, one a row; empty at temperature 0.
-        silence: What the opening's pass told of silence, its row there; once it has begun.
-        n_tokens: Tokens so far, opening included.
-    """
-
-    window: Window
-    opening: Sequence[int] = ()
-    temperature: float = 0.0
-    max_tokens: int = 0
-    keys: Sequence[int] = ()
-    silence: tuple[Look, int] | None = None
-    n_tokens: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Nothing sampled yet."""
-        self.n_tokens = len(self.opening)
-
-    @property
-    def no_speech_prob(self) -> float:
-        """The probability that nothing is said; the host waits here for the opening's pass, and not when it begins."""
-        assert self.silence is not None
-        told, row = self.silence
-        return told.tolist()[row]
-
-
-class Shape(NamedTuple):
-    """All that a pass depends on besides what the lane's tensors hold.
-
-    Attributes:
-        n_slots: How many take part, the first ones.
-        reach: No row is as long.
-        width: Candidates a row, for searches; 0 for none.
-        draws: Whether a token a row is drawn.
-        is_warm: Whether any row's temperature is above 0.
-    """
-
-    n_slots: int
-    reach: int
-    width: int
-    draws: bool
-    is_warm: bool
-
-
-Seated = Sequence[tuple[int, Seat]]  # the used slots and who sits there
-
-
-class _Step(NamedTuple):
-    """A step that the device may still be at: who took part, how many tokens each then had, and who ended."""
-
-    seated: Seated
-    n_tokens: Sequence[int]
-    signs: Look
 
 
 class Lane:
@@ -114,13 +52,15 @@ class Lane:
         self._tokens = torch.full((n_rows, n_room), self._end, device=self._device)  # int64
         self._sums = torch.zeros(n_rows, device=self._device)
         self._keys = torch.zeros(n_rows, dtype=torch.int64, device=self._device)
-        self._now = torch.zeros(3, n_slots, device=self._device)  # tokens, opening, temperature: whole numbers fit
-        self._slots = torch.arange(n_slots, device=self._device)
+        self._at = torch.ones(3, n_rows, dtype=torch.int64, device=self._device)
+        self._warmth = torch.zeros(n_rows, device=self._device)
+        self._every = torch.arange(n_slots, device=self._device)
+        self._plan, self._n_left = Plan(), 0
         self._graphs = None if recorder is None else Graphs(recorder, n_slots, agree)
         self._beams = Beams(n_slots, n_group, n_room, options.patience, self._end, self._device)
         # a window that ended takes part in one more step, which must not change what is read of it
         self._is_ahead = self._device.type == "cuda" and self._beams.n_kept >= n_group
-        self._before: _Step | None = None
+        self._before: Step | None = None
         self._aside = Aside(self._device)
 
     def take(self, windows: Sequence[Window], audio: Tensor) -> list[int]:
@@ -166,74 +106,86 @@ class Lane:
         seated = list(self.slots)
         if not seated:
             return []
-        shape = self._shape(seated)
-        self._tell(seated, shape.n_slots)
+        if seated != self._plan.seated:
+            self._tell(seated)
+        shape = self._shape()
         if self._graphs is None:
             choices = self._pass(shape, self._stopwatch)
         else:
             with self._stopwatch.stage("decoder"):
                 choices = Choices(*self._graphs.run(shape, lambda: self._pass(shape, Stopwatch())))
         with self._stopwatch.stage("search"):
-            self._append(seated, choices, shape)
+            self._append(choices, shape)
+            ended = self._signs(shape.n_slots)
+            self._at[N_TOKENS] += self._at[IS_USED]
         for _, seat in seated:
             seat.n_tokens += 1
-        return self._ended(seated, shape.n_slots)
+        self._n_left -= 1
+        return self._ended(Step(seated, ended))
 
-    def _shape(self, seated: Seated) -> Shape:
-        """What the next pass of these seats is."""
-        longest = max(seat.n_tokens for _, seat in seated)
+    def _shape(self) -> Shape:
+        """What the next pass is."""
+        seated, searching, sampling, is_warm = self._plan
         reach = self._decoder.n_context
         if self._caches.said.follows_reach:
+            longest = max(seat.n_tokens for _, seat in seated)
             reach = min(-(-longest // REACH) * REACH, reach)
-        searches = [self._searches(seat) for _, seat in seated]
-        width = self.n_group + 1 if any(searches) else 0
-        return Shape(
-            self._padded(self.slots.n_spanned),
-            reach,
-            width,
-            not all(searches),
-            any(seat.temperature > 0 for _, seat in seated),
-        )
+        width = self.n_group + 1 if searching else 0
+        return Shape(self._padded(seated[-1][0] + 1), reach, width, bool(sampling), is_warm)
 
     def _padded(self, n_slots: int) -> int:
         return n_slots if self._graphs is None else self._graphs.padded(n_slots)
 
-    def _tell(self, seated: Seated, n_slots: int) -> None:
-        """Put how far the seats are where a pass looks for it.
+    def _tell(self, seated: Seated) -> None:
+        """Put who sits where, and how far they are, where a pass looks for it.
 
         Free slots stand at their first position: what a pass leaves in their caches, the opening of the next window
         there replaces before anything looks at it.
         """
-        told = [(1, 1, 0.0)] * n_slots
+        told, warmth = [(1, 1, 0)] * len(self.slots), [0.0] * len(self.slots)
         for slot, seat in seated:
-            told[slot] = (seat.n_tokens, len(seat.opening), seat.temperature)
-        self._now[:, :n_slots] = upload(torch.tensor(told, dtype=torch.float32), self._device).T
+            told[slot], warmth[slot] = (seat.n_tokens, len(seat.opening), 1), seat.temperature
+        self._at.copy_(self._ints(told).T.repeat_interleave(self.n_group, dim=1))
+        self._warmth.copy_(upload(torch.tensor(warmth), self._device).repeat_interleave(self.n_group))
+        searching = [slot for slot, seat in seated if self._searches(seat)]
+        sampling = [slot for slot, seat in seated if not self._searches(seat)]
+        self._plan = Plan(seated, searching, sampling, any(warmth))
+        self._n_left = min(seat.max_tokens - seat.n_tokens for _, seat in seated)
 
     def _pass(self, shape: Shape, stopwatch: Stopwatch) -> Choices:
-        """What may come next in the rows of the first slots.
+        """What may come next in the rows of the first slots; rows that had ended draw an end once more.
 
         What makes it fit to be recorded: its shapes follow from ``shape`` alone; it reads tensors that the lane keeps
         for life; it makes none out of the host's numbers, and no shape out of a tensor's; done twice, it writes the
         same keys and values to the same places.
         """
-        now = self._now[:, : shape.n_slots].repeat_interleave(self.n_group, dim=1)
-        n_tokens, n_opening = now[0].long(), now[1].long()
-        tokens = self._tokens[: len(n_tokens)]
+        n_rows = shape.n_slots * self.n_group
+        n_tokens, n_opening, tokens = self._at[N_TOKENS, :n_rows], self._at[N_OPENING, :n_rows], self._tokens[:n_rows]
         last = tokens.gather(1, n_tokens[:, None] - 1)[:, 0]
         with stopwatch.stage("decoder"):
             logits = self._decoder.step(self._caches, shape.n_slots, self.n_group, last, n_tokens - 1, shape.reach)
-        rows = Rows(tokens, n_tokens, n_opening, now[2] if shape.is_warm else None, self._keys[: len(tokens)])
-        return choose(logits, rows, self._rules, stopwatch, width=shape.width, draws=shape.draws)
+        warmth = self._warmth[:n_rows] if shape.is_warm else None
+        rows = Rows(tokens, n_tokens, n_opening, warmth, self._keys[:n_rows])
+        choices = choose(logits, rows, self._rules, stopwatch, width=shape.width, draws=shape.draws)
+        if not shape.draws:
+            return choices
+        ended = last == self._end
+        drawn, logprobs = torch.where(ended, self._end, choices.drawn), choices.logprobs.masked_fill(ended, 0.0)
+        return choices._replace(drawn=drawn, logprobs=logprobs)
 
-    def _append(self, seated: Seated, choices: Choices, shape: Shape) -> None:
-        """Append the next token of every row."""
-        searching = [slot for slot, seat in seated if self._searches(seat)]
-        sampling = [slot for slot, seat in seated if not self._searches(seat)]
-        every = self._slots[: shape.n_slots]  # free ones may be written to
-        if sampling:
-            self._sample(self._ints(sampling) if searching else every, choices)
+    def _append(self, choices: Choices, shape: Shape) -> None:
+        """Append the next token of every row; those of free slots may be written to."""
+        searching, sampling = self._plan.searching, self._plan.sampling
+        if sampling and not searching:
+            n_rows = len(choices.drawn)
+            self._sums[:n_rows] += choices.logprobs
+            self._tokens[:n_rows].scatter_(1, self._at[N_TOKENS, :n_rows, None], choices.drawn[:, None])
+        elif sampling:
+            rows = self._rows(self._ints(sampling)).flatten()
+            self._sums[rows] += choices.logprobs[rows]
+            self._tokens[rows, self._at[N_TOKENS, rows]] = choices.drawn[rows]
         if searching:
-            self._search(self._ints(searching) if sampling else every, choices, shape.reach)
+            self._search(self._ints(searching) if sampling else self._every[: shape.n_slots], choices, shape.reach)
 
     def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
         """Free the slots of windows that ``unwanted`` picks; those."""
@@ -264,20 +216,18 @@ class Lane:
                 rows[to] = rows[of]
             self._beams.move(source, target)
 
-    def _sample(self, slots: Tensor, choices: Choices) -> None:
-        """Append the next token of greedy and sampled rows; rows that had ended get an end once more."""
-        rows = self._rows(slots).flatten()
-        n_tokens = self._now[0, slots].long().repeat_interleave(self.n_group)
-        ended = self._tokens[rows, n_tokens - 1] == self._end
-        self._sums[rows] += choices.logprobs[rows] * ~ended
-        self._tokens[rows, n_tokens] = torch.where(ended, self._end, choices.drawn[rows])
-
     def _search(self, slots: Tensor, choices: Choices, reach: int) -> None:
         """One step of beam search; rows follow the beams they come from."""
-        rows, now = self._rows(slots), self._now[:2, slots].long()  # (n, n_group), (2, n)
-        n_tokens, is_first = now[0], now[0] == now[1]
+        rows = self._rows(slots)  # (n, n_group)
+        n_tokens, n_opening, _ = self._at[:, rows[:, 0]]
         source, following, sums = self._beams.advance(
-            slots, choices.best[rows], choices.tokens[rows], self._sums[rows], self._tokens[rows], n_tokens, is_first
+            slots,
+            choices.best[rows],
+            choices.tokens[rows],
+            self._sums[rows],
+            self._tokens[rows],
+            n_tokens,
+            n_tokens == n_opening,
         )
         origin, target = rows.gather(1, source).flatten(), rows.flatten()
         self._caches.said.follow(origin, target, reach)
@@ -285,33 +235,36 @@ class Lane:
         self._tokens[target, n_tokens.repeat_interleave(self.n_group)] = following.flatten()
         self._sums[target] = sums.flatten()
 
-    def _ended(self, seated: Seated, n_slots: int) -> list[tuple[int, Seat, Sampled]]:
+    def _ended(self, now: Step) -> list[tuple[int, Seat, Sampled]]:
         """Those that are known to have ended; without a device that works on its own, all of them."""
-        now = _Step(seated, [seat.n_tokens for _, seat in seated], Look(self._signs(n_slots)))
         before, self._before = self._before, now
-        found = self._read(before) if before is not None and self._is_ahead else []
-        if not self._is_ahead or any(seat.n_tokens >= seat.max_tokens for _, seat in seated):
+        found = self._read(before) if before is not None else []
+        if not self._is_ahead or self._n_left <= 0:
             self._before = None
             known = {id(seat) for _, seat, _ in found}
-            found += [one for one in self._read(now) if id(one[1]) not in known]
+            found += [one for one in self._read(now, is_last=True) if id(one[1]) not in known]
         return found
 
-    def _signs(self, n_slots: int) -> Tensor:
-        """Whether all rows of each of the first slots are at an end, and how many candidates have; int64 (2, n)."""
-        at = self._now[0, :n_slots].long().repeat_interleave(self.n_group)
-        last = self._tokens[: len(at)].gather(1, at[:, None])
-        at_end = (last.view(n_slots, self.n_group) == self._end).all(dim=1)
-        return torch.stack([at_end.long(), self._beams.n_ended(n_slots)])
+    def _signs(self, n_slots: int) -> dict[bool, Look]:
+        """Whether the first slots' windows have ended, as a Step has it."""
+        found = {}
+        if self._plan.sampling:
+            n_rows = n_slots * self.n_group
+            last = self._tokens[:n_rows].gather(1, self._at[N_TOKENS, :n_rows, None])
+            found[False] = Look((last.view(n_slots, self.n_group) == self._end).all(dim=1))
+        if self._plan.searching:
+            found[True] = Look(self._beams.n_ended(n_slots) >= self._beams.n_kept)
+        return found
 
-    def _read(self, step: "_Step") -> list[tuple[int, Seat, Sampled]]:
-        """Those that ended with a step, if they are still seated."""
-        at_end, n_ended = step.signs.tolist()
-        places = {id(seat): slot for slot, seat in self.slots}
-        found = []
-        for (then, seat), n_tokens in zip(step.seated, step.n_tokens, strict=True):
-            is_done = n_ended[then] >= self._beams.n_kept if self._searches(seat) else at_end[then]
-            if (is_done or n_tokens >= seat.max_tokens) and (slot := places.get(id(seat))) is not None:
-                with self._aside.since(step.signs):
+    def _read(self, step: Step, *, is_last: bool = False) -> list[tuple[int, Seat, Sampled]]:
+        """Those that ended with a step, if they are still seated; with the last one, those too that have no room."""
+        ended = {searches: look.tolist() for searches, look in step.ended.items()}
+        made = list(step.ended.values())[-1]
+        places, found = {id(seat): slot for slot, seat in self.slots}, []
+        for then, seat in step.seated:
+            is_done = ended[self._searches(seat)][then] or (is_last and seat.n_tokens >= seat.max_tokens)
+            if is_done and (slot := places.get(id(seat))) is not None:
+                with self._aside.since(made):
                     found.append((slot, seat, self._best(slot, seat)))
         return found
 
@@ -340,5 +293,5 @@ class Lane:
         """The rows of slots, (n_slots, n_group)."""
         return slots[:, None] * self.n_group + torch.arange(self.n_group, device=self._device)
 
-    def _ints(self, values: Sequence[int]) -> Tensor:
+    def _ints(self, values: Sequence[Any]) -> Tensor:
         return upload(torch.tensor(values, dtype=torch.int64), self._device)
