@@ -7,10 +7,12 @@ from recorders import Pretending
 from test_engine_batch import LADDER, assert_same, crowd
 from unfused import InTorch
 
-from whisperbatch.engine import decoder, encoder, fused
+from whisperbatch.engine import decoder, encoder, fused, heard
 from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine.heard import HeardInBytes
 from whisperbatch.engine.lane import Lane
 from whisperbatch.engine.said import Said, SaidByLineage
+from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -29,8 +31,8 @@ class WithoutKeeping(InTorch):
 
 
 class OfOtherSlots(InTorch):
-    def heard(self, q, k, v, slots):
-        return super().heard(q, k, v, None)
+    def heard(self, q, k, v, slots, scales=None):
+        return super().heard(q, k, v, None, scales)
 
 
 class ElseWhere(InTorch):
@@ -44,8 +46,8 @@ class WithoutLimit(InTorch):
 
 
 class NotANumber(InTorch):
-    def heard(self, q, k, v, slots):
-        return super().heard(q, k, v, slots) * torch.nan
+    def heard(self, q, k, v, slots, scales=None):
+        return super().heard(q, k, v, slots, scales) * torch.nan
 
 
 def test_kernels_are_trusted_when_they_are_right():
@@ -110,6 +112,37 @@ def test_an_engine_around_kernels_hears_what_one_around_torch_hears(monkeypatch,
     assert len(ties) <= 1
 
 
+class OfAnotherScale(InTorch):
+    def put_bytes(self, slots, new_k, new_v, k, v, scales):
+        super().put_bytes(slots, new_k, new_v, k, v, scales)
+        scales[1].mul_(1.1)
+
+
+def test_kernels_for_bytes_are_trusted_when_they_are_right():
+    assert fused.is_right_in_bytes(InTorch(), CPU, 64)
+    assert not fused.is_right_in_bytes(OfAnotherScale(), CPU, 64)
+    assert not fused.is_right_in_bytes(NotANumber(), CPU, 64)
+    assert fused.find_for_bytes(CPU, 64) is None
+
+
+def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(UsageError, match="8 bits need Triton"):
+        HeardInBytes((4, 3, 1500, 32), CPU)
+    monkeypatch.setattr(heard, "find_for_bytes", lambda *args: InTorch())
+    held, slots = HeardInBytes((4, 3, 1500, 32), CPU), torch.tensor([3, 1])
+    k, v = (torch.randn(2, 3, 1500, 32, generator=torch.Generator().manual_seed(s)).half() for s in (1, 2))
+    held.put(slots, k, v)
+    for read, new in zip(held.read(slots), (k, v), strict=True):
+        assert (read - new).abs().max() < 0.03
+    q = torch.randn(2, 3, 5, 32, generator=torch.Generator().manual_seed(3)).half()
+    exact = InTorch().heard(q.double(), k.double(), v.double(), None)
+    assert (held.find(q, slots) - exact).abs().max() < 0.03
+    held.move(3, 0)
+    assert (held.attend(q) - exact).abs().max() < 0.03
+    held.close()
+    assert held.tensors == []
+
+
 def random(*shape: int, dtype: torch.dtype, seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator("cuda").manual_seed(seed), device="cuda").to(dtype)
 
@@ -141,6 +174,28 @@ def test_what_is_heard_is_what_torch_hears(dtype: torch.dtype, n: int, n_queries
     assert torch.equal(kernels.heard(q[-1:], k, v, slots[-1:]), found[-1:])
     exact = InTorch().heard(q.double(), k.double(), v.double(), None)
     assert (kernels.heard(q, k, v, None).double() - exact).abs().max() < limit
+
+
+@pytest.mark.gpu
+@NEEDS_CUDA
+@pytest.mark.parametrize(("n", "n_queries"), [(1, 1), (5, 5), (2, 17)])
+def test_what_is_heard_in_bytes_is_nearly_what_torch_hears(n: int, n_queries: int):
+    """Channels of keys and positions of values that stand out spoil no others."""
+    kernels, slots = fused.find_for_bytes(torch.device("cuda"), 64), torch.tensor([4, 0, 5, 2, 3], device="cuda")[:n]
+    held = HeardInBytes((6, 20, 1500, 64), torch.device("cuda"))
+    k, v = (random(n, 1500, 20, 64, dtype=torch.float16, seed=s).transpose(1, 2) for s in (1, 2))
+    k[..., 5] *= 20
+    v[:, :, 7] *= 20
+    held.put(slots, k, v)
+    read_k, read_v = held.read(slots)
+    rest = [c for c in range(64) if c != 5]
+    assert (read_k - k)[..., rest].abs().max() < 0.03
+    assert (read_v - v)[:, :, 8:].abs().max() < 0.03
+    q = random(n, n_queries, 20, 64, dtype=torch.float16, seed=3).transpose(1, 2)
+    q[..., 5] /= 20
+    found, exact = held.find(q, slots), InTorch().heard(q.double(), k.double(), v.double(), None)
+    assert (found - exact).abs().max() < 0.05
+    assert torch.equal(kernels.heard(q[-1:], *held._held, slots[-1:], held._scales), found[-1:])
 
 
 @pytest.mark.gpu

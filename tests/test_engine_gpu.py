@@ -222,9 +222,9 @@ def test_auto_finds_a_batch_size(device: str):
 @pytest.mark.parametrize(
     "device", [pytest.param("cpu", marks=pytest.mark.slow), pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_CUDA])]
 )
-@pytest.mark.parametrize("compute_type", ["float16", "bfloat16"])
-def test_16_bits_hear_what_float32_hears_in_the_sample_recordings(device: str, compute_type: str):
-    if device == "cpu" and compute_type == "float16":
+@pytest.mark.parametrize("compute_type", ["float16", "bfloat16", "int8_float16"])
+def test_fewer_bits_hear_what_float32_hears_in_the_sample_recordings(device: str, compute_type: str):
+    if device == "cpu" and "float16" in compute_type and compute_type != "bfloat16":
         pytest.skip("no CPU is fast at float16")
     truths, waves = samples()
     clips = [hearing.clip(wave, k) for k, wave in enumerate(waves)]

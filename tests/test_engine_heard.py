@@ -179,6 +179,8 @@ def test_eight_bits_are_refused_where_they_cannot_be_had(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     with pytest.raises(UsageError, match="is for --device cpu; on mps try float16"):
         devices.choose(EngineOptions(device="mps", compute_type="int8_float32"))
+    with pytest.raises(UsageError, match="int8_float16 is for --device cuda; on cpu try int8_"):
+        devices.choose(EngineOptions(device="cpu", compute_type="int8_float16"))
     place = devices.choose(EngineOptions(device="cpu", compute_type="int8_float32"))
     assert (place.dtype, place.in_eight_bits) == (torch.float32, True)
     assert not devices.choose(EngineOptions(device="cpu")).in_eight_bits

@@ -4,13 +4,18 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from whisperbatch.engine.fused import Scales
+
 
 class InTorch:
     """As ``triton_kernels.Kernels``."""
 
-    def heard(self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None) -> Tensor:
+    def heard(self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None) -> Tensor:
         at = slice(len(q)) if slots is None else slots
-        return F.scaled_dot_product_attention(q, k[at], v[at])
+        k, v = k[at], v[at]
+        if scales is not None:
+            k, v = (((held.float() - 128) * scale[at]).to(q.dtype) for held, scale in zip((k, v), scales, strict=True))
+        return F.scaled_dot_product_attention(q, k, v)
 
     def said(self, qkv: Tensor, k: Tensor, v: Tensor, lineage: Tensor, positions: Tensor, n_group: int) -> Tensor:
         n_rows, (_, n_heads, n_context, d_head) = len(qkv), k.shape
@@ -26,6 +31,11 @@ class InTorch:
 
     def put(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor) -> None:
         k[slots], v[slots] = new_k, new_v
+
+    def put_bytes(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor, scales: Scales) -> None:
+        for held, scale, new, axis in zip((k, v), scales, (new_k, new_v), (2, 3), strict=True):
+            scale[slots] = new.float().abs().amax(dim=axis, keepdim=True).clamp(min=1e-30) / 127.0
+            held[slots] = ((new.float() / scale[slots]).round() + 128).to(torch.uint8)
 
     def sum_and_norm(
         self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, epsilon: float, limit: float | None

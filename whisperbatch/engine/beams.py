@@ -28,7 +28,7 @@ class Beams:
 
     def clear(self, slots: Tensor) -> None:
         """Forget what ended in some slots, int64 (n,)."""
-        self._counts[slots] = 0
+        self._counts.index_fill_(0, slots, 0)
 
     def move(self, source: int, target: int) -> None:
         """A slot's candidates to another slot."""

@@ -32,6 +32,8 @@ def build(
     loaded = weights.load(found, place)
     if place.device.type == "cpu":
         devices.keep_freed_memory()
+    else:
+        devices.share_python()
     spelling = Spelling(loaded)
     if (told := loaded.abilities.refusal(settings)) is not None:
         raise UsageError(told)

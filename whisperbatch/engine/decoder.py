@@ -18,7 +18,7 @@ import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
 from whisperbatch.engine.fused import Fused, find
-from whisperbatch.engine.heard import Heard, HeardByFused, HeardInEightBits
+from whisperbatch.engine.heard import Heard, HeardByFused, HeardInBytes, HeardInEightBits
 from whisperbatch.engine.linear import Norm, joined, linear, mapping
 from whisperbatch.engine.said import Said, SaidByLineage
 
@@ -56,7 +56,7 @@ class Decoder:
     def __init__(
         self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, in_eight_bits: bool = False
     ) -> None:
-        """Take the weights by their names in a Checkpoint; ``in_eight_bits``: keep so what is heard, on a CPU."""
+        """Take the weights by their names in a Checkpoint; ``in_eight_bits``: keep so what is heard."""
         self._in_eight_bits = in_eight_bits
         self._embed = tensors["decoder.embed_tokens.weight"]  # (n_vocab, d_model)
         self._positions = tensors["decoder.embed_positions.weight"]  # (n_context, d_model)
@@ -196,6 +196,8 @@ class Decoder:
 
     def _heard(self, n_slots: int, n_group: int) -> Heard:
         shape = (n_slots, self.n_heads, self.n_audio, self.d_head)
+        if self._in_eight_bits and self.device.type == "cuda":
+            return HeardInBytes(shape, self.device)
         if self._in_eight_bits:
             return HeardInEightBits(shape, n_group, self.dtype)
         if self._fused is not None:

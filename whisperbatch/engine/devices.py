@@ -23,6 +23,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 HUGE_PAGE = 2**21  # bytes
 EIGHT_BITS = "int8_"  # before the type that everything else is in
+EIGHT_BITS_ON_CUDA = "int8_float16"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,9 @@ def choose(options: EngineOptions) -> Place:
         raise UsageError("this machine has no MPS device that torch can use; try --device cpu")
     compute_type = _fastest(name) if options.compute_type == "auto" else options.compute_type
     place = Place(torch.device(name), compute_type)
-    if place.in_eight_bits and name != "cpu":
-        raise UsageError(f"--compute-type {compute_type} is for --device cpu; on {name} try float16")
+    if place.in_eight_bits and (device := "cuda" if compute_type == EIGHT_BITS_ON_CUDA else "cpu") != place.device.type:
+        other = {"cuda": EIGHT_BITS_ON_CUDA, "cpu": f"{EIGHT_BITS}{_fastest(name)}"}.get(place.device.type, "float16")
+        raise UsageError(f"--compute-type {compute_type} is for --device {device}; on {name} try {other}")
     return place
 
 
@@ -143,6 +145,15 @@ class Aside:
             yield
 
 
+def share_python() -> None:
+    """Have threads that compute in Python give way to others after 0.5 ms, and not after 5.
+
+    The engine's thread takes Python's lock for each launch; with the receivers of decoded audio beside it, it would
+    wait for them longer than a launch takes.
+    """
+    sys.setswitchinterval(min(sys.getswitchinterval(), 0.0005))
+
+
 def n_threads() -> int:
     """How many threads torch uses here."""
     return torch.get_num_threads()
@@ -217,7 +228,7 @@ def describe() -> list[dict[str, str]]:
                 "device": f"cuda:{index}",
                 "name": properties.name,
                 "memory": f"{properties.total_memory / 2**30:.0f} GiB",
-                "compute_types": "float32, float16, bfloat16 (auto: float16)",
+                "compute_types": "float32, float16, bfloat16, int8_float16 (auto: float16)",
             }
         )
     if torch.backends.mps.is_available():

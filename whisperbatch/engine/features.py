@@ -60,7 +60,7 @@ class LogMel:
         """
         log = self._log(self._wave(torch.from_numpy(_around(samples, start, n_frames)))[None])[0]
         return torch.nn.functional.pad(
-            self._normal(log, torch.tensor(top, device=log.device)), (0, N_FRAMES - n_frames)
+            self._normal(log, torch.full((), top, device=log.device)), (0, N_FRAMES - n_frames)
         )
 
     def maximum(self, samples: Samples) -> float:

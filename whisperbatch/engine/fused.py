@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+BYTES_LIMIT = 0.03  # likewise, in 8 bits
 LEAST_HEAD = 16  # and a power of two: what Triton multiplies
 LIMITS = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of values that are about 1
 
@@ -26,11 +27,13 @@ FAULTS = (
     SubprocessError,
 )  # no compiler, no leave, another
 
+Scales = tuple[Tensor, Tensor]  # of keys and of values that are held in bytes
+
 
 class Fused(Protocol):
     """Kernels; see ``triton_kernels.Kernels``, which they are, for what they take."""
 
-    def heard(self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None) -> Tensor:
+    def heard(self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None) -> Tensor:
         """What queries find in what is heard."""
         ...
 
@@ -40,6 +43,10 @@ class Fused(Protocol):
 
     def put(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor) -> None:
         """Put keys and values into slots."""
+        ...
+
+    def put_bytes(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor, scales: Scales) -> None:
+        """The same in 8 bits."""
         ...
 
     def sum_and_norm(
@@ -110,3 +117,28 @@ def is_right(kernels: Fused, device: torch.device, dtype: torch.dtype, d_head: i
         torch.equal(held[:, :, position], now[:, :, 0]) for held, now in zip((own_k, own_v), new, strict=True)
     )
     return is_kept and bool((lineage[:, position] == rows % n_group).all()) and are_near(found, q, *whole)
+
+
+@functools.cache
+def find_for_bytes(device: torch.device, d_head: int) -> Fused | None:
+    """The kernels, if those for 8 bits are right too."""
+    kernels = find(device, torch.float16, d_head)
+    try:
+        return kernels if kernels is not None and is_right_in_bytes(kernels, device, d_head) else None
+    except RuntimeError:
+        return None
+
+
+@torch.inference_mode()
+def is_right_in_bytes(kernels: Fused, device: torch.device, d_head: int) -> bool:
+    """Whether kernels find in bytes nearly what torch finds in the numbers that were put there."""
+    generator = torch.Generator(device).manual_seed(0)
+    shape, slots = (2, 150, 3, d_head), torch.tensor([2, 0], device=device)
+    new_k, new_v, q = (torch.randn(shape, generator=generator, device=device).half().transpose(1, 2) for _ in "kvq")
+    k, v = (torch.zeros(3, 3, 150, d_head, dtype=torch.uint8, device=device) for _ in "kv")
+    scales = torch.zeros(3, 3, 1, d_head, device=device), torch.zeros(3, 3, 150, 1, device=device)
+    kernels.put_bytes(slots, new_k, new_v, k, v, scales)
+    q = q[:, :, :5]
+    exact = torch.nn.functional.scaled_dot_product_attention(q.double(), new_k.double(), new_v.double())
+    found = kernels.heard(q, k, v, slots, scales)
+    return bool((found.double() - exact).abs().max() < BYTES_LIMIT)

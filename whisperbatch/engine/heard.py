@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
 from whisperbatch.engine.devices import zeros
-from whisperbatch.engine.fused import Fused
+from whisperbatch.engine.fused import Fused, find_for_bytes
 from whisperbatch.engine.kernels import WIDTH, Kernels, find
 from whisperbatch.errors import UsageError
 
@@ -119,6 +119,49 @@ class HeardByFused(Heard):
     def attend(self, q: Tensor) -> Tensor:
         """What queries (n, n_heads, n_group, d_head) find in the first n slots, in the queries' shape and type."""
         return self._fused.heard(q, *self.tensors, None)
+
+
+class HeardInBytes(HeardByFused):
+    """The same in 8 bits, as ``HeardInEightBits`` has it on a CPU; a byte is what its number is more than -128."""
+
+    def __init__(self, shape: tuple[int, int, int, int], device: torch.device) -> None:
+        """Hold zeros."""
+        n_slots, n_heads, n_audio, d_head = shape
+        fused = find_for_bytes(device, d_head)
+        if fused is None:
+            raise UsageError("8 bits need Triton and a C compiler on CUDA; try --compute-type float16")
+        self._fused = fused
+        self.tensors = [torch.full(shape, 128, dtype=torch.uint8, device=device) for _ in "kv"]
+        shapes = (n_slots, n_heads, 1, d_head), (n_slots, n_heads, n_audio, 1)
+        self.tensors += [torch.zeros(one, device=device) for one in shapes]
+
+    def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
+        """Keys and values of some windows into their slots, int64 (n_windows,)."""
+        self._fused.put_bytes(slots, k, v, *self._held, self._scales)
+
+    def read(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of some slots, in float16."""
+        k, v = (
+            ((held[slots].float() - 128.0) * scale[slots]).half()
+            for held, scale in zip(self._held, self._scales, strict=True)
+        )
+        return k, v
+
+    def find(self, q: Tensor, slots: Tensor) -> Tensor:
+        """What queries (n, n_heads, n_tokens, d_head) find in slots, int64 (n,), in the queries' shape and type."""
+        return self._fused.heard(q, *self._held, slots, self._scales)
+
+    def attend(self, q: Tensor) -> Tensor:
+        """What queries (n, n_heads, n_group, d_head) find in the first n slots, in the queries' shape and type."""
+        return self._fused.heard(q, *self._held, None, self._scales)
+
+    @property
+    def _held(self) -> tuple[Tensor, Tensor]:
+        return self.tensors[0], self.tensors[1]
+
+    @property
+    def _scales(self) -> tuple[Tensor, Tensor]:
+        return self.tensors[2], self.tensors[3]
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, unseen: Tensor | None = None) -> Tensor:

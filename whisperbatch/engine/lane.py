@@ -87,7 +87,7 @@ class Lane:
         silence = self._decoder.logits(states[torch.arange(len(seats), device=self._device), at]).softmax(dim=-1)
         rows = self._rows(slots).flatten()
         self._tokens[rows, :n_longest] = opening.repeat_interleave(self.n_group, dim=0)
-        self._sums[rows] = 0.0
+        self._sums.index_fill_(0, rows, 0.0)  # a plain assignment would have the host wait for the device
         self._beams.clear(slots)
         told = Look(silence[:, no_speech])
         for row, (slot, seat) in enumerate(seats):

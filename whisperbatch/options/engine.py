@@ -8,7 +8,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
 
 TASKS = ("transcribe", "translate")
-COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16", "int8_float32", "int8_bfloat16")
+COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16", "int8_float32", "int8_bfloat16", "int8_float16")
 DEVICES = ("auto", "cpu", "cuda", "mps", "all")
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
