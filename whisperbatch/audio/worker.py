@@ -30,6 +30,7 @@ from whisperbatch.records import ClipSettings
 
 MAX_MEMORY = 3 << 29  # bytes; a tenth of it is much, but damaged and hostile files make decoders ask for any amount
 TOO_LARGE = f"cannot be decoded with {MAX_MEMORY / (1 << 30):.3g} GB of memory"
+NICENESS = 5  # more than the parent's
 ALIVE_S = 5.0  # a sign of life in a file that gives no clip for so long, for slow disks and long videos
 
 
@@ -115,6 +116,7 @@ def serve(request: Request, stream: BinaryIO) -> None:
 def main() -> None:
     """Serve files until the parent closes the pipe."""
     incoming, outgoing = pipes_to_parent()
+    os.nice(int(os.environ.get("WBNICE", "0")))
     _limit_memory()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()
@@ -124,6 +126,12 @@ def main() -> None:
             serve(requests.get(), outgoing)
     except BrokenPipeError:
         os._exit(0)
+
+
+def _give_way() -> None:
+    """Leave a core to the engine's thread where both want it: what it launches, a whole GPU waits for."""
+    with suppress(AttributeError, OSError):  # Windows has no such thing
+        os.nice(NICENESS)
 
 
 def _limit_memory() -> None:

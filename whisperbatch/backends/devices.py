@@ -34,7 +34,7 @@ def crew_of(options: RunOptions, devices: Sequence[str]) -> Crew:
     """
     names = [f"{device} ({index + 1} of {len(devices)})" for index, device in enumerate(devices)]
     of_name = dict(zip(names, devices, strict=True))
-    n_load_workers = -(-options.load.resolved_workers // len(devices))
+    n_load_workers = -(-options.n_load_workers // len(devices))
     n_threads = max(1, _n_threads() // len(devices))
 
     def hire(name: str) -> Hired:

@@ -109,7 +109,7 @@ class Member:
 
     @property
     def _has_room(self) -> bool:
-        return len(self._unbegun) < self._options.load.resolved_workers and self._n_waiting < self._n_ahead
+        return len(self._unbegun) < self._options.n_load_workers and self._n_waiting < self._n_ahead
 
     def _ask(self) -> Order | None:
         """The next order; None when there is none for now, or the member is drained."""

@@ -158,7 +158,7 @@ class RayMember:
         import ray
 
         device = "auto" if shape.n_gpus else "cpu"
-        n_load_workers = options.load.n_workers or load_workers_for(int(shape.n_cpus))
+        n_load_workers = options.load.n_workers or load_workers_for(int(shape.n_cpus), beside_gpu=bool(shape.n_gpus))
         own = options_of_member(options, device=device, n_load_workers=n_load_workers)
         kind = ray.remote(_Actor).options(
             num_cpus=shape.n_cpus,

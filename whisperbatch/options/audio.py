@@ -1,7 +1,6 @@
 """Drop folders, load workers, speech detection."""
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +25,13 @@ def parse_names(given: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in given.split(","))
 
 
-def load_workers_for(n_cores: int) -> int:
-    """How many load workers so many cores are given when nobody says: one for two, at most 8."""
-    return min(8, max(1, n_cores // 2))
+def load_workers_for(n_cores: int, *, beside_gpu: bool = False) -> int:
+    """How many load workers so many cores are given when nobody says.
+
+    One for two cores, at most 8, where the model runs on these cores too; beside a GPU all but one, at most 32: a GPU
+    hears thousands of seconds of audio a second, and a core decodes some hundreds.
+    """
+    return min(32, max(1, n_cores - 1)) if beside_gpu else min(8, max(1, n_cores // 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class LoadOptions:
     """The load workers.
 
     Attributes:
-        n_workers: How many processes (0: one for each two cores, at most 8).
+        n_workers: How many processes (0: as many as suit the machine, see ``load_workers_for``).
         channels: ``mix`` (to one) or ``split`` (each is transcribed by itself).
         channel_names: What split channels are called, in order.
         max_duration_s: A longer recording is refused.
@@ -76,16 +79,11 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges and names."""
-        require(self.n_workers >= 0, "--load-workers must be 1 or more, or 0 for one for two cores")
+        require(self.n_workers >= 0, "--load-workers must be 1 or more, or 0 for as many as suit the machine")
         require(self.channels in CHANNELS, f"unknown channels '{self.channels}'; choose from {', '.join(CHANNELS)}")
         names = self.channel_names
         require(all(names) and len(set(names)) == len(names), "--channel-names must differ and not be empty")
         require(self.max_duration_s > 0, "--max-duration must be above 0 seconds")
-
-    @property
-    def resolved_workers(self) -> int:
-        """The number of load workers to start."""
-        return self.n_workers or load_workers_for(os.cpu_count() or 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
 
 TASKS = ("transcribe", "translate")
+NVIDIA = Path("/proc/driver/nvidia/version")  # of the driver, on Linux
 COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16", "int8_float32", "int8_bfloat16", "int8_float16")
 DEVICES = ("auto", "cpu", "cuda", "mps", "all")
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -66,7 +67,7 @@ class EngineOptions:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; several with commas; ``all`` CUDA devices; ``cpu:N``
             for N processes that share the cores.
         compute_type: ``auto``, ``float32``, ``float16`` or ``bfloat16``; with ``int8_`` before it what the decoder
-            hears is kept in 8 bits, on a CPU.
+            hears is kept in 8 bits.
         n_sharing: How many engines share the memory of the device.
     """
 
@@ -85,6 +86,12 @@ class EngineOptions:
             kind, _, number = name.partition(":")
             named += ["cpu"] * int(number) if kind == "cpu" and number else [name]
         return tuple(named)
+
+    @property
+    def is_on_gpu(self) -> bool:
+        """Whether the model runs on an NVIDIA GPU, as far as can be told without torch."""
+        first = self.devices[0]
+        return first.startswith("cuda") or (first in ("auto", "all") and NVIDIA.exists())
 
     @property
     def has_random_weights(self) -> bool:

@@ -1,12 +1,13 @@
 """The journal, failures, and all of a run."""
 
 import math
+import os
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 from whisperbatch.languages import LANGUAGES
-from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions
+from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions, load_workers_for
 from whisperbatch.options.checks import require
 from whisperbatch.options.crew import CrewOptions
 from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
@@ -76,6 +77,11 @@ class RunOptions:
     journal: JournalOptions = field(default_factory=JournalOptions)
     failures: FailureOptions = field(default_factory=FailureOptions)
     crew: CrewOptions = field(default_factory=CrewOptions)
+
+    @property
+    def n_load_workers(self) -> int:
+        """The number of load workers to start."""
+        return self.load.n_workers or load_workers_for(os.cpu_count() or 2, beside_gpu=self.engine.is_on_gpu)
 
     def __post_init__(self) -> None:
         """Check what clips ask for; whether the model can do it is the engine's to say. Shaped subtitles need words."""

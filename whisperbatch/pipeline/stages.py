@@ -47,9 +47,7 @@ class Stages:
         )
         timeout_s = options.failures.load_timeout_s
         timeout = {} if timeout_s is None else {"timeout_s": timeout_s}
-        self._workers = [
-            LoadWorker(options.load, options.speech, **timeout) for _ in range(options.load.resolved_workers)
-        ]
+        self._workers = [LoadWorker(options.load, options.speech, **timeout) for _ in range(options.n_load_workers)]
         self._open_engine = open_engine
         self._alone = Alone()
         self._tries = SecondTries(options.failures.retries)

@@ -41,7 +41,7 @@ LoadWorkers = Annotated[
     typer.Option(
         "--load-workers",
         rich_help_panel=_RUN,
-        help="Processes that decode audio; 0 is one for two cores, at most 8.",
+        help="Processes that decode audio; 0 is one for two cores, at most 8, and beside a GPU all cores but one.",
     ),
 ]
 SpoolDir = Annotated[
