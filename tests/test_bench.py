@@ -30,20 +30,29 @@ def test_each_size_decodes_whole_rounds_of_the_same_mixture():
     for size in (1, 2, 4):
         n_decoded = sum(len(ids) for held, ids in sizes if held == size)
         n_round = -(-max(4, 2 * size) // 3) * 3
-        assert n_decoded == size + 2 * n_round  # a batch to warm up, two rounds
+        assert n_decoded == 2 * size + 2 * n_round  # a batch to warm up, two rounds, a batch for the stages
     assert all(len(ids) <= held for held, ids in sizes)
 
 
 def test_figures_follow_from_rounds():
     spent = {
-        2: [throughput.Spent(4.0, 8, 8, 80, 240.0, {"decoder": 2.0}), throughput.Spent(8.0, 8, 8, 80, 240.0, {})],
-        4: [throughput.Spent(2.0, 8, 16, 80, 240.0, {"decoder": 1.6}), throughput.Spent(2.0, 8, 16, 80, 240.0, {})],
+        2: [throughput.Spent(4.0, 8, 8, 80, 240.0), throughput.Spent(8.0, 8, 8, 80, 240.0)],
+        4: [throughput.Spent(2.0, 8, 16, 80, 240.0), throughput.Spent(2.0, 8, 16, 80, 240.0)],
     }
-    row = throughput._row(4, spent, {4: 7})
+    split = {2: throughput.Spent(4.0, 2, 2, 20, 60.0), 4: throughput.Spent(4.0, 4, 8, 40, 120.0, {"decoder": 0.4})}
+    row = throughput._row(4, spent, split, {4: 7})
     assert (row.windows_s, row.clips_s, row.rtfx, row.tokens_s) == (8.0, 4.0, 120.0, 40.0)
     assert row.speed_up == pytest.approx(8.0 / 1.5)
     assert row.stages == {"decoder": pytest.approx(0.05)}
-    assert throughput._row(2, spent, {2: 7}).spread == pytest.approx(0.5 / 0.75)
+    assert throughput._row(2, spent, split, {2: 7}).spread == pytest.approx(0.5 / 0.75)
+
+
+def test_stages_are_timed_in_a_pass_that_is_not_timed_as_a_whole():
+    engine, told = FakeEngine(1), []
+    engine.measure_stages = told.append
+    engine._before_step = lambda batch: told.append(len(batch))
+    throughput.by_batch_size(engine, clips(4), (4,), 1, lambda row: None)
+    assert told == [4, 4, 4, True, 4, False]
 
 
 def test_sizes_are_doubled_until_they_no_longer_help():

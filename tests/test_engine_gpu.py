@@ -1,4 +1,4 @@
-"""The engine on CUDA against the engine on the CPU in float32: ``pytest -m gpu``. Not yet run on a GPU.
+"""The engine on CUDA against the engine on the CPU in float32: ``pytest -m gpu``.
 
 The same functions run on the CPU too, with a recorder that pretends where graphs are on, so that they can't rot.
 """

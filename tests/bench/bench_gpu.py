@@ -1,4 +1,4 @@
-"""The engine on a GPU, for the record: ``python tests/bench/bench_gpu.py``. Not yet run on a GPU.
+"""The engine on a GPU, for the record: ``python tests/bench/bench_gpu.py``.
 
 Random weights of large sizes, forced tokens, greedy and with beams. Printed for each shape: audio seconds a second by
 batch size with CUDA graphs on and off, the share of the memory's bandwidth that a step reaches, where the time goes,

@@ -104,11 +104,9 @@ def measure(
     with _engine(options, on_notice) as engine:
         report = _described(engine, options, len(paths), len(clips), n_tokens)
         report.price_per_hour = bench.price_per_hour
-        engine.measure_stages(True)
         report.batches = throughput.by_batch_size(
             engine, clips, bench.batch_sizes, bench.rounds, lambda row: on_row(report, row)
         )
-        engine.measure_stages(False)
         assert report.best is not None
         size = options.batch.max_batch_size or report.best.batch_size
         engine.resize(size)

@@ -1,7 +1,8 @@
 """Where the time of a whole run goes: recordings in, transcripts out, in a folder that is thrown away after.
 
-Who calls: ``measure``. The engine's stages are its stopwatch's; idle is when it waited for clips. Writing happens
-beside the engine's work, so its seconds are no part of the run's.
+Who calls: ``measure``. The engine's stages are its stopwatch's, which waits for a GPU after each, so that a run on one
+is slower than it would be; idle is when it waited for clips. Writing happens beside the engine's work, so its seconds
+are no part of the run's.
 """
 
 import tempfile

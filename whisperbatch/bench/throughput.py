@@ -1,4 +1,8 @@
-"""The engine alone, by batch size: no loading, no writing, nothing to wait for. Who calls: ``measure``."""
+"""The engine alone, by batch size: no loading, no writing, nothing to wait for. Who calls: ``measure``.
+
+Stages are timed in a pass of their own: a device that works on its own is waited for after each of them, and a pass
+that is timed as a whole should not wait.
+"""
 
 import statistics
 import sys
@@ -93,6 +97,7 @@ def by_batch_size(
 ) -> list[BatchRow]:
     """A row for each size, or for 1, 2, 4, ... when none are named; ``on_row`` hears of each after its first round."""
     spent: dict[int, list[Spent]] = {}
+    split: dict[int, Spent] = {}
     peaks: dict[int, int] = {}
     for size in _held(engine, sizes or _doubling(spent)):
         windows = _round(clips, size)
@@ -101,15 +106,18 @@ def by_batch_size(
         if engine.capacity < size:  # out of memory in its midst
             del spent[size]
             break
+        engine.measure_stages(True)
+        split[size] = decode(engine, windows[:size])
+        engine.measure_stages(False)
         peaks[size] = _peak_bytes(engine)
-        on_row(_row(size, spent, peaks))
+        on_row(_row(size, spent, split, peaks))
     for _ in range(rounds - 1):  # in turn, so that what disturbs one disturbs all
         for size in spent:
             engine.resize(size)
             spent[size].append(decode(engine, _round(clips, size)))
     if not spent:
         raise RunError("there is no memory for a single window of this model; try a smaller one")
-    return [_row(size, spent, peaks) for size in spent]
+    return [_row(size, spent, split, peaks) for size in spent]
 
 
 def _round(clips: Sequence[Clip], size: int) -> list[Clip]:
@@ -136,16 +144,15 @@ def _held(engine: Engine, sizes: Sequence[int] | Iterator[int]) -> Iterator[int]
         yield size
 
 
-def _row(size: int, spent: Mapping[int, Sequence[Spent]], peaks: Mapping[int, int]) -> BatchRow:
+def _row(
+    size: int, spent: Mapping[int, Sequence[Spent]], split: Mapping[int, Spent], peaks: Mapping[int, int]
+) -> BatchRow:
     def windows_s(of: int) -> float:
         return statistics.median(one.n_windows / one.wall_s for one in spent[of])
 
     rounds = spent[size]
     times = [one.wall_s / one.n_windows for one in rounds]
-    stages = {
-        name: statistics.median(one.stages.get(name, 0.0) / one.n_windows for one in rounds)
-        for name in rounds[0].stages
-    }
+    stages = {name: seconds / split[size].n_windows for name, seconds in split[size].stages.items()}
     return BatchRow(
         size,
         windows_s(size),

@@ -1,6 +1,6 @@
 """Where a model runs and in which numbers; what this machine offers.
 
-Who calls: ``engine/build`` and the CLI's ``info``. CUDA and MPS choices have not yet been run on such devices.
+Who calls: ``engine/build`` and the CLI's ``info``. MPS choices have not yet been run on such a device.
 """
 
 import contextlib
@@ -197,7 +197,7 @@ def keep_freed_memory() -> None:
 
 
 def free_bytes(device: torch.device) -> float | None:
-    """Memory that may be filled, a margin left; None where it is not known. The CUDA part has not yet been run on one.
+    """Memory that may be filled, a margin left; None where it is not known.
 
     Of a machine's memory half of what is free is taken: the load processes, the queues and others need some.
     """

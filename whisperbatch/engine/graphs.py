@@ -1,8 +1,8 @@
-"""Passes of the decoder that CUDA records once and then replays, a launch instead of a thousand.
+"""Passes of the model that CUDA records once and then replays, a launch instead of a thousand.
 
 Comes in: a pass as a function of tensors that stay where they are. Goes out: what it gives, replayed where that is
-known to be right. Who calls: ``engine/lane``. Not yet run on a GPU: the rules here are tested on the CPU with a
-recorder that only pretends, ``Recorder`` itself only where a GPU is.
+known to be right. Who calls: ``engine/lane`` and ``engine/runner``. The rules here are tested on the CPU with a recorder
+that only pretends, ``Recorder`` itself only where a GPU is.
 
 Safe by construction: a pass runs eagerly the first time that its key is met; then it is recorded, and what two replays
 give, at two steps, is held against the eager pass at the same step. Two, because a recording that froze an input is
@@ -33,7 +33,7 @@ class Recording(Protocol):
 
 
 class Recorder:
-    """Records passes on one CUDA device; owned by the engine's thread. Not yet run on a GPU.
+    """Records passes on one CUDA device; owned by the engine's thread.
 
     All recordings share a pool of memory. That is right in any order of replays, since none leaves anything there:
     each writes all that it reads, and copies what it gives to tensors outside of the pool.
