@@ -96,7 +96,8 @@ def test_graphs_on_and_off_give_the_same_and_stay_on(device: str, compute_type: 
     assert told == []
     passes = replaying.device.lanes[0]._graphs
     assert passes.is_on
-    assert any(n == N_CHECKS for n in passes._n_checked.values())
+    for of in (passes, replaying.device._passes)[: 1 if device == "cpu" else 2]:  # a CPU encodes but once here
+        assert any(n == N_CHECKS for n in of._n_checked.values())
     if compute_type == "float32":
         assert_all_same(texts, eager)
     else:  # padding changes how 16-bit products are rounded

@@ -271,6 +271,24 @@ def test_a_pass_stays_on_its_device(shape: Shape, dtype: torch.dtype):
         lane._tokens[0, 0].item()
 
 
+@torch.inference_mode()
+def test_the_encoders_passes_are_recorded_too_and_give_the_same():
+    device = hearing.engine(GREEDY, 2).device
+    device.recorder = Pretending()
+    device.resize(2)
+    generator = torch.Generator().manual_seed(0)
+    for number in range(graphs.N_CHECKS + 3):
+        for n in (2, 1):
+            mel = torch.randn(n, *device._held.shape[1:], generator=generator)
+            torch.testing.assert_close(device._encoded(mel), device._encoder(mel))
+        assert device._passes._n_checked.get(2, 0) == min(number, graphs.N_CHECKS)
+    assert len(device.recorder.recordings) == 2
+    assert device.recorder.n_replays == 2 * (graphs.N_CHECKS + 2)
+    device.recorder = None
+    device.resize(2)
+    assert device._passes is None
+
+
 # float16
 
 

@@ -1,8 +1,8 @@
 """Passes of the model that CUDA records once and then replays, a launch instead of a thousand.
 
 Comes in: a pass as a function of tensors that stay where they are. Goes out: what it gives, replayed where that is
-known to be right. Who calls: ``engine/lane`` and ``engine/runner``. The rules here are tested on the CPU with a recorder
-that only pretends, ``Recorder`` itself only where a GPU is.
+known to be right. Who calls: ``engine/lane`` and ``engine/runner``. The rules here are tested on the CPU with a
+recorder that only pretends, ``Recorder`` itself only where a GPU is.
 
 Safe by construction: a pass runs eagerly the first time that its key is met; then it is recorded, and what two replays
 give, at two steps, is held against the eager pass at the same step. Two, because a recording that froze an input is

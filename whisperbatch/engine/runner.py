@@ -33,7 +33,7 @@ from whisperbatch.engine.weights import Checkpoint
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import N_SAMPLES
 
-ENCODE_TOGETHER = 8  # windows; a GPU takes 14 ms for one of large-v3 and 40 for eight (H200)
+ENCODE_TOGETHER = 8  # windows; an H200 took 14 ms for one of large-v3, most of it to launch, and 51 for eight
 UNFUSED = (
     "attention runs in torch's own products, which makes it slower and changes no text: "
     "Triton is missing here or cannot compile (it needs a C compiler such as gcc)"
@@ -70,8 +70,7 @@ class Runner:
         self.recorder = Recorder(device, on_notice) if device.type == "cuda" else None  # None: passes run eagerly
         self.n_together = ENCODE_TOGETHER if device.type == "cuda" else 1
         self._passes: Graphs | None = None  # of the encoder
-        shape = (ENCODE_TOGETHER, checkpoint.config["num_mel_bins"], N_FRAMES)
-        self._held = torch.empty(shape if device.type == "cuda" else 0, device=device, dtype=self._decoder.dtype)
+        self._held = torch.empty(0, checkpoint.config["num_mel_bins"], N_FRAMES, device=device)  # what they read
         if device.type == "cuda" and not self._decoder.is_fused:
             on_notice(UNFUSED)
         self.resize(n_slots)
@@ -93,7 +92,10 @@ class Runner:
         self._lanes.clear()
         if self._passes is not None:
             self._passes.close()
-        self._passes = None if self.recorder is None else Graphs(self.recorder, self.n_together, _agree)
+            self._passes = None
+        if self.recorder is not None:
+            self._held = self._held.new_empty((ENCODE_TOGETHER, *self._held.shape[1:]), dtype=self._decoder.dtype)
+            self._passes = Graphs(self.recorder, ENCODE_TOGETHER, _agree)
         groups = [self._group(temperature) for temperature in self._options.temperatures]
         for group in dict.fromkeys(groups):
             n_here = n_slots if group == groups[0] else max(1, n_slots // 4)
