@@ -2,13 +2,15 @@
 
 Random weights of large sizes, forced tokens, greedy and with beams. Printed for each shape: audio seconds a second by
 batch size with CUDA graphs on and off, the share of the memory's bandwidth that a step reaches, where the time goes,
-the automatic batch size, cross-attention by two ways, and transformers' ``generate`` at its best batch size.
+the automatic batch size, cross-attention by three ways, and transformers' ``generate`` at its best batch size; with
+``--audio FOLDER`` also whole runs over the recordings there, speech detection included, beside the engine alone.
 ``--device cpu --shapes tiny --batches 2 --tokens 8`` shows in a minute that it runs.
 """
 
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,11 +19,12 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from transformers.utils import logging
 
 from whisperbatch import demo
-from whisperbatch.engine import open_engine
+from whisperbatch.bench.stages import profile
+from whisperbatch.engine import fused, open_engine
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.shapes import SHAPES, Shape
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.options import DecodeOptions, EngineOptions
+from whisperbatch.options import DecodeOptions, EngineOptions, RunOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipSettings, ClipText
 
 END = 50_257
@@ -163,7 +166,7 @@ def automatic(arguments: argparse.Namespace, shape: str) -> None:
 
 @torch.inference_mode()
 def cross_attention(arguments: argparse.Namespace, shape: str, bytes_s: float) -> None:
-    """A layer's cross-attention by the decoder's two products and by sdpa, keys and values held once a window."""
+    """A layer's cross-attention by two products, by sdpa and by our kernel, keys and values held once a window."""
     dtype = torch.float32 if arguments.device == "cpu" else torch.float16
     n_heads = SHAPES[shape].n_heads
     for batch_size in arguments.batches:
@@ -174,6 +177,8 @@ def cross_attention(arguments: argparse.Namespace, shape: str, bytes_s: float) -
                 "products": lambda: (q * 0.125 @ k.transpose(-1, -2)).softmax(dim=-1) @ v,  # noqa: B023
                 "sdpa": lambda: F.scaled_dot_product_attention(q, k, v),  # noqa: B023
             }
+            if (kernels := fused.find(k.device, dtype, 64)) is not None:
+                ways["ours"] = lambda: kernels.heard(q, k, v, None)  # noqa: B023
             told = []
             for name, way in ways.items():
                 took_s = seconds(lambda: [way() for _ in range(20)], arguments.device) / 20  # noqa: B023
@@ -214,6 +219,26 @@ def generate(arguments: argparse.Namespace, shape: str) -> None:
     print(f"  generate, {shape}, audio s/s by batch size: {told}; best {max(found.values()):.0f}")
 
 
+def whole(arguments: argparse.Namespace, shape: str) -> None:
+    """Whole runs at each batch size, greedy, over the recordings of a folder, beside the engine alone."""
+    for batch_size in arguments.batches:
+        engine = open_for(arguments, shape, 1, batch_size)
+        clips = clips_of(2 * batch_size)
+        alone = len(clips) / seconds(lambda: hear(engine, clips), arguments.device, arguments.rounds)  # noqa: B023
+        n_before = engine.work.n_windows
+        options = RunOptions(
+            EngineOptions(f"random:{shape}", device=arguments.device), clip=ClipSettings(language="en")
+        )
+        run = profile(engine, sorted(path for path in arguments.audio.iterdir() if path.is_file()), options)
+        windows_s = (engine.work.n_windows - n_before) / run.wall_s
+        print(
+            f"  whole runs, {shape}, batch {batch_size}, {options.n_load_workers} load workers: {run.audio_s:.0f} s of "
+            f"audio in {run.wall_s:.1f} s, {run.audio_s / run.wall_s:.0f} audio s/s; {windows_s:.1f} windows a second, "
+            f"alone {alone:.1f}, {100 * windows_s / alone:.0f} %; idle {run.idle_s:.1f} s, {run.n_failed} failed"
+        )
+        engine.close()
+
+
 def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -224,6 +249,7 @@ def main() -> None:
     parser.add_argument("--beams", nargs="+", type=int, default=[1, 5])
     parser.add_argument("--tokens", type=int, default=110)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--audio", type=Path, help="a folder of recordings")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     bytes_s = bandwidth(arguments.device)
@@ -235,6 +261,8 @@ def main() -> None:
         generate(arguments, shape)
         cross_attention(arguments, shape, bytes_s)
         automatic(arguments, shape)
+        if arguments.audio is not None:
+            whole(arguments, shape)
 
 
 if __name__ == "__main__":
