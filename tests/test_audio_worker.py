@@ -67,6 +67,14 @@ def test_one_bad_file_costs_only_itself(tmp_path: Path, long_wav: Path):
         assert isinstance(list(worker.load(1, long_wav, SETTINGS))[-1], FileLoaded)
 
 
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="Windows has no niceness")
+def test_the_engine_has_precedence(long_wav: Path):
+    with LoadWorker(speech=NO_VAD) as loader:
+        list(loader.load(0, long_wav, SETTINGS))
+        niceness = os.getpriority(os.PRIO_PROCESS, loader._process.pid)
+    assert niceness == min(19, os.getpriority(os.PRIO_PROCESS, 0) + worker.NICENESS)
+
+
 def test_a_crash_is_told_and_the_next_file_loads(long_wav: Path):
     with LoadWorker(speech=NO_VAD) as worker:
         loading = worker.load(0, long_wav, SETTINGS)

@@ -8,7 +8,7 @@ import pytest
 from whisperbatch import api
 from whisperbatch.cli import app, running
 from whisperbatch.errors import UsageError
-from whisperbatch.options import JournalOptions, RunOptions
+from whisperbatch.options import EngineOptions, JournalOptions, LoadOptions, RunOptions, engine, load_workers_for
 
 COMMAND = """
     --no-vad --vad-threshold 0.4 --vad-min-silence 0.3 --vad-min-speech 0.2 --vad-pad 0.1 --long-form sequential
@@ -97,3 +97,24 @@ def test_decoding_from_the_command_line_and_from_python(monkeypatch, tmp_path):
 def test_decoding_that_makes_no_sense_is_refused(monkeypatch, tmp_path, capfd, line: str, word: str):
     assert app.run(["transcribe", str(tmp_path), *line.split()]) == 2
     assert word in capfd.readouterr().err
+
+
+def test_loading_has_half_the_cores_beside_a_cpu_and_all_but_one_beside_a_gpu():
+    assert [load_workers_for(n) for n in (1, 2, 5, 16, 64)] == [1, 1, 2, 8, 8]
+    assert [load_workers_for(n, beside_gpu=True) for n in (1, 2, 5, 16, 64)] == [1, 1, 4, 15, 32]
+
+
+@pytest.mark.parametrize(
+    ("device", "without_driver", "with_driver"),
+    [("cuda", 15, 15), ("cuda:0,cuda:1", 15, 15), ("auto", 8, 15), ("all", 8, 15), ("cpu", 8, 8), ("cpu:2", 8, 8)],
+)
+def test_whether_there_is_a_gpu_is_known_before_torch_is(
+    device: str, without_driver: int, with_driver: int, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr(engine, "NVIDIA", tmp_path / "version")
+    options = RunOptions(EngineOptions(device=device))
+    assert options.n_load_workers == without_driver
+    (tmp_path / "version").touch()
+    assert options.n_load_workers == with_driver
+    assert replace(options, load=LoadOptions(3)).n_load_workers == 3
