@@ -116,7 +116,7 @@ def serve(request: Request, stream: BinaryIO) -> None:
 def main() -> None:
     """Serve files until the parent closes the pipe."""
     incoming, outgoing = pipes_to_parent()
-    os.nice(int(os.environ.get("WBNICE", "0")))
+    _give_way()
     _limit_memory()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()
