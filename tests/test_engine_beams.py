@@ -16,7 +16,7 @@ from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 from whisperbatch.engine import lane as lanes
 from whisperbatch.engine import noise
 from whisperbatch.engine.beams import Beams
-from whisperbatch.engine.choices import largest
+from whisperbatch.engine.choices import N_STRETCH, largest
 from whisperbatch.engine.decoder import Caches
 from whisperbatch.engine.heard import Heard
 from whisperbatch.engine.lane import Lane
@@ -198,7 +198,9 @@ def test_an_end_that_is_impossible_is_no_candidate():
 
 @pytest.mark.parametrize("n_vocab", [700, 5_121, 51_865, 51_866])
 @pytest.mark.parametrize("k", [1, 6, 11])
-def test_the_largest_are_found_by_way_of_stretches(n_vocab: int, k: int):
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_largest_are_found_by_way_of_stretches(n_vocab: int, k: int, device: str, monkeypatch):
+    monkeypatch.setitem(N_STRETCH, "cpu", N_STRETCH[device])
     generator = torch.Generator().manual_seed(n_vocab + k)
     x = torch.randn(4, 5, n_vocab, generator=generator)
     x[0, :, : n_vocab - k] = -torch.inf  # no more than are asked for

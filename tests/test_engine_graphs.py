@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from whisperbatch.engine import graphs
-from whisperbatch.engine.choices import Choices, agree
+from whisperbatch.engine.choices import N_STRETCH, Choices, agree
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.decoder import Decoder
 from whisperbatch.engine.graphs import Graphs
@@ -254,8 +254,9 @@ def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: Shape
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @torch.inference_mode()
-def test_a_pass_stays_on_its_device(shape: Shape, dtype: torch.dtype):
+def test_a_pass_stays_on_its_device(shape: Shape, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
     """On a device that is no CPU and holds no numbers, what mixes devices or depends on what tensors hold raises."""
+    monkeypatch.setitem(N_STRETCH, "meta", N_STRETCH["cuda"])
     found, device = hearing.loaded(), torch.device("meta")
     tensors = {name: torch.empty(one.shape, dtype=dtype, device=device) for name, one in found.tensors.items()}
     decoder = Decoder(tensors, found.config)
