@@ -143,6 +143,19 @@ def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
     assert held.tensors == []
 
 
+def test_what_is_read_aside_waits_for_windows_that_were_moved(monkeypatch: pytest.MonkeyPatch):
+    """A CPU cannot show the race; that the wait comes after the moves, and with each of them, it can."""
+    engine, done = fused_engine(monkeypatch, DecodeOptions(beam_size=1, temperatures=(0.0,)), 20), []
+    (lane,) = engine.device.lanes
+    move = lane._beams.move
+    monkeypatch.setattr(lane._beams, "move", lambda *args: (done.append("move"), move(*args)))
+    monkeypatch.setattr(lane._aside, "wait", lambda: done.append("wait"))
+    hearing.hear(engine, [hearing.clip(wave, k) for k, wave in enumerate(crowd(12))])
+    assert "move" in done
+    assert done[-1] == "wait"
+    assert all(done[at + 1] in ("move", "wait") for at, what in enumerate(done) if what == "move")
+
+
 def random(*shape: int, dtype: torch.dtype, seed: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator("cuda").manual_seed(seed), device="cuda").to(dtype)
 
@@ -195,7 +208,7 @@ def test_what_is_heard_in_bytes_is_nearly_what_torch_hears(n: int, n_queries: in
     q[..., 5] /= 20
     found, exact = held.find(q, slots), InTorch().heard(q.double(), k.double(), v.double(), None)
     assert (found - exact).abs().max() < 0.05
-    assert torch.equal(kernels.heard(q[-1:], *held._held, slots[-1:], held._scales), found[-1:])
+    assert torch.equal(kernels.heard(q[-1:], *held.tensors[:2], slots[-1:], held._scales), found[-1:])
 
 
 @pytest.mark.gpu

@@ -20,10 +20,9 @@ class Beams:
         """Nothing has ended."""
         self._n_group, self._end = n_group, end
         self.n_kept = max(1, round(n_group * patience))
-        self._tokens = torch.full(
-            (n_slots, self.n_kept + 1, n_room), end, device=device
-        )  # int64; the last is read by nobody
-        self._sums = torch.zeros((n_slots, self.n_kept + 1), device=device)
+        n_places = self.n_kept + 1  # what comes to the last is read by nobody
+        self._tokens = torch.full((n_slots, n_places, n_room), end, device=device)  # int64
+        self._sums = torch.zeros((n_slots, n_places), device=device)
         self._counts = torch.zeros(n_slots, dtype=torch.int64, device=device)
 
     def clear(self, slots: Tensor) -> None:

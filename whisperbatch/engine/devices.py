@@ -133,6 +133,12 @@ class Aside:
     def __init__(self, device: torch.device) -> None:
         """For one device, from one thread."""
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._device = device
+
+    def wait(self) -> None:
+        """Have later reads wait for all that the device has been asked until now: what they read was moved."""
+        if self._stream is not None:
+            self._stream.wait_stream(torch.cuda.current_stream(self._device))
 
     @contextlib.contextmanager
     def since(self, look: Look) -> Iterator[None]:

@@ -13,20 +13,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-BYTES_LIMIT = 0.03  # likewise, in 8 bits
 LEAST_HEAD = 16  # and a power of two: what Triton multiplies
 LIMITS = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of values that are about 1
-
-
-FAULTS = (
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    SubprocessError,
-)  # no compiler, no leave, another
-
+BYTES_LIMIT = 0.03  # likewise, in 8 bits
+# no compiler, no leave to run it, another Triton
+FAULTS = (OSError, RuntimeError, TypeError, ValueError, AttributeError, SubprocessError)
 Scales = tuple[Tensor, Tensor]  # of keys and of values that are held in bytes
 
 

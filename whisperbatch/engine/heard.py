@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
 from whisperbatch.engine.devices import zeros
-from whisperbatch.engine.fused import Fused, find_for_bytes
+from whisperbatch.engine.fused import Fused, Scales, find_for_bytes
 from whisperbatch.engine.kernels import WIDTH, Kernels, find
 from whisperbatch.errors import UsageError
 
@@ -101,6 +101,8 @@ class HeardInEightBits(Heard):
 class HeardByFused(Heard):
     """Keys and values of one layer that kernels of a CUDA device's own read, each once for a whole group."""
 
+    _scales: Scales | None = None
+
     def __init__(
         self, shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, fused: Fused
     ) -> None:
@@ -114,11 +116,11 @@ class HeardByFused(Heard):
 
     def find(self, q: Tensor, slots: Tensor) -> Tensor:
         """What queries (n, n_heads, n_tokens, d_head) find in slots, int64 (n,), in the queries' shape and type."""
-        return self._fused.heard(q, *self.tensors, slots)
+        return self._fused.heard(q, *self.tensors[:2], slots, self._scales)
 
     def attend(self, q: Tensor) -> Tensor:
         """What queries (n, n_heads, n_group, d_head) find in the first n slots, in the queries' shape and type."""
-        return self._fused.heard(q, *self.tensors, None)
+        return self._fused.heard(q, *self.tensors[:2], None, self._scales)
 
 
 class HeardInBytes(HeardByFused):
@@ -137,30 +139,18 @@ class HeardInBytes(HeardByFused):
 
     def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
         """Keys and values of some windows into their slots, int64 (n_windows,)."""
-        self._fused.put_bytes(slots, k, v, *self._held, self._scales)
+        self._fused.put_bytes(slots, k, v, *self.tensors[:2], self._scales)
 
     def read(self, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of some slots, in float16."""
         k, v = (
             ((held[slots].float() - 128.0) * scale[slots]).half()
-            for held, scale in zip(self._held, self._scales, strict=True)
+            for held, scale in zip(self.tensors[:2], self._scales, strict=True)
         )
         return k, v
 
-    def find(self, q: Tensor, slots: Tensor) -> Tensor:
-        """What queries (n, n_heads, n_tokens, d_head) find in slots, int64 (n,), in the queries' shape and type."""
-        return self._fused.heard(q, *self._held, slots, self._scales)
-
-    def attend(self, q: Tensor) -> Tensor:
-        """What queries (n, n_heads, n_group, d_head) find in the first n slots, in the queries' shape and type."""
-        return self._fused.heard(q, *self._held, None, self._scales)
-
     @property
-    def _held(self) -> tuple[Tensor, Tensor]:
-        return self.tensors[0], self.tensors[1]
-
-    @property
-    def _scales(self) -> tuple[Tensor, Tensor]:
+    def _scales(self) -> Scales:  # type: ignore[override]
         return self.tensors[2], self.tensors[3]
 
 

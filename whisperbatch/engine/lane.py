@@ -215,6 +215,7 @@ class Lane:
             for rows in (self._tokens, self._sums, self._keys):
                 rows[to] = rows[of]
             self._beams.move(source, target)
+        self._aside.wait()
 
     def _search(self, slots: Tensor, choices: Choices, reach: int) -> None:
         """One step of beam search; rows follow the beams they come from."""

@@ -62,9 +62,8 @@ def mapping(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False
             after = "gelu" if is_gelu else "none"
             return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, after, [], "none" if is_gelu else "")
     n_out = len(weight)
-    if weight.device.type == "cuda" and n_out % ALIGNMENT:
+    if weight.device.type == "cuda" and n_out % ALIGNMENT and bias is None and not is_gelu:
         padded = F.pad(weight, (0, 0, 0, -n_out % ALIGNMENT))
-        assert bias is None and not is_gelu
         return lambda x: F.linear(x, padded)[..., :n_out]
     if is_gelu:
         return lambda x: F.gelu(F.linear(x, weight, bias))

@@ -16,11 +16,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from whisperbatch.engine.fused import Scales
+
 N_QUERIES = 16  # of a program: the least that a matrix unit takes
 BLOCK = 64  # keys at a time
 PAST = 16  # of what a row has said; a past is short, and small programs begin and end sooner
 LOG2E = 1.4426950408889634  # of e: powers of two are what the hardware has
-Scales = tuple[Tensor, Tensor]  # of keys and of values that are held in bytes
 
 
 class Kernels:
