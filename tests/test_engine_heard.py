@@ -186,6 +186,18 @@ def test_eight_bits_are_refused_where_they_cannot_be_had(monkeypatch: pytest.Mon
     assert not devices.choose(EngineOptions(device="cpu")).in_eight_bits
 
 
+def test_int8_is_eight_bits_before_what_auto_means(monkeypatch: pytest.MonkeyPatch):
+    for has_bfloat16, kind in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr(devices, "_has_bfloat16", lambda has=has_bfloat16: has)
+        assert devices.choose(EngineOptions(device="cpu")).compute_type == kind
+        assert devices.choose(EngineOptions(device="cpu", compute_type="int8")).compute_type == f"int8_{kind}"
+    monkeypatch.setattr(devices, "_require_cuda", lambda name: None)
+    assert devices.choose(EngineOptions(device="cuda", compute_type="int8")).compute_type == "int8_float16"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(UsageError, match="--compute-type int8 is for --device cuda; on mps try float16"):
+        devices.choose(EngineOptions(device="mps", compute_type="int8"))
+
+
 def test_an_engine_in_eight_bits_holds_eight_bits():
     found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
     loaded = weights.load(found, devices.Place(torch.device("cpu"), "int8_float32"))

@@ -303,6 +303,12 @@ def test_a_long_run_is_told_how_long_and_what_would_be_faster(seen, told: str | 
     assert line is None if told is None else told in line
 
 
+def test_eight_bits_are_faster_where_the_cpu_computes_in_float32():
+    line = advice.advice(30, 2 * HOUR, 60, "turbo", 1, in_float32=True)
+    assert line is not None
+    assert line.endswith("faster: --model small, --compute-type int8, a GPU")
+
+
 def test_every_model_that_is_named_as_faster_is_one_and_smaller():
     order = ["tiny", "base", "small", "medium", "large-v1", "large-v2", "large-v3", "large"]
     for model, smaller in advice.SMALLER.items():
@@ -317,7 +323,9 @@ def test_every_model_that_is_named_as_faster_is_one_and_smaller():
 def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, quiet, endless, on_cpu, n_lines):
     now_s = [0.0]
     monkeypatch.setattr(advice.time, "monotonic", lambda: now_s[0])
-    monkeypatch.setattr(devices, "choose", lambda options: devices.Place(torch.device("cpu" if on_cpu else "cuda"), ""))
+    monkeypatch.setattr(
+        devices, "choose", lambda options: devices.Place(torch.device("cpu" if on_cpu else "cuda"), "float32")
+    )
     view = screen.Screen(report.Report())
     view.is_endless = bool(endless)
     lines: list[str] = []
@@ -332,6 +340,7 @@ def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, 
         now_s[0] += 30
         listen(Event("progress", path, {"audio_s": 10.0, "segments": ()}))
     assert len(lines) == n_lines
+    assert all("--compute-type int8" in line for line in lines)
 
 
 def test_a_real_run_says_it_once(tmp_path: Path, sample_audio: Path):
@@ -345,7 +354,8 @@ def test_a_real_run_says_it_once(tmp_path: Path, sample_audio: Path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "at this speed" in line]
-    assert line.endswith("on this CPU; faster: --beam-size 1, a GPU")
+    in_bytes = "--compute-type int8, " if devices.choose(EngineOptions(device="cpu")).dtype == torch.float32 else ""
+    assert line.endswith(f"on this CPU; faster: --beam-size 1, {in_bytes}a GPU")
     assert "of audio take about" in line
 
 

@@ -29,6 +29,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForCondi
 from transformers.utils import logging
 
 from whisperbatch import demo
+from whisperbatch.bench.material import forced
 from whisperbatch.engine import open_engine
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipSettings, ClipText
@@ -64,21 +65,13 @@ def make_model(folder: Path, shape: str) -> None:
 
 def ours(folder: Path, windows: list[np.ndarray], batch_size: int | None, compute_type: str) -> Callable[[], None]:
     """Our engine over all windows; without a batch size as many engines and slots as it finds best."""
-    decode = DecodeOptions(
-        beam_size=1,
-        temperatures=(0.0,),
-        sample_len=N_TOKENS,
-        suppress_tokens=(-1, END),
-        without_timestamps=True,
-        no_speech_threshold=None,
-    )
     engine = open_engine(
         EngineOptions(str(folder), device="cpu", compute_type=compute_type),
         ClipSettings(),
         max_batch_size=batch_size,
         demo=demo.FOLDER,
         on_notice=print,
-        decode=decode,
+        decode=forced(DecodeOptions(beam_size=1), N_TOKENS),
     )
     clips = [Clip(i, 0, 0.0, samples, ClipSettings(language="en")) for i, samples in enumerate(windows)]
 

@@ -2,10 +2,15 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from whisperbatch.cli.screen import Screen, clock
 from whisperbatch.options import RunOptions
 from whisperbatch.records import Event
+
+if TYPE_CHECKING:
+    from whisperbatch.engine.devices import Place
 
 SMALLER = {
     "large": "turbo",
@@ -24,7 +29,9 @@ LONG_S = 600.0
 SEEN_S = 15.0  # a speed from less is one of warming up
 
 
-def advice(done_s: float, whole_s: float, wall_s: float, model: str, n_beams: int) -> str | None:
+def advice(
+    done_s: float, whole_s: float, wall_s: float, model: str, n_beams: int, *, in_float32: bool = False
+) -> str | None:
     """The line for a run that has done so many of its seconds of audio in ``wall_s``; None when it will not be long."""
     if done_s <= 0 or wall_s < SEEN_S:
         return None
@@ -33,6 +40,7 @@ def advice(done_s: float, whole_s: float, wall_s: float, model: str, n_beams: in
         return None
     ways = [f"--model {SMALLER[model]}"] if model in SMALLER else []
     ways += ["--beam-size 1"] if n_beams > 1 else []
+    ways += ["--compute-type int8"] if in_float32 else []
     return (
         f"at this speed ({done_s / wall_s:.2g}x real time) the other {clock(whole_s - done_s)} of audio take about "
         f"{_about(left_s)} on this CPU; faster: {', '.join([*ways, 'a GPU'])}"
@@ -53,21 +61,23 @@ def advising(screen: Screen, options: RunOptions, is_asked: bool) -> Callable[[E
             began_s, is_open = time.monotonic(), _is_on_cpu(options)
         elif event.kind == "progress" and began_s is not None:
             tally, wall_s = screen.tally, time.monotonic() - began_s
-            line = advice(tally.decoded_s, tally.whole_s, wall_s, options.engine.model, options.decode.beam_size)
-            if line is not None:
+            seen = tally.decoded_s, tally.whole_s, wall_s, options.engine.model, options.decode.beam_size
+            if advice(*seen) is not None:
                 is_open = False
-                screen.line(line)
+                screen.line(advice(*seen, in_float32=_place(options).compute_type == "float32"))
 
     return on_event
 
 
 def _is_on_cpu(options: RunOptions) -> bool:
     device = options.engine.device
-    if device != "auto":
-        return device.startswith("cpu")
-    from whisperbatch.engine.devices import choose  # torch has been imported by now
+    return device.startswith("cpu") if device != "auto" else _place(options).device.type == "cpu"
 
-    return choose(options.engine).device.type == "cpu"
+
+def _place(options: RunOptions) -> "Place":
+    from whisperbatch.engine.devices import choose  # torch, which most runs have imported by now
+
+    return choose(replace(options.engine, device=options.engine.devices[0]))
 
 
 def _about(seconds: float) -> str:

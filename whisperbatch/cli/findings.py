@@ -86,7 +86,7 @@ def _device(facts: Facts) -> Iterator[str]:
     if not facts.has_bfloat16:
         yield (
             "this CPU has neither AVX512-BF16 nor AMX, so the model computes in float32, which takes longer: "
-            "--beam-size 1 or a smaller model makes up for it"
+            "--compute-type int8, --beam-size 1 or a smaller model makes up for it"
         )
 
 

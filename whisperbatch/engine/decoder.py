@@ -17,9 +17,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.fused import Fused, find
+from whisperbatch.engine.fused import find
 from whisperbatch.engine.heard import Heard, HeardByFused, HeardInBytes, HeardInEightBits
-from whisperbatch.engine.linear import Norm, joined, linear, mapping
+from whisperbatch.engine.linear import Maps
 from whisperbatch.engine.said import Said, SaidByLineage
 
 MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
@@ -28,18 +28,18 @@ MIN_ROWS = 8  # matrix products of fewer rows take another path, and round other
 class _Layer:
     """One layer's maps."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], name: str, fused: Fused | None) -> None:
-        self.self_norm = Norm(tensors, f"{name}.self_attn_layer_norm", fused)
-        self.self_qkv = joined(tensors, f"{name}.self_attn")
-        self.self_out = linear(tensors, f"{name}.self_attn.out_proj")
-        self.cross_norm = Norm(tensors, f"{name}.encoder_attn_layer_norm", fused)
-        self.cross_q = linear(tensors, f"{name}.encoder_attn.q_proj")
-        self.cross_k = linear(tensors, f"{name}.encoder_attn.k_proj")
-        self.cross_v = linear(tensors, f"{name}.encoder_attn.v_proj")
-        self.cross_out = linear(tensors, f"{name}.encoder_attn.out_proj")
-        self.norm = Norm(tensors, f"{name}.final_layer_norm", fused)
-        self.fc1 = linear(tensors, f"{name}.fc1", is_gelu=True)
-        self.fc2 = linear(tensors, f"{name}.fc2")
+    def __init__(self, maps: Maps, name: str) -> None:
+        self.self_norm = maps.norm(f"{name}.self_attn_layer_norm")
+        self.self_qkv = maps.joined(f"{name}.self_attn")
+        self.self_out = maps.linear(f"{name}.self_attn.out_proj")
+        self.cross_norm = maps.norm(f"{name}.encoder_attn_layer_norm")
+        self.cross_q = maps.linear(f"{name}.encoder_attn.q_proj")
+        self.cross_k = maps.linear(f"{name}.encoder_attn.k_proj")
+        self.cross_v = maps.linear(f"{name}.encoder_attn.v_proj")
+        self.cross_out = maps.linear(f"{name}.encoder_attn.out_proj")
+        self.norm = maps.norm(f"{name}.final_layer_norm")
+        self.fc1 = maps.linear(f"{name}.fc1", is_gelu=True)
+        self.fc2 = maps.linear(f"{name}.fc2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +56,25 @@ class Decoder:
     def __init__(
         self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, in_eight_bits: bool = False
     ) -> None:
-        """Take the weights by their names in a Checkpoint; ``in_eight_bits``: keep so what is heard."""
+        """Take the weights by their names in a Checkpoint.
+
+        ``in_eight_bits``: keep so what is heard, and multiply so where that is faster.
+        """
         self._in_eight_bits = in_eight_bits
         self._embed = tensors["decoder.embed_tokens.weight"]  # (n_vocab, d_model)
         self._positions = tensors["decoder.embed_positions.weight"]  # (n_context, d_model)
         self._scale = math.sqrt(config["d_model"]) if config.get("scale_embedding") else 1.0
         self._project = tensors.get("proj_out.weight", self._embed)
-        self._to_logits = mapping(self._project)
         self.n_layers, self.n_heads = config["decoder_layers"], config["decoder_attention_heads"]
         self.d_model, self.d_head = config["d_model"], config["d_model"] // self.n_heads
         self.n_context, self.n_vocab = config["max_target_positions"], config["vocab_size"]
         self.n_audio = config["max_source_positions"]
         self.device, self.dtype = self._embed.device, self._embed.dtype
-        self._fused = fused = find(self.device, self.dtype, self.d_head)
-        self._layers = [_Layer(tensors, f"decoder.layers.{index}", fused) for index in range(self.n_layers)]
-        self._followers = [*(layer.self_norm for layer in self._layers[1:]), Norm(tensors, "decoder.layer_norm", fused)]
+        self._fused = find(self.device, self.dtype, self.d_head)
+        maps = Maps(tensors, self._fused, in_eight_bits=in_eight_bits)
+        self._layers = [_Layer(maps, f"decoder.layers.{index}") for index in range(self.n_layers)]
+        self._followers = [*(layer.self_norm for layer in self._layers[1:]), maps.norm("decoder.layer_norm")]
+        self._to_logits = maps.of(self._project)
 
     @property
     def is_fused(self) -> bool:

@@ -53,11 +53,12 @@ def choose(options: EngineOptions) -> Place:
         _require_cuda(name)
     if name == "mps" and not torch.backends.mps.is_available():
         raise UsageError("this machine has no MPS device that torch can use; try --device cpu")
-    compute_type = _fastest(name) if options.compute_type == "auto" else options.compute_type
+    whole = _fastest(name)
+    compute_type = {"auto": whole, "int8": f"{EIGHT_BITS}{whole}"}.get(options.compute_type, options.compute_type)
     place = Place(torch.device(name), compute_type)
     if place.in_eight_bits and (device := "cuda" if compute_type == EIGHT_BITS_ON_CUDA else "cpu") != place.device.type:
-        other = {"cuda": EIGHT_BITS_ON_CUDA, "cpu": f"{EIGHT_BITS}{_fastest(name)}"}.get(place.device.type, "float16")
-        raise UsageError(f"--compute-type {compute_type} is for --device {device}; on {name} try {other}")
+        other = {"cuda": EIGHT_BITS_ON_CUDA, "cpu": f"{EIGHT_BITS}{whole}"}.get(place.device.type, "float16")
+        raise UsageError(f"--compute-type {options.compute_type} is for --device {device}; on {name} try {other}")
     return place
 
 
@@ -80,6 +81,13 @@ def _fastest(name: str) -> str:
     if name == "cpu" and _has_bfloat16():
         return "bfloat16"
     return "float32"
+
+
+def has_byte_products() -> bool:
+    """Whether the CPU multiplies bytes natively (AVX512-VNNI, AVX-VNNI or AMX), sums in 32 bits."""
+    asked = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.9
+    has = asked() if asked is not None else {}
+    return any(has.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def _has_bfloat16() -> bool:

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.fused import Fused, find
-from whisperbatch.engine.linear import Map, Norm, joined, linear
+from whisperbatch.engine.fused import find
+from whisperbatch.engine.linear import Maps
 
 HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # as transformers keeps float16 from becoming infinite
 
@@ -20,16 +20,19 @@ HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # as transformers keeps floa
 class Encoder:
     """The encoder of one model; owned by the engine's thread."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Take the weights by their names in a Checkpoint."""
+    def __init__(
+        self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, in_eight_bits: bool = False
+    ) -> None:
+        """Take the weights by their names in a Checkpoint; ``in_eight_bits``: multiply so where that is faster."""
         self._n_heads = config["encoder_attention_heads"]
         self._convs = [
             (tensors[f"encoder.{name}.weight"], tensors[f"encoder.{name}.bias"]) for name in ("conv1", "conv2")
         ]
         self._positions = tensors["encoder.embed_positions.weight"]  # (n_audio, d_model)
         fused = find(self._positions.device, self._positions.dtype, config["d_model"] // self._n_heads)
-        self._layers = [_Layer(tensors, f"encoder.layers.{index}", fused) for index in range(config["encoder_layers"])]
-        self._followers = [*(layer.self_norm for layer in self._layers[1:]), Norm(tensors, "encoder.layer_norm", fused)]
+        maps = Maps(tensors, fused, in_eight_bits=in_eight_bits)
+        self._layers = [_Layer(maps, f"encoder.layers.{index}") for index in range(config["encoder_layers"])]
+        self._followers = [*(layer.self_norm for layer in self._layers[1:]), maps.norm("encoder.layer_norm")]
 
     def __call__(self, mel: Tensor) -> Tensor:
         """States (n_windows, n_audio, d_model) of features (n_windows, n_mels, n_frames)."""
@@ -52,10 +55,10 @@ class Encoder:
 class _Layer:
     """One layer's maps."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], name: str, fused: Fused | None) -> None:
-        self.self_norm = Norm(tensors, f"{name}.self_attn_layer_norm", fused)
-        self.qkv: Map = joined(tensors, f"{name}.self_attn")
-        self.out: Map = linear(tensors, f"{name}.self_attn.out_proj")
-        self.norm = Norm(tensors, f"{name}.final_layer_norm", fused)
-        self.fc1: Map = linear(tensors, f"{name}.fc1", is_gelu=True)
-        self.fc2: Map = linear(tensors, f"{name}.fc2")
+    def __init__(self, maps: Maps, name: str) -> None:
+        self.self_norm = maps.norm(f"{name}.self_attn_layer_norm")
+        self.qkv = maps.joined(f"{name}.self_attn")
+        self.out = maps.linear(f"{name}.self_attn.out_proj")
+        self.norm = maps.norm(f"{name}.final_layer_norm")
+        self.fc1 = maps.linear(f"{name}.fc1", is_gelu=True)
+        self.fc2 = maps.linear(f"{name}.fc2")

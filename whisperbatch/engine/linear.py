@@ -3,7 +3,7 @@
 Comes in: tensors and a name. Goes out: a function of states. Who calls: ``engine/encoder`` and ``engine/decoder``. In
 bfloat16 on a CPU, oneDNN would put the weights in order anew at every call; here that is done once, and GELU is part of
 the product (measured with 16 rows of 384 on one core of a Xeon with AMX: 2.1 ms against 3.9 for the vocabulary, 0.019
-against 0.035 for a square map). float32 is left to torch's own products.
+against 0.035 for a square map). float32 is left to torch's own products, or in 8 bits to ``engine/quantized``.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
+from whisperbatch.engine import quantized
 from whisperbatch.engine.fused import Fused
 
 Map = Callable[[Tensor], Tensor]
@@ -20,24 +21,42 @@ EPSILON = 1e-5
 ALIGNMENT = 8  # rows of a CUDA product's weights: else an older kernel takes it, at half the speed (H200, vocabulary)
 
 
-def linear(tensors: Mapping[str, Tensor], name: str, *, is_gelu: bool = False) -> Map:
-    """The map of ``name``, (..., d_in) to (..., d_out), GELU after it where that is asked for."""
-    return mapping(tensors[f"{name}.weight"], tensors.get(f"{name}.bias"), is_gelu=is_gelu)
+class Maps:
+    """A model's tensors as functions, by their names."""
 
+    def __init__(self, tensors: Mapping[str, Tensor], fused: Fused | None, *, in_eight_bits: bool = False) -> None:
+        """Take tensors, kernels of the device's own, and whether to multiply in 8 bits where that is faster."""
+        self._tensors, self._fused, self._in_eight_bits = tensors, fused, in_eight_bits
 
-def joined(tensors: Mapping[str, Tensor], name: str) -> Map:
-    """Queries, keys and values of an attention as one map, (..., d_model) to (..., 3 * d_model)."""
-    q, v = (tensors[f"{name}.{part}_proj.bias"] for part in "qv")
-    weight = torch.cat([tensors[f"{name}.{part}_proj.weight"] for part in "qkv"])
-    return mapping(weight, torch.cat([q, torch.zeros_like(q), v]))
+    def linear(self, name: str, *, is_gelu: bool = False) -> Map:
+        """The map of ``name``, (..., d_in) to (..., d_out), GELU after it where that is asked for."""
+        return self._make(self._tensors[f"{name}.weight"], self._tensors.get(f"{name}.bias"), is_gelu=is_gelu)
+
+    def joined(self, name: str) -> Map:
+        """Queries, keys and values of an attention as one map, (..., d_model) to (..., 3 * d_model)."""
+        q, v = (self._tensors[f"{name}.{part}_proj.bias"] for part in "qv")
+        weight = torch.cat([self._tensors[f"{name}.{part}_proj.weight"] for part in "qkv"])
+        return self._make(weight, torch.cat([q, torch.zeros_like(q), v]))
+
+    def of(self, weight: Tensor) -> Map:
+        """The map of a weight (d_out, d_in) without a bias."""
+        return self._make(weight, None)
+
+    def norm(self, name: str) -> "Norm":
+        """The norm of ``name``."""
+        return Norm(self._tensors[f"{name}.weight"], self._tensors[f"{name}.bias"], self._fused)
+
+    def _make(self, weight: Tensor, bias: Tensor | None, *, is_gelu: bool = False) -> Map:
+        is_quantized = self._in_eight_bits and quantized.is_faster(weight)
+        return (quantized.mapping if is_quantized else mapping)(weight, bias, is_gelu=is_gelu)
 
 
 class Norm:
     """A layer norm; where the device has a kernel for it, the sum before it is part of it."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], name: str, fused: Fused | None) -> None:
-        """The norm of ``name``."""
-        self._weight, self._bias, self._fused = tensors[f"{name}.weight"], tensors[f"{name}.bias"], fused
+    def __init__(self, weight: Tensor, bias: Tensor, fused: Fused | None) -> None:
+        """Take its weight and bias, (d_model,)."""
+        self._weight, self._bias, self._fused = weight, bias, fused
 
     def __call__(self, x: Tensor) -> Tensor:
         """``x`` normed over its last axis."""

@@ -52,8 +52,9 @@ class Runner:
         on_notice: Callable[[str], None] = lambda text: None,
     ) -> None:
         """Make the lanes: ``n_slots`` windows at the first temperature, and fewer at others if they need more rows."""
-        self._encoder = Encoder(checkpoint.tensors, checkpoint.config)
-        self._decoder = Decoder(checkpoint.tensors, checkpoint.config, in_eight_bits=checkpoint.in_eight_bits)
+        tensors, config, in_eight_bits = checkpoint.tensors, checkpoint.config, checkpoint.in_eight_bits
+        self._encoder = Encoder(tensors, config, in_eight_bits=in_eight_bits)
+        self._decoder = Decoder(tensors, config, in_eight_bits=in_eight_bits)
         self._mel = LogMel(checkpoint.filters, self._decoder.device, self._decoder.dtype)
         self._spelling, self._options = spelling, options
         self._rules = Rules(spelling, options, self._decoder.n_vocab, self._decoder.device)

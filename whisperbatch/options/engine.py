@@ -9,7 +9,7 @@ from whisperbatch.options.checks import require
 
 TASKS = ("transcribe", "translate")
 NVIDIA = Path("/proc/driver/nvidia/version")  # of the driver, on Linux
-COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16", "int8_float32", "int8_bfloat16", "int8_float16")
+COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16", "int8", "int8_float32", "int8_bfloat16", "int8_float16")
 DEVICES = ("auto", "cpu", "cuda", "mps", "all")
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -67,7 +67,8 @@ class EngineOptions:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; several with commas; ``all`` CUDA devices; ``cpu:N``
             for N processes that share the cores.
         compute_type: ``auto``, ``float32``, ``float16`` or ``bfloat16``; with ``int8_`` before it what the decoder
-            hears is kept in 8 bits.
+            hears is kept in 8 bits, and in ``int8_float32`` products are in 8 bits where the CPU has such; ``int8`` is
+            that before what ``auto`` means.
         n_sharing: How many engines share the memory of the device.
     """
 

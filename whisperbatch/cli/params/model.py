@@ -55,6 +55,7 @@ Compute = Annotated[
         "--compute-type",
         rich_help_panel=_MODEL,
         help="Numbers to compute in; auto is float16 on CUDA, bfloat16 on CPUs that have it, else float32. "
-        "With int8_ what the decoder hears is kept in 8 bits: faster on a CPU, smaller on CUDA, nearly the same text.",
+        "With int8_ what the decoder hears is kept in 8 bits, with int8_float32 the weights too: faster on a CPU, "
+        "smaller on CUDA, nearly the same text; int8 is that before what auto means.",
     ),
 ]
