@@ -72,6 +72,17 @@ def test_sizes_without_memory_are_left_out():
     assert [row.batch_size for row in rows] == [2, 4]
 
 
+def test_what_a_run_takes_by_itself_is_measured_as_it_is():
+    engine, told = FakeEngine(3), []
+    engine.measure_stages = told.append
+    engine._before_step = lambda batch: told.append(len(batch))
+    smallest = throughput.by_batch_size(FakeEngine(1), clips(2), (1,), 1, lambda row: None)[0]
+    row = throughput.by_itself(engine, clips(2), 2, smallest)
+    assert told == [3, *[3, 3], *[3, 3], True, 3, False]
+    assert row.batch_size == 3
+    assert row.speed_up == pytest.approx(row.windows_s / smallest.windows_s)
+
+
 def test_a_clip_that_fails_ends_the_measurement():
     engine = FakeEngine(1, fails=lambda clip: True)
     with pytest.raises(RunError, match="failed while being measured"):
@@ -104,6 +115,7 @@ def test_forced_tokens_are_exactly_so_many(demo_folder: Path):
     assert [len(clip.samples) for clip in noise] == [N_SAMPLES]
     spent = throughput.decode(engine, material.repeated(noise, 5))
     assert (spent.n_windows, spent.n_tokens) == (5, 5 * 8)  # the end is counted
+    assert set(material.TIMES) <= set(decode.suppress_tokens)  # a time in the text would leave a rest to be heard
     engine.close()
 
 
@@ -194,6 +206,26 @@ def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFix
     assert "it is for bench" in capsys.readouterr().err
     assert cli.main("bench --model random:huge".split()) == 2
     assert "choose from random:tiny" in capsys.readouterr().err
+
+
+def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_path: Path, capsys):
+    monkeypatch.setattr(throughput, "MOST", 2)
+    told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
+    plain = (
+        f"bench --model random:tiny --rounds 1 --tokens-per-window 2 --price-per-hour 2 --json {told} --plot {graph}"
+    )
+    assert cli.main(plain.split()) == 0
+    seen, figures = capsys.readouterr(), json.loads(told.read_text())
+    own = figures["by_itself"]
+    assert [row["batch_size"] for row in figures["batches"]] == [1, 2]
+    assert f"auto: {own['batch_size']}" in seen.out
+    assert f"by itself ({own['batch_size']} at once)" in seen.err
+    assert own["cost_per_audio_hour"] == pytest.approx(2 / own["rtfx"])
+    assert own["speed_up"] == pytest.approx(own["windows_s"] / figures["batches"][0]["windows_s"])
+    assert seen.err.count("random weights") == 1
+    assert graph.read_bytes().startswith(b"\x89PNG")
+    assert cli.main([*plain.split(), "--batch-size", "2"]) == 0
+    assert json.loads(told.read_text())["by_itself"] is None
 
 
 @pytest.mark.parametrize(

@@ -694,7 +694,7 @@ def test_only_what_dead_runs_of_this_host_left_is_removed(tmp_path):
 
 def test_a_run_clears_away_what_a_dead_one_left(here):
     name = atomic.temporary_beside(Path("x")).name
-    left = Path(name.replace(atomic._RUN, "00000000"))
+    left = Path(name.replace(atomic.RUN, "00000000"))
     left.write_text("half")
     finish(namer(), audio("talk.wav"))
     assert not left.exists()

@@ -170,11 +170,15 @@ def test_a_fault_of_one_comes_out_of_the_step():
 
 def test_who_waits_for_votes_makes_no_steps():
     both, first, second = two()
+    assert not both.rouse()
     both.admit(clips(1, 2))
     first.is_waiting = second.is_waiting = True
+    assert both.rouse()  # they are still to be dealt out
     assert both.step() == []
     assert not both.idle
+    assert not both.rouse()
     first.is_waiting = second.is_waiting = False
+    assert both.rouse()
     first.go.set()
     second.go.set()
     done: set[int] = set()

@@ -185,6 +185,22 @@ def test_a_file_whose_other_clips_come_first_still_decides_by_vote():
     assert {answer.language for answer in answers.values()} == {"de"}
 
 
+def test_who_waits_for_voters_to_come_tells_that_a_step_would_do_nothing():
+    clips, engine = voters(0, 2, 3), make(FakeDevice(4, language=by_index({})), ONCE)
+    assert not engine.rouse()
+    engine.admit(clips[:1])
+    assert engine.rouse()
+    while engine.rouse():
+        assert engine.step() == []
+    assert not engine.idle
+    engine.admit(clips[1:])
+    found: list = []
+    while not engine.idle:
+        assert engine.rouse()
+        found += engine.step()
+    assert {one.index for one in found if isinstance(one, ClipText)} == {0, 1, 2}
+
+
 def test_a_clip_that_comes_before_all_voters_of_its_file_decides_for_itself():
     device = FakeDevice(8, language=by_index({(0, 0): "de"}))
     engine = make(device, ONCE)

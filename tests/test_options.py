@@ -118,3 +118,17 @@ def test_whether_there_is_a_gpu_is_known_before_torch_is(
     (tmp_path / "version").touch()
     assert options.n_load_workers == with_driver
     assert replace(options, load=LoadOptions(3)).n_load_workers == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("beam_sise", "did you mean beam_size"),
+        ("batchsize", "did you mean batch_size"),
+        ("max_wait_seconds", "did you mean max_wait"),
+        ("qqq", "see help"),
+    ],
+)
+def test_a_name_that_no_option_has_is_told_the_nearest(name: str, told: str):
+    with pytest.raises(UsageError, match=f"unknown option {name}; {told}"):
+        api.run_options_from(**{name: 1})

@@ -1,6 +1,7 @@
 """The threads of a run, on the fake engine and real load workers: batches, failures, order, ends."""
 
 import threading
+import time
 import wave
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from whisperbatch.options import (
     SpeechOptions,
     SubtitleOptions,
 )
+from whisperbatch.pipeline import stages
 from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.writers.beside import Namer
@@ -130,6 +132,28 @@ def test_every_file_gets_its_own_text(tmp_path: Path):
         assert outcome.transcript.text == expected
         (output,) = outcome.outputs
         assert output.read_text() == expected.strip() + "\n"
+
+
+def test_an_engine_that_waits_for_clips_to_come_is_not_asked_without_pause(tmp_path: Path):
+    class Waiting(FakeEngine):
+        """Does nothing until it was looked at so often, as one whose clips wait for others to vote."""
+
+        n_looks = n_steps = 0
+
+        def rouse(self) -> bool:
+            self.n_looks += 1
+            return self.n_looks > 40
+
+        def step(self) -> list:
+            self.n_steps += 1
+            return super().step() if self.n_looks > 40 else []
+
+    engine = Waiting(4)
+    began_s = time.monotonic()
+    outcomes = Run(from_paths(short_files(tmp_path, 1)), engine, options(4)).end()
+    assert statuses(outcomes) == {"000.wav": Status.DONE}
+    assert time.monotonic() - began_s >= 40 * stages.VOTES_LOOK_S
+    assert engine.n_steps < 50  # each with a look, and a pause, before it
 
 
 def test_files_mix_in_a_batch_and_a_long_file_comes_back_in_order(tmp_path: Path):

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields, replace
+from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -114,12 +116,15 @@ def run_options_from(**options: Any) -> RunOptions:
         "failures": FailureOptions,
         "crew": CrewOptions,
     }
-    made = {}
-    for room, kind in rooms.items():
-        known = {field.name for field in fields(kind)}
-        made[room] = kind(**{name: given.pop(name) for name in list(given) if name in known})
+    names = {room: {field.name for field in fields(kind)} for room, kind in rooms.items()}
+    made = {
+        room: kind(**{name: given.pop(name) for name in list(given) if name in names[room]})
+        for room, kind in rooms.items()
+    }
     if given:
-        raise UsageError(f"unknown option {', '.join(sorted(given))}")
+        public = {*_SHORT, *chain.from_iterable(names.values())} - set(_SHORT.values())
+        near = get_close_matches(name := min(given), sorted(public), n=1)
+        raise UsageError(f"unknown option {name}; " + (f"did you mean {near[0]}?" if near else "see help(transcribe)"))
     return RunOptions(**made)
 
 

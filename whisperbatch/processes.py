@@ -1,6 +1,7 @@
 """Processes of our own that run a module of this package, wherever they are started. Who calls: the parents of such."""
 
 import os
+import secrets
 import signal
 import struct
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 LENGTH = struct.Struct("<I")  # before each message on a pipe
+RUN = secrets.token_hex(4)  # this process, in names of files: process ids come again, in containers at once
 
 PACKAGE = Path(__file__).resolve().parent / "__init__.py"
 # "-m" finds the package by the search path: the current folder would come in, or, through PYTHONPATH, all that lies
@@ -63,6 +65,24 @@ def ending(code: int) -> str:
         return f"signal {-code}, {signal.Signals(-code).name}"
     except ValueError:  # a real-time signal
         return f"signal {-code}, unknown"
+
+
+def has_ended(pid: int, run: str, *, unknown: bool) -> bool:
+    """Whether the process of this machine that had that id and ``RUN`` is gone.
+
+    ``unknown`` is the answer on Windows, where asking would end the process.
+    """
+    if pid == os.getpid():
+        return run != RUN
+    if os.name == "nt":
+        return unknown
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def n_cores() -> int:

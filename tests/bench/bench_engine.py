@@ -3,7 +3,8 @@
 Whisper's tiny shape with random weights, 100 forced tokens a window, greedy, on the CPU. Ours, transformers'
 ``generate`` and CTranslate2 (which faster-whisper runs on) take turns, each in a process of its own, warmed up by as
 many windows: what one does to threads and memory is none of the others' business. Printed are medians of time a window,
-and of its ratio to our best in the same round. Features are counted for ours only, the encoder for all.
+and of its ratio to our best in the same round. Features are counted for ours only, the encoder for all. ``--isa`` holds
+all to the instructions of older processors: AVX2, or AVX-512 with products of bytes (VNNI) and none of bfloat16.
 """
 
 import argparse
@@ -23,6 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as runs have it; read whe
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 import ctranslate2
+import llvmlite.binding
 import numpy as np
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration
@@ -37,6 +39,11 @@ from whisperbatch.records import N_SAMPLES, Clip, ClipSettings, ClipText
 N_TOKENS = 100
 END = 50_257
 OPENING = [50_258, 50_259, 50_359, 50_363]
+HELD = {  # the processor whose instructions they are, to LLVM; the libraries' own words for them
+    "avx2": ("haswell", "AVX2", "AVX2", "avx2", "AVX2"),
+    "vnni": ("cascadelake", "AVX512_CORE_VNNI", "AVX512_E1", "avx512", "AVX512"),
+}
+WORDS = ("HELD_TO", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "ATEN_CPU_CAPABILITY", "CT2_FORCE_CPU_ISA")
 SHAPES = {"tiny": (384, 6, 4), "base": (512, 8, 6), "small": (768, 12, 12)}  # d_model, heads, layers
 
 
@@ -158,12 +165,17 @@ ROWS = {
     "generate bfloat16, 32": partial(generate, batch_size=32, dtype=torch.bfloat16),
     "generate bfloat16, 64": partial(generate, batch_size=64, dtype=torch.bfloat16),
     "CTranslate2 float32, 16": partial(ctranslate, batch_size=16, compute_type="float32"),
+    "CTranslate2 int8, 8": partial(ctranslate, batch_size=8, compute_type="int8"),
     "CTranslate2 int8, 16": partial(ctranslate, batch_size=16, compute_type="int8"),
+    "CTranslate2 int8, 32": partial(ctranslate, batch_size=32, compute_type="int8"),
 }
 
 
 def once(name: str, folder: Path, n_windows: int) -> float:
     """Seconds a window of one row, in this process."""
+    if (processor := os.environ.get("HELD_TO")) is not None:
+        llvmlite.binding.get_host_cpu_name = lambda: processor
+        llvmlite.binding.get_host_cpu_features = lambda: llvmlite.binding.FeatureMap()
     rng = np.random.default_rng(1)
     run = ROWS[name](folder, [(rng.normal(size=N_SAMPLES) * 3000).astype(np.int16) for _ in range(n_windows)])
     run()
@@ -172,10 +184,11 @@ def once(name: str, folder: Path, n_windows: int) -> float:
     return (time.perf_counter() - began) / n_windows
 
 
-def elsewhere(name: str, folder: Path, n_windows: int) -> float:
+def elsewhere(name: str, folder: Path, n_windows: int, isa: str | None) -> float:
     """The same in a process of its own."""
     command = [sys.executable, __file__, "--row", name, "--folder", str(folder), "--windows", str(n_windows)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    held = dict(zip(WORDS, HELD[isa], strict=True)) if isa is not None else {}
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **held})
     if done.returncode != 0:
         raise SystemExit(f"{name} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return float(done.stdout.split()[-1])
@@ -188,6 +201,7 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="parts of the rows' names, by semicolons")
+    parser.add_argument("--isa", choices=HELD, help="whose instructions to keep to")
     parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)  # of the process that runs it
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -201,7 +215,7 @@ def main() -> None:
         make_model(Path(scratch), arguments.shape)
         for _ in range(arguments.rounds):
             for name in wanted:
-                times[name].append(elsewhere(name, Path(scratch), arguments.windows))
+                times[name].append(elsewhere(name, Path(scratch), arguments.windows, arguments.isa))
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     best = min((name for name in wanted if name.startswith("ours")), key=lambda name: medians[name])
     for name, seconds in times.items():

@@ -19,6 +19,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalG
 from transformers.utils import logging
 
 from whisperbatch import demo
+from whisperbatch.bench.material import forced
 from whisperbatch.bench.stages import profile
 from whisperbatch.engine import fused, open_engine
 from whisperbatch.engine.continuous import ContinuousEngine
@@ -27,7 +28,6 @@ from whisperbatch.errors import WhisperbatchError
 from whisperbatch.options import DecodeOptions, EngineOptions, RunOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipSettings, ClipText
 
-END = 50_257
 WINDOW_S = 30
 COPIED_BYTES = {"cuda": 2**32, "cpu": 2**27}
 N_ROUNDS = 3
@@ -62,21 +62,13 @@ def bandwidth(device: str) -> float:
 
 def open_for(arguments: argparse.Namespace, shape: str, n_beams: int, batch_size: int | None) -> ContinuousEngine:
     """The engine with forced tokens."""
-    decode = DecodeOptions(
-        beam_size=n_beams,
-        temperatures=(0.0,),
-        sample_len=arguments.tokens,
-        suppress_tokens=(-1, END),
-        without_timestamps=True,
-        no_speech_threshold=None,
-    )
     return open_engine(
         EngineOptions(f"random:{shape}", device=arguments.device, compute_type=arguments.compute_type),
         ClipSettings(language="en"),
         max_batch_size=batch_size,
         demo=demo.FOLDER,
         on_notice=lambda text: None if "random" in text else print("  notice:", text),
-        decode=decode,
+        decode=forced(DecodeOptions(beam_size=n_beams), arguments.tokens),
     )
 
 

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from bench_engine import END, N_TOKENS, SHAPES, make_model
+from bench_engine import N_TOKENS, SHAPES, make_model
 
 from whisperbatch import demo
+from whisperbatch.bench.material import forced
 from whisperbatch.engine import align, open_engine, requests
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipSettings, ClipText
@@ -26,22 +27,13 @@ BATCH = 16
 
 def engine_over(folder: Path, windows: list[np.ndarray], word_timestamps: bool) -> Callable[[], None]:
     """An engine over all windows."""
-    decode = DecodeOptions(
-        beam_size=1,
-        temperatures=(0.0,),
-        sample_len=N_TOKENS,
-        suppress_tokens=(-1, END),
-        without_timestamps=True,
-        no_speech_threshold=None,
-        word_timestamps=word_timestamps,
-    )
     engine = open_engine(
         EngineOptions(str(folder), device="cpu", compute_type="float32"),
         ClipSettings(),
         max_batch_size=BATCH,
         demo=demo.FOLDER,
         on_notice=print,
-        decode=decode,
+        decode=forced(DecodeOptions(beam_size=1, word_timestamps=word_timestamps), N_TOKENS),
     )
     clips = [Clip(i, 0, 0.0, samples, ClipSettings(language="en")) for i, samples in enumerate(windows)]
 

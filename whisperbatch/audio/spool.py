@@ -10,7 +10,6 @@ import itertools
 import os
 import platform
 import re
-import secrets
 import sys
 import threading
 import weakref
@@ -20,12 +19,12 @@ from pathlib import Path
 import numpy as np
 
 from whisperbatch.errors import SpoolError
+from whisperbatch.processes import RUN, has_ended
 
 N_BYTES = 2  # a sample
 N_BUFFER = 1 << 20  # bytes a write
 
 _HOST = hashlib.sha256(platform.node().encode(errors="replace")).hexdigest()[:8]
-_RUN = secrets.token_hex(4)  # process ids come again
 _NAME = re.compile(r"\.whisperbatch-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<run>[0-9a-f]{8})-\d+\.pcm")
 _numbers = itertools.count()
 _cleaned: set[Path] = set()
@@ -51,7 +50,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         """Make the file, and ``folder``; SpoolError when that can't be."""
-        self.path = folder / f".whisperbatch-{_HOST}-{os.getpid()}-{_RUN}-{next(_numbers)}.pcm"
+        self.path = folder / f".whisperbatch-{_HOST}-{os.getpid()}-{RUN}-{next(_numbers)}.pcm"
         self._n_samples = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -148,20 +147,6 @@ def _remove_stale(folder: Path) -> None:
         return
     _cleaned.add(folder)
     for path in folder.iterdir():
-        match = _NAME.fullmatch(path.name)
-        if match and match["host"] == _HOST and _is_dead(int(match["pid"]), match["run"]):
+        match = _NAME.fullmatch(path.name)  # unknown: Windows removes no file that is open
+        if match and match["host"] == _HOST and has_ended(int(match["pid"]), match["run"], unknown=True):
             remove(path)
-
-
-def _is_dead(pid: int, run: str) -> bool:
-    if pid == os.getpid():
-        return run != _RUN
-    if os.name == "nt":  # there, os.kill would end the process; a file that is open can't be removed
-        return True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:
-        return False
-    return False

@@ -12,15 +12,16 @@ from whisperbatch.options import DecodeOptions, RunOptions
 from whisperbatch.records import N_SAMPLES, Clip
 
 END_OF_TEXT = 50_257  # of every multilingual Whisper
+TIMES = range(50_364, 51_865)  # its timestamps, which random weights say too
 
 
 def forced(decode: DecodeOptions, n_tokens: int) -> DecodeOptions:
-    """Decoding that gives so many tokens a window, once: no end before them, no second try."""
+    """Decoding that gives so many tokens a window, once: no end before them, no second try, no part left over."""
     return replace(
         decode,
         temperatures=decode.temperatures[:1],
         sample_len=n_tokens,
-        suppress_tokens=(*decode.suppress_tokens, END_OF_TEXT),
+        suppress_tokens=(*decode.suppress_tokens, END_OF_TEXT, *TIMES),
         without_timestamps=True,
         second_pass=False,
         compression_ratio_threshold=None,

@@ -32,7 +32,8 @@ class Report:
         machine: In words.
         material: What was decoded, in words.
         caveats: Sentences without which the figures would mislead.
-        batches: By batch size.
+        batches: By batch size, in one engine.
+        by_itself: What a run gets that names no batch size, which on a CPU may be several engines side by side.
         arrivals: By waiting time.
         loading: By load workers.
         profile: Where a run's time goes.
@@ -46,6 +47,7 @@ class Report:
     material: str
     caveats: list[str] = field(default_factory=list)
     batches: list[BatchRow] = field(default_factory=list)
+    by_itself: BatchRow | None = None
     arrivals: list[ArrivalRow] = field(default_factory=list)
     loading: list[LoadRow] = field(default_factory=list)
     profile: Profile | None = None
@@ -55,6 +57,11 @@ class Report:
     def best(self) -> BatchRow | None:
         """The batch size of most windows a second."""
         return max(self.batches, key=lambda row: row.windows_s, default=None)
+
+    @property
+    def rows(self) -> list[BatchRow]:
+        """All batch sizes, the one that a run takes by itself at the end."""
+        return [*self.batches, *([self.by_itself] if self.by_itself is not None else [])]
 
     def cost_of(self, row: BatchRow) -> float | None:
         """What an hour of audio costs at that batch size, with no other work on the machine."""
@@ -67,7 +74,8 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values."""
         told = {"schema": SCHEMA, "version": __version__} | asdict(self)
-        for row, plain in zip(self.batches, told["batches"], strict=True):
+        plains = [*told["batches"], *([told["by_itself"]] if self.by_itself is not None else [])]
+        for row, plain in zip(self.rows, plains, strict=True):
             plain |= {"cost_per_audio_hour": self.cost_of(row), "saving": self.saving_of(row)}
         return told
 
@@ -101,7 +109,7 @@ def measure(
     decode = options.decode if n_tokens is None else material.forced(options.decode, n_tokens)
     options = replace(options, decode=decode)
     clips = material.clips_of(paths, options) if paths else material.noise(options)
-    with _engine(options, on_notice) as engine:
+    with _engine(options, 1, on_notice) as engine:
         report = _described(engine, options, len(paths), len(clips), n_tokens)
         report.price_per_hour = bench.price_per_hour
         report.batches = throughput.by_batch_size(
@@ -122,15 +130,19 @@ def measure(
         if bench.profile:
             engine.measure_stages(True)
             report.profile = stages.profile(engine, paths, options)
+    if not bench.batch_sizes and options.batch.max_batch_size is None:
+        with _engine(options, None, lambda text: None) as engine:  # the one before has told
+            report.by_itself = throughput.by_itself(engine, clips, bench.rounds, report.batches[0])
+        on_row(report, report.by_itself)
     return report
 
 
 @contextmanager
-def _engine(options: RunOptions, on_notice: Callable[[str], None]) -> Iterator[Engine]:
+def _engine(options: RunOptions, max_batch_size: int | None, on_notice: Callable[[str], None]) -> Iterator[Engine]:
     engine = open_engine(
         options.engine,
         options.clip,
-        max_batch_size=1,
+        max_batch_size=max_batch_size,
         demo=demo.FOLDER,
         on_notice=on_notice,
         decode=options.decode,

@@ -39,9 +39,18 @@ def draw(report: Report, path: Path) -> None:
             ha="center",
             color=INK,
         )
+    if (own := report.by_itself) is not None:
+        axes.axhline(own.windows_s, color=INK, linestyle="--", linewidth=1)
+        axes.annotate(
+            f"auto ({own.batch_size} at once): {own.speed_up:.1f}x",
+            (sizes[0], own.windows_s),
+            textcoords="offset points",
+            xytext=(0, 4),
+            color=INK,
+        )
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.set_ylim(bottom=0, top=1.2 * max(row.windows_s for row in report.batches))
+    axes.set_ylim(bottom=0, top=1.2 * max(row.windows_s for row in report.rows))
     axes.set_xlabel("batch size (clips)")
     axes.set_ylabel("windows of 30 s a second")
     axes.grid(color=GRID)

@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from whisperbatch.bench.material import repeated
 from whisperbatch.engine import Engine
@@ -118,6 +118,19 @@ def by_batch_size(
     if not spent:
         raise RunError("there is no memory for a single window of this model; try a smaller one")
     return [_row(size, spent, split, peaks) for size in spent]
+
+
+def by_itself(engine: Engine, clips: Sequence[Clip], rounds: int, smallest: BatchRow) -> BatchRow:
+    """The row of an engine as it is; its speed-up is over the smallest size measured."""
+    size = engine.capacity
+    windows = _round(clips, size)
+    decode(engine, windows[:size])  # warms up
+    spent = {size: [decode(engine, windows) for _ in range(rounds)]}
+    engine.measure_stages(True)
+    split = {size: decode(engine, windows[:size])}
+    engine.measure_stages(False)
+    row = _row(size, spent, split, {size: _peak_bytes(engine)})
+    return replace(row, speed_up=row.windows_s / smallest.windows_s)
 
 
 def _round(clips: Sequence[Clip], size: int) -> list[Clip]:

@@ -3,14 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from whisperbatch.cli.screen import Screen, clock
 from whisperbatch.options import RunOptions
 from whisperbatch.records import Event
-
-if TYPE_CHECKING:
-    from whisperbatch.engine.devices import Place
 
 SMALLER = {
     "large": "turbo",
@@ -64,20 +60,22 @@ def advising(screen: Screen, options: RunOptions, is_asked: bool) -> Callable[[E
             seen = tally.decoded_s, tally.whole_s, wall_s, options.engine.model, options.decode.beam_size
             if advice(*seen) is not None:
                 is_open = False
-                screen.line(advice(*seen, in_float32=_place(options).compute_type == "float32"))
+                screen.line(advice(*seen, in_float32=_place(options)[1] == "float32"))
 
     return on_event
 
 
 def _is_on_cpu(options: RunOptions) -> bool:
     device = options.engine.device
-    return device.startswith("cpu") if device != "auto" else _place(options).device.type == "cpu"
+    return device.startswith("cpu") if device != "auto" else _place(options)[0] == "cpu"
 
 
-def _place(options: RunOptions) -> "Place":
+def _place(options: RunOptions) -> tuple[str, str]:
+    """The kind of the run's first device, and what it computes in."""
     from whisperbatch.engine.devices import choose  # torch, which most runs have imported by now
 
-    return choose(replace(options.engine, device=options.engine.devices[0]))
+    place = choose(replace(options.engine, device=options.engine.devices[0]))
+    return place.device.type, place.compute_type
 
 
 def _about(seconds: float) -> str:

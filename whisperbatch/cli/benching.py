@@ -69,6 +69,8 @@ def _write(path: Path, data: str) -> None:
 def _say(report: Report, row: Any) -> None:
     """A row's first figures, so that nobody stares at nothing."""
     match row:
+        case BatchRow() if row is report.by_itself:
+            failures.say(f"by itself ({row.batch_size} at once): {row.windows_s:.2f} windows/s")
         case BatchRow():
             failures.say(f"batch size {row.batch_size}: {row.windows_s:.2f} windows/s (first round)")
         case ArrivalRow():
@@ -98,9 +100,10 @@ def _batches(report: Report) -> Table:
     has_price = report.price_per_hour is not None
     names = ["batch size", "windows/s", "speed-up", "RTFx", "tokens/s", "spread", "memory"]
     table = _table("The engine alone, by batch size", [*names, *(["per audio hour", "saved"] if has_price else [])])
-    for row in report.batches:
+    fastest = max(report.rows, key=lambda row: row.windows_s)
+    for row in report.rows:
         cells = [
-            f"{row.batch_size}{' *' if row is report.best else ''}",
+            f"{_name(report, row)}{' *' if row is fastest else ''}",
             f"{row.windows_s:.2f}",
             f"{row.speed_up:.2f}",
             f"{row.rtfx:.1f}",
@@ -111,14 +114,20 @@ def _batches(report: Report) -> Table:
         cost = report.cost_of(row)
         table.add_row(*cells, *([f"{cost:.4f}", f"{report.saving_of(row):.0%}"] if cost is not None else []))
     table.caption = "* the fastest; RTFx is audio seconds a second; medians over rounds"
+    if report.by_itself is not None:
+        table.caption += "\nauto: what a run takes by itself; on a CPU perhaps several engines side by side"
     return table
 
 
+def _name(report: Report, row: BatchRow) -> str:
+    return f"auto: {row.batch_size}" if row is report.by_itself else str(row.batch_size)
+
+
 def _stages(report: Report) -> Table:
-    names = [name for name in STAGES if any(row.stages.get(name) for row in report.batches)]
+    names = [name for name in STAGES if any(row.stages.get(name) for row in report.rows)]
     table = _table("Milliseconds a window, by stage", ["batch size", *names])
-    for row in report.batches:
-        table.add_row(str(row.batch_size), *(f"{1000 * row.stages.get(name, 0.0):.1f}" for name in names))
+    for row in report.rows:
+        table.add_row(_name(report, row), *(f"{1000 * row.stages.get(name, 0.0):.1f}" for name in names))
     return table
 
 

@@ -80,6 +80,10 @@ class Engine(Protocol):
         """Whether it holds no clip."""
         ...
 
+    def rouse(self) -> bool:
+        """Whether a step would do something now; not while all that it holds waits for votes of clips to come."""
+        ...
+
     def admit(self, clips: Sequence[Clip]) -> None:
         """Take clips, at most ``capacity`` of them."""
         ...

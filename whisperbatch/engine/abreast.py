@@ -65,6 +65,11 @@ class EnginesAbreast:
         """Whether none holds a clip."""
         return not (self._running or self._reserve or self._out) and all(engine.idle for engine in self._engines)
 
+    def rouse(self) -> bool:
+        """Whether a step would do something now, what waited for votes that are in released."""
+        free = [engine.rouse() for engine in self._free()]
+        return bool(self._running or self._reserve or self._out) or any(free)
+
     def admit(self, clips: Sequence[Clip]) -> None:
         """Take clips."""
         self._reserve += clips

@@ -6,8 +6,7 @@ imports torch; ``runner`` does the arithmetic, ``requests`` and ``sequential`` k
 
 A window's way: ready, encoded, seated in a slot, its language guessed (and parked until its file has voted), decoded at
 one temperature after the other, aligned where word times are asked for, settled. Faults: what raises is tried again in
-halves until the culprit stands alone; only its clip fails. Out of memory halves the slots, and what ran is decoded
-again.
+halves until the culprit stands alone; only its clip fails. Out of memory halves the slots, and what ran runs again.
 """
 
 import time
@@ -46,16 +45,14 @@ class ContinuousEngine:
         votes: Votes | None = None,
     ) -> None:
         """Hold nothing yet; ``on_notice`` hears what the user should read, ``votes`` are shared with engines beside."""
-        self.facts = facts
-        self.device = device
+        self.facts, self.device = facts, device
         self._speller, self._options, self._on_notice = speller, options, on_notice
         self._judges = {faithful: Judge(options, faithful=faithful) for faithful in (False, True)}
         self._scheduler, self._votes = Scheduler(), votes or Votes()
         self._requests: list[Request] = []
         self._quarantine: deque[list[Window]] = deque()  # groups that hold the culprit of a fault
-        self._is_alone = False  # such a group is running
         self._aligning: list[Window] = []  # decoded, and waiting for their words' times
-        self._n_admitted = 0
+        self._n_admitted, self._is_alone = 0, False  # alone: a group of the quarantine is running
         self._out: list[Segments | ClipText | ClipFailed] = []
 
     @property

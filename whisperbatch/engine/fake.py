@@ -57,6 +57,10 @@ class FakeEngine:
         """Whether it holds no clip."""
         return not self._clips
 
+    def rouse(self) -> bool:
+        """Whether a step would do something."""
+        return not self.idle
+
     def admit(self, clips: Sequence[Clip]) -> None:
         """Take a batch."""
         assert len(clips) <= self.capacity

@@ -25,6 +25,7 @@ UNKNOWN_BATCH_SIZE = 16  # until the engine has chosen
 GRACE_S, GRACE_LOOK_S = 5.0, 0.05  # for the loader's last word on a file whose clips are all in the engine
 N_WRITERS = 4  # each waits for the disk most of the time
 TRY_LOOK_S = 0.05  # how often an idle engine looks for new clips and for those that are tried again
+VOTES_LOOK_S = 0.005  # likewise, when all it holds waits for votes of clips to come: loading needs the processor
 
 
 class Stages:
@@ -202,8 +203,11 @@ class Stages:
         again = self._tries.due(limit, at_once=self.desk.ended.is_set())
         waits = bool(again) or self._tries.waits
         clips = self.clips.take(limit - len(again), idle=engine.idle and not waits) if limit > len(again) else []
-        if waits and engine.idle and not (again or clips):
-            self.desk.ended.wait(TRY_LOOK_S)
+        if not (again or clips):
+            if waits and engine.idle:
+                self.desk.ended.wait(TRY_LOOK_S)
+            elif not (engine.idle or engine.rouse()):
+                self.desk.ended.wait(VOTES_LOOK_S)
         return again, clips
 
     def _count_in(self, clips: list[Clip]) -> None:

@@ -10,17 +10,16 @@ import itertools
 import os
 import platform
 import re
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from whisperbatch.errors import WriteError
+from whisperbatch.processes import RUN, has_ended
 
 PREFIX = ".whisperbatch-"
 
 _HOST = hashlib.sha256(platform.node().encode(errors="replace")).hexdigest()[:8]
-_RUN = secrets.token_hex(4)  # process ids come again, in containers at once: this does not
 _TEMPORARY = re.compile(re.escape(PREFIX) + r"(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<run>[0-9a-f]{8})-\d+\.tmp")
 _numbers = itertools.count()
 
@@ -73,7 +72,7 @@ def write_all(texts: Mapping[Path, str], *, makes_folders: bool = True) -> tuple
 
 def temporary_beside(path: Path) -> Path:
     """A hidden name in the same folder that no other process and no other call takes."""
-    return path.parent / f"{PREFIX}{_HOST}-{os.getpid()}-{_RUN}-{next(_numbers)}.tmp"
+    return path.parent / f"{PREFIX}{_HOST}-{os.getpid()}-{RUN}-{next(_numbers)}.tmp"
 
 
 def reason(error: OSError) -> str:
@@ -90,7 +89,7 @@ def remove_stale(folder: Path) -> None:
         return
     for name in names:
         match = _TEMPORARY.fullmatch(name)
-        if match and match["host"] == _HOST and _is_dead(int(match["pid"]), match["run"]):
+        if match and match["host"] == _HOST and has_ended(int(match["pid"]), match["run"], unknown=False):
             with suppress(OSError):
                 (folder / name).unlink(missing_ok=True)
 
@@ -100,20 +99,6 @@ def _write(path: Path, text: str) -> None:
         stream.write(text.encode(errors="replace"))
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _is_dead(pid: int, run: str) -> bool:
-    if pid == os.getpid():
-        return run != _RUN
-    if os.name == "nt":  # there, os.kill would end the process
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def sync(folder: Path) -> None:
