@@ -6,8 +6,9 @@
 The first measures throughput against batch size from your recordings; the second needs neither
 recordings nor a download. random:tiny to random:turbo have the shapes of OpenAI's models and
 random weights: their speed means something, their text nothing, every output says so, and
-transcribe refuses them. Figures are medians over --rounds, taken in turn. --plot bench.png draws the graph and needs
-"pip install 'whisperbatch[plot]'".
+transcribe refuses them. Figures are medians over --rounds, taken in turn. Sizes are measured in
+one engine; the last row, auto, is what a run takes by itself, on a CPU perhaps several engines
+side by side. --plot bench.png draws the graph and needs "pip install 'whisperbatch[plot]'".
 """
 
 OPTIONS = (
