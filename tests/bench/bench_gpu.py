@@ -158,8 +158,8 @@ def automatic(arguments: argparse.Namespace, shape: str, n_beams: int, best: flo
     clips = clips_of(2 * engine.capacity)
     speed = len(clips) * WINDOW_S / seconds(lambda: hear(engine, clips), arguments.device, arguments.rounds)
     print(
-        f"  {shape}, beams {n_beams}: automatic batch size {len(clips) // 2}, opened in {took_s:.1f} s, {speed:.0f} audio "
-        f"s/s, {100 * speed / best:.0f} % of the best above"
+        f"  {shape}, beams {n_beams}: automatic batch size {len(clips) // 2}, opened in {took_s:.1f} s, {speed:.0f} "
+        f"audio s/s, {100 * speed / best:.0f} % of the best above"
     )
     engine.close()
 
