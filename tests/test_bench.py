@@ -81,6 +81,7 @@ def test_what_a_run_takes_by_itself_is_measured_as_it_is():
     assert told == [3, *[3, 3], *[3, 3], True, 3, False]
     assert row.batch_size == 3
     assert row.speed_up == pytest.approx(row.windows_s / smallest.windows_s)
+    assert (smallest.peak_bytes > 0, row.peak_bytes) == (True, 0)
 
 
 def test_a_clip_that_fails_ends_the_measurement():

@@ -109,7 +109,7 @@ def _batches(report: Report) -> Table:
             f"{row.rtfx:.1f}",
             f"{row.tokens_s:.0f}",
             f"{row.spread:.0%}",
-            f"{row.peak_bytes / 1e9:.1f} GB",
+            f"{row.peak_bytes / 1e9:.1f} GB" if row.peak_bytes else "-",
         ]
         cost = report.cost_of(row)
         table.add_row(*cells, *([f"{cost:.4f}", f"{report.saving_of(row):.0%}"] if cost is not None else []))
