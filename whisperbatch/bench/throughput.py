@@ -106,9 +106,7 @@ def by_batch_size(
         if engine.capacity < size:  # out of memory in its midst
             del spent[size]
             break
-        engine.measure_stages(True)
-        split[size] = decode(engine, windows[:size])
-        engine.measure_stages(False)
+        split[size] = _split(engine, windows[:size])
         peaks[size] = _peak_bytes(engine)
         on_row(_row(size, spent, split, peaks))
     for _ in range(rounds - 1):  # in turn, so that what disturbs one disturbs all
@@ -126,11 +124,17 @@ def by_itself(engine: Engine, clips: Sequence[Clip], rounds: int, smallest: Batc
     windows = _round(clips, size)
     decode(engine, windows[:size])  # warms up
     spent = {size: [decode(engine, windows) for _ in range(rounds)]}
-    engine.measure_stages(True)
-    split = {size: decode(engine, windows[:size])}
-    engine.measure_stages(False)
-    row = _row(size, spent, split, {size: engine.work.peak_bytes or 0})  # the process's is that of the sizes before
+    split = {size: _split(engine, windows[:size])}
+    row = _row(size, spent, split, {size: 0})  # the most memory so far is that of the sizes before
     return replace(row, speed_up=row.windows_s / smallest.windows_s)
+
+
+def _split(engine: Engine, clips: Sequence[Clip]) -> Spent:
+    """A pass whose stages are timed."""
+    engine.measure_stages(True)
+    spent = decode(engine, clips)
+    engine.measure_stages(False)
+    return spent
 
 
 def _round(clips: Sequence[Clip], size: int) -> list[Clip]:

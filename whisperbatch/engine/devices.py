@@ -85,16 +85,18 @@ def _fastest(name: str) -> str:
 
 def has_byte_products() -> bool:
     """Whether the CPU multiplies bytes natively (AVX512-VNNI, AVX-VNNI or AMX), sums in 32 bits."""
-    asked = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.9
-    has = asked() if asked is not None else {}
-    return any(has.get(name) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    return _has_any("avx512_vnni", "avx_vnni", "amx_int8")
 
 
 def _has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
+    return _has_any("avx512_bf16", "amx_bf16")
+
+
+def _has_any(*names: str) -> bool:
     asked = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.9
     has = asked() if asked is not None else {}
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return any(has.get(name) for name in names)
 
 
 def name_of(device: torch.device) -> str:

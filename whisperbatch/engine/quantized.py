@@ -7,7 +7,7 @@ numbers and exact: here a row's result is the same whatever stands beside it.
 
 The products are oneDNN's, and need a processor that multiplies bytes without saturating between (AVX512-VNNI, AVX-VNNI
 or AMX); bytes are unsigned because without AMX it has no fast product of signed ones. Measured on two cores of a Xeon
-held to AVX512-VNNI, 3,000 rows, 768 to 3,072 and back: 17.8 and 9.3 ms, in float32 44 and 38.
+held to AVX512-VNNI, 12,000 rows, 768 to 3,072 with GELU and back: 81 and 83 ms, in float32 163 and 149.
 """
 
 import functools
