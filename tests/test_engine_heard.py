@@ -71,7 +71,7 @@ def test_the_number_of_threads_changes_no_bit(n_threads: int, threads):
 
 
 def test_other_threads_go_on_while_a_kernel_runs():
-    flags = type(kernels.find(torch.int8, 64, 1)._scores)._flags_
+    flags = type(kernels.find(torch.int8, 64, 1)._scores._function)._flags_
     assert not flags & ctypes.PYFUNCTYPE(None)._flags_ & ~ctypes.CFUNCTYPE(None)._flags_  # that one keeps Python's lock
     q, k = made((8, 6, 1, 64), 1), made((8, 6, 1500, 64), 2, torch.bfloat16)
     found = kernels.find(torch.bfloat16, 64, 1)

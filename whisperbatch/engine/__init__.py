@@ -7,12 +7,13 @@ Leaves, in the order data takes: checkpoint (where a model lies; the hub's cache
 stands in their way), spelling (text and ids), build (all of it put together), sizing (how many windows at once),
 continuous (the engine: who runs, what becomes of faults), abreast (several on the cores of a CPU), protocols (what it
 asks of a device), requests and sequential (one clip's decode state), votes (a file's language), scheduler (who runs
-next), runner (what runs on the device), features (log-mel), encoder, decoder (one pass on static caches), heard (keys
-and values of the audio), kernels (attention on them, compiled for the CPU), linear (products), lane (windows side by
-side), slots (who sits where), rules (what may not be sampled), choices (what may come next), graphs (passes that CUDA
-replays), beams, noise (how it is sampled), fallback (is this text good enough), segments (tokens to timed text), align
-and warping (when each token was said), words (tokens to words), inventions (text made up in silence), coverage (speech
-without text), stopwatch (where the time goes), fake (the same contract, no weights).
+next), runner (what runs on the device), features (log-mel), encoder, flash (its attention, compiled for the CPU),
+decoder (one pass on static caches), heard (keys and values of the audio), kernels (attention on them, compiled too),
+assembly (how that is written and compiled), linear (products), lane (windows side by side), slots (who sits where),
+rules (what may not be sampled), choices (what may come next), graphs (passes that CUDA replays), beams, noise (how it
+is sampled), fallback (is this text good enough), segments (tokens to timed text), align and warping (when each token
+was said), words (tokens to words), inventions (text made up in silence), coverage (speech without text), stopwatch
+(where the time goes), fake (the same contract, no weights).
 
 Glossary of axes: n_windows; n_slots windows that a lane holds; n_group rows of a window, its beams or candidates;
 n_rows = n_slots * n_group; n_mels; n_frames 3000 (10 ms each); n_audio 1500 (20 ms each); n_tokens; n_context 448,

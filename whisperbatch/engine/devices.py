@@ -93,6 +93,11 @@ def _has_bfloat16() -> bool:
     return _has_any("avx512_bf16", "amx_bf16")
 
 
+def has_bfloat16_tiles() -> bool:
+    """Whether the CPU multiplies bfloat16 a tile at a time (AMX)."""
+    return _has_any("amx_bf16")
+
+
 def _has_any(*names: str) -> bool:
     asked = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.9
     has = asked() if asked is not None else {}

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
+from whisperbatch.engine import flash
 from whisperbatch.engine.fused import find
 from whisperbatch.engine.linear import Maps
 
@@ -29,8 +30,9 @@ class Encoder:
             (tensors[f"encoder.{name}.weight"], tensors[f"encoder.{name}.bias"]) for name in ("conv1", "conv2")
         ]
         self._positions = tensors["encoder.embed_positions.weight"]  # (n_audio, d_model)
-        fused = find(self._positions.device, self._positions.dtype, config["d_model"] // self._n_heads)
-        maps = Maps(tensors, fused, in_eight_bits=in_eight_bits)
+        device, dtype, d_head = self._positions.device, self._positions.dtype, config["d_model"] // self._n_heads
+        self._flash = flash.find(device, dtype, self._n_heads, d_head, len(self._positions))
+        maps = Maps(tensors, find(device, dtype, d_head), in_eight_bits=in_eight_bits)
         self._layers = [_Layer(maps, f"encoder.layers.{index}") for index in range(config["encoder_layers"])]
         self._followers = [*(layer.self_norm for layer in self._layers[1:]), maps.norm("encoder.layer_norm")]
 
@@ -48,7 +50,10 @@ class Encoder:
         return normed
 
     def _attend(self, layer: "_Layer", x: Tensor) -> Tensor:
-        q, k, v = (part.unflatten(-1, (self._n_heads, -1)).transpose(1, 2) for part in layer.qkv(x).chunk(3, -1))
+        joined = layer.qkv(x)  # (n_windows, n_audio, 3 * d_model)
+        if self._flash is not None:
+            return layer.out(self._flash(joined))
+        q, k, v = (part.unflatten(-1, (self._n_heads, -1)).transpose(1, 2) for part in joined.chunk(3, -1))
         return layer.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
