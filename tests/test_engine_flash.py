@@ -1,6 +1,7 @@
 """Attention of a window's positions on each other: compiled code against torch's in float64."""
 
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import hearing
@@ -102,6 +103,23 @@ def test_nothing_beside_what_goes_out_is_written():
     before, found = joined.clone(), attend(joined)
     assert torch.equal(joined, before)
     assert found.isfinite().all()
+
+
+@pytest.mark.parametrize("failing", [0, 9])
+def test_a_part_that_fails_is_told_of_when_all_have_ended(failing: int, threads):
+    threads(2)  # as many as any machine's pool has beside the one that calls
+    ended, last_may_end = [], threading.Event()
+
+    def run(first: int, last: int) -> None:
+        if first <= failing < last:
+            last_may_end.set()
+            raise MemoryError("no room for scratch")
+        assert last_may_end.wait(30)
+        ended.append(last - first)
+
+    with pytest.raises(MemoryError):
+        assembly.spread(10, run)
+    assert ended == [5]
 
 
 def test_what_is_not_contiguous_is_refused():

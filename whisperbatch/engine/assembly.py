@@ -228,12 +228,19 @@ def features() -> set[str]:
 
 
 def spread(n_items: int, run: Callable[[int, int], None]) -> None:
-    """Call ``run`` with first and last item (exclusive) of parts, on as many threads as torch would take here."""
+    """Call ``run`` with first and last item (exclusive) of parts, on as many threads as torch would take here.
+
+    What ``run`` raises in any of them is raised, once all have ended: they work on the caller's memory.
+    """
     n_threads = min(torch.get_num_threads(), n_items)
     edges = [n_items * n // n_threads for n in range(n_threads + 1)]
     others = [_threads().submit(run, *part) for part in pairwise(edges[1:])]
-    run(0, edges[1])
-    wait(others)
+    try:
+        run(0, edges[1])
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
 
 
 @functools.cache

@@ -24,7 +24,7 @@ from whisperbatch.engine.devices import has_bfloat16_tiles
 LANE = 4  # bytes: a float32, or two numbers of bfloat16
 MOST_KEYS = 150  # a block's scores and values stay in the nearest cache
 LOWEST = -3e38  # less than any score
-NUMBERS = 64  # bytes to which scratch memory is aligned
+LINE = 64  # bytes of the processor's cache: where a part of scratch memory starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Flash:
         out = joined.new_empty(*joined.shape[:2], joined.shape[2] // 3)
 
         def run(first: int, last: int) -> None:
-            scratch = torch.empty(self._n_scratch + NUMBERS, dtype=torch.uint8)
+            scratch = torch.empty(self._n_scratch, dtype=torch.uint8)
             self._attend(joined.data_ptr(), out.data_ptr(), scratch.data_ptr(), first, last)
 
         spread(len(joined) * self._n_items, run)
@@ -119,7 +119,7 @@ class _Written:
         self._offsets, self.n_scratch = {}, 0
         for name, n_lanes in parts.items():
             self._offsets[name] = self.n_scratch
-            self.n_scratch += -(-n_lanes * LANE // NUMBERS) * NUMBERS
+            self.n_scratch += -(-n_lanes * LANE // LINE) * LINE
 
     def compiled(self) -> Compiled:
         """The function, from first to last item (exclusive)."""
