@@ -11,7 +11,7 @@ import pytest
 
 from whisperbatch import bench, cli
 from whisperbatch.bench import arrivals, loading, material, plot, throughput
-from whisperbatch.engine import open_engine
+from whisperbatch.engine import open_engine, sizing
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.options import BenchOptions, DecodeOptions, EngineOptions, RunOptions, parse_counts, parse_rate
@@ -211,6 +211,7 @@ def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFix
 
 def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_path: Path, capsys):
     monkeypatch.setattr(throughput, "MOST", 2)
+    monkeypatch.setattr(sizing, "MOST", 4)
     told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
     plain = (
         f"bench --model random:tiny --rounds 1 --tokens-per-window 2 --price-per-hour 2 --json {told} --plot {graph}"
@@ -218,6 +219,7 @@ def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_pa
     assert cli.main(plain.split()) == 0
     seen, figures = capsys.readouterr(), json.loads(told.read_text())
     own = figures["by_itself"]
+    assert own["batch_size"] == 4
     assert [row["batch_size"] for row in figures["batches"]] == [1, 2]
     assert f"auto: {own['batch_size']}" in seen.out
     assert f"by itself ({own['batch_size']} at once)" in seen.err
