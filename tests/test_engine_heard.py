@@ -194,7 +194,7 @@ def test_int8_is_eight_bits_before_what_auto_means(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(devices, "_require_cuda", lambda name: None)
     assert devices.choose(EngineOptions(device="cuda", compute_type="int8")).compute_type == "int8_float16"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with pytest.raises(UsageError, match="--compute-type int8 is for --device cuda; on mps try float16"):
+    with pytest.raises(UsageError, match="--compute-type int8 is for --device cpu and cuda; on mps try float16"):
         devices.choose(EngineOptions(device="mps", compute_type="int8"))
 
 

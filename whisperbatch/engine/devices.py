@@ -58,6 +58,7 @@ def choose(options: EngineOptions) -> Place:
     place = Place(torch.device(name), compute_type)
     if place.in_eight_bits and (device := "cuda" if compute_type == EIGHT_BITS_ON_CUDA else "cpu") != place.device.type:
         other = {"cuda": EIGHT_BITS_ON_CUDA, "cpu": f"{EIGHT_BITS}{whole}"}.get(place.device.type, "float16")
+        device = "cpu and cuda" if options.compute_type == "int8" else device
         raise UsageError(f"--compute-type {options.compute_type} is for --device {device}; on {name} try {other}")
     return place
 
