@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from crews import ENGINE, contents, events, fill, names_of, start, wait_until
 
+from whisperbatch.backends import on_ray
+from whisperbatch.options import EngineOptions, RunOptions
+
 ray = pytest.importorskip("ray", reason="needs the extra whisperbatch[ray]")
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
@@ -128,6 +131,23 @@ def test_nodes_that_go_and_one_that_joins_in_the_middle(tmp_path: Path, expected
     code, told = end_of(process)
     assert code == 0, told
     assert_done_once(folder, expected, names)
+
+
+def test_a_cluster_that_does_not_answer_for_a_while_grows_afterwards(monkeypatch: pytest.MonkeyPatch):
+    answers = iter([ConnectionError("gone"), RuntimeError("shut down"), [{"CPU": 2.0}, {"CPU": 2.0}, {"GPU": 1.0}]])
+
+    def nodes() -> list[dict[str, float]]:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        crew._over.set()
+        return answer
+
+    monkeypatch.setattr(on_ray, "_nodes", nodes)
+    monkeypatch.setattr(on_ray, "GROWTH_S", 0.001)
+    crew = on_ray.RayCrew(RunOptions(engine=EngineOptions(device="cpu")), on_ray.looking_member)
+    crew._grow()
+    assert crew._names == ["actor 1", "actor 2"]
 
 
 def test_an_interrupt_drains_the_cluster(tmp_path: Path):

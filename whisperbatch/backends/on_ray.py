@@ -99,10 +99,14 @@ class RayCrew(Crew):
         self.add(f"actor {len(self._names) + 1}")
 
     def _grow(self) -> None:
-        """Add an actor for each device that joins the cluster."""
-        assert self._shape is not None
+        """Add an actor for each device that joins the cluster; one that does not answer is asked again."""
+        import ray
+
         while not self._over.wait(GROWTH_S):
-            for _ in range(_shape_of(self._options, _nodes()).n_actors - len(self._names)):
+            n_actors = 0
+            with suppress(ray.exceptions.RayError, OSError, RuntimeError, ValueError):
+                n_actors = _shape_of(self._options, _nodes()).n_actors
+            for _ in range(n_actors - len(self._names)):
                 self._add()
 
     def _hire_actor(self, name: str) -> Hired:
@@ -125,7 +129,7 @@ def _shape_of(options: RunOptions, nodes: list[dict[str, float]]) -> _Shape:
     n_gpus = sum(int(node.get("GPU", 0)) for node in nodes) if options.engine.device != "cpu" else 0
     smallest = min((node.get("CPU", 1.0) for node in nodes if node.get("CPU", 0.0) >= 1), default=1.0)
     if n_gpus:
-        share = min(node["CPU"] // node["GPU"] for node in nodes if node.get("GPU"))
+        share = min(node.get("CPU", 0.0) // node["GPU"] for node in nodes if node.get("GPU"))
         return _Shape(wanted.n_actors or n_gpus, wanted.cpus_per_actor or max(1.0, share), 1)
     if wanted.cpus_per_actor is not None:
         room = sum(int(node.get("CPU", 0) // wanted.cpus_per_actor) for node in nodes)
