@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,8 @@ def transcribed(audio: Path, name: str, *more: str) -> dict[str, bytes]:
     out = audio.parent / name
     plain = "--model demo --compute-type float32 --beam-size 1 --no-vad --format all --no-journal --progress none"
     command = [sys.executable, "-m", "whisperbatch", "transcribe", str(audio), *plain.split(), "--output-dir", str(out)]
-    subprocess.run([*command, *more], check=True, stderr=subprocess.PIPE)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as a member of a crew has: sums of two are rounded otherwise
+    subprocess.run([*command, *more], check=True, stderr=subprocess.PIPE, env=one_thread)
     return contents(out)
 
 
