@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -221,6 +222,18 @@ def test_a_closed_folder_is_told(tmp_path: Path):
     (tmp_path / "closed").mkdir(mode=0o500)
     with pytest.raises(RunError, match="the journal cannot be used"):
         Journal(tmp_path / "closed" / "journal.sqlite3")
+
+
+def test_runs_that_make_the_journal_at_the_same_moment_all_have_it(tmp_path: Path):
+    places, gate = [tmp_path / f"journal-{n}" for n in range(40)], threading.Barrier(4)
+
+    def make(_: int) -> None:
+        for place in places:
+            gate.wait(60)
+            store_room.connect(place).close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(make, range(4))) == [None] * 4
 
 
 def test_an_empty_file_becomes_a_journal(place: Path):

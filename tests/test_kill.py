@@ -212,6 +212,7 @@ def test_three_runs_share_a_folder_and_take_over_from_one_that_is_killed(tmp_pat
     runs = [start(folder, number, step_s=0.1) for number in range(3)]
     log = folder.parent / "events-000"
     while not (log.exists() and b'"done"' in log.read_bytes()):
+        assert runs[0].poll() is None
         threading.Event().wait(0.02)
     runs[0].kill()
     assert [run.wait(120) for run in runs] == [-signal.SIGKILL, 0, 0]

@@ -6,6 +6,8 @@ A file that is not a journal of ours, or a newer one, is left as it is. Who call
 import os
 import sqlite3
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from whisperbatch.errors import RunError
 
 APPLICATION_ID = 0x77686A6C  # "whjl"; how SQLite files say whose they are
 BUSY_S = 60.0  # how long another run may hold the file; each holds it for a fraction of a millisecond
+PAUSE_S = 0.01  # before a file is tried again that others are making at this moment
 INSTEAD = "name another with --journal, or go without with --no-journal"
 
 _V1 = """
@@ -68,30 +71,45 @@ def sentences(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, steps: tuple[str, ...] = STEPS) -> sqlite3.Connection:
-    """The open journal, made or migrated when need be.
+    """The open journal, made or migrated when need be; several runs may do so at once.
+
+    Trap: SQLite does not wait where one connection turns to a write-ahead log while another reads.
 
     Raises:
         RunError: It is damaged, foreign or newer, or its place is closed; it is left as it is.
     """
     with sentences(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        with ExitStack() as undo:
-            undo.callback(connection.close)
-            _check_owner(connection, path, len(steps))  # first of all: what follows writes to the file
-            is_wal = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
-            # with a write-ahead log every commit outlives the process; elsewhere a power cut could do harm
-            connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_wal else 'FULL'}")
-            _migrate(connection, steps)
-            undo.pop_all()
+        last = time.monotonic() + BUSY_S
+        while True:
+            try:
+                return _connected(path, steps)
+            except sqlite3.OperationalError as err:
+                if getattr(err, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= last:
+                    raise
+            threading.Event().wait(PAUSE_S)
+
+
+def _connected(path: Path, steps: tuple[str, ...]) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+    with ExitStack() as undo:
+        undo.callback(connection.close)
+        _check_owner(connection, path, len(steps))  # first of all: what follows writes to the file
+        is_wal = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
+        # with a write-ahead log every commit outlives the process; elsewhere a power cut could do harm
+        connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_wal else 'FULL'}")
+        _migrate(connection, steps)
+        undo.pop_all()
     return connection
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+    connection.execute("BEGIN")  # all of it as it is at one moment: another run may be making the file
     (owner,), (version,) = (
         connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
     )
     (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("COMMIT")
     if owner != APPLICATION_ID and (owner or version or n_tables):
         raise RunError(f"this is a database of another program; {INSTEAD}", path)
     if version > newest:
