@@ -103,6 +103,9 @@ def page(started: Any, desk: Path) -> Iterator[Any]:
     assert started.execute_script("return window.hacked") is None
 
 
+PLAYER = "const a = document.querySelector('audio'); return [a.paused, a.readyState, a.seeking, a.currentTime]"
+
+
 def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What the call gives once it is true; the last answer when the time is up."""
     end, turn = time.monotonic() + seconds, threading.Event()
@@ -285,7 +288,7 @@ def test_all_of_it_works_from_the_keyboard(page: Any):
     assert until(lambda: 2.0 <= at_s(page) < 2.5)
     assert page.execute_script("return document.activeElement.className") == "time"
     press(page, " ")
-    assert until(lambda: at_s(page) > 2.2)
+    assert until(lambda: at_s(page) > 2.2), page.execute_script(PLAYER)
     press(page, " ")
     assert until(lambda: page.execute_script("return document.querySelector('audio').paused"))
     press(page, Keys.ARROW_RIGHT)
