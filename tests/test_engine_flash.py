@@ -98,11 +98,16 @@ def test_threads_may_call_it_at_once(dtype: torch.dtype, tiles: Tiles):
         assert all(torch.equal(one, whole) for one in pool.map(lambda _: attend(joined), range(16)))
 
 
-def test_nothing_beside_what_goes_out_is_written():
-    attend, joined = made(torch.float32, 3, WIDE), numbers(2, 3, torch.float32)
-    before, found = joined.clone(), attend(joined)
+@pytest.mark.parametrize(("dtype", "tiles"), KINDS)
+def test_nothing_beside_what_goes_out_and_scratch_is_written(dtype: torch.dtype, tiles: Tiles):
+    attend, joined = made(dtype, 3, tiles), numbers(2, 3, dtype)
+    before, whole, edge = joined.clone(), attend(joined), 4096
     assert torch.equal(joined, before)
-    assert found.isfinite().all()
+    out = torch.full((whole.nbytes + 2 * edge,), 77, dtype=torch.uint8)
+    scratch = torch.full((attend._n_scratch + 2 * edge,), 77, dtype=torch.uint8)
+    attend._attend(joined.data_ptr(), out.data_ptr() + edge, scratch.data_ptr() + edge, 0, 2 * attend._n_items)
+    assert torch.equal(out[edge:-edge].view(dtype).view_as(whole), whole)
+    assert all((one[:edge] == 77).all() and (one[-edge:] == 77).all() for one in (out, scratch))
 
 
 @pytest.mark.parametrize("failing", [0, 9])

@@ -150,6 +150,11 @@ def test_a_cluster_that_does_not_answer_for_a_while_grows_afterwards(monkeypatch
     assert crew._names == ["actor 1", "actor 2"]
 
 
+def test_a_node_of_gpus_alone_has_an_actor_for_each():
+    shape = on_ray._shape_of(RunOptions(), [{"GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}])
+    assert (shape.n_actors, shape.n_cpus, shape.n_gpus) == (3, 1.0, 1)
+
+
 def test_an_interrupt_drains_the_cluster(tmp_path: Path):
     fill(folder := tmp_path / "audio", 60)
     process = start_on_ray(folder, step_s=0.1)

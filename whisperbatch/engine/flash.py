@@ -247,7 +247,7 @@ class _Written:
         return code.loop(self._n_keys // self._n_pack, [(code.floats, "zeroinitializer")] * len(largest), turn)
 
     def _weight(self, score: str, largest: str) -> str:
-        """Of a score beside the largest; what is taken away first is not rounded off both."""
+        """The power of a score's distance from the largest."""
         less = self._code.floating("fsub", score, largest)
         return self._code.power_of_two(
             self._code.floating("fmul", less, self._code.constant(self._scale)), self._degree
