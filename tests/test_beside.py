@@ -25,6 +25,7 @@ from whisperbatch.options import PRESETS, OutputOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Segment, Transcript, Word
 from whisperbatch.writers import atomic, render, render_all
 from whisperbatch.writers.beside import Namer, Plan, check_writable, remove_stale, write_all
+from whisperbatch.writers.places import folder_of
 
 MEDIA = frozenset([".wav", ".mp3", ".mp4", ".m4a"])
 ALL = ("txt", "vtt", "srt", "tsv", "json")
@@ -475,6 +476,26 @@ def test_a_plan_on_a_closed_folder_says_so_but_skips_what_is_done(here, monkeypa
     assert namer().plan(done).skip == "already transcribed"
     with pytest.raises(WriteError, match="no permission to write there; use --output-dir"):
         namer().plan(new)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+def test_a_folder_that_comes_or_goes_while_it_is_looked_at_is_not_closed(here, monkeypatch, comes):
+    talk, real, looks = audio("talk.wav"), os.access, []
+    folder = folder_of(talk, OutputOptions(output_dir=Path("out")))
+    if not comes:
+        folder.mkdir(parents=True)
+
+    def access(path, mode):
+        if not comes:
+            folder.rmdir()
+        looks.append(real(path, mode))
+        if comes:  # another file's transcript is written there
+            folder.mkdir(parents=True, exist_ok=True)
+        return looks[-1]
+
+    monkeypatch.setattr(os, "access", access)
+    assert namer(output_dir=Path("out")).plan(talk) == Plan()
+    assert looks == ([] if comes else [False])
 
 
 # writing

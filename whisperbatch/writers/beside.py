@@ -214,7 +214,7 @@ class Namer:
             self._inputs.add(folded(str(absolute(audio.path))))
 
     def _check_access(self, folder: Path) -> None:
-        if not os.access(folder, os.W_OK) and folder.is_dir():  # in this order: a folder may go away in between
+        if folder.is_dir() and not os.access(folder, os.W_OK) and folder.is_dir():  # it may come or go in between
             refusal = PermissionError(13, "")
             raise WriteError(f"the transcript cannot be written: {reason(refusal)}", folder)
 
