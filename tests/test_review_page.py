@@ -158,6 +158,15 @@ def test_a_click_moves_the_player_and_it_follows(page: Any):
     assert until(lambda: word_s <= at_s(page) < word_s + 1.5)
 
 
+def test_a_step_away_and_back_before_the_player_is_there_does_not_stop_it(page: Any):
+    show(page, "b")
+    assert until(lambda: page.execute_script("return document.querySelector('audio').readyState") == 4)
+    page.execute_script("go(1, false); go(2, false); go(1, true)")
+    assert until(lambda: 2.2 < at_s(page) < 4.0), page.execute_script(PLAYER)
+    page.execute_script("audio().pause(); go(1, false); skip(3); skip(3); skip(-1)")
+    assert until(lambda: at_s(page) == 7.0 and now(page) == 3), page.execute_script(PLAYER)
+
+
 def test_doubts_come_first_and_lead_to_their_place(page: Any):
     assert names(page) == ["a", "<", "c", "b", "d"]
     show(page, "c")

@@ -213,7 +213,7 @@ function deck(file) {
       "does not know. Open it in another player, or choose another copy of it.";
   });
   player.addEventListener("timeupdate", follow);
-  player.addEventListener("seeked", follow);
+  player.addEventListener("seeked", () => { if (player.wanted === undefined) follow(); else seek(player, player.wanted); });
   if (file.blob || told.audio) player.src = file.blob || told.audio;
   else trouble.textContent = "The recording was not found when this page was made; choose it to listen.";
   const save = make("button", { type: "button", id: "save", class: "main", onclick: () => download(file) }, "Save corrected JSON");
@@ -312,8 +312,19 @@ function go(index, plays, at) {
   if (!segment) return;
   mark(index, true);
   const player = audio();
-  player.currentTime = at ?? segment.start;
+  seek(player, at ?? segment.start);
   if (plays) play(player);
+}
+
+// One seek at a time, the last one wanted: Chromium stands still for good when asked to go away and back during a seek.
+function seek(player, at) {
+  player.wanted = player.seeking ? at : undefined;
+  if (!player.seeking) player.currentTime = at;
+}
+
+function skip(by) {
+  const player = audio();
+  if (player) seek(player, Math.max(0, (player.wanted ?? player.currentTime) + by));
 }
 
 function jump(at) {
@@ -338,7 +349,7 @@ function indexAt(seconds) {
 
 function follow() {
   const player = audio();
-  if (!player || !open || !byId("follow").checked || byId("editor")) return;
+  if (!player || !open || player.wanted !== undefined || !byId("follow").checked || byId("editor")) return;
   const index = indexAt(player.currentTime);
   if (index >= 0 && (!player.paused || current < 0 || player.currentTime > 0)) mark(index, !player.paused);
 }
@@ -498,8 +509,8 @@ const KEYS = {
   e: () => { if (open && transcriptOf(open)?.segments.length) edit(Math.max(0, current)); },
   "/": () => byId("search").focus(),
   " ": () => { const player = audio(); if (player) { if (player.paused) play(player); else player.pause(); } },
-  ArrowLeft: () => { const player = audio(); if (player) player.currentTime = Math.max(0, player.currentTime - STEP_S); },
-  ArrowRight: () => { const player = audio(); if (player) player.currentTime += STEP_S; },
+  ArrowLeft: () => skip(-STEP_S),
+  ArrowRight: () => skip(STEP_S),
   Escape: () => { if (document.body.classList.contains("open") && matchMedia("(max-width: 760px)").matches) back(); },
 };
 
