@@ -1,5 +1,6 @@
 """What somebody sees who has just installed it: the start page, help by topic, completion, advice, what is wrong."""
 
+import contextlib
 import importlib
 import io
 import os
@@ -20,6 +21,7 @@ from whisperbatch.cli.params import names
 from whisperbatch.cli.params.running import ProgressKind
 from whisperbatch.engine import devices, health
 from whisperbatch.engine.checkpoint import OPENAI_NAMES
+from whisperbatch.errors import RunError
 from whisperbatch.options import FORMATS, EngineOptions, RunOptions
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.writers.beside import ALREADY
@@ -343,6 +345,28 @@ def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, 
     assert all("--compute-type int8" in line for line in lines)
 
 
+def test_clips_that_come_back_together_are_not_taken_for_slow(monkeypatch, tmp_path):
+    now_s = [0.0]
+    monkeypatch.setattr(advice.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(devices, "choose", lambda options: devices.Place(torch.device("cpu"), "float32"))
+    view = screen.Screen(report.Report())
+    lines: list[str] = []
+    monkeypatch.setattr(view, "line", lines.append)
+    listen = advice.advising(view, RunOptions(engine=EngineOptions(model="small")), True)
+    path = tmp_path / "long.wav"
+    for event in (Event("queued", path), Event("loading", path), Event("loaded", path, {"duration_s": 5 * HOUR})):
+        listen(event)
+    heard = Event("progress", path, {"audio_s": 10.0, "segments": ()})
+    for n_given, after_s, n_heard, is_told in ((64, 16, 1, False), (1, 0, 63, False), (64, 164, 1, True)):
+        listen(Event("batch", None, {"n_clips": n_given, "n_files": 1, "audio_s": 10.0 * n_given}))
+        now_s[0] += after_s
+        for _ in range(n_heard):
+            listen(heard)
+        assert bool(lines) is is_told, lines
+    (line,) = lines
+    assert "(7.2x real time)" in line  # 129 windows of 10 s in 180 s
+
+
 def test_a_real_run_says_it_once(tmp_path: Path, sample_audio: Path):
     for name in ("lecture.mp3", "garden.wav", "telephone.wav"):
         shutil.copy(sample_audio / name, tmp_path)
@@ -396,6 +420,39 @@ def test_a_run_with_nothing_to_do_says_why(monkeypatch):
     told = told_at_the_end(monkeypatch, done, other)
     assert "nothing to do" not in told
     assert "speed" not in told  # of nothing
+
+
+@pytest.mark.parametrize("kind", [screen.PlainScreen, screen.BarScreen, screen.LiveScreen])
+@pytest.mark.parametrize(
+    ("n_done", "error", "told"),
+    [(0, RunError("no model"), False), (2, RunError("no GPU any more"), True), (0, None, True)],
+)
+def test_the_end_of_a_run_is_not_told_file_by_file(monkeypatch, kind, n_done: int, error: RunError | None, told: bool):
+    monkeypatch.setattr(sys, "stderr", written := io.StringIO())
+    counts = report.Report()
+    done = Outcome(Path("a.wav"), Status.DONE, audio_s=9.0)
+    reason = error.message if error else "interrupted"
+    waiting = [Outcome(Path(f"{n}.wav"), Status.INTERRUPTED, reason=reason) for n in range(5_000)]
+    with contextlib.suppress(RunError), kind(counts) as view:
+        for outcome in [done] * n_done + waiting:
+            counts.add(outcome)
+            view.on_event(Event("finished", outcome.path, {"outcome": outcome}))
+        if error is not None:
+            raise error
+    assert ".wav" not in written.getvalue()
+    assert reason == "interrupted" or reason not in written.getvalue()  # whoever catches the error tells it, once
+    assert ("interrupted" in written.getvalue() and "5000" in written.getvalue()) is told
+
+
+def test_a_run_without_a_model_ends_with_one_line_for_all_files(tmp_path: Path, sample_audio: Path):
+    for n in range(40):
+        shutil.copy(sample_audio / "garden.wav", tmp_path / f"{n}.wav")
+    command = [sys.executable, "-m", "whisperbatch", "transcribe", ".", "--model", "tiny"]
+    nowhere = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "no hub")}
+    done = subprocess.run(command, cwd=tmp_path, env=nowhere, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("whisperbatch: model tiny is not in the cache")
 
 
 def helps() -> list[tuple[str, str]]:

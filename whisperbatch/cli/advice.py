@@ -44,20 +44,28 @@ def advice(
 
 
 def advising(screen: Screen, options: RunOptions, is_asked: bool) -> Callable[[Event], None]:
-    """The screen's listener, which says once what would be faster, from what the first batches took."""
+    """The screen's listener, which says once what would be faster, from what the first batches took.
+
+    Clips that went to the engine together come back at about the same time: those under way count as done.
+    """
     began_s: float | None = None
+    n_given = n_heard = 0  # windows
     is_open = is_asked and options.crew.backend == "local"  # elsewhere this machine tells nothing
 
     def on_event(event: Event) -> None:
-        nonlocal began_s, is_open
+        nonlocal began_s, is_open, n_given, n_heard
         screen.on_event(event)
         if not is_open or screen.is_endless:
             return
-        if event.kind == "batch" and began_s is None:
-            began_s, is_open = time.monotonic(), _is_on_cpu(options)
+        if event.kind == "batch":
+            n_given += event.data["n_clips"]
+            if began_s is None:
+                began_s, is_open = time.monotonic(), _is_on_cpu(options)
         elif event.kind == "progress" and began_s is not None:
+            n_heard += 1
             tally, wall_s = screen.tally, time.monotonic() - began_s
-            seen = tally.decoded_s, tally.whole_s, wall_s, options.engine.model, options.decode.beam_size
+            done_s = tally.decoded_s * max(1.0, n_given / n_heard)
+            seen = done_s, tally.whole_s, wall_s, options.engine.model, options.decode.beam_size
             if advice(*seen) is not None:
                 is_open = False
                 screen.line(advice(*seen, in_float32=_place(options)[1] == "float32"))

@@ -98,6 +98,8 @@ class Screen:
             error = outcome.error
             place = f" ({error.path})" if error is not None and error.path not in (None, outcome.path) else ""
             self.line(f"failed: {outcome.path}: {outcome.reason}{place}")
+        elif outcome.status is Status.INTERRUPTED and self.verbose:
+            self.line(f"interrupted: {outcome.path}")
         elif outcome.transcript is not None:
             for warning in outcome.transcript.warnings:
                 self.line(f"{outcome.path}: {warning}")
@@ -112,6 +114,11 @@ class Screen:
         n_open = max(0, tally.n_found - tally.n_ended)
         parts += [f"{n_open} in hand"] if n_open else ["nothing in hand"]
         return f"watching: {', '.join(parts)}; {clock(tally.decoded_s)} of audio since the start"
+
+    def is_worth_telling(self, whole: bool) -> bool:
+        """Whether the counts say more than the error does, if one ended the run."""
+        n_ended = self.report.n_files - (0 if whole else self.report.counts[Status.INTERRUPTED])
+        return n_ended > 0
 
     def line(self, text: str) -> None:
         """Show a line."""
@@ -143,8 +150,8 @@ class PlainScreen(Screen):
             language = outcome.transcript.language or "nothing heard"
             how = f", {outcome.reason}" if outcome.reason else ""
             self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language}{how})")
-        elif outcome.status in (Status.SKIPPED, Status.INTERRUPTED):
-            self.line(f"{outcome.status.value}: {outcome.path}" + _reason(outcome))
+        elif outcome.status is Status.SKIPPED:
+            self.line(f"skipped: {outcome.path} ({outcome.reason})")
 
     def state(self) -> None:
         """Show how far the run is."""
@@ -152,7 +159,7 @@ class PlainScreen(Screen):
 
     def close(self, whole: bool) -> None:
         """Show the summary."""
-        if whole and self.report.n_files:
+        if self.is_worth_telling(whole):
             self.line(self.report.summary())
 
 
@@ -180,7 +187,7 @@ class BarScreen(Screen):
     def close(self, whole: bool) -> None:
         """Close the bar and show the summary."""
         self._bar.close()
-        if whole and self.report.n_files:
+        if self.is_worth_telling(whole):
             say(self.report.summary())
 
 
@@ -241,8 +248,6 @@ class LiveScreen(Screen):
         if outcome.status is Status.DONE and self._output is None:
             self._output = next(iter(outcome.outputs), None)
         self._n_already += outcome.reason == ALREADY
-        if outcome.status is Status.INTERRUPTED and self.verbose:
-            self.line(f"interrupted: {outcome.path}")
 
     def line(self, text: str) -> None:
         """Show a line above the view."""
@@ -254,7 +259,7 @@ class LiveScreen(Screen):
     def close(self, whole: bool) -> None:
         """Leave the closing table."""
         self._live.stop()
-        if whole and self.report.n_files:
+        if self.is_worth_telling(whole):
             self._console.print(self._closing())
             for line in self._where():
                 self._console.print(line, overflow="fold", markup=False)
@@ -322,7 +327,3 @@ def open_screen(kind: ProgressKind, quiet: bool, verbose: bool, report: Report) 
         kind = ProgressKind.LIVE if is_terminal else ProgressKind.PLAIN
     screens = {ProgressKind.LIVE: LiveScreen, ProgressKind.BAR: BarScreen, ProgressKind.PLAIN: PlainScreen}
     return screens[kind](report, verbose)
-
-
-def _reason(outcome: Outcome) -> str:
-    return f" ({outcome.reason})" if outcome.reason else ""
