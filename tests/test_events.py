@@ -2,10 +2,13 @@
 
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
 
+from whisperbatch.cli import screen
+from whisperbatch.cli.listeners import listening
 from whisperbatch.errors import LoadError, RunError
 from whisperbatch.events import EventLog
 from whisperbatch.records import Event, Outcome, Segment, Status, Transcript
@@ -48,6 +51,40 @@ def test_every_line_is_json_with_version_kind_and_time():
     assert lines[5]["text"] == " Bye."
     assert (lines[7]["outputs"], lines[7]["warnings"]) == (["a.txt"], ["damaged"])
     assert (lines[8]["reason"], lines[8]["error"]) == ("is empty", "LoadError")
+
+
+@pytest.mark.parametrize("is_endless", [False, True])
+def test_how_far_the_run_is_comes_now_and_then(tmp_path: Path, monkeypatch, is_endless: bool):
+    monkeypatch.setattr(screen, "STATE_S", 0.02)
+    path, view = tmp_path / "events.jsonl", screen.Screen(Report())
+    view.is_endless = is_endless
+    view.tally.began_s -= 10.0
+    with listening(view.on_event, str(path)) as listen, screen.telling(listen, view):
+        for event in (
+            Event("queued", DONE.path),
+            Event("queued", PATH),
+            Event("loading", DONE.path),
+            Event("loaded", DONE.path, {"duration_s": 100.0, "n_clips": 4}),
+            Event("progress", DONE.path, {"audio_s": 50.0, "segments": ()}),
+            Event("finished", PATH, {"outcome": FAILED}),
+        ):
+            listen(event)
+        n_lines, until_s = len(path.read_text().splitlines()), time.monotonic() + 60
+        while len(path.read_text().splitlines()) < n_lines + 2 and time.monotonic() < until_s:
+            pass
+    *_, told = [json.loads(line) for line in path.read_text().splitlines()]
+    told = {key: value for key, value in told.items() if key not in ("v", "time", "real_time_factor")}
+    left_s = told.pop("seconds_left")
+    assert (left_s is None) is is_endless
+    assert is_endless or 10 <= left_s <= 30
+    assert told == {
+        "event": "progress",
+        "n_files": 2,
+        "n_ended": 1,
+        "n_failed": 1,
+        "audio_seconds": 50.0,
+        "audio_seconds_expected": 100.0,
+    }
 
 
 class Closed(io.BytesIO):

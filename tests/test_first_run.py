@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -453,6 +454,34 @@ def test_a_run_without_a_model_ends_with_one_line_for_all_files(tmp_path: Path, 
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith("whisperbatch: model tiny is not in the cache")
+
+
+def test_a_log_tells_now_and_then_how_far_a_long_run_is(monkeypatch, capsys):
+    monkeypatch.setattr(screen, "STATE_S", 0.05)
+    with contextlib.ExitStack() as last:
+        view = last.enter_context(screen.open_screen(ProgressKind.PLAIN, False, False, report.Report()))
+        last.enter_context(screen.telling(view.on_event, view))
+        for name in "abc":
+            view.on_event(Event("queued", Path(name)))
+        view.tally.began_s -= 60.0
+        view.on_event(Event("loading", Path("a")))
+        view.on_event(Event("loaded", Path("a"), {"duration_s": HOUR, "n_clips": 120}))
+        view.on_event(Event("progress", Path("a"), {"audio_s": HOUR / 2, "segments": ()}))
+        told, until_s = "", time.monotonic() + 60
+        while "audio" not in told and time.monotonic() < until_s:
+            told += capsys.readouterr().err
+    line = next(line for line in told.splitlines() if "audio" in line)
+    found = re.fullmatch(r"so far: 0/3 files, 30:00/3:00:00 audio, (\S+)x, (5:[0-5]\d) left", line)
+    assert found, told
+    assert 25.0 < float(found[1]) <= 30.0
+
+
+@pytest.mark.parametrize(("quiet", "kind"), [(True, ProgressKind.AUTO), (False, ProgressKind.NONE)])
+def test_a_log_that_wants_failures_only_is_told_nothing_of_how_far(quiet: bool, kind: ProgressKind, capsys):
+    with screen.open_screen(kind, quiet, False, report.Report()) as view:
+        view.on_event(Event("queued", Path("a")))
+        view.state()
+    assert capsys.readouterr().err == ""
 
 
 def helps() -> list[tuple[str, str]]:

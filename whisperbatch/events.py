@@ -1,8 +1,9 @@
 """A run's events as JSON lines, for programs that follow it.
 
 Comes in: the run's events, one at a time. Goes out: a line each, ``{"v": 1, "event": ..., "time": ..., "path": ...}``.
-Kinds: queued, started, loaded, segment, batch, notice, and how a file ended: done, failed, skipped, interrupted. A key
-may be added without notice; one that goes or changes counts ``v`` up. Who calls: the CLI; users' scripts may.
+Kinds: queued, started, loaded, segment, batch, notice, progress (of the run), and how a file ended: done, failed,
+skipped, interrupted. A key may be added without notice; one that goes or changes counts ``v`` up. Who calls: the CLI;
+users' scripts may.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO
 from whisperbatch.records import Event
 
 VERSION = 1
-RENAMED = {"loading": "started", "duration_s": "duration", "audio_s": "audio_seconds"}
+RENAMED = {"loading": "started", "standing": "progress", "duration_s": "duration", "audio_s": "audio_seconds"}
 
 
 class EventLog:

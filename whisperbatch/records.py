@@ -324,6 +324,7 @@ class Event:
     loaded: duration_s, n_clips, n_waiting (clips of any file that wait for the engine). batch: n_clips, n_files,
     audio_s, n_waiting. progress: audio_s decoded of that file since the last such event, segments (start, end and text
     of each, in the file's time). notice: text (about the run, or about ``path``). finished: outcome (an Outcome).
+    The CLI adds standing (how far the run is; ``screen.Tally``).
     """
 
     kind: str

@@ -1,6 +1,7 @@
 """Who hears what happens in a run beside the screen: an event log, a report. Who calls: ``cli/app``."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -19,16 +20,17 @@ from whisperbatch.review import PageFile
 def listening(screen: Callable[[Event], None], events: str | None) -> Iterator[Callable[[Event], None]]:
     """One listener for the screen and the event log; a screen that has gone ends nothing."""
     with ExitStack() as last:
-        log = None
+        log, one = None, threading.Lock()  # a run tells one thing at a time; how far it is comes from elsewhere
         if events is not None:
             stream = last.enter_context(_opened(events))
             log = EventLog(stream, lambda reason: say(f"nothing more is written to {events}: {reason}"))
 
         def listen(event: Event) -> None:
-            with suppress(OSError):
-                screen(event)
-            if log is not None:
-                log.on_event(event)
+            with one:
+                with suppress(OSError):
+                    screen(event)
+                if log is not None:
+                    log.on_event(event)
 
         yield listen
 

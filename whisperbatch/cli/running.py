@@ -63,8 +63,9 @@ def execute(
     with ExitStack() as last:
         told = last.enter_context(reporting(given["report"]))
         screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
-        last.enter_context(telling(screen, may_be_empty))
+        screen.is_endless = may_be_empty
         listen = last.enter_context(listening(advising(screen, options, not given["quiet"]), given["events"]))
+        last.enter_context(telling(listen, screen))
         from whisperbatch.api import Transcriber
 
         transcriber = last.enter_context(Transcriber(options))

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,7 @@ from whisperbatch.report import Report
 from whisperbatch.writers.beside import ALREADY
 
 STATE_S = 60.0
+STATE_SHARE = 0.1  # of its time goes by before a run with an end says again how far it is: 70 lines in ten hours
 MAX_IN_HAND = 6  # lines of files being loaded or decoded
 
 
@@ -68,6 +69,18 @@ class Tally:
         wall_s = time.monotonic() - self.began_s
         return self.decoded_s / wall_s if wall_s > 0 else 0.0
 
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the run's end at its speed so far; None when nobody can tell."""
+        return (self.whole_s - self.decoded_s) / self.speed if self.decoded_s else None
+
+    def standing(self, *, is_endless: bool = False) -> Event:
+        """How far the run is, for programs; a drop folder's has no end to tell the time until."""
+        left_s = None if is_endless or self.left_s is None else round(self.left_s)
+        data = {"n_files": self.n_found, "n_ended": self.n_ended, "n_failed": self.n_failed}
+        data |= {"audio_seconds": round(self.decoded_s, 1), "audio_seconds_expected": round(self.whole_s, 1)}
+        return Event("standing", None, data | {"real_time_factor": round(self.speed, 2), "seconds_left": left_s})
+
 
 class Screen:
     """Failures and notices only; the other screens add to it."""
@@ -90,6 +103,8 @@ class Screen:
         elif event.kind == "batch" and self.verbose:
             d = event.data
             self.line(f"batch: {d['n_clips']} clips of {d['n_files']} files, {d['audio_s']:.1f} s of audio")
+        elif event.kind == "standing":
+            self.state()
         self.refresh()
 
     def finished(self, outcome: Outcome) -> None:
@@ -105,7 +120,7 @@ class Screen:
                 self.line(f"{outcome.path}: {warning}")
 
     def state(self) -> None:
-        """Show how far a run is that has no end in sight; called once a minute."""
+        """Show how far the run is; called once a minute, more and more seldom when it has an end."""
 
     def standing(self) -> str:
         """How far a run is that has no end in sight."""
@@ -114,6 +129,16 @@ class Screen:
         n_open = max(0, tally.n_found - tally.n_ended)
         parts += [f"{n_open} in hand"] if n_open else ["nothing in hand"]
         return f"watching: {', '.join(parts)}; {clock(tally.decoded_s)} of audio since the start"
+
+    def how_far(self) -> list[str]:
+        """How far a run is: files, seconds of audio, RTFx, the time left; what is known of it."""
+        tally, whole_s, left_s = self.tally, self.tally.whole_s, self.tally.left_s
+        parts = [f"{tally.n_ended}/{tally.n_found} files"]
+        parts += [f"{tally.n_failed} failed"] if tally.n_failed else []
+        parts += [f"{clock(tally.decoded_s)}/{clock(whole_s)} audio"] if whole_s else []
+        if left_s is not None and not self.is_endless:  # else its speed is mostly that of who brings files
+            parts += [f"{tally.speed:.1f}x", f"{clock(left_s)} left"]
+        return parts
 
     def is_worth_telling(self, whole: bool) -> bool:
         """Whether the counts say more than the error does, if one ended the run."""
@@ -155,7 +180,7 @@ class PlainScreen(Screen):
 
     def state(self) -> None:
         """Show how far the run is."""
-        self.line(self.standing())
+        self.line(self.standing() if self.is_endless else f"so far: {', '.join(self.how_far())}")
 
     def close(self, whole: bool) -> None:
         """Show the summary."""
@@ -230,15 +255,8 @@ class LiveScreen(Screen):
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(ratio=1, min_width=10)
         row.add_column(no_wrap=True)
-        whole_s = tally.whole_s
-        left_s = (whole_s - tally.decoded_s) / tally.speed if tally.speed else 0.0
-        parts = [f"{tally.n_ended}/{tally.n_found} files"]
-        parts += [f"{tally.n_failed} failed"] if tally.n_failed else []
-        parts += [f"{clock(tally.decoded_s)}/{clock(whole_s)} audio"] if whole_s else []
-        is_timed = tally.decoded_s and not self.is_endless  # else its speed is mostly that of who brings files
-        parts += [f"{tally.speed:.1f}x", f"{clock(left_s)} left"] if is_timed else []
-        bar = ProgressBar(total=whole_s or 1.0, completed=tally.decoded_s, pulse=not tally.decoded_s)
-        row.add_row(bar, "  ".join(parts))
+        bar = ProgressBar(total=tally.whole_s or 1.0, completed=tally.decoded_s, pulse=not tally.decoded_s)
+        row.add_row(bar, "  ".join(self.how_far()))
         return row
 
     def finished(self, outcome: Outcome) -> None:
@@ -292,17 +310,15 @@ class LiveScreen(Screen):
 
 
 @contextmanager
-def telling(screen: Screen, is_endless: bool) -> Iterator[None]:
-    """Has the screen show how far a run is that has no end in sight, once a minute."""
-    ended = threading.Event()
-    screen.is_endless = is_endless
+def telling(listen: Callable[[Event], None], screen: Screen) -> Iterator[None]:
+    """Has who listens told how far a run is, once a minute; of one with an end in sight more and more seldom."""
+    began_s, ended, is_endless = time.monotonic(), threading.Event(), screen.is_endless
 
     def work() -> None:
-        while not ended.wait(STATE_S):
-            screen.state()
+        while not ended.wait(STATE_S if is_endless else max(STATE_S, STATE_SHARE * (time.monotonic() - began_s))):
+            listen(screen.tally.standing(is_endless=is_endless))
 
-    if is_endless:
-        threading.Thread(target=work, daemon=True).start()
+    threading.Thread(target=work, daemon=True).start()
     try:
         yield
     finally:

@@ -20,6 +20,9 @@ often path. The events:
     batch        n_clips, n_files, audio_seconds, n_waiting
     segment      start, end, text; in the order of decoding
     notice       text
+    progress     n_files, n_ended, n_failed, audio_seconds (decoded so far),
+                 audio_seconds_expected, real_time_factor, seconds_left (null
+                 when nobody can tell); once a minute, later more seldom
     done, failed, skipped, interrupted
                  what the report tells of the file
 
