@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.journal import Journal
 from whisperbatch.options import WatchOptions
 from whisperbatch.pipeline import writing as stages_writing
+from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.stale import CHANGED, GONE
 from whisperbatch.records import AudioFile, Clip, ClipSettings, FileLoaded, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, watch
@@ -44,6 +47,29 @@ def test_a_file_that_has_changed_since_it_was_found_is_left_to_its_next_state(tm
     assert engine.batches == []
     unwatched = replace(audio, is_watched=False)
     assert sums(Run(iter([unwatched]), engine, options()).end()) == [(Status.DONE, "6400.")]
+
+
+@pytest.mark.parametrize("way", ["give_up", "failed"])
+def test_the_journal_knows_the_end_of_a_file_before_new_content_is_decided_on(tmp_path: Path, monkeypatch, way: str):
+    audio = recording(tmp_path / "a.wav", 1)
+    is_open, rooms, real = [], [], getattr(Planner, way)
+
+    class SeenBoard(Board):
+        def __init__(self, *given: object) -> None:
+            super().__init__(*given)
+            rooms.append(self)
+
+    def told(planner: Planner, job: Job, *given: object, **named: object) -> None:
+        is_open.append(rooms[0].find(job.file_id) is not None)
+        real(planner, job, *given, **named)
+
+    monkeypatch.setattr(Planner, way, told)
+    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "Board", SeenBoard)
+    changes = (lambda clips: recording(tmp_path / "a.wav", 2, 3_200) and None) if way == "give_up" else None
+    engine = FakeEngine(4, changes, fails=lambda clip: way == "failed")
+    (outcome,) = Run(iter([audio]), engine, options()).end()
+    assert outcome.status is (Status.SKIPPED if way == "give_up" else Status.FAILED)
+    assert is_open == [True]
 
 
 def test_a_file_that_has_gone_is_no_failure(tmp_path: Path):

@@ -119,6 +119,12 @@ def test_a_folder_that_went_away_is_known_by_its_device(tmp_path: Path, monkeypa
     monkeypatch.setattr(failing, "_device", lambda folder: -1)  # an empty folder, on another device
     assert mounts.is_away(audio)
     assert not mounts.is_away(AudioFile(tmp_path / "a.wav"))
+    audio.path.write_bytes(b"it is mounted anew")
+    assert not mounts.is_away(audio)
+    audio.path.unlink()
+    assert not mounts.is_away(audio)  # it is that device's now, and the file has gone
+    monkeypatch.setattr(failing, "_device", lambda folder: None)
+    assert mounts.is_away(audio)
 
 
 class Script:
@@ -291,21 +297,31 @@ def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest
     assert any("went away" in notice for notice in place.notices)
 
 
-def test_a_folder_that_goes_away_while_it_is_looked_at_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    "error", [WriteError("the transcript cannot be written"), OSError(errno.ENOTCONN, "the daemon has gone"), None]
+)
+def test_a_folder_that_goes_away_while_it_is_looked_at_is_waited_for(
+    place: Place, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+):
     monkeypatch.setattr(failing, "LOOK_S", 0.02)
-    real, goes = Planner.decide, [True]
+    real, goes, decisions = Planner.decide, [True], []
 
     def decide(planner: Planner, job: Job) -> Decision:
         if job.audio.path.name == "d.wav" and goes:
             goes.clear()
             place.away_until_told()
-            raise WriteError("the transcript cannot be written")
+            if error is not None:
+                raise error
+            (place.folder / "d.txt").exists()  # no; it looks as if there were nothing
+            return Decision(why="it looks new")
+        decisions.append(job.audio.path.name)
         return real(planner, job)
 
     monkeypatch.setattr(Planner, "decide", decide)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.DONE}
     assert not goes
+    assert set(decisions) == {"a.wav", "b.wav", "c.wav", "d.wav"}
     assert any("went away" in notice for notice in place.notices)
 
 

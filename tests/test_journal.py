@@ -173,6 +173,21 @@ def test_what_is_forgotten_is_gone(place: Path):
         assert journal.owner(TEXT.path) is None
 
 
+def test_what_is_claimed_or_ended_since_it_was_looked_at_is_not_forgotten(place: Path):
+    with Journal(place) as journal, Journal(place) as other:
+        finish(journal)
+        before = journal.look(KEY)
+        assert before is not None
+        entry = other.claim(KEY).entry
+        assert not journal.forget(before)  # the other run works on it
+        other.done(entry, [TEXT], 1.0, 1.0)
+        assert not journal.forget(before)  # and has done it now
+        after = journal.look(KEY)
+        assert after is not None
+        assert journal.forget(after)
+        assert journal.forget(after)  # nothing is known, as was wanted
+
+
 def foreign(path: Path) -> None:
     with sqlite3.connect(path) as database:
         database.execute("CREATE TABLE note (text)")

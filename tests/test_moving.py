@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import RunError, WriteError
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
-from whisperbatch.records import AudioFile, Clip, Event, Outcome, Status
+from whisperbatch.records import AudioFile, Clip, Event, FileAsks, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.sources.folders import below
 from whisperbatch.writers import moving
@@ -46,7 +47,13 @@ class Drop:
         return write_wav(self.place / name, np.full(1_600, value))
 
     def run(
-        self, fails: int = 0, *, before: object = None, folder: Path | None = None, **output: object
+        self,
+        fails: int = 0,
+        *,
+        before: object = None,
+        folder: Path | None = None,
+        files: list[AudioFile] | None = None,
+        **output: object,
     ) -> list[Outcome]:
         engine = FakeEngine(4, before, fails=lambda clip: int(clip.samples[0]) == fails > 0)
         self.engines.append(engine)
@@ -54,7 +61,7 @@ class Drop:
         with Journal(self.base / "journal") as book:
             return list(
                 pipeline.run(
-                    below(folder or self.place),
+                    files or below(folder or self.place),
                     opts,
                     open_engine=lambda: engine,
                     namer=Namer(opts.output, MEDIA_SUFFIXES),
@@ -86,6 +93,24 @@ def test_done_and_failed_recordings_move_with_their_place_in_the_tree_and_output
     assert told["a.wav"].moved_to == tmp_path / "done" / "a.wav"
     assert told["c.wav"].as_dict()["moved_to"] == str(tmp_path / "failed" / "sub" / "c.wav")
     assert "sum 1600" in (tmp_path / "done" / "a.txt").read_text()
+
+
+def test_a_recording_that_asks_for_a_folder_it_may_not_have_costs_only_itself(tmp_path: Path):
+    drop = Drop(tmp_path)
+    for number in range(3):
+        drop.put(f"{number}.wav", number + 1)
+    files = [
+        replace(audio, asks=FileAsks(output=Path("/elsewhere"))) if audio.path.name == "1.wav" else audio
+        for audio in below(drop.place)
+    ]
+    told = {outcome.path.name: outcome for outcome in drop.run(files=files)}
+    assert {name: outcome.status for name, outcome in told.items()} == {
+        "0.wav": Status.DONE,
+        "1.wav": Status.FAILED,
+        "2.wav": Status.DONE,
+    }
+    assert "asks for" in told["1.wav"].reason
+    assert names(tmp_path / "failed") == ["1.wav"]
 
 
 def test_outputs_stay_where_they_are_said_to_be(tmp_path: Path):
@@ -161,7 +186,7 @@ def test_a_run_that_was_killed_before_the_move_moves_with_the_next(tmp_path: Pat
     drop = Drop(tmp_path)
     drop.put("a.wav", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.moving, "move_to", lambda source, target: (_ for _ in ()).throw(WriteError("no room")))
+        patch.setattr(pipeline.moving, "move_to", lambda *given: (_ for _ in ()).throw(WriteError("no room")))
         (outcome,) = drop.run()
     assert (outcome.status, outcome.moved_to) == (Status.DONE, None)
     assert drop.notices == ["no room; it stays here and is moved by the next run"]
@@ -297,6 +322,63 @@ def test_a_link_moves_and_what_it_leads_to_stays(tmp_path: Path):
     assert place.is_symlink()
     assert place.read_bytes() == b"mine"
     assert not (tmp_path / "drop" / "a.wav").is_symlink()
+
+
+def test_a_place_that_is_the_recording_itself_by_another_name_is_where_it_lies(tmp_path: Path):
+    drop, alias = tmp_path / "drop", tmp_path / "alias"
+    drop.mkdir()
+    alias.symlink_to(drop)  # or a folder that is mounted twice, or one whose name has two spellings
+    (drop / "a.wav").write_bytes(b"mine")
+    assert move_to(drop / "a.wav", alias / "a.wav") == alias / "a.wav"
+    assert (drop / "a.wav").read_bytes() == b"mine"
+
+
+def test_a_hard_link_elsewhere_is_a_move_that_was_killed_halfway(tmp_path: Path):
+    (tmp_path / "done").mkdir()
+    (tmp_path / "a.wav").write_bytes(b"mine")
+    os.link(tmp_path / "a.wav", tmp_path / "done" / "a.wav")
+    assert move_to(tmp_path / "a.wav", tmp_path / "done" / "a.wav") == tmp_path / "done" / "a.wav"
+    assert tree(tmp_path) == {"done/a.wav": b"mine"}
+
+
+def next_take(path: Path) -> None:
+    """What a recorder does that gives each file the same name."""
+    fresh = path.with_name("recorder's.tmp")
+    fresh.write_bytes(b"next")
+    os.utime(fresh, ns=(7, 7))
+    fresh.replace(path)
+
+
+@pytest.mark.parametrize("moment", ["before it is named", "before it is taken away", "as it is taken away"])
+def test_a_file_that_takes_the_name_during_a_move_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, moment: str
+):
+    source = tmp_path / "a.wav"
+    source.write_bytes(b"mine")
+    known, sync, rename = source.lstat(), moving.sync, Path.rename
+    if moment == "before it is named":
+        next_take(source)
+        with pytest.raises(WriteError, match="it changed meanwhile"):
+            move_to(source, tmp_path / "done" / "a.wav", known)
+        assert tree(tmp_path) == {"a.wav": b"next"}
+        return
+    if moment == "before it is taken away":
+        monkeypatch.setattr(moving, "sync", lambda folder: (folder != tmp_path and next_take(source), sync(folder)))
+    else:
+        monkeypatch.setattr(
+            moving.Path, "rename", lambda path, to: (path == source and next_take(source), rename(path, to))[1]
+        )
+    assert move_to(source, tmp_path / "done" / "a.wav", known) == tmp_path / "done" / "a.wav"
+    assert tree(tmp_path) == {"a.wav": b"next", "done/a.wav": b"mine"}
+
+
+def test_a_file_that_grows_once_it_has_its_new_name_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    source, sync = tmp_path / "a.wav", moving.sync
+    source.write_bytes(b"mine")
+    monkeypatch.setattr(moving, "sync", lambda folder: (source.write_bytes(b"mine and more"), sync(folder)))
+    with pytest.raises(WriteError, match="it changed meanwhile"):
+        move_to(source, tmp_path / "done" / "a.wav")
+    assert tree(tmp_path) == {"a.wav": b"mine and more"}
 
 
 def test_a_folder_that_cannot_be_had_ends_the_run_at_once(tmp_path: Path):

@@ -26,8 +26,10 @@ from whisperbatch.options import (
     SubtitleOptions,
 )
 from whisperbatch.pipeline import kept
-from whisperbatch.records import AudioFile, Clip, ClipSettings, FileAsks, Outcome, Status
+from whisperbatch.pipeline.board import Job
+from whisperbatch.records import AudioFile, Clip, ClipSettings, ClipText, FileAsks, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
+from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import Namer
 
 
@@ -476,3 +478,51 @@ def test_another_folders_transcript_is_taken_only_as_we_left_it(place: Place, tm
     outcomes = place.run(output={"output_dir": tmp_path / "B"})
     assert {outcome.reason for outcome in outcomes.values()} == {""}
     assert in_folder(tmp_path / "B")["000.txt"] == in_folder(tmp_path / "A")["000.txt"]
+
+
+def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
+    reads, goes_on = threading.Event(), threading.Event()
+
+    class SlowShelf:
+        def has_room(self, job: Job) -> bool:
+            return True
+
+        def kept(self, job: Job) -> dict[int, tuple[str, str]]:
+            if job.file_id == 2:
+                reads.set()
+                goes_on.wait(20)
+            return {}
+
+        def keep(self, clips: object) -> None:
+            raise AssertionError("nothing of a file that has ended is kept")
+
+    def long_file(number: int) -> Job:
+        audio = AudioFile(tmp_path / f"{number}.wav")
+        job = Job(number, audio, Assembly(audio))
+        job.extent_s = 2 * kept.LONG_S
+        return job
+
+    keeper, one, two = kept.ClipKeeper(SlowShelf(), lambda job: ""), long_file(1), long_file(2)
+    keeper.recall(one, Clip(1, 0, 0.0, np.zeros(16, np.int16)))
+    notes: list[Exception | None] = []
+
+    def note() -> None:
+        try:
+            keeper.note(one, ClipText(1, 0, (), "en"))
+            notes.append(None)
+        except KeyError as err:
+            notes.append(err)
+
+    reader = threading.Thread(target=keeper.recall, args=(two, Clip(2, 0, 0.0, np.zeros(16, np.int16))))
+    reader.start()
+    assert reads.wait(20)  # whoever wants the keeper waits now
+    ends = threading.Thread(target=keeper.forget, args=(one,))
+    ends.start()
+    noted = threading.Thread(target=note)
+    noted.start()
+    goes_on.set()
+    for thread in (reader, ends, noted):
+        thread.join(20)
+    keeper.forget(one)
+    keeper.flush()
+    assert notes == [None]

@@ -1,5 +1,6 @@
 """A command's parameters to options. Who calls: ``cli/app``."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def watch_options(given: dict[str, Any]) -> WatchOptions:
     moves = {flag: given[flag[2:].replace("-", "_")] for flag in ("--move-done", "--move-failed")}
     for flag, place in moves.items():
         for folder in map(Path, given["folders"]):
-            if place is not None and folder.resolve().is_relative_to(place.resolve()):
+            if place is not None and _holds(place, folder):
                 raise UsageError(f"{flag} {place} is the drop folder {folder} or holds it; name one beside or below it")
     return WatchOptions(
         given["settle"],
@@ -93,6 +94,16 @@ def watch_options(given: dict[str, Any]) -> WatchOptions:
         given["poll"],
         tuple(place for place in moves.values() if place is not None),
     )
+
+
+def _holds(place: Path, folder: Path) -> bool:
+    """Whether a place is a folder or one above it, also by another name of it."""
+    above = folder.resolve()
+    if above.is_relative_to(place.resolve()):
+        return True
+    with suppress(OSError):
+        return any(place.samefile(one) for one in (above, *above.parents))
+    return False
 
 
 def _decode_options(given: dict[str, Any]) -> DecodeOptions:

@@ -48,11 +48,10 @@ def forget(paths: list[str], journal: Path | None) -> None:
         book = last.enter_context(Journal(place)) if place.exists() else None
         for entry in book.entries([absolute(Path(path)) for path in paths]) if book else ():
             assert book is not None
-            if book.is_in_hand(entry):
-                say(f"{entry.key.path}: a run works on it; left as it is")
-            else:
-                book.forget(entry)
+            if book.forget(entry):
                 n_gone += 1
+            else:
+                say(f"{entry.key.path}: a run works on it; left as it is")
     if not n_gone:
         raise UsageError(f"the journal knows nothing of {', '.join(paths)}")
     say(f"forgot {n_gone} {'file' if n_gone == 1 else 'files'}; what was written stays")

@@ -258,10 +258,18 @@ class Journal:
         """Whether a run that is alive works on the file."""
         return entry.run is not None and is_alive(self.path, entry.run)
 
-    def forget(self, entry: Entry) -> None:
-        """Know nothing of a file any more."""
+    def forget(self, entry: Entry) -> bool:
+        """Know nothing of a file any more; False when another run has it in hand, or has ended it since that look."""
+        assert self._run is not None
         with self._writing() as database:
-            _forget(database, entry)
+            known = _entry(database, entry.key)
+            if known is None:
+                return True
+            is_free = known.run in (None, self._run.token) or not is_alive(self.path, known.run)
+            if is_free and known.changed == entry.changed:
+                _forget(database, known)
+                return True
+            return False
 
     def close(self) -> None:
         """Give claims and lock back and close the file."""

@@ -163,6 +163,12 @@ class Board:
             self._claimed[job.file_id] = threading.get_ident()
             return True
 
+    def seize(self, job: Job) -> bool:
+        """Whether the file is still open and this thread's, from now on or since it claimed it."""
+        with self._lock:
+            is_mine = self._claimed.get(job.file_id) == threading.get_ident()
+        return is_mine or self.claim(job)
+
     def resolve(self, job: Job, outcome: Outcome) -> bool:
         """Whether this outcome is the file's; False when it had ended before."""
         with self._lock:

@@ -137,15 +137,17 @@ class Desk:
         """Resolve a file as failed, and cancel it in every room."""
         if (reason := stale(job, self.mounts)) is not None:
             self.leave(job, reason)
-        elif self.board.fail(job, error):
+        elif self.board.seize(job):  # until the journal knows it: new content of the path may be claimed after that
             self.planner.failed(job, error, is_permanent=lasts(error, job.audio.path))
+            self.board.fail(job, error)
             self.withdraw(job)
             self._limit.count()
 
     def leave(self, job: Job, reason: str) -> None:
         """End a file that is not what it was when it was found."""
-        if self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, reason=reason, audio_s=job.duration_s)):
+        if self.board.seize(job):
             self.planner.give_up(job)
+            self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, reason=reason, audio_s=job.duration_s))
             self.withdraw(job)
 
     def tell(self, path: Path, text: str) -> None:
@@ -189,10 +191,14 @@ class Desk:
         """What the journal and the disk say of a file; a folder that is away is waited for."""
         while True:
             try:
-                return self.planner.decide(job)
-            except FileError:
+                decision = self.planner.decide(job)
+            except (FileError, OSError):  # a dead share says more than that a file is not there
                 if not self.waited_for(job) or self.ended.is_set():
                     raise
+            else:
+                is_over = decision.is_settled or decision.is_elsewhere or self.ended.is_set()
+                if is_over or not self.waited_for(job):  # a folder that is away looks empty
+                    return decision
 
     def _is_settled(self, job: Job, decision: Decision) -> bool:
         """Whether the journal or what is on disk settles the file: it is whole, or only other formats are missing."""

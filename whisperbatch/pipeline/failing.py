@@ -125,7 +125,13 @@ class Mounts:
         """Whether the folder that the file was found in cannot be reached now."""
         if audio.root is None:
             return _errno(audio.path) in UNREACHABLE
-        return audio.root in self._devices and _device(audio.root) != self._devices[audio.root]
+        device = _device(audio.root)
+        if device is None or audio.root not in self._devices or device == self._devices[audio.root]:
+            return device is None and audio.root in self._devices
+        if _errno(audio.path) is not None:
+            return True
+        self._devices[audio.root] = device  # mounted anew, with the file in it
+        return False
 
     def wait_for(self, audio: AudioFile, ended: threading.Event, tell: Callable[[Path], None]) -> bool:
         """Whether the folder was away and is there again, or ``ended`` was set meanwhile; ``tell`` hears of it.

@@ -88,9 +88,9 @@ class ClipKeeper:
 
     def note(self, job: Job, text: ClipText) -> None:
         """Take a finished clip; it is on disk after the next ``flush`` if its file is a long one."""
-        if text.index not in self._marks.get(job.file_id, ()):
-            return
         with self._lock:
+            if text.index not in self._marks.get(job.file_id, ()):
+                return
             self._waiting.setdefault(job.file_id, []).append(text)
             if job.extent_s < self._long_s:
                 return

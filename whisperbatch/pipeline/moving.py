@@ -3,6 +3,7 @@
 What has changed since it was read stays: its new content is not done. Who calls: the thread that takes the outcomes.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,17 +29,19 @@ class Mover:
 
     def settle(self, job: Job, outcome: Outcome) -> Outcome:
         """The outcome, with the recording's new place if it has one."""
-        target = self._target(job, outcome)
-        if target is None or not _is_as_read(job):
+        target, read = self._target(job, outcome), _as_read(job)
+        if target is None or read is None:
             return outcome
+        key = self._key(job)
         try:
-            place = move_to(job.audio.path, target)
+            place = move_to(job.audio.path, target, read)
         except WriteError as err:
             self._tell(job.audio.path, f"{err.message}; it stays here and is moved by the next run")
             return outcome
-        if self._journal is not None:
-            self._journal.moved(self._key(job), self._key_at(job, place, outcome))
-        self._namer.forget(job.audio)
+        if key is not None:
+            if self._journal is not None:
+                self._journal.moved(key, self._key_at(key, place, outcome))
+            self._namer.forget(job.audio)
         return replace(outcome, moved_to=place)
 
     def _target(self, job: Job, outcome: Outcome) -> Path | None:
@@ -53,21 +56,27 @@ class Mover:
 
     def _base(self, job: Job) -> str:
         """The stem of the recording's outputs; its own when nothing was written."""
-        entry = None if self._journal is None else self._journal.look(self._key(job))
+        key = self._key(job)
+        entry = None if self._journal is None or key is None else self._journal.look(key)
         return (entry and entry.base) or self._namer.known_base(job.audio) or job.audio.path.stem
 
-    def _key(self, job: Job) -> Key:
-        return Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options)))
+    def _key(self, job: Job) -> Key | None:
+        """The journal's key of the recording; None when it asks for a folder that it may not have."""
+        try:
+            return Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options)))
+        except WriteError:
+            return None
 
-    def _key_at(self, job: Job, place: Path, outcome: Outcome) -> Key:
+    def _key_at(self, key: Key, place: Path, outcome: Outcome) -> Key:
         """The journal's key of the moved recording; what failed is tried again with outputs beside it, or elsewhere."""
         is_beside = outcome.status is Status.FAILED and self._options.output_dir is None
-        return Key(absolute(place), absolute(place.parent) if is_beside else self._key(job).folder)
+        return Key(absolute(place), absolute(place.parent) if is_beside else key.folder)
 
 
-def _is_as_read(job: Job) -> bool:
+def _as_read(job: Job) -> os.stat_result | None:
+    """What tells the recording from others (not what it is a link to), if it is as it was read; None otherwise."""
     try:
-        status = job.audio.path.stat()
+        own, status = job.audio.path.lstat(), job.audio.path.stat()
     except (OSError, ValueError):
-        return False
-    return (status.st_size, status.st_mtime_ns) == (job.audio.size, job.audio.mtime_ns)
+        return None
+    return own if (status.st_size, status.st_mtime_ns) == (job.audio.size, job.audio.mtime_ns) else None
