@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whisperbatch.errors import FileError, RunError, WriteError
+from whisperbatch.errors import FileError, RunError, TakenError, WriteError
 from whisperbatch.options import PRESETS, OutputOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Segment, Transcript, Word
 from whisperbatch.writers import atomic, render, render_all
@@ -507,6 +507,23 @@ def test_texts_are_written_as_they_are(here):
     assert Path("out/deep/a.txt").read_bytes() == "Zeile\nnaïve 🎙\r\n".encode()
     assert set(contents(here)) == {"out/deep/a.txt", "out/a.json"}
     assert write_all({}) == ()
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_what_has_come_to_lie_at_a_new_place_is_not_replaced(here, monkeypatch, has_links):
+    if not has_links:
+        monkeypatch.setattr(os, "link", lambda *given: (_ for _ in ()).throw(PermissionError(errno.EPERM, "no links")))
+    texts = {Path("a.json"): "{}", Path("a.txt"): "mine", Path("a.srt"): "1"}
+    Path("a.txt").write_text("another run's")
+    with pytest.raises(TakenError, match="another file has just taken its name"):
+        write_all(texts, new=texts)
+    assert contents(here) == {"a.txt": b"another run's"}
+    Path("a.txt").write_text("mine")  # written by a try that failed later on
+    assert write_all(texts, new=texts) == tuple(texts)
+    assert contents(here) == {"a.json": b"{}", "a.txt": b"mine", "a.srt": b"1"}
+    Path("a.txt").write_text("old")
+    write_all(texts, new=[Path("b.txt")])
+    assert Path("a.txt").read_text() == "mine"
 
 
 def test_half_of_a_surrogate_pair_does_not_stop_a_file(here):

@@ -117,7 +117,7 @@ def test_what_the_journal_costs_a_file(tmp_path: Path):
             for name, path in places.items():
                 path.write_text(texts[name])
             began_s = time.monotonic()
-            planner.done(job, places, 0.1, 0.1)
+            planner.done(job, transcript, places, (), 0.1)
             spent_s += time.monotonic() - began_s
     print(f"{spent_s:.2f} ms of decisions and journal a file")
     assert spent_s < 3.0 * 2  # ms a file, for 1,000 files; twice the aim: others may use the machine

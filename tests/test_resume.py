@@ -25,8 +25,9 @@ from whisperbatch.options import (
     SpeechOptions,
     SubtitleOptions,
 )
-from whisperbatch.pipeline import kept
+from whisperbatch.pipeline import kept, writing
 from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import AudioFile, Clip, ClipSettings, ClipText, FileAsks, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.transcripts import Assembly
@@ -190,6 +191,69 @@ def test_a_transcript_corrected_by_hand_is_kept_unless_told_otherwise(place: Pla
     assert [path.name for path in other["000.wav"].outputs] == ["000.wav.txt", "000.wav.json"]
     place.run(clip={"prompt": "Other"}, output={"overwrite": True})
     assert (place.audio / "000.wav.txt").read_text() != "corrected"
+
+
+MORE = ("txt", "srt", "json", "vtt")
+
+
+@pytest.mark.parametrize(
+    ("between", "then"),
+    [
+        ({"output": {"formats": MORE}}, {"output": {"formats": MORE}, "journal": {"redo": True}}),
+        ({"output": {"formats": MORE}}, {"speech": {"vad": True}}),
+        ({"output": {"formats": MORE}}, {"output": {"subtitles": SubtitleOptions(min_cue_s=0.5)}}),
+        (None, {"journal": {"redo": True}}),  # the journal is lost, and the outputs are adopted
+        (None, {"output": {"subtitles": SubtitleOptions(min_cue_s=0.5)}}),
+    ],
+)
+def test_a_correction_that_was_kept_once_is_no_output_of_ours(place: Place, between: dict | None, then: dict):
+    place.base = place.options(output={"formats": ("txt", "srt", "json")})
+    place.run()
+    corrected = {f"000.{name}": f"{name}, corrected by hand" for name in ("txt", "srt")}
+    for name, text in corrected.items():
+        (place.audio / name).write_text(text)
+    if between is None:
+        place.journal.unlink()
+        assert told(place.run()) == SKIPPED
+    else:
+        assert told(place.run(**between)) == DONE
+    place.run(**then)
+    assert {name: (place.audio / name).read_text() for name in corrected} == corrected
+
+
+@pytest.mark.parametrize("moment", ["intend", "write_all"])
+@pytest.mark.parametrize("with_journal", [True, False])
+def test_runs_whose_recordings_have_the_same_names_lose_no_transcript(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, with_journal: bool
+):
+    out, place = tmp_path / "out", Place(tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    for index in range(3):
+        write_wav(other / f"{index:03d}.wav", 100 + index)
+    told_others: dict[str, Outcome] = {}
+    holder, name = (Planner, "intend") if moment == "intend" else (writing, "write_all")
+    real = getattr(holder, name)
+
+    def after_the_other_run(*given: object, **named: object) -> object:
+        """What the first run is about to do once its names are decided; a whole other run takes them first."""
+        if not told_others:
+            monkeypatch.setattr(holder, name, real)
+            run = place.run(with_journal=with_journal, source=from_paths([other]), output={"output_dir": out})
+            told_others.update(run)
+        return real(*given, **named)
+
+    monkeypatch.setattr(holder, name, after_the_other_run)
+    mine = place.run(with_journal=with_journal, output={"output_dir": out})
+    assert told(mine) == told(told_others) == DONE
+    for outcomes, first in ((mine, 1), (told_others, 100)):
+        for index in range(3):
+            outputs = outcomes[f"{index:03d}.wav"].outputs
+            assert [f"sum {1600 * (first + index)}." in path.read_text() for path in outputs] == [True, True]
+    assert len(list(out.iterdir())) == 12
+    for source in ([place.audio], [other]):
+        again = place.run(with_journal=with_journal, source=from_paths(source), output={"output_dir": out})
+        assert told(again) == SKIPPED
 
 
 def test_overwrite_replaces_a_correction(place: Place):

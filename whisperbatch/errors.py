@@ -79,6 +79,10 @@ class WriteError(FileError):
     """A transcript could not be put on disk."""
 
 
+class TakenError(WriteError):
+    """Another file has come to lie where a transcript was to go."""
+
+
 class RunError(WhisperbatchError):
     """The run cannot go on."""
 

@@ -8,10 +8,11 @@ the first rename, and it is done when all of them lie on disk. Commits outlive t
 may take back the latest, never half of one, and what our JSON files prove is adopted again.
 
 Leaves: identity (same recording, same settings), store (the database file: schema, migration, damage), runs (which
-runs are alive), book (what is known of files).
+runs are alive), entries (what is known of a file), book (of all files).
 """
 
-from whisperbatch.journal.book import Claim, Entry, Journal, Key, Output, Recording, State
+from whisperbatch.journal.book import Journal
+from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
 from whisperbatch.journal.identity import Making, sample
 from whisperbatch.journal.store import default_path
 

@@ -7,86 +7,16 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from whisperbatch.errors import RunError
+from whisperbatch.errors import RunError, TakenError
+from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
 from whisperbatch.journal.identity import Making
 from whisperbatch.journal.runs import RunLock, forget, is_alive
 from whisperbatch.journal.store import INSTEAD, connect, sentences
-
-
-class State(StrEnum):
-    """How far a file is; a file in hand is one that a live run has claimed, whatever its state."""
-
-    NEW = "new"
-    WRITING = "writing"
-    DONE = "done"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A recording and the folder of its outputs, both from the root."""
-
-    path: Path
-    folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """An output as we left it: size and mtime; while it is being written, the digest of what it will be."""
-
-    path: Path
-    format: str
-    size: int | None = None
-    mtime_ns: int | None = None
-    intended: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """All that is known of a file; the recording's figures and the making are those of its last end or intent."""
-
-    id: int
-    key: Key
-    state: State
-    run: str | None
-    base: str | None
-    size: int | None
-    mtime_ns: int | None
-    sample: str | None
-    making: Making | None
-    language: str | None
-    audio_s: float
-    wall_s: float
-    attempts: int
-    error: str | None
-    is_permanent: bool
-    changed: float
-    outputs: tuple[Output, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Whether the file is this run's now, and what was known of it at that moment."""
-
-    is_ours: bool
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """A recording as it was when its loading began."""
-
-    size: int
-    mtime_ns: int
-    sample: str | None
-
 
 _ENTRY = (
     "SELECT id, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, language,"
@@ -165,10 +95,25 @@ class Journal:
             database.execute("UPDATE file SET run = NULL WHERE id = ?", (entry.id,))
 
     def intend(
-        self, entry: Entry, recording: Recording, making: Making, base: str, language: str, outputs: Sequence[Output]
+        self,
+        entry: Entry,
+        recording: Recording,
+        making: Making,
+        base: str,
+        language: str,
+        outputs: Sequence[Output],
+        new: Collection[Path] = (),
     ) -> None:
-        """Note what is about to be written; committed before the first rename."""
+        """Note what is about to be written; committed before the first rename.
+
+        Raises:
+            TakenError: At a path in ``new`` lies a file by now that is another recording's output.
+        """
         with self._writing() as database:
+            for path in new:
+                row = database.execute("SELECT file FROM output WHERE path = ?", (_bytes(path),)).fetchone()
+                if row is not None and row[0] != entry.id and os.path.lexists(path):
+                    raise TakenError("another recording's transcript has just taken the name", path)
             _put(database, entry, State.WRITING, recording, making)
             database.execute(
                 "UPDATE file SET base = ?, language = ? WHERE id = ?", (os.fsencode(base), language, entry.id)
@@ -177,6 +122,14 @@ class Journal:
                 "INSERT INTO output (path, file, format, intended) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE"
                 " SET file = excluded.file, format = excluded.format, intended = excluded.intended",
                 [(_bytes(output.path), entry.id, output.format, output.intended) for output in outputs],
+            )
+
+    def give_back(self, entry: Entry, paths: Sequence[Path]) -> None:
+        """Note that what was about to be written at the paths will not be."""
+        with self._writing() as database:
+            database.executemany(
+                "DELETE FROM output WHERE path = ? AND file = ? AND size IS NULL",
+                [(_bytes(path), entry.id) for path in paths],
             )
 
     def done(self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float) -> None:

@@ -1,14 +1,17 @@
 """Outputs on disk, and whether they are still as we left them. Who calls: the planner."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import FileError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Entry, Output
+from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Transcript
 from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.places import absolute
+from whisperbatch.writers.proof import holds
 
 
 def ours(entry: Entry) -> tuple[Output, ...]:
@@ -44,15 +47,18 @@ def as_left(name: str, path: Path) -> Output:
     return Output(absolute(path), name, status.st_size, status.st_mtime_ns)
 
 
-def is_made_from(path: Path, transcript: Transcript | None) -> bool:
+def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, shaping: SubtitleOptions) -> Output:
+    """An output that lay there before; one that somebody has corrected is never ours, however often it is kept."""
+    known = next((output for output in entry.outputs if output.path == absolute(path)), None)
+    if known is None:
+        return as_left(form, path) if is_made_from(path, transcript, shaping) else Output(absolute(path), form)
+    return as_left(known.format, path) if is_as_left(known) or is_intended(known) else replace(known, intended=None)
+
+
+def is_made_from(path: Path, transcript: Transcript, shaping: SubtitleOptions) -> bool:
     """Whether an output is a transcript's JSON, or what it renders to."""
     name = path.suffix[1:]
-    try:
-        return name == "json" or (
-            transcript is not None and read_regular(path) == FORMATS[name](transcript).encode(errors="replace")
-        )
-    except (OSError, KeyError):
-        return False
+    return name == "json" or (name in FORMATS and holds(path, name, transcript, shaping))
 
 
 def transcript_in(path: Path) -> Transcript | None:

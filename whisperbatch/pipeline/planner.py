@@ -7,15 +7,25 @@ Who calls: the stages, from any thread; the CLI's dry run.
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
 from whisperbatch.options import SHAPED, RunOptions, SubtitleOptions
 from whisperbatch.pipeline.board import Job
-from whisperbatch.pipeline.outputs import as_left, digest, is_as_left, is_intended, is_made_from, ours, transcript_in
+from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.outputs import (
+    as_kept,
+    as_left,
+    digest,
+    is_as_left,
+    is_intended,
+    is_made_from,
+    ours,
+    transcript_in,
+)
 from whisperbatch.pipeline.settings import DEFAULTS, settings_of
 from whisperbatch.records import AudioFile, FileAsks, Transcript
 from whisperbatch.transcripts import Assembly
@@ -24,32 +34,6 @@ from whisperbatch.writers.places import absolute, file_name, folder_of, formats_
 
 MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
 FAILED_BEFORE = "failed before: {error} (--retry-failed tries again)"
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What is to be done for a file.
-
-    Attributes:
-        skip: Why nothing is; None otherwise.
-        failed: Why it fails again without being tried; None otherwise.
-        is_elsewhere: Another run has it in hand.
-        outputs: What lies there already, and stays.
-        reuse: The transcript, when it need not be made.
-        why: Why it is done although the journal knows it; empty for a new one.
-    """
-
-    skip: str | None = None
-    failed: str | None = None
-    is_elsewhere: bool = False
-    outputs: tuple[Path, ...] = ()
-    reuse: Transcript | None = None
-    why: str = ""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether nothing is to be done."""
-        return self.skip is not None or self.failed is not None
 
 
 class Planner:
@@ -126,8 +110,14 @@ class Planner:
         entry = self.journal.look(key)
         return entry is not None and self.journal.is_in_hand(entry)
 
-    def intend(self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, str]]) -> None:
-        """Note what is about to be written: format and text by path."""
+    def intend(
+        self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, str]], new: Collection[Path] = ()
+    ) -> None:
+        """Note what is about to be written: format and text by path.
+
+        Raises:
+            TakenError: Another recording's output has come to lie at a path in ``new``.
+        """
         if self.journal is None or job.entry is None:
             return
         outputs = [
@@ -140,15 +130,28 @@ class Planner:
             self._namer.base(job.audio),
             transcript.language,
             outputs,
+            [absolute(path) for path in new],
         )
 
-    def done(self, job: Job, places: Mapping[str, Path], audio_s: float, wall_s: float) -> None:
-        """Note that all of a file's outputs, by format, lie on disk."""
+    def give_back(self, job: Job, paths: Collection[Path]) -> None:
+        """Note that what was about to be written at the paths will not be."""
+        if self.journal is not None and job.entry is not None:
+            self.journal.give_back(job.entry, [absolute(path) for path in paths])
+
+    def done(
+        self, job: Job, transcript: Transcript, places: Mapping[str, Path], kept: Collection[Path], wall_s: float
+    ) -> None:
+        """Note that all of a file's outputs, by format, lie on disk; ``kept`` are those that lay there before."""
         if self.journal is None or job.entry is None:
             return
-        self.journal.done(
-            job.entry, [as_left(self._form(name), path) for name, path in places.items()], audio_s, wall_s
-        )
+        shaping = self._options.output.subtitles
+        outputs = [
+            as_kept(self._form(name), path, job.entry, transcript, shaping)
+            if path in kept
+            else as_left(self._form(name), path)
+            for name, path in places.items()
+        ]
+        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s)
         self._forget_name(job)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
@@ -299,13 +302,14 @@ class Planner:
             return Decision()
         plan = self._namer.plan(job.audio)
         if self._redo_since is not None and (plan.found or plan.reuse):
-            proven = [path for path in plan.outputs if is_made_from(path, plan.found or plan.reuse)]
+            shaping, transcript = self._options.output.subtitles, plan.found or plan.reuse
+            proven = [path for path in plan.outputs if transcript and is_made_from(path, transcript, shaping)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
             return Decision(why="--redo")
         if plan.found is not None and entry is not None and job.entry is not None:
             places = {path.suffix[1:]: path for path in plan.outputs}
             self.intend(job, plan.found, {})
-            self.done(job, places, plan.found.duration_s, 0.0)
+            self.done(job, plan.found, places, plan.outputs, 0.0)
         return Decision(plan.skip, outputs=plan.outputs, reuse=plan.reuse)
 
     def _from_elsewhere(self, job: Job, key: Key, decision: Decision) -> Decision:

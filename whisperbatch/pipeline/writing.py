@@ -1,10 +1,10 @@
 """A file's transcript on disk, with the journal told before and after. Who calls: the stages, from any thread."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from whisperbatch.errors import WriteError
+from whisperbatch.errors import TakenError, WriteError
 from whisperbatch.options import OutputOptions
 from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.planner import Planner
@@ -13,6 +13,7 @@ from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
 from whisperbatch.writers.places import formats_of
 
+MAX_NAMES = 8  # tried for a file while others take them
 GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
 
 
@@ -55,15 +56,27 @@ class Writing:
 
     def _write(self, job: Job, transcript: Transcript, wall_s: float) -> tuple[Path, ...]:
         texts = render_all(transcript, formats_of(job.audio, self._options), self._options.subtitles)
-        places = self._namer.outputs(job.audio, transcript.language)
-        is_beside = self._is_beside(job)
-        if is_beside:
-            self._require_folder(job)
-        chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
-        self._planner.intend(job, transcript, chosen)
-        write_all({path: text for path, (_, text) in chosen.items()}, makes_folders=not is_beside)
-        self._planner.done(job, places, transcript.duration_s, wall_s)
+        for n_left in reversed(range(MAX_NAMES)):
+            places = self._namer.outputs(job.audio, transcript.language)
+            if self._is_beside(job):
+                self._require_folder(job)
+            chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
+            try:
+                self._place(job, transcript, chosen)
+                break
+            except TakenError:  # by another run, say, whose recording has the same name
+                self._planner.give_back(job, chosen)
+                self._namer.settle_anew(job.audio, transcript.language)
+                if not n_left:
+                    raise
+        self._planner.done(job, transcript, places, job.kept, wall_s)
         return tuple(places.values())
+
+    def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, str]]) -> None:
+        new = self._namer.new(job.audio, chosen)
+        self._planner.intend(job, transcript, chosen, new)
+        texts = {path: text for path, (_, text) in chosen.items()}
+        write_all(texts, makes_folders=not self._is_beside(job), new=new)
 
     def _is_beside(self, job: Job) -> bool:
         elsewhere = self._options.output_dir or self._options.move_done or job.audio.asks.output

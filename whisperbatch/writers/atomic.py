@@ -10,11 +10,11 @@ import itertools
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from whisperbatch.errors import WriteError
+from whisperbatch.errors import TakenError, WriteError
 from whisperbatch.processes import RUN, has_ended
 
 PREFIX = ".whisperbatch-"
@@ -38,13 +38,15 @@ _REASONS = {
 }
 
 
-def write_all(texts: Mapping[Path, str], *, makes_folders: bool = True) -> tuple[Path, ...]:
+def write_all(texts: Mapping[Path, str], *, makes_folders: bool = True, new: Collection[Path] = ()) -> tuple[Path, ...]:
     r"""The paths written, all of them in UTF-8 with ``\n``; WriteError when one could not be, none half written.
 
+    At those in ``new`` nothing lay; what has come there meanwhile is not replaced: TakenError, and none is written.
     Nothing is renamed before all of it lies on the disk. JSON is renamed first, since it tells whose the others
     are: a run killed in between finds it and renders what is missing.
     """
     waiting: list[tuple[Path, Path]] = []
+    placed: list[Path] = []
     path = Path()
     try:
         for path in sorted(texts, key=lambda path: path.suffix != ".json"):
@@ -57,10 +59,17 @@ def write_all(texts: Mapping[Path, str], *, makes_folders: bool = True) -> tuple
             _write(temporary, texts[path])
         while waiting:
             temporary, path = waiting[0]
-            temporary.replace(path)
+            if path not in new:
+                temporary.replace(path)
+            elif _take(temporary, path):
+                placed.append(path)
             del waiting[0]
         for folder in {path.parent for path in texts}:
             sync(folder)
+    except TakenError:
+        for one in placed:
+            one.unlink(missing_ok=True)
+        raise
     except OSError as err:
         raise WriteError(f"the transcript cannot be written: {reason(err)}", path) from err
     finally:
@@ -99,6 +108,26 @@ def _write(path: Path, text: str) -> None:
         stream.write(text.encode(errors="replace"))
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _take(temporary: Path, path: Path) -> bool:
+    """Give a file its name, unless it lies there already; TakenError when another file does."""
+    try:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # no hard links on this file system
+            if os.path.lexists(path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path) from None
+            temporary.replace(path)
+        temporary.unlink(missing_ok=True)
+        return True
+    except FileExistsError as err:
+        if path.is_file() and not path.is_symlink() and path.read_bytes() == temporary.read_bytes():
+            temporary.unlink()
+            return False
+        raise TakenError("the transcript cannot be written: another file has just taken its name", path) from err
 
 
 def sync(folder: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 from whisperbatch.errors import FileError, RunError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.languages import LANGUAGES
-from whisperbatch.options import PRESETS, SHAPED, OutputOptions, SubtitleOptions
+from whisperbatch.options import OutputOptions
 from whisperbatch.records import AudioFile, Transcript
-from whisperbatch.writers import FORMATS, PLAIN, read_json, render
+from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.atomic import reason, remove_stale, temporary_beside, write_all
 from whisperbatch.writers.moving import is_copy
 from whisperbatch.writers.neighbours import Neighbours, names_in
@@ -30,6 +30,7 @@ from whisperbatch.writers.places import (
     numbered,
     short_hash,
 )
+from whisperbatch.writers.proof import is_from, is_shaped_otherwise
 
 __all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
 
@@ -128,6 +129,18 @@ class Namer:
             if language not in self._given[who].languages:
                 self._settle(audio, language)
             return self._places(audio, self._given[who].base, language)
+
+    def new(self, audio: AudioFile, paths: Collection[Path]) -> frozenset[Path]:
+        """Those of the places that were given to a recording at which nothing lay."""
+        with self._lock:
+            kept = self._given[self._who(audio)].kept
+            return frozenset() if self._options.overwrite else frozenset(paths) - kept
+
+    def settle_anew(self, audio: AudioFile, language: str) -> None:
+        """Decide the places for a language again: somebody else's file has come to lie at one."""
+        with self._lock:
+            given = self._given[self._who(audio)]
+            given.languages = tuple(one for one in given.languages if one != language)
 
     def keep(self, audio: AudioFile, base: str, ours: Collection[Path]) -> bool:
         """Whether a recording may have the name that the journal knows; ``ours`` may then be replaced.
@@ -296,11 +309,11 @@ class Namer:
             places = self._places(audio, base, language)
             taken = {name: path for name, path in places.items() if os.path.lexists(path)}
             shaping = self._options.subtitles
-            stale = tuple(p for name, p in taken.items() if _is_shaped_otherwise(p, name, transcript, shaping))
+            stale = tuple(p for name, p in taken.items() if is_shaped_otherwise(p, name, transcript, shaping))
             ours = tuple(
                 path
                 for name, path in taken.items()
-                if path not in stale and _is_from(path, name, file, transcript, shaping)
+                if path not in stale and is_from(path, name, file, transcript, shaping)
             )
             return _Found(transcript, ours, stale, is_blocked=len(ours) + len(stale) < len(taken))
         return None
@@ -364,35 +377,6 @@ def _check_folder(folder: Path | None, what: str, flag: str) -> None:
     except OSError as err:
         told = "a file has that name" if isinstance(err, FileExistsError | NotADirectoryError) else err.strerror
         raise RunError(f"{what} cannot be written to ({told}); choose another {flag}", folder) from err
-
-
-def _is_from(path: Path, name: str, json_file: Path, transcript: Transcript, shaping: SubtitleOptions) -> bool:
-    """Whether an output was made from the transcript in the JSON file, or from it and corrected by hand since."""
-    try:
-        if path == json_file or _holds(path, name, transcript, shaping):
-            return True
-        return path.is_file() and path.stat().st_mtime_ns >= json_file.stat().st_mtime_ns
-    except OSError:
-        return False
-
-
-def _is_shaped_otherwise(path: Path, name: str, transcript: Transcript, wanted: SubtitleOptions) -> bool:
-    """Whether an output holds the transcript's subtitles unshaped or as a preset has them, but not as wanted.
-
-    Trap: one in a shape that no preset has can't be told from one that was corrected by hand.
-    """
-    if name not in SHAPED or _holds(path, name, transcript, wanted):
-        return False
-    return any(_holds(path, name, transcript, shaping) for shaping in (PLAIN, *PRESETS.values()))
-
-
-def _holds(path: Path, name: str, transcript: Transcript, shaping: SubtitleOptions) -> bool:
-    """Whether a file holds the transcript in that format and shape, to the byte."""
-    try:
-        text = render(transcript, name, shaping).encode(errors="replace")
-        return path.stat().st_size == len(text) and read_regular(path) == text
-    except (OSError, FileError):  # a shape may want word times that the transcript has not
-        return False
 
 
 def _no_name(audio: AudioFile) -> WriteError:

@@ -1,0 +1,75 @@
+"""What is known of a file, as values. Who calls: ``book``, which keeps them; the planner and the CLI read them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from whisperbatch.journal.identity import Making
+
+
+class State(StrEnum):
+    """How far a file is; a file in hand is one that a live run has claimed, whatever its state."""
+
+    NEW = "new"
+    WRITING = "writing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A recording and the folder of its outputs, both from the root."""
+
+    path: Path
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """An output as we left it: size and mtime; while it is being written, the digest of what it will be."""
+
+    path: Path
+    format: str
+    size: int | None = None
+    mtime_ns: int | None = None
+    intended: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """All that is known of a file; the recording's figures and the making are those of its last end or intent."""
+
+    id: int
+    key: Key
+    state: State
+    run: str | None
+    base: str | None
+    size: int | None
+    mtime_ns: int | None
+    sample: str | None
+    making: Making | None
+    language: str | None
+    audio_s: float
+    wall_s: float
+    attempts: int
+    error: str | None
+    is_permanent: bool
+    changed: float
+    outputs: tuple[Output, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whether the file is this run's now, and what was known of it at that moment."""
+
+    is_ours: bool
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recording as it was when its loading began."""
+
+    size: int
+    mtime_ns: int
+    sample: str | None
