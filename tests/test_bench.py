@@ -3,16 +3,21 @@
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import corpus
+import hearing
 import numpy as np
 import pytest
 
 from whisperbatch import bench, cli
 from whisperbatch.bench import arrivals, loading, material, plot, throughput
-from whisperbatch.engine import open_engine, sizing
+from whisperbatch.engine import EngineFacts, open_engine, sizing
+from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.engine.runner import Runner
+from whisperbatch.engine.spelling import Spelling
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.options import BenchOptions, DecodeOptions, EngineOptions, RunOptions, parse_counts, parse_rate
 from whisperbatch.records import N_SAMPLES, Clip, ClipSettings
@@ -100,6 +105,32 @@ def test_batches_under_arrivals_fill_with_waiting():
     assert eager.fill < 0.5
     assert eager.p50_s <= eager.p95_s
     assert (eager.keeps_up, patient.keeps_up) == (True, False)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # of whisper
+@pytest.mark.parametrize("size", ["tiny", "tiny.en", "large-v3"])
+def test_forced_tokens_name_every_end_and_time_of_a_vocabulary(size: str, demo_folder: Path):
+    from whisper.tokenizer import get_tokenizer
+
+    forced = set(material.forced(DecodeOptions(), 7).suppress_tokens)
+    n_languages = 100 if size == "large-v3" else 99
+    peer = get_tokenizer(not size.endswith(".en"), num_languages=n_languages)
+    assert {peer.eot, *range(peer.timestamp_begin, peer.timestamp_begin + 1501)} <= forced
+
+
+def test_tokens_are_forced_in_a_vocabulary_that_is_smaller():
+    loaded = hearing.loaded()
+    rows = loaded.tensors["decoder.embed_tokens.weight"][:51_864].contiguous()
+    english = replace(
+        loaded,
+        tensors={**loaded.tensors, "decoder.embed_tokens.weight": rows},
+        config={**loaded.config, "vocab_size": 51_864},
+        generation={**loaded.generation, "is_multilingual": False},
+    )
+    spelled, decode = Spelling(english), material.forced(DecodeOptions(beam_size=1), 7)
+    engine = ContinuousEngine(Runner(english, spelled, decode, 1), spelled, decode, EngineFacts("base.en"), print)
+    assert throughput.decode(engine, material.noise(RunOptions(decode=decode))).n_tokens == 8
+    engine.close()
 
 
 def test_forced_tokens_are_exactly_so_many(demo_folder: Path):

@@ -10,11 +10,13 @@ import hearing
 import numpy as np
 import pytest
 import torch
+from fakedevice import FakeDevice, FakeSpeller
 
 from whisperbatch import demo
 from whisperbatch.engine import EngineFacts, Work, build, devices, sizing
 from whisperbatch.engine.abreast import EnginesAbreast
 from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine.requests import Window
 from whisperbatch.engine.runner import Runner
 from whisperbatch.engine.votes import Votes
 from whisperbatch.options import DecodeOptions, EngineOptions
@@ -256,6 +258,42 @@ def test_clips_of_a_file_vote_on_its_language_wherever_they_are():
     assert {at: (one.language, one.language_probability) for at, one in plain.items()} == told
     assert len({one.language_probability for at, one in found.items() if at[0] == 0}) == 1
     engine.close()
+
+
+@pytest.mark.parametrize("n_elsewhere", [0, 3, 7])
+def test_a_clip_waits_for_its_files_vote_whichever_engine_has_room(n_elsewhere: int):
+    def language(window: Window) -> str:
+        clip = window.request.clip
+        return "en" if clip.file_id != 7 or clip.vote is not None else "de"  # the short ones sound German, alone
+
+    def length(window: Window) -> int:
+        return 40 if window.request.clip.file_id < 7 else 3
+
+    def samples(seconds: float) -> np.ndarray:
+        return np.ones(int(seconds * 16_000), np.int16)
+
+    votes = Votes()
+    engines = [
+        ContinuousEngine(
+            FakeDevice(n_slots=8, language=language, length=length),
+            FakeSpeller(),
+            OPTIONS,
+            EngineFacts("made up"),
+            print,
+            votes,
+        )
+        for _ in range(2)
+    ]
+    engines[0].admit([Clip(k, 0, 0.0, samples(20), ClipSettings("en")) for k in range(n_elsewhere)])
+    engines[0].step()
+    both = EnginesAbreast(engines, lambda n: None)
+    both.admit([Clip(7, k, 20.0 * k, samples(20), vote=(k, 5)) for k in range(5)])
+    both.admit([Clip(7, 5 + k, 100.0 + 3 * k, samples(3)) for k in range(3)])
+    told: dict[int, str] = {}
+    while not both.idle:
+        told |= {one.index: one.language for one in both.step() if isinstance(one, ClipText) and one.file_id == 7}
+    assert told == dict.fromkeys(range(8), "en")
+    both.close()
 
 
 def test_a_voter_that_is_cancelled_elsewhere_keeps_nobody_waiting():

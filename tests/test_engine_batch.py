@@ -1,6 +1,7 @@
 """What a clip's neighbours may not change, what the encoder may not do twice, and faults in the real parts."""
 
 import weakref
+from dataclasses import replace
 
 import corpus
 import hearing
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from whisperbatch.engine import said
+from whisperbatch.engine import EngineFacts, said
+from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine.runner import Runner
+from whisperbatch.engine.spelling import Spelling
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipText, Segments
 
@@ -92,6 +96,18 @@ def openings_of(engine) -> dict[int, list[int]]:
 
     engine.device._seat = seat
     return seen
+
+
+@pytest.mark.parametrize("long_form", ["clips", "sequential"])
+def test_a_model_that_knows_one_language_finds_no_other(long_form: str):
+    loaded = hearing.loaded()
+    english = replace(loaded, generation={**loaded.generation, "is_multilingual": False})
+    spelled, options = Spelling(english), DecodeOptions(beam_size=1, temperatures=(0.0,), multilingual=True)
+    engine = ContinuousEngine(Runner(english, spelled, options, 2), spelled, options, EngineFacts("demo"), print)
+    wave = corpus.speech(np.random.default_rng(1), 4)
+    (text,) = hearing.hear(engine, [hearing.clip(wave, long_form=long_form)]).values()
+    assert text.language == "en"
+    assert text.segments
 
 
 def test_the_encoder_sees_each_window_once_whatever_becomes_of_it():

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from whisperbatch.engine import Engine, EngineFacts, open_engine
+from whisperbatch.engine import Engine, EngineFacts, devices, open_engine, weights
 from whisperbatch.engine.checkpoint import Found
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.engine.weights import Checkpoint, shapes_of
@@ -242,6 +242,32 @@ def test_an_english_only_model_refuses_other_languages_and_translation():
     assert "knows English only" in (loaded.refusal(ClipSettings(language="de")) or "")
     assert "not trained to translate" in (loaded.refusal(ClipSettings(language="en", task="translate")) or "")
     assert loaded.refusal(ClipSettings(language="en")) is loaded.refusal(ClipSettings()) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "translates"),
+    [("turbo", False), ("/data/turbo-vs-large/whisper-large-v3", True), ("/data/large/whisper-turbo", False)],
+)
+def test_what_a_model_was_trained_for_is_told_by_its_own_name(name: str, translates: bool):
+    generation = {"is_multilingual": True, "lang_to_id": {"<|en|>": 1, "<|de|>": 2}}
+    able = Checkpoint(Found(name, Path(), None), {}, generation, {}, None, np.zeros(0)).abilities
+    assert (able.refusal(ClipSettings(language="de", task="translate")) is None) is translates
+
+
+def test_what_a_training_script_left_in_the_tokenizer_is_not_obeyed(tmp_path: Path, demo_folder: Path):
+    from transformers import WhisperTokenizerFast
+
+    trained, text = WhisperTokenizerFast.from_pretrained(demo_folder), " She showed the summer"
+    expected = trained(text, add_special_tokens=False).input_ids
+    trained(text, padding="max_length", truncation=True, max_length=448)
+    shutil.copytree(demo_folder, tmp_path / "tuned")
+    trained.save_pretrained(tmp_path / "tuned")
+    saved = json.loads((tmp_path / "tuned" / "tokenizer.json").read_text())
+    assert saved["padding"]
+    assert saved["truncation"]
+    place = devices.Place(torch.device("cpu"), "float32")
+    tokenizer = weights.load(Found(str(tmp_path / "tuned"), tmp_path / "tuned", None), place).tokenizer
+    assert tokenizer.encode(text, add_special_tokens=False).ids == expected
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,12 @@ def test_noise_depends_on_its_key_and_step_alone():
     assert abs(np.corrcoef(later[:-1], later[1:])[0, 1]) < 0.08  # and steps
 
 
+def test_noise_has_an_end_where_the_bits_are_largest():
+    drawn = noise.gumbel(torch.tensor([394]), torch.tensor([3]), 51_865)  # found by search: once in 2**24
+    assert drawn.isfinite().all()
+    assert drawn.max() == pytest.approx(-np.log(-np.log1p(-(2.0**-24))), abs=1e-3)
+
+
 def test_a_key_depends_on_seed_window_temperature_and_candidate():
     samples = np.arange(1000, dtype=np.int16)
     one = noise.key(0, samples, 0, 0.2, 0)

@@ -182,6 +182,9 @@ def test_heads_that_a_model_does_not_name_are_openai_whispers():
     sizes = fresh.dims.n_text_layer, fresh.dims.n_text_head
     assert align.heads(None, *sizes) == [tuple(pair) for pair in fresh.alignment_heads.indices().T.tolist()]
     assert align.heads([[2, 1], [1, 3]], *sizes) == [(2, 1), (1, 3)]
+    deep = [[7, 0], [10, 17], [25, 6]]  # a distilled model may name its teacher's
+    assert align.heads([*deep, [1, 3]], *sizes) == [(1, 3)]
+    assert align.heads([*deep, [0, 99]], *sizes) == align.heads(None, *sizes)
 
 
 def test_weights_are_sharpened_as_openai_whisper_does():

@@ -11,8 +11,8 @@ from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import DecodeOptions, RunOptions
 from whisperbatch.records import N_SAMPLES, Clip
 
-END_OF_TEXT = 50_257  # of every multilingual Whisper
-TIMES = range(50_364, 51_865)  # its timestamps, which random weights say too
+ENDS = 50_256, 50_257  # of English-only and of multilingual models
+TIMES = range(50_363, 51_867)  # timestamps of all vocabularies, which random weights say too
 
 
 def forced(decode: DecodeOptions, n_tokens: int) -> DecodeOptions:
@@ -21,7 +21,7 @@ def forced(decode: DecodeOptions, n_tokens: int) -> DecodeOptions:
         decode,
         temperatures=decode.temperatures[:1],
         sample_len=n_tokens,
-        suppress_tokens=(*decode.suppress_tokens, END_OF_TEXT, *TIMES),
+        suppress_tokens=(*decode.suppress_tokens, *ENDS, *TIMES),
         without_timestamps=True,
         second_pass=False,
         compression_ratio_threshold=None,

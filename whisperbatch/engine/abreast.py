@@ -114,13 +114,10 @@ class EnginesAbreast:
     def _deal(self) -> None:
         """Hand clips of the reserve to engines that have room, each where most is left."""
         room = {engine: engine.room for engine in self._free()}
-        shares: dict[ContinuousEngine, list[Clip]] = {engine: [] for engine in room}
         for _ in range(min(len(self._reserve), sum(room.values()))):
             freest = max(room, key=lambda engine: room[engine])
-            shares[freest].append(self._reserve.popleft())
+            freest.admit([self._reserve.popleft()])  # in order: a file's first clips decide on its language
             room[freest] -= 1
-        for engine, share in shares.items():
-            engine.admit(share)
 
     def _step(self, engine: ContinuousEngine, n_working: int) -> list[Result]:
         self._share_cores(n_working)

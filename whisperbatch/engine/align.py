@@ -28,10 +28,12 @@ MAX_LOGITS = 128  # rows of logits at once
 
 
 def heads(known: Sequence[Sequence[int]] | None, n_layers: int, n_heads: int) -> list[tuple[int, int]]:
-    """(layer, head) of those that look where the word is: the model's own list, or all in the last half of layers."""
-    if known:
-        return [(layer, head) for layer, head in known]
-    return [(layer, head) for layer in range(n_layers // 2, n_layers) for head in range(n_heads)]
+    """(layer, head) of those that look where the word is: the model's own list, or all in the last half of layers.
+
+    Distilled models may have kept their teacher's list, which names layers that they have not.
+    """
+    own = [(layer, head) for layer, head in known or () if layer < n_layers and head < n_heads]
+    return own or [(layer, head) for layer in range(n_layers // 2, n_layers) for head in range(n_heads)]
 
 
 class Aligner:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from whisperbatch.engine import EngineFacts, Work
@@ -46,7 +47,8 @@ class ContinuousEngine:
     ) -> None:
         """Hold nothing yet; ``on_notice`` hears what the user should read, ``votes`` are shared with engines beside."""
         self.facts, self.device = facts, device
-        self._speller, self._options, self._on_notice = speller, options, on_notice
+        self._speller, self._on_notice = speller, on_notice
+        self._options = options = options if speller.languages else replace(options, multilingual=False)
         self._judges = {faithful: Judge(options, faithful=faithful) for faithful in (False, True)}
         self._scheduler, self._votes = Scheduler(), votes or Votes()
         self._requests: list[Request] = []

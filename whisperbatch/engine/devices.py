@@ -218,20 +218,6 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def free_bytes(device: torch.device) -> float | None:
-    """Memory that may be filled, a margin left; None where it is not known.
-
-    Of a machine's memory half of what is free is taken: the load processes, the queues and others need some.
-    """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return 0.8 * free
-    try:
-        return 0.5 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # macOS and Windows know no such thing
-        return None
-
-
 def describe() -> list[dict[str, str]]:
     """The devices of this machine as plain rows: device, name, memory, compute_types."""
     place = choose(EngineOptions(model="none", device="cpu"))

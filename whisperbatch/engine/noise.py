@@ -26,7 +26,7 @@ def gumbel(keys: Tensor, steps: Tensor, n_vocab: int) -> Tensor:
     """Noise, float32 (n_rows, n_vocab), of keys and steps, int64 (n_rows,)."""
     rows = _mix(keys ^ _mix(steps + 1))
     bits = _mix((rows[:, None] + torch.arange(n_vocab, device=keys.device) * 0x9E37_79B9) & _LOW)
-    uniform = ((bits >> 8).float() + 0.5) / 2**24
+    uniform = (((bits >> 8).float() + 0.5) / 2**24).clamp_(max=1 - 2**-24)  # the largest of 2**24 rounds up to 1
     return -torch.log(-torch.log(uniform))
 
 

@@ -274,6 +274,7 @@ def _inside(segment: Segment, limit_s: float) -> Segment:
     """A segment and its words inside the audio, in whole hundredths of a second."""
 
     def inside(start_s: float, end_s: float) -> dict[str, float]:
+        start_s = max(0.0, start_s)
         return {"start_s": round(start_s, 2), "end_s": round(max(start_s, min(end_s, limit_s)), 2)}
 
     words = segment.words

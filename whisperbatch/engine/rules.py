@@ -23,7 +23,8 @@ class Rules:
         self._begin, self.end = spelling.timestamp_begin, spelling.end
         self._no_timestamps = spelling.no_timestamps
         self._timed = not options.without_timestamps
-        self._never = torch.tensor(spelling.suppressed(options.suppress_tokens), dtype=torch.int64, device=device)
+        never = [token for token in spelling.suppressed(options.suppress_tokens) if token < n_vocab]
+        self._never = torch.tensor(never, dtype=torch.int64, device=device)
         self._penalty, self._n_gram = options.repetition_penalty, options.no_repeat_ngram_size
         first = spelling.suppressed_first() if options.suppress_blank else []
         self._first = torch.tensor(first, dtype=torch.int64, device=device)

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from whisperbatch.engine import Work, align, noise
 from whisperbatch.engine.decoder import Decoder
-from whisperbatch.engine.devices import free_bytes, name_of
+from whisperbatch.engine.devices import name_of
 from whisperbatch.engine.encoder import Encoder
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.features import N_HOP, LogMel
 from whisperbatch.engine.graphs import Graphs, Recorder
 from whisperbatch.engine.lane import Lane
+from whisperbatch.engine.memory import free_bytes
 from whisperbatch.engine.requests import N_FRAMES, Sampled, Window
 from whisperbatch.engine.rules import Rules
 from whisperbatch.engine.seats import Seat

@@ -63,7 +63,7 @@ class Checkpoint:
     @property
     def abilities(self) -> "Abilities":
         """What it was trained for."""
-        plain = not self.found.is_demo and not any(part in self.found.name for part in NO_TRANSLATION)
+        plain = not self.found.is_demo and not any(part in Path(self.found.name).name for part in NO_TRANSLATION)
         return Abilities(self.found.name, frozenset(self.languages), plain and self.is_multilingual)
 
 
@@ -183,10 +183,14 @@ def _tokenizer(folder: Path) -> Any:
 
         if "model" not in _json(folder / "tokenizer.json"):  # else a bare Exception comes out of the library
             raise ValueError("its tokenizer.json holds no vocabulary")
-        return Tokenizer.from_file(str(folder / "tokenizer.json"))
-    from transformers import WhisperTokenizerFast
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    else:
+        from transformers import WhisperTokenizerFast
 
-    return WhisperTokenizerFast.from_pretrained(folder, local_files_only=True).backend_tokenizer
+        tokenizer = WhisperTokenizerFast.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    tokenizer.no_padding()  # the training script's last call may have been saved with it
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _mel_filters(n_mels: int) -> np.ndarray:
