@@ -20,7 +20,7 @@ import soundfile
 from whisperbatch import processes
 from whisperbatch.audio import pool, worker
 from whisperbatch.audio.pool import LoadWorker
-from whisperbatch.errors import LoadError
+from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.pipeline.failing import lasts, may_pass
 from whisperbatch.records import Clip, ClipSettings, FileLoaded
@@ -86,10 +86,19 @@ def test_a_crash_is_told_and_the_next_file_loads(long_wav: Path):
 
 
 def test_a_hanging_decoder_is_stopped(long_wav: Path):
+    with LoadWorker(speech=NO_VAD) as worker:
+        list(worker.load(0, long_wav, SETTINGS))
+        os.kill(worker._process.pid, signal.SIGSTOP)
+        worker._timeout_s = 0.5
+        with pytest.raises(WorkerDiedError, match="hung on this file"):
+            list(worker.load(1, long_wav, SETTINGS))
+
+
+def test_a_process_that_is_slow_to_start_is_not_the_files_fault(long_wav: Path):
     with LoadWorker(timeout_s=0.5) as worker:
         worker.warm()
         os.kill(worker._process.pid, signal.SIGSTOP)
-        with pytest.raises(LoadError, match="hung"):
+        with pytest.raises(WorkerStartError, match="did not start within"):
             list(worker.load(0, long_wav, SETTINGS))
 
 
