@@ -276,6 +276,23 @@ def test_convert_without_word_times_says_what_to_do_and_goes_on(folder, capfd):
     assert "00:00:00,000 --> 00:00:07,000" in (folder / "plain.srt").read_text()
 
 
+def test_convert_makes_two_transcripts_of_one_name_no_one_text(folder, capfd):
+    for place, data in (("x", "ours.json"), ("y", "plain.json")):
+        (folder / place).mkdir()
+        (folder / data).rename(folder / place / "talk.json")
+    for more in ([], ["--overwrite"]):
+        line = ["convert", "x/talk.json", "y/talk.json", "--format", "txt", "-o", f"out{len(more)}", *more]
+        assert app.run(line) == 1
+        assert "was just made from another transcript" in capfd.readouterr().err
+        assert (folder / f"out{len(more)}" / "talk.txt").read_text() == render(TALK, "txt")
+
+
+def test_convert_does_nothing_where_a_name_is_wrong(folder, capfd):
+    assert app.run(["convert", "ours.json", "gone.json", "plain.json", "--format", "srt"]) == 2
+    assert "there is no file gone.json" in capfd.readouterr().err
+    assert not (folder / "ours.srt").exists()
+
+
 def test_words_of_whisperx_keep_their_blanks(folder):
     words = [{"word": word, "start": i, "end": i + 1, "score": 0.9} for i, word in enumerate(["One", "two", "three."])]
     english = {"start": 0, "end": 3, "text": " One two three.", "words": words}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from whisperbatch.cli import screen
-from whisperbatch.cli.listeners import listening
+from whisperbatch.cli import main, screen
+from whisperbatch.cli.listeners import listening, reporting
 from whisperbatch.errors import LoadError, RunError
 from whisperbatch.events import EventLog
 from whisperbatch.records import Event, Outcome, Segment, Status, Transcript
@@ -143,3 +143,31 @@ def test_a_report_of_nothing_is_json(tmp_path: Path):
     file = ReportFile(tmp_path / "r.json")
     file.close(Report(), 0)
     assert json.loads((tmp_path / "r.json").read_text())["files"] == []
+
+
+@pytest.mark.parametrize("flag", ["--report", "--events", "page"])
+def test_a_recording_is_no_report(flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / ("talk.html" if flag == "page" else "talk.wav")
+    path.write_bytes(b"RIFF, a recording whose name the shell has put behind the option")
+    other = tmp_path / "other.wav"
+    other.write_bytes(b"RIFF")
+    flag = "--report" if flag == "page" else flag
+    assert main(["transcribe", flag, str(path), str(other), "--model", "demo", "--no-journal"]) == 2
+    assert "holds something else and is left alone" in capsys.readouterr().err
+    assert path.read_bytes().startswith(b"RIFF, a recording")
+
+
+def test_what_earlier_runs_left_is_replaced_or_added_to(tmp_path: Path):
+    report, events, page = tmp_path / "r.json", tmp_path / "e.jsonl", tmp_path / "r.html"
+    for n_runs in (1, 2):
+        for path in (report, page):
+            with reporting(path) as told:
+                assert told is not None
+                told.add(FAILED)
+                counts = Report()
+                counts.add(FAILED)
+                told.close(counts, 1)
+        with listening(lambda event: None, str(events)) as listen:
+            listen(Event("queued", PATH))
+        assert len(events.read_text().splitlines()) == n_runs
+    assert json.loads(report.read_text())["totals"]["failed"] == 1

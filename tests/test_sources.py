@@ -81,8 +81,13 @@ def test_a_folder_that_cannot_be_read_is_told(tree: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, "scandir", refuse)
     told: list[tuple[str, Path | None]] = []
-    assert "b.wav" in names(from_paths([tree], on_notice=lambda text, path: told.append((text, path))), tree)
+    assert "b.wav" in names(below(tree, lambda text, path: told.append((text, path))), tree)
     assert told == [("this folder cannot be read: Permission denied", tree / "sub")]
+    for files in (from_paths([tree]), from_list(io.BytesIO(b'{"path": "' + bytes(tree) + b'", "task": "translate"}'))):
+        *others, closed = files  # what is in it is not done, and the exit code says so
+        assert "b.wav" in names(others, tree)
+        assert all(audio.asks.fault is None for audio in others)
+        assert (closed.path, closed.asks.fault) == (tree / "sub", told[0][0])
 
 
 def test_hard_links_are_files_of_their_own(tree: Path):

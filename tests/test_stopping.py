@@ -214,3 +214,40 @@ def test_closed_streams_are_survived(folder: Path):
         assert whole_sets(folder) == N_FILES
     finally:
         run.close()
+
+
+OPEN_LIST = """
+import sys
+from whisperbatch import cli
+from whisperbatch.backends import local
+from whisperbatch.engine import EngineFacts
+from whisperbatch.engine.fake import FakeEngine
+
+FakeEngine.facts = EngineFacts("demo")
+local.open_engine = lambda *given, **named: FakeEngine(2, fails=lambda clip: "--fail-fast" in sys.argv)
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("more", "told", "code"), [((), "done: in/0.wav", 130), (("--fail-fast",), "ends the run", 3)])
+def test_a_list_that_nobody_has_closed_does_not_keep_a_run_from_ending(
+    folder: Path, more: tuple[str, ...], told: str, code: int
+):
+    options = "--model demo --no-vad --max-wait 0.1 --load-workers 1 --no-journal".split()
+    command = [sys.executable, "-c", OPEN_LIST, "transcribe", "-", *options, *more]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(b"in/0.wav\n")
+        process.stdin.flush()
+        seen = b""
+        while told.encode() not in seen:
+            line = process.stderr.readline()
+            assert line, seen
+            seen += line
+        if code == 130:
+            process.send_signal(signal.SIGINT)
+        seen += process.stderr.read()  # the list is still open
+        assert process.wait(60) == code, seen
+        assert b"Fatal" not in seen

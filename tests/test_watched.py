@@ -251,7 +251,7 @@ def test_a_file_that_goes_on_growing_although_it_stood_still_waits_for_its_rest(
     ready(settling, [file("a", 5)], 0.0)
     assert ready(settling, [file("a", 5)], 1.0) == []
     assert (settling.n_moving, settling.next_due_s()) == (0, None)  # it holds up no end, and nothing is due
-    assert settling.cut(0.5) == [Path("a")]
+    assert settling.cut(0.5) == [(Path("a"), False)]
     assert settling.cut(-1.0) == []
     assert ready(settling, [file("a", 5)], 9_999.0) == []  # for as long as it takes
     whole["a"] = True
@@ -414,3 +414,41 @@ def test_a_file_tells_that_it_will_come_again(tmp_path: Path):
     (tmp_path / "a.wav").write_bytes(b"x")
     (audio,) = watch([tmp_path], WatchOptions(settle_s=0.0, until_idle_s=0.3), threading.Event())
     assert audio.is_watched
+
+
+def test_a_file_that_nobody_may_read_yet_is_looked_at_again():
+    closed, asked = {Path("a")}, []
+    settling = Settling(1.0, lambda audio: asked.append(audio.path) or False, lambda audio: audio.path in closed)
+    files = [AudioFile(Path("a"), None, 5, 1), AudioFile(Path("b"), None, 5, 1)]
+    assert settling.look(files, 0.0) == []
+    assert [audio.path.name for audio in settling.look(files, 1.0)] == ["b"]
+    assert (settling.n_moving, settling.next_due_s()) == (0, None)  # a run that waits for quiet may end
+    assert settling.cut(float("inf")) == [(Path("a"), True)]
+    assert settling.look(files, 2.0) == []
+    closed.clear()  # its size and mtime are what they were
+    assert [audio.path.name for audio in settling.look(files, 3.0)] == ["a"]
+    assert asked == [Path("b"), Path("a")]
+
+
+@pytest.mark.parametrize(("name", "is_taken"), [("#1 intro.wav", True), ("C#.wav", True), ("#talk.wav#", False)])
+def test_a_number_sign_is_an_ordinary_character(tmp_path: Path, name: str, is_taken: bool):
+    (tmp_path / "C#").mkdir()
+    for place in (tmp_path / name, tmp_path / "C#" / name):
+        place.write_bytes(b"RIFF")
+    found = watch([tmp_path], WatchOptions(settle_s=0.0, until_idle_s=0.1), threading.Event())
+    assert len(list(found)) == (2 if is_taken else 0)
+
+
+@pytest.mark.parametrize("way", ["drop folder", "folder in it"])
+def test_a_folder_that_is_left_out_is_left_out_by_all_its_names(tmp_path: Path, way: str):
+    real, link = tmp_path / "real", tmp_path / "link"
+    (real / "done").mkdir(parents=True)
+    link.symlink_to(real)
+    for place in (real / "a.wav", real / "done" / "b.wav"):
+        place.write_bytes(b"RIFF")
+    if way == "folder in it":
+        (real / "done").rename(tmp_path / "done")
+        (real / "done").symlink_to(tmp_path / "done")
+    watched, left_out = (link, real / "done") if way == "drop folder" else (real, tmp_path / "done")
+    options = WatchOptions(settle_s=0.0, until_idle_s=0.1, leave_out=(left_out,))
+    assert [audio.path.name for audio in watch([watched], options, threading.Event())] == ["a.wav"]

@@ -3,6 +3,7 @@
 The flags are those of openai-whisper 20250625 (whisper/transcribe.py, MIT).
 """
 
+import os
 from pathlib import Path
 
 from whisperbatch.cli import params
@@ -57,6 +58,6 @@ def _with_command(argv: list[str]) -> list[str]:
     if not argv or argv[0] in (*COMMANDS, *ROOT_OPTIONS):
         return argv
     first = argv[0]
-    if first.startswith("-") or Path(first).exists() or Path(first).suffix:
+    if first.startswith("-") or os.path.exists(first) or Path(first).suffix:  # noqa: PTH110  (raises never)
         return ["transcribe", *argv]
     return argv

@@ -1,5 +1,6 @@
 """Who hears what happens in a run beside the screen: an event log, a report. Who calls: ``cli/app``."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,9 +12,10 @@ from whisperbatch.cli.failures import say
 from whisperbatch.cli.reviewing import PAGES, review_page
 from whisperbatch.errors import UsageError
 from whisperbatch.events import EventLog
+from whisperbatch.files import open_regular
 from whisperbatch.records import Event
 from whisperbatch.report import ReportFile
-from whisperbatch.review import PageFile
+from whisperbatch.review import PageFile, is_page
 
 
 @contextmanager
@@ -44,16 +46,33 @@ def reporting(path: Path | None) -> Iterator[ReportFile | PageFile | None]:
     if path is None:
         yield None
         return
-    report = review_page(path) if path.suffix.lower() in PAGES else ReportFile(path)
+    is_for_people = path.suffix.lower() in PAGES
+    _require_ours(path, "--report", is_page(path) if is_for_people else _begins(path, b'{"schema"'))
+    report = review_page(path) if is_for_people else ReportFile(path)
     try:
         yield report
     finally:
         report.discard()
 
 
+def _require_ours(path: Path, flag: str, is_ours: bool) -> None:
+    """Nothing, or UsageError when a file with other content would be replaced or added to: a recording, say."""
+    if os.path.isfile(path) and path.stat().st_size > 0 and not is_ours:  # noqa: PTH113  (never raises)
+        raise UsageError(f"{flag} {path}: this file holds something else and is left alone; name another or remove it")
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    try:
+        with open_regular(path) as file:
+            return file.read(len(start)) == start
+    except OSError:
+        return False
+
+
 def _opened(events: str) -> BinaryIO:
     if events == "-":  # past Python's own buffer, which would complain at exit when the reader has gone
         return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
+    _require_ours(Path(events), "--events", _begins(Path(events), b'{"v"'))
     try:
         return Path(events).open("ab")
     except OSError as err:

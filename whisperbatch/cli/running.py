@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import typer
 
@@ -29,18 +29,28 @@ def sources_of(paths: list[str], lists: list[Path], null: bool) -> Iterator[Audi
     parts: list[Iterable[AudioFile]] = []
     named = [path for path in paths if path != "-"]
     if named:
-        parts.append(sources.from_paths(named, on_notice=notice))
+        parts.append(sources.from_paths(named))
     for file in lists:
         try:
             stream = file.open("rb")
         except OSError as err:
             raise UsageError(f"the list {file} cannot be read: {err.strerror}") from err
-        parts.append(sources.from_list(stream, nul=null, on_notice=notice))
+        parts.append(sources.from_list(stream, nul=null))
     if "-" in paths:
-        if sys.stdin.isatty():
-            failures.say("reading a list of paths from the terminal, one a line; Ctrl-D ends it")
-        parts.append(sources.from_list(sys.stdin.buffer, nul=null, on_notice=notice))
+        parts.append(sources.from_list(_standard_input(), nul=null))
     return itertools.chain(*parts)
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input without Python's buffer, whose lock a read that never ends would hold at the interpreter's end."""
+    if sys.stdin is None:
+        raise UsageError("standard input is closed; give a list with --from-file")
+    if sys.stdin.isatty():
+        failures.say("reading a list of paths from the terminal, one a line; Ctrl-D ends it")
+    try:
+        return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
+    except OSError:  # somebody has put another stream in its place
+        return sys.stdin.buffer
 
 
 def execute(

@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import UsageError
-from whisperbatch.records import AudioFile
+from whisperbatch.records import AudioFile, FileAsks
 from whisperbatch.sources.media import found, is_media
 
 Notice = Callable[[str, Path | None], None]
 
 
-def from_paths(paths: Sequence[str | Path], *, on_notice: Notice | None = None) -> Iterator[AudioFile]:
+def from_paths(paths: Sequence[str | Path]) -> Iterator[AudioFile]:
     """The recordings that the paths name: files, folders with all below them, patterns the shell did not expand.
 
     A named file is taken whatever its extension; a file reached twice counts once. What a pattern matches counts as
-    listed: it keeps its place below the current folder. ``on_notice`` hears of folders that cannot be read.
+    listed: it keeps its place below the current folder. A folder that cannot be read comes out as a file that fails.
 
     Raises:
         UsageError: At once, when a path does not exist and no file matches it as a pattern.
@@ -29,20 +29,26 @@ def from_paths(paths: Sequence[str | Path], *, on_notice: Notice | None = None) 
 
     def files() -> Iterator[AudioFile]:
         for place, is_matched in places:
-            for audio in below(place, on_notice):
+            for audio in all_below(place):
                 yield replace(audio, root=None) if is_matched else audio
 
     return once(files())
 
 
 def below(
-    path: Path, on_notice: Notice | None = None, is_left_out: Callable[[Path], bool] = lambda path: False
+    path: Path,
+    on_notice: Notice | None = None,
+    is_left_out: Callable[[Path], bool] = lambda path: False,
+    but: Iterable[Path] = (),
 ) -> Iterator[AudioFile]:
-    """The file itself, or the recordings in a folder and all below it, sorted, without what is to be left out."""
+    """The file itself, or the recordings in a folder and all below it, sorted, without what is to be left out.
+
+    Folders in ``but`` are not entered, by whatever name they are reached.
+    """
     if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises on names too long and folders not to be entered)
         yield found(path)
         return
-    visited: set[object] = set()
+    visited: set[object] = {_identity(folder) for folder in but if os.path.isdir(folder)}  # noqa: PTH112
 
     def failed(error: OSError) -> None:
         if on_notice is not None:
@@ -59,6 +65,13 @@ def below(
             file = Path(folder) / name
             if is_media(name) and not is_left_out(file) and os.path.isfile(file):  # noqa: PTH113  (as above)
                 yield found(file, path)
+
+
+def all_below(path: Path) -> Iterator[AudioFile]:
+    """As ``below``; a folder that cannot be read comes out too, and fails: what is in it is not done."""
+    closed: list[AudioFile] = []
+    yield from below(path, lambda text, folder: closed.append(AudioFile(folder or path, asks=FileAsks(fault=text))))
+    yield from closed
 
 
 def once(files: Iterable[AudioFile]) -> Iterator[AudioFile]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from whisperbatch.errors import UsageError
 from whisperbatch.records import AudioFile, FileAsks
 from whisperbatch.sources.asked import is_asked, read_asked
-from whisperbatch.sources.folders import Notice, below, once
+from whisperbatch.sources.folders import all_below, once
 
 N_BLOCK = 65_536
 N_HEAD = 4_096  # bytes by which a list is told from audio
@@ -29,9 +29,7 @@ BOM = b"\xef\xbb\xbf"
 WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def from_list(
-    stream: BinaryIO, *, nul: bool = False, base: Path | None = None, on_notice: Notice | None = None
-) -> Iterator[AudioFile]:
+def from_list(stream: BinaryIO, *, nul: bool = False, base: Path | None = None) -> Iterator[AudioFile]:
     """The recordings that a list names, each as soon as its line is there; folders are walked.
 
     A line may be a JSON object with a path and what that file asks for (``asked``). A path that does not exist comes
@@ -42,16 +40,15 @@ def from_list(
         stream: The list's bytes.
         nul: Whether NUL stands between the paths, and not the end of a line.
         base: The folder that relative paths count from; None means the current one.
-        on_notice: Hears of folders that cannot be read.
 
     Raises:
         UsageError: The stream holds audio or other binary data and not a list.
     """
     lines = _lines(stream, b"\0" if nul else b"\n")
-    return once(audio for number, line in lines for audio in _named(number, line, base, on_notice))
+    return once(audio for number, line in lines for audio in _named(number, line, base))
 
 
-def _named(number: int, line: bytes, base: Path | None, on_notice: Notice | None) -> Iterator[AudioFile]:
+def _named(number: int, line: bytes, base: Path | None) -> Iterator[AudioFile]:
     """The recordings that one line names."""
     path, asks = Path(os.fsdecode(line)), FileAsks()
     if is_asked(line):
@@ -60,8 +57,8 @@ def _named(number: int, line: bytes, base: Path | None, on_notice: Notice | None
         except UsageError as err:
             yield AudioFile(Path(f"line {number} of the list"), asks=FileAsks(fault=err.message))
             return
-    for audio in below(Path(base or "", path), on_notice):
-        yield replace(audio, asks=asks)
+    for audio in all_below(Path(base or "", path)):
+        yield audio if audio.asks.fault is not None else replace(audio, asks=asks)
 
 
 def _lines(stream: BinaryIO, end: bytes) -> Iterator[tuple[int, bytes]]:

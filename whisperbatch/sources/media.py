@@ -32,7 +32,7 @@ def is_under_way(name: str) -> bool:
 
     Of a folder too: a browser may keep ``talk.wav`` in ``talk.wav.download`` until all of it is there.
     """
-    if name.startswith((".", "~", "#")) or name.endswith(("~", "#")):
+    if name.startswith((".", "~")) or name.endswith("~") or (name.startswith("#") and name.endswith("#")):
         return True
     return not UNDER_WAY.isdisjoint(suffix.lower() for suffix in Path(name).suffixes[-2:])
 

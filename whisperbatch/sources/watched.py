@@ -28,6 +28,8 @@ WAITED_FOR = (
     " (whisperbatch transcribe takes it as it is)"
 )
 LEFT_CUT = "this file says that it is longer than it is and was left out (whisperbatch transcribe takes it as it is)"
+CLOSED = "no permission to read this file; it is taken once there is"
+LEFT_CLOSED = "no permission to read this file; it was left out"
 LEFT_EMPTY = "this file is empty and was left out"
 
 
@@ -36,15 +38,25 @@ class _Seen:
     audio: AudioFile
     since_s: float  # when its size or mtime last changed, by our clock
     grows: bool = False  # it stood still, and yet more of it is to come
+    is_closed: bool = False  # or nobody may read it yet
 
 
 class Settling:
     """Which files have stood still long enough; each state of a file comes out once."""
 
-    def __init__(self, settle_s: float, grows: Callable[[AudioFile], bool] = lambda audio: False) -> None:
-        """Know nothing yet; ``grows`` tells of a file that stood still whether more is to come all the same."""
+    def __init__(
+        self,
+        settle_s: float,
+        grows: Callable[[AudioFile], bool] = lambda audio: False,
+        is_closed: Callable[[AudioFile], bool] = lambda audio: False,
+    ) -> None:
+        """Know nothing yet.
+
+        ``grows`` tells of a file that stood still whether more is to come all the same, ``is_closed`` whether nobody
+        may read it, as of an upload that gets its mode last: that shows in neither size nor mtime.
+        """
         self._settle_s = settle_s
-        self._grows = grows
+        self._grows, self._is_closed = grows, is_closed
         self._moving: dict[Path, _Seen] = {}
         self._given: dict[Path, tuple[int, int]] = {}
 
@@ -63,8 +75,9 @@ class Settling:
             if seen is None or (seen.audio.size, seen.audio.mtime_ns) != state:
                 seen = _Seen(audio, now_s)
             is_still = now_s - seen.since_s >= self._settle_s and audio.size > 0
-            if is_still and not seen.grows:
-                seen.grows = self._grows(audio)
+            if is_still and (seen.is_closed or not seen.grows):
+                seen.is_closed = self._is_closed(audio)
+                seen.grows = seen.is_closed or self._grows(audio)
             if is_still and not seen.grows:
                 ready.append(audio)
                 self._given[audio.path] = state
@@ -91,9 +104,13 @@ class Settling:
         """Files that lie there and have no content yet."""
         return [seen.audio.path for seen in self._moving.values() if seen.audio.size == 0]
 
-    def cut(self, until_s: float) -> list[Path]:
-        """Files that have stood still since before ``until_s``, and should be longer than they are."""
-        return [path for path, seen in self._moving.items() if seen.grows and seen.since_s <= until_s]
+    def cut(self, until_s: float) -> list[tuple[Path, bool]]:
+        """Files that have stood still since before ``until_s`` and are waited for; with each whether it is closed.
+
+        Those that are not should be longer than they are.
+        """
+        waiting = [(path, seen) for path, seen in self._moving.items() if seen.grows and seen.since_s <= until_s]
+        return [(path, seen.is_closed) for path, seen in waiting]
 
 
 def watch(
@@ -114,10 +131,12 @@ def watch(
     """
     places = [Path(folder) for folder in folders]
     for place in places:
-        if not place.is_dir():
+        if not os.path.isdir(place):  # noqa: PTH112  (Path.is_dir raises on names too long and folders not to be entered)
             raise UsageError(f"there is no folder {place} to watch")
     looker = _Looker(places, on_notice, options.leave_out)
-    return _watch(looker, Settling(options.settle_s, lambda audio: _grows(audio, is_cut)), options, stop, clock)
+    return _watch(
+        looker, Settling(options.settle_s, lambda audio: _grows(audio, is_cut), _is_closed), options, stop, clock
+    )
 
 
 def _watch(
@@ -144,8 +163,8 @@ def _watch(
                     if stop.is_set():
                         return
                     yield audio
-                for path in settling.cut(now_s - PATIENCE_S - options.settle_s):
-                    looker.tell(WAITED_FOR, path)
+                for path, is_closed in settling.cut(now_s - PATIENCE_S - options.settle_s):
+                    looker.tell(CLOSED if is_closed else WAITED_FOR, path)
                 if ready or settling.n_moving:
                     quiet_since_s = clock()
                 elif is_over:
@@ -156,9 +175,21 @@ def _watch(
             changed = changed or told
     finally:
         ears.close()
-        for text, paths in ((LEFT_EMPTY, settling.empty), (LEFT_CUT, settling.cut(float("inf")))):
-            for path in paths:
-                looker.tell(text, path)
+        for path in settling.empty:
+            looker.tell(LEFT_EMPTY, path)
+        for path, is_closed in settling.cut(float("inf")):
+            looker.tell(LEFT_CLOSED if is_closed else LEFT_CUT, path)
+
+
+def _is_closed(audio: AudioFile) -> bool:
+    """Whether a file may not be read."""
+    try:
+        audio.path.open("rb").close()
+    except PermissionError:
+        return True
+    except OSError:  # whoever loads it will say what is wrong
+        return False
+    return False
 
 
 def _grows(audio: AudioFile, is_cut: Callable[[Path], bool]) -> bool:
@@ -181,6 +212,7 @@ class _Looker:
         self.is_whole = True  # whether the last look saw all there is
         self.places = places
         self._leave_out = {os.path.abspath(path) for path in leave_out}  # noqa: PTH100  (resolve follows links)
+        self._but = tuple(leave_out)  # by whatever name
         self._on_notice = on_notice
         self._told: set[tuple[str, Path | None]] = set()
         self._devices: dict[Path, int] = {}
@@ -195,7 +227,7 @@ class _Looker:
             else:
                 self._is_back(place)
             if trouble != GONE:
-                files += below(place, self._unreadable, self._is_left_out)
+                files += below(place, self._unreadable, self._is_left_out, self._but)
         return [replace(audio, is_watched=True) for audio in files]
 
     def tell(self, text: str, path: Path | None) -> None:
