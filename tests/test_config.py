@@ -52,6 +52,25 @@ def test_the_command_line_wins_then_the_environment_then_the_file(told, command,
     assert (code, lines, run.decode.beam_size) == (0, [], beams)
 
 
+@pytest.mark.parametrize(
+    ("argv", "name", "value", "found", "unasked"),
+    [
+        ("--overwrite False", "OVERWRITE", "1", lambda run: run.output.overwrite, False),
+        ("--highlight_words False", "HIGHLIGHT_WORDS", "true", lambda run: run.output.subtitles.highlight_words, False),
+        ("--language None", "LANGUAGE", "de", lambda run: run.clip.language, None),
+        ("--max_line_width=None", "MAX_LINE_WIDTH", "30", lambda run: run.output.subtitles.max_line_width, None),
+        ("--fp16 True", "COMPUTE_TYPE", "float32", lambda run: run.engine.compute_type, "auto"),
+    ],
+)
+def test_an_option_that_is_turned_off_on_the_command_line_stays_off(told, argv, name, value, found, unasked):
+    setting = value if value in ("true", "30") else "true" if value == "1" else f'"{value}"'
+    for given in ({name: value}, {"file": f"{name.lower()} = {setting}"}):
+        code, (run, _), _ = told("transcribe", "x.wav", **given)
+        assert (code, found(run) == unasked) == (0, False)
+        code, (run, _), _ = told("transcribe", "x.wav", *argv.split(), **given)
+        assert (code, found(run)) == (0, unasked)
+
+
 def test_every_kind_of_value_is_taken_as_the_command_line_takes_it(told):
     file = """
         model = "small"

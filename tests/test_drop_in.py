@@ -154,7 +154,7 @@ def test_true_and_false_turn_options_on_and_off(monkeypatch):
     on_and_off = {"--condition-on-previous-text": "--no-condition-on-previous-text"}
     monkeypatch.setattr(legacy, "DECLARED", {"--beam-size": None, "--word-timestamps": "", **on_and_off})
     given = "x.wav --beam_size 3 --word_timestamps True --condition_on_previous_text False --word_timestamps=False"
-    arguments, notices = legacy.translate(given.split())
+    arguments, notices, _ = legacy.translate(given.split())
     assert arguments == ["transcribe", "x.wav", "--beam-size", "3", "--word-timestamps", *on_and_off.values()]
     assert notices == []
 

@@ -69,7 +69,7 @@ def test_openai_whispers_spelling_leaves_every_command_alone(tmp_path: Path, mon
     monkeypatch.chdir(tmp_path)
     for command in COMMANDS:
         (tmp_path / command).mkdir()  # a folder of that name is no reason to transcribe it
-        assert legacy.translate([command]) == ([command], [])
+        assert legacy.translate([command]) == ([command], [], frozenset())
 
 
 def test_help_lists_topics_and_commands(capsys):

@@ -32,11 +32,11 @@ def run(argv: list[str]) -> int:
     """The exit code of a command line."""
     with suppress(AttributeError):  # of a standard output that is not Python's own
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    arguments, notices = legacy.translate(argv)
+    arguments, notices, unasked = legacy.translate(argv)
     for notice in (*notices, *config.strangers(os.environ, legacy.DECLARED)):
         failures.say(notice)
     try:
-        app(arguments, prog_name="whisperbatch")
+        app(arguments, prog_name="whisperbatch", obj=unasked)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException as err:

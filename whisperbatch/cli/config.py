@@ -25,12 +25,14 @@ NO_OPTIONS = frozenset(("config", "full"))  # variables of ours all the same; th
 def apply(ctx: typer.Context, given: Path | None, known: Iterable[str]) -> None:
     """Set the command's defaults; ``known`` are the names of all commands' options.
 
+    What the command line says shall be as if unasked (``ctx.obj``) stays so.
+
     Raises:
         UsageError: The file cannot be read or makes no sense, or a value does not.
     """
     names = {name.lstrip("-").replace("-", "_") for name in known} - NO_SETTINGS
     named = given or (Path(os.environ[CONFIG]) if os.environ.get(CONFIG) else None)
-    params = {param.name: param for param in ctx.command.params if param.name in names}
+    params = {param.name: param for param in ctx.command.params if param.name in names - (ctx.obj or set())}
     defaults: dict[str, Any] = {}
     if named is not None:
         for key, value in _read(named, names).items():

@@ -5,6 +5,7 @@ The flags are those of openai-whisper 20250625 (whisper/transcribe.py, MIT).
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from whisperbatch.cli import params
 
@@ -16,15 +17,27 @@ DECLARED = params.names()
 NONE_IS_UNASKED = frozenset(("--max-line-width", "--max-line-count", "--max-words-per-line", "--language"))
 
 
-def translate(argv: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments in our spelling, and a sentence for each that has no effect here."""
+class Line(NamedTuple):
+    """Arguments in our spelling; a sentence for each that has no effect here; options that shall be as if unasked.
+
+    The last stand on the command line, as in ``--overwrite False``, and so no setting may turn them on.
+    """
+
+    arguments: list[str]
+    notices: list[str]
+    unasked: frozenset[str] = frozenset()
+
+
+def translate(argv: list[str]) -> Line:
+    """The command line in our spelling."""
     out: list[str] = []
     notices: list[str] = []
+    unasked: set[str] = set()
     rest = list(_with_command(argv))
     while rest:
         argument = rest.pop(0)
         if argument == "--":
-            return [*out, argument, *rest], notices
+            return Line([*out, argument, *rest], notices, frozenset(unasked))
         if not argument.startswith("--"):
             out.append(argument)
             continue
@@ -38,14 +51,21 @@ def translate(argv: list[str]) -> tuple[list[str], list[str]]:
         elif flag == "--fp16":
             value = value if equals else rest.pop(0) if rest else "True"
             out += ["--compute-type", "float32"] if value == "False" else []
+            unasked |= {"compute_type"} if value == "True" else set()
         elif DECLARED.get(flag) is not None and (value or (rest and rest[0])) in ("True", "False"):
             wanted = flag if (value or rest.pop(0)) == "True" else DECLARED[flag]
             out += [wanted] if wanted else []
+            unasked |= set() if wanted else {_name(flag)}
         elif flag in NONE_IS_UNASKED and (value or (rest and rest[0])) == "None":
             value = value or rest.pop(0)
+            unasked.add(_name(flag))
         else:
             out.append(flag + equals + value)
-    return out, notices
+    return Line(out, notices, frozenset(unasked))
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")
 
 
 def _is_flag(argument: str) -> bool:
