@@ -50,6 +50,24 @@ def test_the_defaults_are_the_same(monkeypatch, tmp_path, command: str):
     assert parsed(monkeypatch, command, str(tmp_path)) == api.run_options_from()
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--temperature", "nan"),
+        ("--temperature", "0,inf"),
+        ("--temperature-increment-on-fallback", "inf"),
+        ("--patience", "inf"),
+        ("--no-repeat-ngram-size", "100000"),
+        ("--load-timeout", "inf"),
+        ("--load-timeout", "nan"),
+    ],
+)
+def test_a_number_without_bounds_is_told_before_anything_is_done(tmp_path, capsys, flag: str, value: str):
+    assert app.run(["transcribe", str(tmp_path), flag, value]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"whisperbatch: {flag}")
+
+
 def test_shaped_subtitles_turn_word_times_on(monkeypatch, tmp_path):
     options = parsed(monkeypatch, "transcribe", str(tmp_path), "--format", "srt", "--subtitles", "standard")
     assert options.decode.word_timestamps

@@ -70,6 +70,17 @@ def test_status_of_nothing_makes_no_journal(here: Path, capsys: pytest.CaptureFi
     assert not (here / "other").exists()
 
 
+def test_status_of_a_folder_that_has_gone_tells_what_is_known_of_it(here: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.main(["status", "in", "--json", "--journal", "journal"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    (here / "in").rename(here / "away")
+    assert cli.main(["status", "in", "--json", "--journal", "journal"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["done"], told["failed"]) == (before["done"], before["failed"])
+    assert cli.main(["status", "in", "nowhere", "--journal", "journal"]) == 2
+    assert "there is no file or folder nowhere" in capsys.readouterr().err
+
+
 def test_forget_leaves_what_was_written(here: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["forget", "in", "--journal", "journal"]) == 0
     assert "forgot 2 files" in capsys.readouterr().err

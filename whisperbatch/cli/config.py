@@ -31,7 +31,7 @@ def apply(ctx: typer.Context, given: Path | None, known: Iterable[str]) -> None:
         UsageError: The file cannot be read or makes no sense, or a value does not.
     """
     names = {name.lstrip("-").replace("-", "_") for name in known} - NO_SETTINGS
-    named = given or (Path(os.environ[CONFIG]) if os.environ.get(CONFIG) else None)
+    named = given or (Path(os.environ[CONFIG]).expanduser() if os.environ.get(CONFIG) else None)
     params = {param.name: param for param in ctx.command.params if param.name in names - (ctx.obj or set())}
     defaults: dict[str, Any] = {}
     if named is not None:

@@ -1,7 +1,8 @@
 """``status`` and ``forget``: what the journal knows, and how it forgets it; ``--dry-run``: what a run would do."""
 
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -97,10 +98,16 @@ def _rows(paths: list[str], place: Path) -> Iterator[dict[str, Any]]:
             for entry in book.entries([absolute(Path(path)) for path in paths]):
                 known.add(entry.key.path)
                 yield _row(entry, _kind(entry, book))
-    for audio in from_paths(paths) if paths else ():
+    unknown = [path for path in paths if os.path.lexists(path) or not _is_among(absolute(Path(path)), known)]
+    for audio in from_paths(unknown) if unknown else ():
         if absolute(audio.path) not in known:
             yield {"path": str(absolute(audio.path)), "state": PENDING, "error": None, "attempts": 0,
                    "audio_seconds": 0.0, "outputs": []}  # fmt: skip
+
+
+def _is_among(path: Path, known: Collection[Path]) -> bool:
+    """Whether one of the recordings is at the path or below it."""
+    return any(path == one or path in one.parents for one in known)
 
 
 def _kind(entry: Entry, book: Journal) -> str:

@@ -11,6 +11,7 @@ TASKS = ("transcribe", "translate")
 NVIDIA = Path("/proc/driver/nvidia/version")  # of the driver, on Linux
 COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16", "int8", "int8_float32", "int8_bfloat16", "int8_float16")
 DEVICES = ("auto", "cpu", "cuda", "mps", "all")
+MAX_N_GRAM = 448  # tokens, as many as a window can hold
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -20,9 +21,9 @@ def parse_temperatures(given: str, increment: float | None) -> tuple[float, ...]
         found = tuple(float(part) for part in given.split(","))
     except ValueError as err:
         raise UsageError(f"--temperature '{given}' is no number such as 0 and no list such as 0,0.4,0.8") from err
-    if len(found) > 1 or increment is None:
+    if len(found) > 1 or increment is None or not math.isfinite(found[0]):
         return found
-    require(increment > 0, "--temperature-increment-on-fallback must be above 0, or None")
+    require(0 < increment < math.inf, "--temperature-increment-on-fallback must be above 0, or None")
     n_steps = int((1.0 - found[0]) / increment + 1e-6)
     return tuple(round(found[0] + step * increment, 6) for step in range(max(0, n_steps) + 1))
 
@@ -181,14 +182,14 @@ class DecodeOptions:
         """Check the ranges."""
         require(self.beam_size >= 1, "--beam-size must be 1 or more")
         require(self.best_of >= 1, "--best-of must be 1 or more")
-        require(self.patience > 0, "--patience must be above 0")
+        require(0 < self.patience < math.inf, "--patience must be above 0")
         require(self.length_penalty is None or 0 <= self.length_penalty <= 1, "--length-penalty must be from 0 to 1")
         require(bool(self.temperatures), "--temperature must name one temperature or more")
-        require(all(t >= 0 for t in self.temperatures), "--temperature must not be negative")
+        require(all(0 <= t < math.inf for t in self.temperatures), "--temperature must not be negative")
         require(self.sample_len is None or self.sample_len >= 1, "--sample-len must be 1 or more")
         limit_s = self.max_initial_timestamp
         require(limit_s is None or 0 <= limit_s <= 30, "--max-initial-timestamp must be from 0 to 30 seconds")
         silence_s = self.hallucination_silence_threshold
         require(silence_s is None or silence_s >= 0, "--hallucination-silence-threshold must not be negative")
         require(0 < self.repetition_penalty < math.inf, "--repetition-penalty must be above 0")
-        require(self.no_repeat_ngram_size >= 0, "--no-repeat-ngram-size must not be negative")
+        require(0 <= self.no_repeat_ngram_size <= MAX_N_GRAM, f"--no-repeat-ngram-size must be from 0 to {MAX_N_GRAM}")

@@ -14,6 +14,8 @@ from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, Engi
 from whisperbatch.options.output import OutputOptions
 from whisperbatch.records import ClipSettings
 
+YEAR_S = 365 * 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class JournalOptions:
@@ -59,7 +61,10 @@ class FailureOptions:
     def __post_init__(self) -> None:
         """Check the ranges."""
         require(self.retries >= 0, "--retries must not be negative")
-        require(self.load_timeout_s is None or self.load_timeout_s > 0, "--load-timeout must be above 0 seconds")
+        timeout_s = self.load_timeout_s
+        require(
+            timeout_s is None or 0 < timeout_s <= YEAR_S, "--load-timeout must be above 0 seconds and within a year"
+        )
         require(self.max_failures is None or self.max_failures >= 1, "--max-failures must be 1 or more")
 
 
