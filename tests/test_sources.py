@@ -90,6 +90,23 @@ def test_a_folder_that_cannot_be_read_is_told(tree: Path, monkeypatch: pytest.Mo
         assert (closed.path, closed.asks.fault) == (tree / "sub", told[0][0])
 
 
+@pytest.mark.parametrize("name", ["lost+found", "System Volume Information", "$RECYCLE.BIN", ".Trashes"])
+def test_a_file_systems_own_folders_are_not_looked_into(tree: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    before, scandir = names(from_paths([tree]), tree), os.scandir
+    (tree / name).mkdir()
+    (tree / name / "deleted.wav").write_bytes(b"RIFF")
+    assert names(from_paths([tree]), tree) == before
+    assert names(from_paths([tree / name]), tree) == [f"{name}/deleted.wav"]  # unless it is asked for
+
+    def refuse(path: str):
+        if Path(path).name == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names(from_paths([tree]), tree) == before  # and no failure either
+
+
 def test_hard_links_are_files_of_their_own(tree: Path):
     (tree / "twin.wav").hardlink_to(tree / "b.wav")
     assert {"b.wav", "twin.wav"} <= set(names(from_paths([tree, "b.wav"]), tree))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from whisperbatch.errors import UsageError
 from whisperbatch.records import AudioFile, FileAsks
-from whisperbatch.sources.media import found, is_media
+from whisperbatch.sources.media import found, is_for_people, is_media
 
 Notice = Callable[[str, Path | None], None]
 
@@ -60,7 +60,7 @@ def below(
             folders.clear()
             continue
         visited.add(here)
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and not is_left_out(Path(folder, n)))
+        folders[:] = sorted(n for n in folders if is_for_people(n) and not is_left_out(Path(folder, n)))
         for name in sorted(names):
             file = Path(folder) / name
             if is_media(name) and not is_left_out(file) and os.path.isfile(file):  # noqa: PTH113  (as above)

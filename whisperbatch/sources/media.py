@@ -20,6 +20,12 @@ MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 UNDER_WAY = frozenset(
     ".part .partial .filepart .tmp .temp .crdownload .download .opdownload .swp .swx .bak .!ut .!qb .~lock".split()
 )  # rsync, browsers, WinSCP, editors, yt-dlp
+SYSTEM_FOLDERS = frozenset(("lost+found", "System Volume Information", "$RECYCLE.BIN"))
+
+
+def is_for_people(folder: str) -> bool:
+    """Whether a folder of that name is looked into: not hidden, and not a file system's own, which few may read."""
+    return not folder.startswith(".") and folder not in SYSTEM_FOLDERS
 
 
 def is_media(name: str) -> bool:
