@@ -302,6 +302,17 @@ def test_review_makes_a_page_of_everybodys_json(tmp_path: Path, monkeypatch: pyt
     assert found["file"][2]["reasons"][0]["kind"] == "failed"
 
 
+@pytest.mark.parametrize("others", [(), ("talk.en.wav",)])
+def test_a_transcript_that_has_its_language_in_its_name_finds_its_recording(tmp_path: Path, others: tuple[str, ...]):
+    (tmp_path / "talk.en.json").write_text(render(transcript(), "json"))
+    for name in ("talk.wav", *others):
+        (tmp_path / name).write_bytes(b"RIFF")
+    page = tmp_path / "page.html"
+    assert main(["review", str(tmp_path), "--output", str(page)]) == 0
+    (told,) = Blocks(page.read_text(encoding="utf-8")).found["file"]
+    assert told["audio"] == (*others, "talk.wav")[0]
+
+
 def test_review_replaces_pages_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "a.json").write_text(render(transcript(), "json"))
     page = tmp_path / "mine.html"

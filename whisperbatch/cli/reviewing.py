@@ -99,14 +99,16 @@ def _read(file: Path) -> Transcript:
 
 def _recording(file: Path, transcript: Transcript) -> Path:
     """The recording that a transcript lies beside, by its name and then its size; the transcript itself without one."""
-    stem = file.name.removesuffix(".json").removesuffix(CORRECTED)
+    known, stem = _recordings(file.parent), file.name.removesuffix(".json").removesuffix(CORRECTED)
+    if stem not in known:  # it may have been named by --name "{stem}.{language}"
+        stem = stem.removesuffix(f".{transcript.language}")
 
     def rank(recording: Path) -> tuple[bool, bool, bytes]:
         with suppress(OSError):
             return recording.name != stem, recording.stat().st_size != transcript.size, os.fsencode(recording)
         return True, True, os.fsencode(recording)
 
-    return min(_recordings(file.parent).get(stem, ()), key=rank, default=file)
+    return min(known.get(stem, ()), key=rank, default=file)
 
 
 @functools.lru_cache(maxsize=64)
