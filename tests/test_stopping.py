@@ -251,3 +251,19 @@ def test_a_list_that_nobody_has_closed_does_not_keep_a_run_from_ending(
         seen += process.stderr.read()  # the list is still open
         assert process.wait(60) == code, seen
         assert b"Fatal" not in seen
+
+
+@pytest.mark.parametrize(("closed", "code"), [("0", 0), ("1", 0), ("2", 0), ("0 1 2", 0), ("stdin", 2)])
+def test_a_standard_stream_that_is_closed_is_an_empty_one(folder: Path, closed: str, code: int):
+    options = "--model demo --no-vad --load-workers 1 --journal journal --overwrite".split()
+    numbers = [int(number) for number in closed.split() if number.isdecimal()] or [0]
+    close = "import os, sys; [os.close(int(n)) for n in sys.argv[1].split()]; os.execv(sys.executable, sys.argv[2:])"
+    what = "-" if closed == "stdin" else "in"
+    command = [sys.executable, "-c", OPEN_LIST, "transcribe", what, *options]
+    line = [sys.executable, "-c", close, " ".join(map(str, numbers)), *command]
+    done = subprocess.run(line, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert done.stdout == b""
+    assert b"Error" not in done.stderr
+    assert whole_sets(folder) == (0 if code else N_FILES)
+    assert status(folder)["done"] == (0 if code else N_FILES)

@@ -43,8 +43,6 @@ def sources_of(paths: list[str], lists: list[Path], null: bool) -> Iterator[Audi
 
 def _standard_input() -> BinaryIO:
     """Standard input without Python's buffer, whose lock a read that never ends would hold at the interpreter's end."""
-    if sys.stdin is None:
-        raise UsageError("standard input is closed; give a list with --from-file")
     if sys.stdin.isatty():
         failures.say("reading a list of paths from the terminal, one a line; Ctrl-D ends it")
     try:
