@@ -13,6 +13,7 @@ from whisperbatch.engine import EngineFacts, said
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.runner import Runner
 from whisperbatch.engine.spelling import Spelling
+from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipText, Segments
 
@@ -108,6 +109,12 @@ def test_a_model_that_knows_one_language_finds_no_other(long_form: str):
     (text,) = hearing.hear(engine, [hearing.clip(wave, long_form=long_form)]).values()
     assert text.language == "en"
     assert text.segments
+
+
+def test_a_prefix_that_leaves_no_room_is_told_at_once():
+    options = DecodeOptions(beam_size=1, temperatures=(0.0,), prefix="the harbour lay quiet " * 80)
+    with pytest.raises(UsageError, match=r"--prefix has \d+ tokens; a window begins with 216 at most"):
+        hearing.engine(options, 1)
 
 
 def test_the_encoder_sees_each_window_once_whatever_becomes_of_it():

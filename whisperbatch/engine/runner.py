@@ -31,10 +31,12 @@ from whisperbatch.engine.sizing import N_STEPS
 from whisperbatch.engine.spelling import Spelling
 from whisperbatch.engine.stopwatch import Stopwatch
 from whisperbatch.engine.weights import Checkpoint
+from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import N_SAMPLES
 
 ENCODE_TOGETHER = 8  # windows; an H200 took 14 ms for one of large-v3, most of it to launch, and 51 for eight
+N_OPENING = 8  # tokens that stand before a prefix beside the prompt, and room for text after it
 UNFUSED = (
     "attention runs in torch's own products, which makes it slower and changes no text: "
     "Triton is missing here or cannot compile (it needs a C compiler such as gcc)"
@@ -60,6 +62,9 @@ class Runner:
         self._spelling, self._options = spelling, options
         self._rules = Rules(spelling, options, self._decoder.n_vocab, self._decoder.device)
         self._prefix = spelling.encode(" " + options.prefix.strip()) if (options.prefix or "").strip() else []
+        n_most = self._decoder.n_context // 2 - N_OPENING
+        if options.sample_len is None and len(self._prefix) > n_most:
+            raise UsageError(f"--prefix has {len(self._prefix)} tokens; a window begins with {n_most} at most")
         known = checkpoint.generation.get("alignment_heads")
         watched = align.heads(known, self._decoder.n_layers, self._decoder.n_heads)
         self._aligner = align.Aligner(self._decoder, watched, spelling.end)
