@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="kill
 
 # the command line with the fake engine; FAULT=place:n kills the process when it comes to a place for the n-th time
 DRIVER = """
-import itertools, os, pathlib, signal, sys, threading
+import itertools, os, signal, sys, threading
 from whisperbatch import cli, journal
 from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
@@ -36,7 +36,7 @@ def faulty(owner, name, after):
             os.kill(os.getpid(), signal.SIGKILL)
         return real(*given, **named)
     setattr(owner, name, call)
-for owner, name in ((journal.Journal, "claim"), (journal.Journal, "intend"), (pathlib.Path, "replace"),
+for owner, name in ((journal.Journal, "claim"), (journal.Journal, "intend"), (os, "link"),
                     (journal.Journal, "done"), (journal.Journal, "keep_clips")):
     for after in (False, True):
         faulty(owner, name, after)
@@ -195,8 +195,8 @@ def test_killed_while_it_spools_and_started_again(tmp_path: Path):
 @pytest.mark.parametrize(
     "fault",
     [f"{name} {when}:{n}" for name in ("claim", "intend", "done") for when in ("before", "after") for n in (1, 5)]
-    + [f"replace before:{n}" for n in (1, 2, 3, 8)]
-    + ["replace after:6", "keep_clips before:1", "keep_clips after:2"],
+    + [f"link before:{n}" for n in (1, 2, 3, 8)]
+    + ["link after:1", "link after:6", "keep_clips before:1", "keep_clips after:2"],
 )
 def test_killed_between_intent_renames_and_commit(tmp_path: Path, fault: str):
     expected = fill(tmp_path / "undisturbed" / "in", 4, long_s=100)
