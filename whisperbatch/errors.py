@@ -10,6 +10,7 @@
     │   ├── InferenceError  the model failed on a clip of it
     │   │   └── RefusedError        the model cannot do what the file asks for
     │   └── WriteError      a transcript could not be put on disk
+    │       └── TakenError          another file has come to lie in its place
     └── RunError        the run cannot go on                           exit 3
         └── ModelError      the model cannot be had or loaded
 

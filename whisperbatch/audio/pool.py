@@ -156,13 +156,13 @@ class LoadWorker:
         try:
             return _read_message(process)
         except EOFError as err:
-            if hung.is_set() and not self._closed and not self._is_ready:
+            if self._closed or not hung.is_set():
+                raise self._died(process, path) from err
+            if not self._is_ready:
                 told = f"the load process did not start within {self._timeout_s:.0f} s; --load-timeout gives it longer"
                 raise WorkerStartError(told, path) from err
-            if hung.is_set() and not self._closed:
-                told = f"the decoder hung on this file for {self._timeout_s:.0f} s and was stopped"
-                raise WorkerDiedError(told, path) from err
-            raise self._died(process, path) from err
+            told = f"the decoder hung on this file for {self._timeout_s:.0f} s and was stopped"
+            raise WorkerDiedError(told, path) from err
         finally:
             watchdog.cancel()
 

@@ -185,10 +185,8 @@ def _is_closed(audio: AudioFile) -> bool:
     """Whether a file may not be read."""
     try:
         audio.path.open("rb").close()
-    except PermissionError:
-        return True
-    except OSError:  # whoever loads it will say what is wrong
-        return False
+    except OSError as err:  # of anything else whoever loads it will say what is wrong
+        return isinstance(err, PermissionError)
     return False
 
 
@@ -212,7 +210,7 @@ class _Looker:
         self.is_whole = True  # whether the last look saw all there is
         self.places = places
         self._leave_out = {os.path.abspath(path) for path in leave_out}  # noqa: PTH100  (resolve follows links)
-        self._but = tuple(leave_out)  # by whatever name
+        self._but = tuple(leave_out)  # by whatever name; those above also where one is made during a look
         self._on_notice = on_notice
         self._told: set[tuple[str, Path | None]] = set()
         self._devices: dict[Path, int] = {}
