@@ -153,9 +153,11 @@ def test_a_worker_that_is_killed_leaves_no_spool(tmp_path: Path):
     path = write_wav(tmp_path / "x.wav", noise(60))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "START", start[0] + code + start[1] + start[2])
-        worker = LoadWorker(LoadOptions(spool_dir=folder), NO_VAD, timeout_s=1.5)
-        with worker, pytest.raises(LoadError, match="hung"):
-            list(worker.load(0, path, SEQUENTIAL))
+        with LoadWorker(LoadOptions(spool_dir=folder), NO_VAD) as worker:
+            list(worker.load(0, write_wav(tmp_path / "short.wav", noise(1)), SEQUENTIAL))  # its start may take long
+            worker._timeout_s = 1.5
+            with pytest.raises(LoadError, match="hung"):
+                list(worker.load(1, path, SEQUENTIAL))
     assert list(folder.iterdir()) == []
 
 

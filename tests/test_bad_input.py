@@ -194,7 +194,7 @@ def test_the_command_ends_with_1_and_prints_a_sentence_for_each_bad_file(tmp_pat
 def test_the_fuzzer_of_the_load_worker_finds_nothing_in_its_first_files(tmp_path: Path):
     script = Path(__file__).with_name("fuzz_load.py")
     done = subprocess.run(
-        [sys.executable, script, "--files", "150", "--seed", "3", "--keep", tmp_path],
+        [sys.executable, script, "--files", "150", "--minutes", "4", "--seed", "3", "--keep", tmp_path],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from crews import wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -635,12 +636,13 @@ for number in itertools.count():
 """
 
 
-def kill_a_writer(folder, last_call=0, after_s=0.0):
-    """Start a process that writes without end, and have it killed: at its nth system call, or after a time."""
+def kill_a_writer(folder, last_call=0, after_s=0.0, once=lambda: True):
+    """Have a process that writes without end killed: at its nth system call, or, once something holds, after a time."""
     command = [sys.executable, "-c", WRITER, str(folder), str(last_call)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
         if not last_call:
+            wait_until(once)
             time.sleep(after_s)
             process.kill()
         assert process.wait(120) == -signal.SIGKILL
@@ -664,12 +666,14 @@ def assert_all_whole(folder):
 def test_a_writer_killed_at_any_moment_leaves_no_half_file(tmp_path):
     chance = random.Random(5)
     kills, written = 5, 0
-    for _ in range(kills):
-        kill_a_writer(tmp_path, after_s=chance.uniform(0, 0.15))
-        written += len(assert_all_whole(tmp_path))
+    for number in range(kills):
+        (folder := tmp_path / str(number)).mkdir()  # each counts its versions from 0
+        started = folder / ("talk.srt" if number == 0 else "")  # the first is to come so far
+        kill_a_writer(folder, after_s=chance.uniform(0, 0.15), once=started.exists)
+        written += len(assert_all_whole(folder))
+        remove_stale(folder)
+        assert {path.name for path in folder.iterdir()} <= {"talk.txt", "talk.srt", "talk.json"}
     assert written, "no writer came far enough to show anything"
-    remove_stale(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} <= {"talk.txt", "talk.srt", "talk.json"}
 
 
 @pytest.mark.slow

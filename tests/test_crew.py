@@ -66,13 +66,17 @@ class Scene:
         self.crew = Crew(self._hire, [f"place {index}" for index in range(n_places)])
         self.crew.open()
         self.error: Exception | None = None
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listen()
         self.crew.warm()
         wait_until(lambda: all(place.hired is not None for place in self.crew._places))
+        self.hired = [place.hired for place in self.crew._places]  # their threads hire in any order
 
     def _hire(self, name: str) -> Scripted:
         self.hired.append(Scripted())
         return self.hired[-1]
+
+    def listen(self) -> None:
+        threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         try:
@@ -281,7 +285,11 @@ def test_a_file_is_asked_for_when_few_clips_wait(tmp_path: Path, monkeypatch: py
     twin = Twin(options(write=False, use_journal=False, load_workers=1))
     n_given, files = 0, list(from_paths([str(tmp_path)]))
     pause = threading.Event()
-    for _ in range(60):
+    n_left = 60  # looks, once the first four have been asked for
+    for _ in range(2_000):
+        n_left -= n_given >= 4
+        if not n_left:
+            break
         n_wanted = sum(isinstance(message, Wants) for message in twin.member.told_within(0.05))
         for _ in range(n_wanted):
             twin.send(Order(n_given, files[n_given]))
@@ -308,6 +316,27 @@ def test_the_engine_is_not_left_to_the_last_clips_of_a_long_file(tmp_path: Path,
             n_given += 1
     assert n_given >= 4  # the long one, one that was asked for before its clips came, and more
     twin.kill()
+
+
+def test_what_a_member_still_tells_of_a_run_that_was_left_is_not_told_to_the_next(pair: Scene):
+    one, two = pair.hired
+    one.tells.put(Wants())
+    pair.hand(0).join(10)
+    die, one.kill = one.kill, lambda: None  # it is killed, and what it has told before is heard only later
+    pair.crew.let_go()
+    pair.crew.open()
+    pair.listen()
+    for told in (Happened(0, "notice", {"text": "of another file"}), ended(0), Wants()):
+        one.tells.put(told)
+    wait_until(one.tells.empty)
+    waiting = pair.hand(0)  # the same number, another file
+    two.tells.put(Wants())
+    waiting.join(10)
+    die()
+    wait_until(lambda: len(pair.hired) == 3)
+    two.tells.put(ended(0))
+    wait_until(lambda: bool(pair.told))
+    assert (one.numbers, two.numbers, pair.told) == ([0], [0], [ended(0)])
 
 
 def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_the_next(

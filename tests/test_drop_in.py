@@ -3,13 +3,14 @@
 import argparse
 import json
 import math
+import os
 
 import pytest
 from test_writers import theirs, transcript_of
 from whisper.transcribe import cli as their_cli
 
 from whisperbatch import api
-from whisperbatch.cli import app, legacy, running
+from whisperbatch.cli import app, config, legacy, running
 from whisperbatch.errors import UsageError
 from whisperbatch.options import ALL_FORMATS, FORMATS, PRESETS, SubtitleOptions, parse_formats
 from whisperbatch.records import Segment, Word
@@ -101,6 +102,8 @@ def value_for(action):
 def told(monkeypatch, tmp_path, capfd):
     """Run a command line up to the run itself: its exit code, what the run was told, the lines on standard error."""
     monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(config.PREFIX)]:
+        monkeypatch.delenv(name)
     (tmp_path / "x.wav").write_bytes(b"RIFF")
     runs = []
 

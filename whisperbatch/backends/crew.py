@@ -59,6 +59,7 @@ class _Place:
     wants: bool = False
     has_rested: bool = True  # since it last had a file
     is_blind: bool = False  # it cannot see the recordings, so no other is hired for it
+    is_left: bool = False  # its run was let go while it had files, and it is being ended
     n_in_vain: int = 0
     thread: threading.Thread | None = None
 
@@ -154,10 +155,13 @@ class Crew:
         """End the run; a member that still has files is ended, since nobody waits for them."""
         with self._changed:
             self._is_at_work = False
-            busy = [place.hired for place in self._places if place.held and place.hired is not None]
+            busy = [place for place in self._places if place.held and place.hired is not None]
+            killed = [place.hired for place in busy]
+            for place in busy:  # what it still tells is of no run: the next one has other files by these numbers
+                place.held, place.wants, place.is_up, place.is_left = {}, False, False, True
             self._tidings.put(None)
             self._changed.notify_all()
-        for hired in busy:
+        for hired in killed:
             hired.kill()
 
     def close(self) -> None:
@@ -255,6 +259,8 @@ class Crew:
         match message:
             case Wants():
                 with self._changed:
+                    if place.is_left:
+                        return None
                     place.wants, place.is_up, place.n_in_vain = True, True, 0
                     if self._is_resting and not place.has_rested:
                         self._have_rest(place)
@@ -268,11 +274,13 @@ class Crew:
                 return None if error is None else error.message
             case Ended(number):
                 with self._changed:
-                    place.held.pop(number, None)
+                    if place.held.pop(number, None) is not None:
+                        self._tidings.put(message)
                     self._changed.notify_all()
-                self._tidings.put(message)
             case _:
-                self._tidings.put(message)
+                with self._changed:
+                    if message.number is None or message.number in place.held:
+                        self._tidings.put(message)
         return None
 
     def _vacate(self, place: _Place, why: str) -> bool:
@@ -280,7 +288,7 @@ class Crew:
         with self._changed:
             lost, place.held = list(place.held), {}
             place.hired, place.wants, place.reserved, place.has_rested = None, False, None, True
-            place.is_up = False
+            place.is_up = place.is_left = False
             place.n_in_vain += 1
             is_given_up = place.is_blind or place.n_in_vain >= MAX_IN_VAIN
             if is_given_up:
@@ -288,9 +296,9 @@ class Crew:
             goes_on = self._can_work and not is_given_up and not self._is_closed
             if not goes_on:
                 place.thread = None
+            for number in lost:
+                self._tidings.put(Lost(number, why, is_to_blame=not place.is_blind))
             self._changed.notify_all()
-        for number in lost:
-            self._tidings.put(Lost(number, why, is_to_blame=not place.is_blind))
         if is_given_up and not self._places:
             raise RunError(f"nothing can be transcribed: {why}")
         if is_given_up:
