@@ -286,7 +286,7 @@ def clips_of(n_speech: list[int], start_s: list[float]) -> list[Cut]:
 def test_the_early_clips_with_most_speech_vote_and_come_first(clips: list[tuple[int, float]]):
     starts = np.cumsum([0, *(gap_s for _, gap_s in clips)])[:-1]
     cuts = clips_of([n for n, _ in clips], starts.tolist())
-    early = [index for index, one in enumerate(cuts) if one.start < N_EARLY]
+    early = [index for index, one in enumerate(cuts) if one.start < cuts[0].start + N_EARLY]
     out = list(numbered(iter(cuts), True))
     assert sorted(index for index, _, _ in out) == list(range(len(cuts)))
     assert all(cuts[index] is one for index, one, _ in out)
@@ -301,6 +301,11 @@ def test_the_early_clips_with_most_speech_vote_and_come_first(clips: list[tuple[
         assert all(cuts[index].n_speech <= weakest for index in early if index not in chosen)
     rest = [index for index, _, _ in out[n:]]
     assert rest == sorted(rest)
+
+
+def test_speech_that_begins_late_votes_too():
+    cuts = clips_of([5, 9, 7], [400.0, 430.0, 800.0])
+    assert [(index, vote) for index, _, vote in numbered(iter(cuts), True)] == [(0, (0, 2)), (1, (1, 2)), (2, None)]
 
 
 def test_nothing_is_held_back_when_the_language_is_known_and_no_more_than_the_early_clips_else():

@@ -266,6 +266,15 @@ def test_one_channel_is_no_channel_and_more_than_two_are_all_taken(tmp_path: Pat
         assert all(np.array_equal(clip.samples[:], rows[clip.channel]) for clip in clips)
 
 
+@pytest.mark.parametrize("n_channels", [7, 8, 9, 16, 32])
+def test_as_many_channels_as_a_recorder_has_are_kept_apart(tmp_path: Path, n_channels: int):
+    rows = np.stack([noise(2, seed) for seed in range(n_channels)])
+    path = write_wav(tmp_path / "x.wav", rows)
+    clips, _ = load(path, options=LoadOptions(channels="split"), speech=NO_VAD)
+    assert sorted(clip.channel for clip in clips) == list(range(n_channels))
+    assert all(np.array_equal(clip.samples[:], rows[clip.channel]) for clip in clips)
+
+
 def test_channels_stay_apart_where_the_layout_changes_midway(tmp_path: Path):
     from test_audio_load import encode, speechlike
 

@@ -306,6 +306,17 @@ def test_words_of_whisperx_keep_their_blanks(folder):
     assert (folder / "x.srt").read_text().splitlines()[2::4] == ["One two", "three.", "日本", "語。"]
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [{"start": 1e308, "end": 2}, {"start": 0, "end": 1e308}, {"start": 0, "words": [{"word": "a", "end": 1e99}]}],
+)
+def test_a_time_that_no_recording_has_fails_one_file_and_not_the_others(folder, capfd, broken):
+    (folder / "huge.json").write_text(json.dumps({"segments": [{"text": " a", "end": 1} | broken]}))
+    assert app.run(["convert", "huge.json", "ours.json", "--format", "vtt"]) == 1
+    assert "this is not a transcript" in capfd.readouterr().err
+    assert (folder / "ours.vtt").exists()
+
+
 def test_speakers_of_whisperx_come_through_convert(folder, capfdbinary):
     data = {"segments": [{"start": 0, "end": 1, "text": " Hi.", "speaker": "SPEAKER_01"}]}
     (folder / "x.json").write_text(json.dumps(data))

@@ -22,7 +22,7 @@ N_QUIET = SAMPLE_RATE // 4  # how long a stretch is compared
 N_HOP = SAMPLE_RATE // 50
 
 MAX_GAP = 2 * SAMPLE_RATE  # a longer pause between two spans of a clip is left out; shorter ones are context
-N_EARLY = 300 * SAMPLE_RATE  # clips that start before vote on the language
+N_EARLY = 300 * SAMPLE_RATE  # clips that start so long after the first one or sooner vote on the language
 MAX_VOTERS = 5
 
 
@@ -316,7 +316,7 @@ def _gathered(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def numbered(cuts: Iterable[Cut], elects: bool) -> Iterator[tuple[int, Cut, tuple[int, int] | None]]:
-    """Each clip with its number and its vote; with ``elects``, those of the first minutes that vote come first.
+    """Each clip with its number and its vote; with ``elects``, those of its first minutes that vote come first.
 
     The others of these minutes are held back until the voters are known.
     """
@@ -324,7 +324,7 @@ def numbered(cuts: Iterable[Cut], elects: bool) -> Iterator[tuple[int, Cut, tupl
     early: list[tuple[int, Cut]] = []
     late: list[tuple[int, Cut]] = []
     for index, one in coming if elects else ():
-        if one.start >= N_EARLY:
+        if early and one.start >= early[0][1].start + N_EARLY:  # speech may begin late
             late.append((index, one))
             break
         early.append((index, one))

@@ -338,7 +338,7 @@ class _Decoding:
 
 
 def _graph(frame: Any, layout: str) -> Graph:
-    """What ffmpeg puts behind a decoder for ``-ac 1 -ar 16000 -f s16le``, or for another layout, planar."""
+    """What ffmpeg puts behind a decoder for ``-ac 1 -ar 16000 -f s16le``, or for another layout."""
     graph = Graph()
     with suppress(AttributeError):  # else it starts a thread a core, all idle; older PyAV can't say so
         graph.threads = 1
@@ -349,8 +349,8 @@ def _graph(frame: Any, layout: str) -> Graph:
         channel_layout=frame.layout.name,
         time_base=f"1/{frame.sample_rate}",
     )
-    kind = "s16" if layout == "mono" else "s16p"
-    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts=kind, channel_layouts=layout)
+    # trap: PyAV miscounts the planes of eight channels and more, so they stay interleaved
+    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts=layout)
     source.link_to(wanted)
     wanted.link_to(graph.add("abuffersink"))
     graph.configure()
@@ -367,7 +367,7 @@ def _through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
         except (av.error.BlockingIOError, av.error.EOFError):  # wants more; has no more
             return
         if out.samples:
-            samples = out.to_ndarray()
+            samples = np.ascontiguousarray(out.to_ndarray().reshape(out.samples, -1).T)
             yield samples if len(samples) > 1 else samples[0]
 
 

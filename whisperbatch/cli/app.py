@@ -123,7 +123,7 @@ def watch(
 def convert(
     files: Annotated[list[Path], typer.Argument(help="Transcripts in JSON, ours or openai-whisper's.")],
     format: output.Format = None,
-    output_dir: output.OutputDir = None,
+    output_dir: output.ConvertDir = None,
     overwrite: output.Overwrite = False,
     stdout: output.Stdout = False,
     verbose: run_params.Verbose = False,

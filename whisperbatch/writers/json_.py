@@ -15,6 +15,7 @@ from whisperbatch.errors import FileError
 from whisperbatch.records import Segment, Transcript, Word
 
 SCHEMA = 1
+LATEST_S = 1e9  # thirty years; no time in a transcript is later
 NOT_A_TRANSCRIPT = "this is not a transcript; give a JSON file that whisperbatch or openai-whisper wrote"
 
 
@@ -113,7 +114,7 @@ def _block(transcript: Transcript) -> dict[str, Any]:
 
 def _read_segment(entry: dict[str, Any]) -> Segment:
     start_s, text, words = entry["start"], entry["text"], entry.get("words")
-    if not isinstance(text, str) or not math.isfinite(start_s):
+    if not isinstance(text, str) or not math.isfinite(start_s) or max(start_s, _number(entry.get("end"))) > LATEST_S:
         raise ValueError(entry)
     start_s = max(0.0, float(start_s))
     return Segment(
@@ -138,6 +139,8 @@ def _read_words(entries: list[dict[str, Any]], from_s: float) -> tuple[Word, ...
     for entry in entries:
         start_s = max(0.0, _number(entry.get("start"), from_s))
         from_s = max(start_s, _number(entry.get("end"), start_s))
+        if from_s > LATEST_S:
+            raise ValueError(entry)
         probability = _number(entry.get("probability", entry.get("score")))  # whisperX says score
         words.append(Word(str(entry["word"]), start_s, from_s, probability, _name(entry.get("speaker"))))
     return tuple(words)

@@ -35,6 +35,16 @@ OutputDir = Annotated[
         show_default=False,
     ),
 ]
+ConvertDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--output-dir",
+        "-o",
+        rich_help_panel=_OUT,
+        help="Put all that is made into this folder (default: beside each transcript).",
+        show_default=False,
+    ),
+]
 RelativeTo = Annotated[
     Path | None,
     typer.Option(
