@@ -19,7 +19,7 @@ from whisperbatch.backends.elsewhere import Elsewhere
 from whisperbatch.backends.member import Member
 from whisperbatch.backends.messages import Blind, Drain, FromMember, MemberDiedError, Over, Rest, ToMember, Wants
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.errors import LoadError, RunError, UsageError, WorkerDiedError, WriteError
+from whisperbatch.errors import LoadError, ModelError, RunError, UsageError, WorkerDiedError, WriteError
 from whisperbatch.options import EngineOptions
 from whisperbatch.pipeline import Ended, Happened, Lost, Order
 from whisperbatch.pipeline.board import Job
@@ -82,7 +82,7 @@ class Scene:
         try:
             for one in self.crew.tidings():
                 self.told.append(one)
-        except RunError as err:
+        except (RunError, ModelError) as err:
             self.error = err
 
     def hand(self, number: int, *, is_alone: bool = False) -> threading.Thread:
@@ -316,6 +316,26 @@ def test_the_engine_is_not_left_to_the_last_clips_of_a_long_file(tmp_path: Path,
             n_given += 1
     assert n_given >= 4  # the long one, one that was asked for before its clips came, and more
     twin.kill()
+
+
+def test_a_place_whose_member_ended_with_an_error_works_in_the_next_run(pair: Scene):
+    one, _ = pair.hired
+    one.tells.put(Wants())
+    pair.hand(0).join(10)
+    one.tells.put(Over(ModelError("cannot be read")))
+    wait_until(lambda: pair.error is not None)
+    pair.crew.let_go()
+    pair.crew.open()
+    waiting = pair.hand(0)
+    wait_until(lambda: len(pair.hired) == 3)
+    pair.hired[2].tells.put(Wants())
+    waiting.join(10)
+    assert (one.numbers, pair.hired[2].numbers) == ([0], [0])
+
+
+def test_no_file_is_handed_to_a_crew_that_is_closed(pair: Scene):
+    pair.crew.close()
+    assert not pair.crew.hand(order(0))
 
 
 def test_what_a_member_still_tells_of_a_run_that_was_left_is_not_told_to_the_next(pair: Scene):

@@ -8,7 +8,15 @@ import pytest
 from whisperbatch import api
 from whisperbatch.cli import app, running
 from whisperbatch.errors import UsageError
-from whisperbatch.options import EngineOptions, JournalOptions, LoadOptions, RunOptions, engine, load_workers_for
+from whisperbatch.options import (
+    ALL_FORMATS,
+    EngineOptions,
+    JournalOptions,
+    LoadOptions,
+    RunOptions,
+    engine,
+    load_workers_for,
+)
 
 COMMAND = """
     --no-vad --vad-threshold 0.4 --vad-min-silence 0.3 --vad-min-speech 0.2 --vad-pad 0.1 --long-form sequential
@@ -72,6 +80,8 @@ def test_shaped_subtitles_turn_word_times_on(monkeypatch, tmp_path):
     options = parsed(monkeypatch, "transcribe", str(tmp_path), "--format", "srt", "--subtitles", "standard")
     assert options.decode.word_timestamps
     assert api.run_options_from(formats="srt", subtitles="standard") == options
+    assert api.run_options_from(formats=["SRT"], subtitles="standard") == options
+    assert api.run_options_from(formats=("all",)).output.formats == ALL_FORMATS
     assert parsed(monkeypatch, "transcribe", str(tmp_path), "--word-timestamps").decode.word_timestamps
     assert not parsed(monkeypatch, "transcribe", str(tmp_path), "--no-word-timestamps").decode.word_timestamps
 

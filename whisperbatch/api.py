@@ -93,8 +93,8 @@ def run_options_from(**options: Any) -> RunOptions:
     given = {_SHORT.get(name, name): value for name, value in options.items()}
     if given.get("max_batch_size") is not None:
         given["max_batch_size"] = parse_batch_size(given["max_batch_size"])
-    if isinstance(given.get("formats"), str):
-        given["formats"] = parse_formats([given["formats"]])
+    if given.get("formats") is not None:
+        given["formats"] = parse_formats([given["formats"]] if isinstance(given["formats"], str) else given["formats"])
     if given.get("language") is not None:
         given["language"] = parse_language(given["language"])
     for name, parse in (("clip_timestamps", parse_times), ("channel_names", parse_names)):

@@ -179,7 +179,7 @@ class Crew:
 
     @property
     def _can_work(self) -> bool:
-        return self._is_at_work and not self._is_draining
+        return self._is_at_work and not self._is_draining and not self._is_closed
 
     def _taker(self, order: Order) -> _Place | None:
         """The member that takes a file, of those with room the one with the fewest; under the lock."""
@@ -228,9 +228,12 @@ class Crew:
         except Exception as err:
             error = RunError(f"the thread of {place.name} failed: {type(err).__name__}: {err}")
             error.__cause__ = err
-        with self._changed:
-            place.thread = None
-        self._tidings.put(error)
+        with self._changed:  # a later run may fill the place again
+            place.thread = place.hired = place.reserved = None
+            place.held, place.has_rested = {}, True
+            place.wants = place.is_up = place.is_left = False
+            self._tidings.put(error)
+            self._changed.notify_all()
 
     def _keep(self, place: _Place) -> None:
         """Keep a place filled for as long as the crew works."""
