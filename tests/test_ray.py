@@ -155,11 +155,12 @@ def test_a_node_of_gpus_alone_has_an_actor_for_each():
     assert (shape.n_actors, shape.n_cpus, shape.n_gpus) == (3, 1.0, 1)
 
 
-def test_an_interrupt_drains_the_cluster(tmp_path: Path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_drains_the_cluster(tmp_path: Path, number: signal.Signals):
     fill(folder := tmp_path / "audio", 60)
     process = start_on_ray(folder, step_s=0.1)
     wait_until(lambda: len(names_of(events(folder), "done")) >= 3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     code, told = end_of(process)
     assert code == 130, told
     done, interrupted = names_of(events(folder), "done"), names_of(events(folder), "interrupted")

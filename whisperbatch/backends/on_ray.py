@@ -6,6 +6,7 @@ Every node has to see the recordings at the same path; names, journal and transc
 
 import importlib.util
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -85,7 +86,10 @@ class RayCrew(Crew):
             local = {} if address else {"num_cpus": max(n_cores(), n_asked), "include_dashboard": False}
             try:
                 _knock(address or "")
+                on_sigterm = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
                 ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **local)
+                if threading.current_thread() is threading.main_thread():  # there Ray has put its own in its place
+                    signal.signal(signal.SIGTERM, on_sigterm)
             except (OSError, RuntimeError, ValueError) as err:
                 told = str(err).strip().partition("\n")[0]
                 raise RunError(f"no Ray cluster can be reached at {address or 'this machine'} ({told})") from err
