@@ -388,10 +388,13 @@ def test_a_folder_that_is_removed_is_not_made_again(place: Place):
 
 def test_writing_is_tried_again_when_the_disk_stumbles(place: Place, monkeypatch: pytest.MonkeyPatch):
     real, stumbles = writing.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
+    lock = threading.Lock()
 
     def write_all(texts, **named):
-        if stumbles:
-            raise WriteError("cannot be written") from stumbles.pop()
+        with lock:
+            error = stumbles.pop() if stumbles else None
+        if error is not None:
+            raise WriteError("cannot be written") from error
         return real(texts, **named)
 
     monkeypatch.setattr(writing, "write_all", write_all)

@@ -233,11 +233,13 @@ def test_runs_whose_recordings_have_the_same_names_lose_no_transcript(
         write_wav(other / f"{index:03d}.wav", 100 + index)
     told_others: dict[str, Outcome] = {}
     holder, name = (Planner, "intend") if moment == "intend" else (writing, "write_all")
-    real = getattr(holder, name)
+    real, is_to_come, lock = getattr(holder, name), [True], threading.Lock()
 
     def after_the_other_run(*given: object, **named: object) -> object:
         """What the first run is about to do once its names are decided; a whole other run takes them first."""
-        if not told_others:
+        with lock:
+            is_first = bool(is_to_come) and is_to_come.pop()
+        if is_first:
             monkeypatch.setattr(holder, name, real)
             run = place.run(with_journal=with_journal, source=from_paths([other]), output={"output_dir": out})
             told_others.update(run)

@@ -21,6 +21,7 @@ from whisperbatch import cli
 from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.pipeline.board import Board
 
 def tell(what):
     with contextlib.suppress(OSError):
@@ -30,6 +31,11 @@ def before_step(clips):
     tell("step " + str(len(engine.batches)))
     sys.stdin.readline()
 
+def interrupt(board, *given, **named):
+    held(board, *given, **named)
+    tell("nothing more is taken in")
+
+held, Board.interrupt = Board.interrupt, interrupt
 FakeEngine.facts = EngineFacts("demo")
 engine = FakeEngine(2, before_step)
 
@@ -132,6 +138,7 @@ def test_the_first_signal_finishes_what_is_in_the_engine(driven: Driven, number:
     driven.until("step 2")
     driven.process.send_signal(number)
     driven.until("stopping")
+    driven.until("nothing more is taken in")
     driven.go_on()
     assert driven.end() == 130, driven.told
     assert "Traceback" not in driven.told
@@ -149,6 +156,7 @@ def test_a_signal_at_any_time_leaves_the_journal_true(driven: Driven, when: str)
         driven.until(when)
     driven.process.send_signal(signal.SIGTERM)
     driven.until("stopping")
+    driven.until("nothing more is taken in")
     driven.go_on(N_FILES)
     assert driven.end() == 130, driven.told
     assert whole_sets(driven.folder) == status(driven.folder)["done"] == {"opening": 0, "step 1": 2, "step 3": 6}[when]

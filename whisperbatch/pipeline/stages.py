@@ -162,8 +162,12 @@ class Stages:
                 return
             n_tries += not self.desk.waited_for(job)
             again = self.desk.retry(error, job, n_tries)
-            if again is None or self.desk.ended.wait(again.pause_s):
+            if again is None:
                 self.desk.fail(job, error)
+                return
+            if self.desk.ended.wait(again.pause_s):  # it might have passed; a later run tries it
+                self.desk.interrupt(job)
+                self._withdraw(job)
                 return
             retry, fresh = again, self.board.again(job)
             self._withdraw(job)
