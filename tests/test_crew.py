@@ -335,7 +335,10 @@ def test_a_place_whose_member_ended_with_an_error_works_in_the_next_run(pair: Sc
 
 def test_no_file_is_handed_to_a_crew_that_is_closed(pair: Scene):
     pair.crew.close()
-    assert not pair.crew.hand(order(0))
+    pair.crew.open()
+    waiting = pair.hand(0)
+    waiting.join(30)
+    assert not waiting.is_alive()
 
 
 def test_what_a_member_still_tells_of_a_run_that_was_left_is_not_told_to_the_next(pair: Scene):

@@ -24,7 +24,7 @@ from whisperbatch.errors import (
 from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
 from whisperbatch.pipeline import failing, writing
-from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.failing import Alone, Mounts, Retry, lasts, may_pass, retry_of
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
@@ -336,6 +336,24 @@ def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Plac
         place.run({"a.wav": [go_away]})
     with Journal(place.journal) as book:
         assert not [entry for entry in book.entries() if entry.state is State.FAILED and entry.key.path.name == "a.wav"]
+
+
+def test_a_file_whose_folder_is_away_as_the_run_is_stopped_is_not_failed(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    real, stop = Board.interrupt, threading.Event()
+
+    def late(board: Board, *given: object, **named: object) -> None:
+        threading.Event().wait(0.5)  # the load thread comes first
+        real(board, *given, **named)
+
+    def go_away() -> None:
+        place.folder.rename(place.folder.with_name("away"))
+        threading.Timer(0.1, stop.set).start()
+        raise LoadError("does not exist")
+
+    monkeypatch.setattr(Board, "interrupt", late)
+    outcomes, _ = place.run({"a.wav": [go_away]}, stop=stop)
+    assert outcomes["a.wav"].status is Status.INTERRUPTED
 
 
 def test_a_folder_that_goes_before_a_write_and_stays_away_ends_the_run(place: Place, monkeypatch: pytest.MonkeyPatch):

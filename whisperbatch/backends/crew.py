@@ -63,6 +63,11 @@ class _Place:
     n_in_vain: int = 0
     thread: threading.Thread | None = None
 
+    def clear(self) -> None:
+        """Have nobody, and nothing of whoever was here."""
+        self.hired, self.held, self.reserved, self.has_rested = None, {}, None, True
+        self.wants = self.is_up = self.is_left = False
+
     @property
     def is_alone(self) -> bool:
         """Whether it has a file that is to be alone."""
@@ -229,9 +234,8 @@ class Crew:
             error = RunError(f"the thread of {place.name} failed: {type(err).__name__}: {err}")
             error.__cause__ = err
         with self._changed:  # a later run may fill the place again
-            place.thread = place.hired = place.reserved = None
-            place.held, place.has_rested = {}, True
-            place.wants = place.is_up = place.is_left = False
+            place.thread = None
+            place.clear()
             self._tidings.put(error)
             self._changed.notify_all()
 
@@ -289,14 +293,13 @@ class Crew:
     def _vacate(self, place: _Place, why: str) -> bool:
         """Tell of what a member had that is gone; whether another is to take its place."""
         with self._changed:
-            lost, place.held = list(place.held), {}
-            place.hired, place.wants, place.reserved, place.has_rested = None, False, None, True
-            place.is_up = place.is_left = False
+            lost = list(place.held)
+            place.clear()
             place.n_in_vain += 1
             is_given_up = place.is_blind or place.n_in_vain >= MAX_IN_VAIN
             if is_given_up:
                 self._places.remove(place)
-            goes_on = self._can_work and not is_given_up and not self._is_closed
+            goes_on = self._can_work and not is_given_up
             if not goes_on:
                 place.thread = None
             for number in lost:
