@@ -306,15 +306,25 @@ def test_words_of_whisperx_keep_their_blanks(folder):
     assert (folder / "x.srt").read_text().splitlines()[2::4] == ["One two", "three.", "日本", "語。"]
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [{"start": 1e308, "end": 2}, {"start": 0, "end": 1e308}, {"start": 0, "words": [{"word": "a", "end": 1e99}]}],
-)
-def test_a_time_that_no_recording_has_fails_one_file_and_not_the_others(folder, capfd, broken):
-    (folder / "huge.json").write_text(json.dumps({"segments": [{"text": " a", "end": 1} | broken]}))
+def test_a_start_that_no_recording_has_fails_one_file_and_not_the_others(folder, capfd):
+    (folder / "huge.json").write_text(json.dumps({"segments": [{"text": " a", "start": 1e308, "end": 2}]}))
     assert app.run(["convert", "huge.json", "ours.json", "--format", "vtt"]) == 1
     assert "this is not a transcript" in capfd.readouterr().err
     assert (folder / "ours.vtt").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "times"),
+    [
+        ({"end": 1e308}, "00:01.000 --> 00:01.000"),
+        ({"end": 2, "words": [{"word": " a", "start": 1e99, "end": 1e99}]}, "00:01.000 --> 00:01.000"),
+        ({"end": 2, "words": [{"word": " a", "start": 1.5, "end": 1e99}]}, "00:01.500 --> 00:01.500"),
+    ],
+)
+def test_any_other_time_that_no_recording_has_counts_as_none(folder, more, times):
+    (folder / "huge.json").write_text(json.dumps({"segments": [{"text": " a", "start": 1} | more]}))
+    assert app.run(["convert", "huge.json", "--format", "vtt"]) == 0
+    assert (folder / "huge.vtt").read_text().splitlines()[2:4] == [times, "a"]
 
 
 def test_speakers_of_whisperx_come_through_convert(folder, capfdbinary):

@@ -15,7 +15,7 @@ from whisperbatch.errors import FileError
 from whisperbatch.records import Segment, Transcript, Word
 
 SCHEMA = 1
-LATEST_S = 1e9  # thirty years; no time in a transcript is later
+LATEST_S = 1e9  # thirty years; a later time is none, as an infinite one is
 NOT_A_TRANSCRIPT = "this is not a transcript; give a JSON file that whisperbatch or openai-whisper wrote"
 
 
@@ -114,12 +114,12 @@ def _block(transcript: Transcript) -> dict[str, Any]:
 
 def _read_segment(entry: dict[str, Any]) -> Segment:
     start_s, text, words = entry["start"], entry["text"], entry.get("words")
-    if not isinstance(text, str) or not math.isfinite(start_s) or max(start_s, _number(entry.get("end"))) > LATEST_S:
+    if not isinstance(text, str) or not _is_time(start_s):
         raise ValueError(entry)
     start_s = max(0.0, float(start_s))
     return Segment(
         start_s=start_s,
-        end_s=max(start_s, _number(entry.get("end"), start_s)),
+        end_s=max(start_s, _time(entry.get("end"), start_s)),
         text=text,
         tokens=tuple(int(token) for token in entry.get("tokens") or ()),
         seek=int(entry.get("seek") or 0),
@@ -137,10 +137,8 @@ def _read_segment(entry: dict[str, Any]) -> Segment:
 def _read_words(entries: list[dict[str, Any]], from_s: float) -> tuple[Word, ...]:
     words = []
     for entry in entries:
-        start_s = max(0.0, _number(entry.get("start"), from_s))
-        from_s = max(start_s, _number(entry.get("end"), start_s))
-        if from_s > LATEST_S:
-            raise ValueError(entry)
+        start_s = max(0.0, _time(entry.get("start"), from_s))
+        from_s = max(start_s, _time(entry.get("end"), start_s))
         probability = _number(entry.get("probability", entry.get("score")))  # whisperX says score
         words.append(Word(str(entry["word"]), start_s, from_s, probability, _name(entry.get("speaker"))))
     return tuple(words)
@@ -162,6 +160,15 @@ def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
 
 def _name(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def _is_time(value: float) -> bool:
+    return math.isfinite(value) and value <= LATEST_S
+
+
+def _time(value: float | None, otherwise: float) -> float:
+    """The time as a float, ``otherwise`` when there is none or no recording has it."""
+    return float(value) if value is not None and _is_time(value) else otherwise
 
 
 def _number(value: float | None, otherwise: float = 0.0) -> float:
