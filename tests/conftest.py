@@ -44,3 +44,13 @@ def references(sample_audio: Path) -> dict[str, tuple[str, str]]:
     lines = (sample_audio / "references.tsv").read_text(encoding="utf-8").splitlines()[1:]
     rows = (line.split("\t") for line in lines)
     return {name: (language, text) for name, language, text in rows}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on real weights say in one sentence why they cannot run here."""
+    import real
+
+    marked = [item for item in items if item.get_closest_marker("real")]
+    if marked and (reason := real.missing()) is not None:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))

@@ -21,7 +21,7 @@ from whisperbatch.cli.findings import Facts, findings
 from whisperbatch.cli.params import names
 from whisperbatch.cli.params.running import ProgressKind
 from whisperbatch.engine import devices, health
-from whisperbatch.engine.checkpoint import OPENAI_NAMES
+from whisperbatch.engine.names import OPENAI_NAMES
 from whisperbatch.errors import RunError
 from whisperbatch.options import FORMATS, EngineOptions, RunOptions
 from whisperbatch.records import Event, Outcome, Status
@@ -51,9 +51,9 @@ def test_the_start_page_fits_a_terminal_and_tells_what_to_type_first(cached: lis
 
 
 def test_whisperbatch_alone_shows_it_on_standard_output(capsys, monkeypatch, tmp_path: Path):
-    from whisperbatch.engine import checkpoint
+    from whisperbatch.engine import caches
 
-    monkeypatch.setattr(checkpoint, "cached_models", lambda folder: ["small"])
+    monkeypatch.setattr(caches, "models", lambda folder: ["small"])
     assert printed(capsys) == (0, start.page(["small"]), "")
 
 
@@ -265,7 +265,7 @@ def test_what_is_mended_is_found_no_more(tmp_path: Path, demo_folder: Path):
     (models / "refs").mkdir()
     (models / "refs" / "main").write_text("0" * 40)
     page = info("--model-dir", str(tmp_path / "models"), XDG_STATE_HOME=str(tmp_path))
-    assert "models in the cache: tiny" in page
+    assert f"models in the cache {tmp_path / 'models'}: tiny" in page
     assert "no model is cached" not in page
     assert "state folder" not in page
 

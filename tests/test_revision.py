@@ -7,12 +7,6 @@ from whisperbatch.options import EngineOptions
 from whisperbatch.pipeline import revision
 
 
-def test_names_mean_the_same_models_as_for_the_engine():
-    ours = {name: f"openai/whisper-{revision.OTHER_NAMES.get(name, name)}" for name in checkpoint.OPENAI_NAMES}
-    assert ours == checkpoint.OPENAI_NAMES
-    assert revision.WEIGHTS == checkpoint.WEIGHTS
-
-
 def test_a_folders_digest_is_the_engines(demo_folder: Path):
     for options in (EngineOptions("demo"), EngineOptions(str(demo_folder))):
         found = checkpoint.find(options, demo_folder, lambda text: None)

@@ -59,9 +59,9 @@ def _main(
 ) -> None:
     if ctx.invoked_subcommand is None:
         from whisperbatch.cli import start
-        from whisperbatch.engine import checkpoint
+        from whisperbatch.engine import caches
 
-        print(start.page(checkpoint.cached_models(None)), end="")
+        print(start.page(caches.models(None)), end="")
 
 
 @app.command()

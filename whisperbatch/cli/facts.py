@@ -13,7 +13,7 @@ import av
 from whisperbatch import __version__, demo
 from whisperbatch.audio import spool
 from whisperbatch.cli.findings import Facts, findings
-from whisperbatch.engine import checkpoint, devices, health
+from whisperbatch.engine import caches, checkpoint, devices, health, names
 from whisperbatch.errors import RunError
 from whisperbatch.journal import Journal, default_path
 
@@ -31,12 +31,14 @@ def page(model_dir: Path | None) -> str:
     for row in devices.describe():
         memory = f", {row['memory']}" if row["memory"] else ""
         lines.append(f"  {row['device']}: {row['name']}{memory}; {row['compute_types']}")
-    cached = checkpoint.cached_models(model_dir)
-    lines += ["", f"models in the cache: {', '.join(cached) or 'none'}", f"demo model: {demo.FOLDER}", ""]
+    cached, theirs = caches.in_hub_cache(model_dir), caches.in_openai_cache()
+    lines += ["", f"models in the cache {model_dir or names.hub_cache()}: {', '.join(cached) or 'none'}"]
+    lines += [f"models in openai-whisper's cache {names.openai_cache()}: {', '.join(theirs) or 'none'}"]
+    lines += [f"demo model: {demo.FOLDER}", ""]
     decoders = {name for name in av.codecs_available if _decodes_audio(name)}
     usual = ", ".join(name for name in USUAL if name in decoders)
     lines += [f"{len(decoders)} audio decoders, {usual} among them", ""]
-    wrong = findings(gather(model_dir, len(cached)))
+    wrong = findings(gather(model_dir, len({*cached, *theirs})))
     lines += ["what is wrong", *map(_item, wrong)] if wrong else ["nothing wrong found"]
     return "\n".join(lines)
 
@@ -54,7 +56,7 @@ def _item(text: str) -> str:
 def gather(model_dir: Path | None, n_models: int) -> Facts:
     """What ``findings`` looks at, asked of this machine; the hub only when no model is cached."""
     places = {
-        "model cache": model_dir or checkpoint.default_cache(),
+        "model cache": model_dir or names.hub_cache(),
         "spool folder": spool.default_folder(),
         "state folder": default_path().parent,
     }

@@ -14,9 +14,6 @@ from faster_whisper import WhisperModel
 from safetensors.torch import load_file
 from whisper.model import ModelDimensions, Whisper
 
-from whisperbatch.demo import network as net
-from whisperbatch.demo.vocabulary import N_VOCAB
-
 # Hugging Face's part of a name -> openai-whisper's; longer ones first
 _RENAMED = (
     ("encoder_attn_layer_norm", "cross_attn_ln"),
@@ -40,17 +37,18 @@ _RENAMED = (
 
 def openai_whisper(folder: Path) -> Whisper:
     """openai-whisper's model on the CPU in float32, from the renamed state dict."""
+    config = json.loads((folder / "config.json").read_text())
     sizes = ModelDimensions(
-        n_mels=net.N_MELS,
-        n_audio_ctx=net.N_AUDIO,
-        n_audio_state=net.D_MODEL,
-        n_audio_head=net.N_HEADS,
-        n_audio_layer=net.N_ENCODER_LAYERS,
-        n_vocab=N_VOCAB,
-        n_text_ctx=net.N_TEXT,
-        n_text_state=net.D_MODEL,
-        n_text_head=net.N_HEADS,
-        n_text_layer=net.N_DECODER_LAYERS,
+        n_mels=config["num_mel_bins"],
+        n_audio_ctx=config["max_source_positions"],
+        n_audio_state=config["d_model"],
+        n_audio_head=config["encoder_attention_heads"],
+        n_audio_layer=config["encoder_layers"],
+        n_vocab=config["vocab_size"],
+        n_text_ctx=config["max_target_positions"],
+        n_text_state=config["d_model"],
+        n_text_head=config["decoder_attention_heads"],
+        n_text_layer=config["decoder_layers"],
     )
     model = whisper.model.Whisper(sizes)
     state = {}
@@ -60,7 +58,7 @@ def openai_whisper(folder: Path) -> Whisper:
             renamed = renamed.replace(theirs, ours)
         state[renamed] = tensor.float()
     model.load_state_dict(state)
-    heads = torch.zeros(net.N_DECODER_LAYERS, net.N_HEADS, dtype=torch.bool)
+    heads = torch.zeros(sizes.n_text_layer, sizes.n_text_head, dtype=torch.bool)
     for layer, head in json.loads((folder / "generation_config.json").read_text())["alignment_heads"]:
         heads[layer, head] = True
     model.register_buffer("alignment_heads", heads.to_sparse(), persistent=False)

@@ -29,7 +29,13 @@ def build(
     """The engine with its model loaded; see ``open_engine``."""
     place = devices.choose(options)
     found = checkpoint.find(options, demo, on_notice)
-    loaded = weights.load(found, place)
+    loaded = weights.load(
+        found,
+        place,
+        model_dir=options.model_dir,
+        offline=options.offline or checkpoint.is_offline(),
+        on_notice=on_notice,
+    )
     if place.device.type == "cpu":
         devices.keep_freed_memory()
     else:

@@ -1,13 +1,10 @@
-"""A model's folder to tensors on the device, settings and tokenizer.
+"""A model to tensors on the device, settings and tokenizer, whatever format it is stored in.
 
-Comes in: what ``checkpoint`` found. Goes out: a ``Checkpoint``, whole or refused in one sentence. Who calls:
-``engine/build``. Names and files are those of transformers' Whisper, which is not imported for it: its model classes
-alone take longer to import than the rest of a start takes together. Of it come the mel filter bank, and the tokenizer
-of a folder that has it in several files.
+Comes in: what ``checkpoint`` found. Goes out: a ``Checkpoint``, whole or refused in one sentence. ``formats`` reads;
+here each tensor goes to the device in the numbers that it is used in, and is checked.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +13,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.checkpoint import NO_TRANSLATION, WEIGHTS, Found
+from whisperbatch.engine import formats
+from whisperbatch.engine.checkpoint import NO_TRANSLATION, Found
 from whisperbatch.engine.devices import Place
 from whisperbatch.engine.features import N_FFT
+from whisperbatch.engine.formats import ctranslate2, ggml, openai, published, transformers, vocabulary
+from whisperbatch.engine.formats.contents import Contents
 from whisperbatch.errors import ModelError
 from whisperbatch.records import SAMPLE_RATE, ClipSettings
 
-SINGLE, INDEX = WEIGHTS
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
+CLOSE = 1e-6  # filter banks that differ by less are the same one, rounded otherwise
+READERS: Mapping[formats.Format, Callable[[formats.Stored], Contents]] = {
+    formats.Format.TRANSFORMERS: transformers.read,
+    formats.Format.PICKLED: transformers.read,
+    formats.Format.CTRANSLATE2: ctranslate2.read,
+    formats.Format.OPENAI: openai.read,
+    formats.Format.GGML: ggml.read,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +94,70 @@ class Abilities:
         return None
 
 
-def load(found: Found, place: Place) -> Checkpoint:
-    """The model on its device; ModelError with a sentence when the folder is not a whole Whisper."""
+def load(
+    found: Found,
+    place: Place,
+    *,
+    model_dir: Path | None = None,
+    offline: bool = True,
+    on_notice: Callable[[str], None] = lambda text: None,
+) -> Checkpoint:
+    """The model on its device.
+
+    Args:
+        found: Where it is stored.
+        place: The device, and the numbers to compute in.
+        model_dir: Where a tokenizer is looked for, should the model bring none; None for the hub's cache.
+        offline: Never fetch one.
+        on_notice: Called with a sentence about what the model lacked.
+
+    Raises:
+        ModelError: It is not a whole Whisper.
+    """
     from safetensors import SafetensorError
 
     try:
-        config = _json(found.folder / "config.json")
-        if config.get("model_type") != "whisper":
-            raise ValueError(f"its config.json is of a {config.get('model_type')} model")
+        stored = formats.recognise(found.path)
+        contents = READERS[stored.format](stored)
+        config = dict(contents.config)
         if found.shape is not None:
             config |= found.shape.as_config()
             tensors = {name: _random(name, size, place) for name, size in shapes_of(config)}
         else:
-            tensors = _tensors(found.folder, place)
+            tensors = {name: _placed(tensor, place) for name, tensor in contents.tensors}
             _require(tensors, config)
-        generation = {**config, **_json(found.folder / "generation_config.json", {})}
-        filters = _mel_filters(config["num_mel_bins"])
-        tokenizer = _tokenizer(found.folder)
-        return Checkpoint(found, config, generation, tensors, tokenizer, filters, place.in_eight_bits)
+        tokenizer = contents.tokenizer
+        if tokenizer is None:
+            n_vocab = config["vocab_size"]
+            tokenizer = vocabulary.of_openai(n_vocab, model_dir, offline=offline, on_notice=on_notice)
+        tokenizer.no_padding()  # the training script's last call may have been saved with it
+        tokenizer.no_truncation()
+        settings = published.completed(contents.generation, config, tokenizer, found.name)
+        for told in _lacks(found, stored.format, settings, brings_tokenizer=contents.tokenizer is not None):
+            on_notice(told)
+        filters = _mel_filters(config["num_mel_bins"], contents.filters)
+        return Checkpoint(found, config, settings.generation, tensors, tokenizer, filters, place.in_eight_bits)
     except (*UNREADABLE, SafetensorError) as err:
         reason = str(err).strip().partition("\n")[0]
-        raise ModelError(f"the model in {found.folder} cannot be loaded as a Whisper model: {reason}") from err
+        reason = f"it lacks {reason}" if isinstance(err, KeyError) else reason
+        raise ModelError(f"the model in {found.path} cannot be loaded as a Whisper model: {reason}") from err
+
+
+def _lacks(
+    found: Found, kind: formats.Format, settings: published.Completed, *, brings_tokenizer: bool
+) -> Iterator[str]:
+    """What a checkpoint had not of its own, in sentences; formats that never hold a thing are not blamed for it."""
+    theirs = (*(() if brings_tokenizer else ("tokenizer",)), *settings.published)
+    if theirs:
+        yield f"the model {found.name} has no {' and no '.join(theirs)} of its own; what OpenAI published is used"
+    if settings.spelled and kind in (formats.Format.TRANSFORMERS, formats.Format.PICKLED):
+        what = ", no ".join(settings.spelled)
+        yield f"the settings of the model {found.name} have no {what}; its tokenizer tells them"
+
+
+def _placed(tensor: Tensor, place: Place) -> Tensor:
+    """A tensor where and as it is used; each by itself, so that no more than one is there twice."""
+    return tensor.to(place.device, place.dtype)
 
 
 def shapes_of(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -153,20 +203,6 @@ def _require(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
             raise ValueError(f"its {name} is {tuple(tensors[name].shape)} where its config.json says {size}")
 
 
-def _tensors(folder: Path, place: Place) -> dict[str, Tensor]:
-    """All tensors of a folder, in one file or in several, in the number format of ``place``."""
-    from safetensors.torch import load_file
-
-    files = [SINGLE]
-    if not (folder / SINGLE).is_file():
-        files = sorted(set(_json(folder / INDEX)["weight_map"].values()))
-    found = {}
-    for file in files:
-        for name, tensor in load_file(folder / file, device=str(place.device)).items():
-            found[name.removeprefix("model.")] = tensor.to(place.dtype)
-    return found
-
-
 def _random(name: str, size: tuple[int, ...], place: Place) -> Tensor:
     """A tensor as training would begin with, the same at every start."""
     if name.endswith("norm.weight"):
@@ -177,29 +213,16 @@ def _random(name: str, size: tuple[int, ...], place: Place) -> Tensor:
     return torch.empty(size, device=place.device, dtype=place.dtype).normal_(0.0, 0.02, generator=generator)
 
 
-def _tokenizer(folder: Path) -> Any:
-    if (folder / "tokenizer.json").is_file():
-        from tokenizers import Tokenizer
+def _mel_filters(n_mels: int, own: np.ndarray | None) -> np.ndarray:
+    """The mel filter bank; a format's own where that is another than Whisper's.
 
-        if "model" not in _json(folder / "tokenizer.json"):  # else a bare Exception comes out of the library
-            raise ValueError("its tokenizer.json holds no vocabulary")
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    else:
-        from transformers import WhisperTokenizerFast
-
-        tokenizer = WhisperTokenizerFast.from_pretrained(folder, local_files_only=True).backend_tokenizer
-    tokenizer.no_padding()  # the training script's last call may have been saved with it
-    tokenizer.no_truncation()
-    return tokenizer
-
-
-def _mel_filters(n_mels: int) -> np.ndarray:
+    Every format's transcripts are the same to the byte: OpenAI's file of filters differs from these in the last bits.
+    """
     from transformers.audio_utils import mel_filter_bank
 
-    return mel_filter_bank(N_FFT // 2 + 1, n_mels, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
-
-
-def _json(path: Path, otherwise: dict[str, Any] | None = None) -> dict[str, Any]:
-    if otherwise is not None and not path.is_file():
-        return otherwise
-    return json.loads(path.read_text(encoding="utf-8"))
+    bank = mel_filter_bank(N_FFT // 2 + 1, n_mels, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
+    if own is None or (own.shape == bank.shape and np.allclose(own, bank, rtol=0.0, atol=CLOSE)):
+        return bank
+    if own.shape != bank.shape:
+        raise ValueError(f"its mel filters have the shape {own.shape} where {bank.shape} is needed")
+    return own

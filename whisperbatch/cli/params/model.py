@@ -15,9 +15,9 @@ ComputeType = StrEnum("ComputeType", {name.upper(): name for name in COMPUTE_TYP
 
 def _names() -> list[str]:
     """Models by name, for a shell's completion."""
-    from whisperbatch.engine.checkpoint import OPENAI_NAMES
+    from whisperbatch.engine.names import REPOSITORIES
 
-    return [*OPENAI_NAMES, "demo"]
+    return [*REPOSITORIES, "demo"]
 
 
 Model = Annotated[
@@ -27,7 +27,8 @@ Model = Annotated[
         "-m",
         rich_help_panel=_MODEL,
         autocompletion=_names,
-        help="tiny, base, small, medium, large-v3, turbo, a Hugging Face id, a folder, or demo (for trying out).",
+        help="tiny, base, small, medium, large-v3, turbo, a Hugging Face id, a folder or file (Hugging Face, "
+        "CTranslate2, OpenAI's .pt, ggml), or demo (for trying out).",
     ),
 ]
 ModelDir = Annotated[

@@ -6,15 +6,26 @@
     tiny, base, small, medium   OpenAI's, from fast to good; tiny.en, base.en,
     large-v1, -v2, -v3          small.en and medium.en hear English only
     turbo                       OpenAI's large-v3-turbo, 1.6 GB; the default
-    openai/whisper-small        any Whisper on the Hugging Face hub, by its id
-    models/mine                 a folder in Hugging Face's layout
+    distil-large-v3             distil-whisper's, and distil-small.en, -medium.en,
+                                -large-v2, -large-v3.5
+    openai/whisper-small        any Whisper on the Hugging Face hub, by its id,
+                                Systran/faster-whisper-small among them
+    models/mine                 a folder: Hugging Face's layout (safetensors or
+                                pytorch_model.bin) or CTranslate2's, as
+                                faster-whisper and whisperX have them
+    models/mine.pt              a file of OpenAI's or of whisper.cpp (ggml: f32,
+                                f16, q8_0, q5_0, q5_1, q4_0, q4_1)
 
 A model is fetched once, into the Hugging Face cache (or --model-dir), after its size and place
 have been told. "whisperbatch fetch MODEL" does it ahead of an offline run, and "whisperbatch
 info" lists what is there. HF_HOME names another cache, HF_ENDPOINT another hub.
 
-Only safetensors are opened, and code that comes with a model is never run. turbo, the .en models
-and demo were not trained to translate.
+A model that only openai-whisper's or faster-whisper's cache has is used from there, and a line
+says so. What a checkpoint lacks (a tokenizer, alignment heads) is what OpenAI published for its
+size; a line says which. Weights in 8, 5 or 4 bits are dequantised: they save disk, not memory.
+
+Code that comes with a model is never run: pickles are opened for their tensors alone. turbo, the
+distil and .en models and demo were not trained to translate.
 
 On a CPU, --model small or base and --beam-size 1 are faster than turbo.
 """
