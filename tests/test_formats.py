@@ -5,6 +5,7 @@ import pickle
 import shutil
 import struct
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from whisperbatch import cli
 from whisperbatch.engine import caches, checkpoint, devices, formats, names, weights
 from whisperbatch.engine.formats import published, vocabulary
+from whisperbatch.engine.spelling import Spelling
 from whisperbatch.errors import ModelError
 from whisperbatch.options import EngineOptions
 from whisperbatch.pipeline import revision
@@ -377,6 +379,7 @@ def test_the_folders_that_faster_whisper_has_are_read_as_they_are(model: str):
     told: list[str] = []
     theirs, ours = load(real.weights() / f"ct2-{model}", told), load(real.weights() / f"hf-{model}")
     assert told == []
+    assert suppressed(ours) == suppressed(ours, has_list=False)  # what is worked out is what OpenAI published
     assert all(torch.equal(theirs.tensors[name], tensor) for name, tensor in ours.tensors.items())
     assert {**ours.generation, **theirs.generation} == ours.generation
     vocabularies = list((real.weights() / f"ct2-{model}").glob("vocabulary.*"))
@@ -387,6 +390,12 @@ def test_the_folders_that_faster_whisper_has_are_read_as_they_are(model: str):
             rebuilt.encode(text, add_special_tokens=False).ids
             == ours.tokenizer.encode(text, add_special_tokens=False).ids
         )
+
+
+def suppressed(model: weights.Checkpoint, *, has_list: bool = True) -> list[int]:
+    """The ids that a model never gives, by its own list or by openai-whisper's rule."""
+    generation = model.generation if has_list else {**model.generation, "suppress_tokens": None}
+    return Spelling(replace(model, generation=generation)).suppressed((-1,))
 
 
 def vocabulary_of(file: Path, n_vocab: int):

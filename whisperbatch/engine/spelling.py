@@ -81,7 +81,7 @@ class Spelling:
         ids = {token for token in asked if token >= 0}
         if -1 in asked:
             ids.update(self._suppressed if self._suppressed else self._unspoken())
-        tasks = self._tasks.values()
+        tasks = map(self._id, ("<|transcribe|>", "<|translate|>"))  # English-only models have them too
         silent = (self.start, self.previous, self.no_speech, self._id("<|startoflm|>"), *tasks)
         return sorted(ids.union(token for token in silent if token is not None))
 
