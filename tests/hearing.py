@@ -1,4 +1,7 @@
-"""The engine over the demo model for tests, in float32 on the CPU; and the model's parts, loaded once."""
+"""The engine over one model for tests, in float32 on the CPU; and the model's parts, loaded once.
+
+The model is the demo, or the one whose folder a test puts in ``FOLDER``.
+"""
 
 import functools
 from collections.abc import Callable, Iterable
@@ -25,23 +28,38 @@ MAX_EMPTY = 10_000  # steps without a result, after which none is expected any m
 NEAR = 1e-3  # two best this close are a tie that rounding decides
 
 
-@functools.cache
+FOLDER = Path(demo.FOLDER)
+
+
 def loaded() -> weights.Checkpoint:
-    """The demo model."""
-    found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
+    """The model."""
+    return _loaded(FOLDER)
+
+
+def reference() -> WhisperForConditionalGeneration:
+    """Transformers' model of the same weights."""
+    return _reference(FOLDER)
+
+
+def peer() -> whisper.model.Whisper:
+    """openai-whisper's model of the same weights."""
+    return _peer(FOLDER)
+
+
+@functools.cache
+def _loaded(folder: Path) -> weights.Checkpoint:
+    found = checkpoint.Found("demo", folder, None, is_demo=folder == demo.FOLDER)
     return weights.load(found, devices.Place(torch.device("cpu"), "float32"))
 
 
 @functools.cache
-def reference() -> WhisperForConditionalGeneration:
-    """Transformers' model of the same weights."""
-    return WhisperForConditionalGeneration.from_pretrained(demo.FOLDER, dtype=torch.float32).eval()
+def _reference(folder: Path) -> WhisperForConditionalGeneration:
+    return WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
 
 
 @functools.cache
-def peer() -> whisper.model.Whisper:
-    """openai-whisper's model of the same weights."""
-    return peers.openai_whisper(Path(demo.FOLDER))
+def _peer(folder: Path) -> whisper.model.Whisper:
+    return peers.openai_whisper(folder)
 
 
 class Tiktoken:
@@ -63,11 +81,12 @@ class Tiktoken:
 
 
 def spelling(*, as_openai: bool = False) -> Spelling:
-    """The demo model's spelling; ``as_openai`` takes the whole vocabulary, and no lists from the model's settings.
+    """The model's spelling; ``as_openai`` takes the whole vocabulary, and no lists from the model's settings.
 
     It may be told to translate, which it was not trained for: what it then says is compared, not read.
     """
-    made = Spelling(replace(loaded(), tokenizer=Tiktoken()) if as_openai else loaded())
+    is_partial = as_openai and FOLDER == demo.FOLDER
+    made = Spelling(replace(loaded(), tokenizer=Tiktoken()) if is_partial else loaded())
     made._abilities = replace(made._abilities, can_translate=True)
     if as_openai:
         made._suppressed = made._suppressed_first = None

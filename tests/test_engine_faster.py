@@ -48,8 +48,8 @@ def theirs(faster, samples: np.ndarray, options: DecodeOptions, prompt: str | No
     view = ctranslate2.StorageView.from_array(np.asarray(features.input_features, np.float32))
     spelled = hearing.spelling()
     opening = faster.get_prompt(
-        _Tokenizer(spelled), spelled.encode(" " + prompt) if prompt else [], options.without_timestamps, None,
-        options.hotwords,
+        _Tokenizer(spelled), spelled.encode(" " + prompt) if prompt else [], options.without_timestamps,
+        options.prefix, options.hotwords,
     )  # fmt: skip
     found = faster.model.generate(
         faster.model.encode(view),
@@ -62,7 +62,7 @@ def theirs(faster, samples: np.ndarray, options: DecodeOptions, prompt: str | No
         max_initial_timestamp_index=50,
         max_length=448,
     )
-    return [token for token in found[0].sequences_ids[0] if token != END]
+    return [token for token in found[0].sequences_ids[0] if token != spelled.end]
 
 
 class _Tokenizer:
@@ -121,7 +121,8 @@ def is_tie(samples: np.ndarray, options: DecodeOptions, ours: list[int], theirs:
 
     engine.device._rules.apply = applying
     hearing.hear(engine, [hearing.clip(samples, language="en")])
-    one, two = (tokens[at] if at < len(tokens) else END for tokens in (ours, theirs))
+    end = hearing.spelling().end
+    one, two = (tokens[at] if at < len(tokens) else end for tokens in (ours, theirs))
     return abs(float(seen[0][one] - seen[0][two])) < 1e-2
 
 

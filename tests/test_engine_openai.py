@@ -34,8 +34,7 @@ def generated(samples: np.ndarray, language: str) -> tuple[list[int], torch.Tens
     with torch.inference_mode():
         out = found.generate(
             features.input_features,
-            language=language,
-            task="transcribe",
+            **({"language": language, "task": "transcribe"} if hearing.spelling().languages else {}),
             return_timestamps=False,
             num_beams=1,
             do_sample=False,
@@ -44,7 +43,7 @@ def generated(samples: np.ndarray, language: str) -> tuple[list[int], torch.Tens
             return_dict_in_generate=True,
             output_scores=True,
         )
-    tokens = [token for token in out.sequences[0].tolist()[-len(out.scores) :] if token < 50_257]
+    tokens = [token for token in out.sequences[0].tolist()[-len(out.scores) :] if token < hearing.spelling().end]
     return tokens, torch.cat(out.scores)
 
 

@@ -24,7 +24,7 @@ from whisperbatch.engine.stopwatch import Stopwatch
 from whisperbatch.options import DecodeOptions
 
 REACH = 32  # caches are read in whole multiples of so many positions
-N_TOKENS, N_OPENING, IS_USED = range(3)  # what is known of each row: how much it holds, and whether it goes on
+N_TOKENS, N_OPENING, N_GIVEN, IS_USED = range(4)  # of each row: how much it holds, and whether it goes on
 PREFILL = 8  # openings are padded to multiples of so many tokens
 
 
@@ -52,7 +52,7 @@ class Lane:
         self._tokens = torch.full((n_rows, n_room), self._end, device=self._device)  # int64
         self._sums = torch.zeros(n_rows, device=self._device)
         self._keys = torch.zeros(n_rows, dtype=torch.int64, device=self._device)
-        self._at = torch.ones(3, n_rows, dtype=torch.int64, device=self._device)
+        self._at = torch.ones(4, n_rows, dtype=torch.int64, device=self._device)
         self._warmth = torch.zeros(n_rows, device=self._device)
         self._every = torch.arange(n_slots, device=self._device)
         self._plan, self._n_left = Plan(), 0
@@ -142,9 +142,10 @@ class Lane:
         Free slots stand at their first position: what a pass leaves in their caches, the opening of the next window
         there replaces before anything looks at it.
         """
-        told, warmth = [(1, 1, 0)] * len(self.slots), [0.0] * len(self.slots)
+        told, warmth = [(1, 1, 0, 0)] * len(self.slots), [0.0] * len(self.slots)
         for slot, seat in seated:
-            told[slot], warmth[slot] = (seat.n_tokens, len(seat.opening), 1), seat.temperature
+            n_opening = len(seat.opening) - seat.n_given
+            told[slot], warmth[slot] = (seat.n_tokens, n_opening, seat.n_given, 1), seat.temperature
         self._at.copy_(self._ints(told).T.repeat_interleave(self.n_group, dim=1))
         self._warmth.copy_(upload(torch.tensor(warmth), self._device).repeat_interleave(self.n_group))
         searching = [slot for slot, seat in seated if self._searches(seat)]
@@ -220,7 +221,7 @@ class Lane:
     def _search(self, slots: Tensor, choices: Choices, reach: int) -> None:
         """One step of beam search; rows follow the beams they come from."""
         rows = self._rows(slots)  # (n, n_group)
-        n_tokens, n_opening, _ = self._at[:, rows[:, 0]]
+        n_tokens, n_opening, n_given, _ = self._at[:, rows[:, 0]]
         source, following, sums = self._beams.advance(
             slots,
             choices.best[rows],
@@ -228,7 +229,7 @@ class Lane:
             self._sums[rows],
             self._tokens[rows],
             n_tokens,
-            n_tokens == n_opening,
+            n_tokens == n_opening + n_given,
         )
         origin, target = rows.gather(1, source).flatten(), rows.flatten()
         self._caches.said.follow(origin, target, reach)
@@ -281,7 +282,7 @@ class Lane:
         return max(sampled, key=self._rank)
 
     def _cut(self, seat: Seat, tokens: list[int]) -> tuple[int, ...]:
-        text = tokens[len(seat.opening) : seat.n_tokens]
+        text = tokens[len(seat.opening) - seat.n_given : seat.n_tokens]
         return tuple(text[: text.index(self._end)] if self._end in text else text)
 
     def _rank(self, one: Sampled) -> float:
