@@ -1,6 +1,7 @@
 """Clips mode: a clip is heard to its end, its gaps once more, doubts are told. A fake device, no torch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -191,3 +192,56 @@ def test_any_text_ends_in_time_and_in_order(seed: int):
     assert spans(text) == sorted(spans(text), key=lambda span: span[0])
     assert len([window for window in device.ended if not window.tried[:-1]]) <= 31 + 3
     assert text.covered_s <= sum(b - a for a, b in speech) + 1e-6
+
+
+def further(*spans_s: tuple[float, float], rest: float | None = None, **figures: object) -> Callable[[Window], Decoded]:
+    """What a window says that goes on: it begins with text, since its time is given."""
+    made = spoken(*spans_s, rest=rest, **figures)
+    return lambda window: replace(told := made(window), tokens=told.tokens[1:])
+
+
+def test_speech_behind_a_texts_end_is_said_in_the_same_window():
+    verdict = script(spoken((0.0, 4.0), rest=4.0), further((4.0, 9.0), rest=9.0), further((9.0, 12.0)))
+    text, device = hear(verdict, seconds=12.5, speech=((0.0, 12.0),))
+    assert device.n_encoded == 1
+    assert [window.given[-1:] for window in device.ended] == [(), (at(4.0),), (at(9.0),)]
+    assert [window.start for window in device.ended] == [0, 0, 0]
+    assert device.ended[2].given == (at(0.0), 500, at(4.0), at(4.0), 500, at(9.0), at(9.0))
+    assert spans(text) == [(0.0, 4.0), (4.0, 9.0), (9.0, 12.0)]
+    assert [one.tokens[0] for one in text.segments] == [at(0.0), at(4.0), at(9.0)]
+    assert text.suspects == ()
+
+
+def test_a_window_ends_where_hardly_any_speech_is_left():
+    text, device = hear(script(spoken((0.0, 4.0), rest=4.0)), seconds=9.0, speech=((0.0, 4.1),))
+    assert len(device.ended) == 1
+    assert spans(text) == [(0.0, 4.0)]
+
+
+def test_a_rest_that_is_improbable_is_heard_afresh_and_not_warmer():
+    options = DecodeOptions()
+    verdict = script(spoken((0.0, 4.0), rest=4.0), further((4.0, 5.0), logprob=-2.0), spoken((0.0, 6.0)))
+    text, device = hear(verdict, options, seconds=10.0, speech=((0.0, 10.0),))
+    assert [(window.start, bool(window.given)) for window in device.ended] == [(0, False), (0, True), (400, False)]
+    assert spans(text) == [(0.0, 4.0), (4.0, 10.0)]
+    assert device.n_encoded == 2
+
+
+def test_without_spans_of_speech_or_with_words_a_window_of_its_own_hears_the_rest():
+    verdict = script(spoken((0.0, 4.0), rest=4.0), spoken((0.0, 6.0)))
+    _, device = hear(verdict, seconds=10.0)
+    assert [window.start for window in device.ended] == [0, 400]
+    words = replace(ONCE, word_timestamps=True)
+    _, device = hear(verdict, words, seconds=10.0, speech=((0.0, 10.0),))
+    assert not any(window.given for window in device.ended)
+
+
+def test_text_on_a_scrap_of_speech_is_left_out_and_told():
+    for figures, speech in (({"silence": 0.62, "logprob": -0.66}, 0.35), ({"silence": 0.1, "logprob": -1.15}, 0.1)):
+        text, _ = hear(spoken((0.0, 2.0), **figures), seconds=5.0, speech=((1.0, 1.0 + speech),))
+        assert text.segments == ()
+        assert [one["reason"] for one in text.suspects] == ["text that may be made up was left out"]
+        text, _ = hear(spoken((0.0, 2.0), **figures), seconds=5.0, speech=((1.0, 4.0),))
+        assert len(text.segments) == 1
+    text, _ = hear(spoken((0.0, 1.0), silence=0.2, logprob=-0.6), seconds=5.0, speech=((1.0, 1.4),))
+    assert len(text.segments) == 1

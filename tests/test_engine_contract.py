@@ -286,10 +286,10 @@ def test_a_model_that_cannot_be_had_is_told_in_a_sentence(demo_folder: Path, tmp
     message = refused("tiny", demo_folder)
     assert "--model demo" in message
     assert "whisperbatch fetch tiny" in message
-    assert "no config.json" in refused(str(tmp_path), demo_folder)
+    assert "holds no Whisper model: found nothing" in refused(str(tmp_path), demo_folder)
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04.")
-    assert "no model.safetensors" in refused(str(tmp_path), demo_folder)
+    assert "is of a None model" in refused(str(tmp_path), demo_folder)
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     assert "cannot be loaded" in refused(str(tmp_path), demo_folder)
     assert "no model folder" in refused("./nowhere", demo_folder)
@@ -336,7 +336,7 @@ def spoil_config(folder: Path, **values: object) -> None:
         (lambda f: spoil_config(f, activation_function="relu"), "relu"),
         (lambda f: (f / "config.json").write_text("{"), ""),
         (lambda f: (f / "tokenizer.json").write_text("{}"), ""),
-        (lambda f: (f / "generation_config.json").unlink(), "no timestamps"),
+        (lambda f: (f / "model.safetensors").unlink(), "holds no Whisper model: found README.md, config.json"),
     ],
 )
 def test_a_spoilt_model_is_told_in_a_sentence(demo_folder: Path, tmp_path: Path, spoil, told: str):
@@ -345,7 +345,7 @@ def test_a_spoilt_model_is_told_in_a_sentence(demo_folder: Path, tmp_path: Path,
     spoil(folder)
     message = refused(str(folder), demo_folder)
     assert told in message
-    assert "cannot be loaded" in message or "no timestamps" in message
+    assert "cannot be loaded" in message or "no Whisper model" in message
     assert "\n" not in message
 
 

@@ -1,5 +1,7 @@
 """Policy of the engine room: cutting tokens into segments, and what counts as good text. No torch."""
 
+import zlib
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +14,7 @@ from whisper.tokenizer import get_tokenizer
 from whisper.transcribe import transcribe
 
 from whisperbatch.engine import fallback, segments
-from whisperbatch.engine.fallback import Decoded, Judge
+from whisperbatch.engine.fallback import Decoded, Judge, compression_ratio, repetition
 from whisperbatch.options import DecodeOptions
 
 BEGIN = 50_364
@@ -145,6 +147,46 @@ def test_a_loop_is_no_silence_but_by_openai_whispers_rule():
     silent_loop = decoded(-1.2, 0.9, LOOP)
     assert Judge(DecodeOptions(), faithful=False).fails(silent_loop)
     assert not Judge(DecodeOptions(), faithful=True).fails(silent_loop)
+
+
+HINDI = (
+    "भारत एक विशाल देश है जहाँ अनेक भाषाएँ बोली जाती हैं और लोग अलग अलग रीति रिवाज़ मानते हैं। यहाँ की नदियाँ, पहाड़ और मैदान "
+    "दुनिया भर के यात्रियों को अपनी ओर खींचते हैं, और हर राज्य का अपना खान पान और पहनावा है।"
+)
+
+
+@pytest.mark.parametrize("text", ["", "a", "The cat sat on the mat, on the mat.", "Grüße aus Köln", "é" * 300])
+def test_letters_are_counted_as_openai_whisper_counts_bytes_where_a_letter_is_one(text: str):
+    data = text.encode("latin-1")
+    assert repetition(text) == len(data) / len(zlib.compress(data))
+
+
+def test_right_text_in_a_script_of_several_bytes_is_no_loop():
+    for text in (
+        HINDI,
+        "Нажмите один, чтобы включить или выключить свой микрофон; два, чтобы выйти из конференции. " * 2,
+    ):
+        assert compression_ratio(text) > 1.25 * repetition(text)
+    decoded = Decoded((1,), HINDI, 0.0, -0.3, 0.0)
+    assert decoded.repetition < 1.8
+    assert not Judge(DecodeOptions(compression_ratio_threshold=2.0), faithful=False).is_loop(decoded)
+    assert Judge(DecodeOptions(compression_ratio_threshold=2.0), faithful=True).is_loop(decoded)
+    for loop in ("नमस्ते जी। " * 40, "спасибо. " * 40, "ご視聴ありがとうございました。" * 20):
+        assert Judge(DecodeOptions(), faithful=False).is_loop(Decoded((1,), loop, 0.0, -0.1, 0.0))
+
+
+def test_a_far_shorter_and_less_probable_retry_does_not_replace_a_likely_text():
+    chorus = "We are going home tonight, oh, we are going home tonight. The long road ends at the old front door. " * 3
+    first = Decoded((1,), chorus, 0.0, -0.2, 0.0)
+    judge = Judge(DecodeOptions(compression_ratio_threshold=first.repetition - 0.1), faithful=False)
+    short, alike = (Decoded((2,), text, 0.2, -0.5, 0.0) for text in ("We are going home.", chorus[:200]))
+    assert judge.fails(first)
+    assert judge.best([first, short]) is first
+    assert judge.best([first, alike]) is alike
+    assert judge.best([replace(first, avg_logprob=-0.9), short]) is short
+    loop = replace(first, text="We are going home. " * 30)
+    assert judge.best([loop, short]) is short
+    assert Judge(DecodeOptions(), faithful=True).best([first, short]) is short
 
 
 def test_when_all_failed_the_best_that_is_no_loop_is_kept():

@@ -22,6 +22,7 @@ N_QUIET = SAMPLE_RATE // 4  # how long a stretch is compared
 N_HOP = SAMPLE_RATE // 50
 
 MAX_GAP = 2 * SAMPLE_RATE  # a longer pause between two spans of a clip is left out; shorter ones are context
+MIN_FULL = 26 * SAMPLE_RATE  # a clip that is full is cut at its longest pause from there on
 N_EARLY = 300 * SAMPLE_RATE  # clips that start so long after the first one or sooner vote on the language
 MAX_VOTERS = 5
 
@@ -132,8 +133,7 @@ class SpeechCutter:
     def _packed(self, spans: Sequence[Span]) -> list[Cut]:
         cuts = []
         for span in spans:
-            if not self._pack.has_room(span):
-                cuts += self._pack.take()
+            cuts += self._pack.make_room(span)
             begin = self._pack.begin_of(span)
             self._pack.add(span, self._tape.read(begin, span.end))
         self._tape.drop(self._spans.needed - MAX_GAP)
@@ -176,7 +176,6 @@ class _Pack:
     def __init__(self, start: int, channel: int | None) -> None:
         self._offset = start
         self._channel = channel
-        self._window = np.empty(N_SAMPLES, np.int16)
         self._clear()
 
     def has_room(self, span: Span) -> bool:
@@ -187,29 +186,56 @@ class _Pack:
         return self._end if self._length and span.start - self._end <= MAX_GAP else span.start
 
     def add(self, span: Span, samples: np.ndarray) -> None:
-        begin = self.begin_of(span)
-        if not self._length:
-            self._start = begin
-        elif begin > self._end:
-            self._joins.append((self._length, begin - self._start - self._length))
-        shift = begin - self._length
-        self._speech.append((span.first - shift, span.last - shift))
-        self._window[self._length : self._length + len(samples)] = samples
+        self._parts.append((span, samples.copy()))
         self._length, self._end = self._length + len(samples), span.end
 
     def take(self) -> list[Cut]:
         """The clip, if there is one; what follows goes into the next."""
-        if not self._length:
+        return self._take(len(self._parts))
+
+    def make_room(self, span: Span) -> list[Cut]:
+        """The clips that go so that ``span`` fits: what is there, cut at the longest pause near its end.
+
+        There a sentence is likely to end; one that is cut in two is heard worse, and its end a second time.
+        """
+        if self.has_room(span):
             return []
-        samples = self._window[: self._length].copy()
-        cut = Cut(self._offset + self._start, samples, tuple(self._speech), tuple(self._joins), self._channel)
+        cuts = self._take(self._last_before_a_pause(span))
+        return cuts if self.has_room(span) else cuts + self.take()
+
+    def _last_before_a_pause(self, coming: Span) -> int:
+        """How many spans lie before the longest pause behind ``MIN_FULL``, the latest of equals."""
+        spans, length, pauses = [*(span for span, _ in self._parts), coming], 0, {}
+        for n, ((span, samples), following) in enumerate(zip(self._parts, spans[1:], strict=True), 1):
+            length += len(samples)
+            if length >= MIN_FULL:
+                pauses[n] = following.first - span.last
+        return max(reversed(pauses), key=lambda n: pauses[n], default=len(self._parts))
+
+    def _take(self, n_spans: int) -> list[Cut]:
+        """A clip of the first spans; the others stay."""
+        taken, left = self._parts[:n_spans], self._parts[n_spans:]
         self._clear()
-        return [cut]
+        for span, samples in left:
+            self.add(span, samples[self.begin_of(span) - span.end :])
+        return [self._joined(taken)] if taken else []
+
+    def _joined(self, parts: Sequence[tuple[Span, np.ndarray]]) -> Cut:
+        start = parts[0][0].end - len(parts[0][1])
+        length, end, speech, joins = 0, start, [], []
+        for span, samples in parts:
+            begin = span.end - len(samples)
+            if begin > end:
+                joins.append((length, begin - start - length))
+            shift = begin - length
+            speech.append((span.first - shift, span.last - shift))
+            length, end = length + len(samples), span.end
+        samples = np.concatenate([samples for _, samples in parts])
+        return Cut(self._offset + start, samples, tuple(speech), tuple(joins), self._channel)
 
     def _clear(self) -> None:
-        self._start = self._end = self._length = 0
-        self._speech: list[tuple[int, int]] = []
-        self._joins: list[tuple[int, int]] = []
+        self._length = self._end = 0
+        self._parts: list[tuple[Span, np.ndarray]] = []
 
 
 class WholeCutter:

@@ -28,7 +28,8 @@ class Rows:
     Attributes:
         tokens: int64 (n_rows, n_room), openings and sampled tokens; later ones have no meaning.
         n_tokens: int64 (n_rows,), how many there are.
-        n_opening: int64 (n_rows,), how many of them were not sampled.
+        n_opening: int64 (n_rows,), how many of them are not text of the window.
+        n_begun: int64 (n_rows,), how many of them were not sampled.
         warmth: float32 (n_rows,), temperatures; None where all are 0.
         keys: int64 (n_rows,), of the noise.
     """
@@ -36,6 +37,7 @@ class Rows:
     tokens: Tensor
     n_tokens: Tensor
     n_opening: Tensor
+    n_begun: Tensor
     warmth: Tensor | None
     keys: Tensor
 
@@ -73,7 +75,7 @@ def choose(logits: Tensor, rows: Rows, rules: Rules, stopwatch: Stopwatch, *, wi
         part = slice(first, first + n_block)
         with stopwatch.stage("rules"):
             block = logits[part].float()
-            rules.apply(block, rows.tokens[part], rows.n_tokens[part], rows.n_opening[part])
+            rules.apply(block, rows.tokens[part], rows.n_tokens[part], rows.n_opening[part], rows.n_begun[part])
         with stopwatch.stage("search"):
             blocks.append(_choose(block, rows, part, width, draws))
     return Choices(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))

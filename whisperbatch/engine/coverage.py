@@ -26,6 +26,11 @@ def uncovered(speech: Iterable[Span], segments: Iterable[Segment], min_s: float 
     return [(start_s, end_s) for start_s, end_s in found if end_s - start_s > min_s]
 
 
+def seconds_from(speech: Iterable[Span], start_s: float) -> float:
+    """Seconds of speech from a time on."""
+    return sum(max(0.0, end_s - max(start_s, first_s)) for first_s, end_s in speech)
+
+
 def covered_s(speech: Sequence[Span], segments: Sequence[Segment]) -> float:
     """Seconds of speech in which a segment lies."""
     bare_s = sum(end_s - start_s for start_s, end_s in uncovered(speech, segments, min_s=0.0))

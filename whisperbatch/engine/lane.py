@@ -24,7 +24,7 @@ from whisperbatch.engine.stopwatch import Stopwatch
 from whisperbatch.options import DecodeOptions
 
 REACH = 32  # caches are read in whole multiples of so many positions
-N_TOKENS, N_OPENING, N_GIVEN, IS_USED = range(4)  # of each row: how much it holds, and whether it goes on
+N_TOKENS, N_OPENING, N_BEGUN, IS_USED = range(4)  # of each row: how much it holds, held at first, and if it goes on
 PREFILL = 8  # openings are padded to multiples of so many tokens
 
 
@@ -144,8 +144,9 @@ class Lane:
         """
         told, warmth = [(1, 1, 0, 0)] * len(self.slots), [0.0] * len(self.slots)
         for slot, seat in seated:
-            n_opening = len(seat.opening) - seat.n_given
-            told[slot], warmth[slot] = (seat.n_tokens, n_opening, seat.n_given, 1), seat.temperature
+            n_begun = len(seat.opening)
+            told[slot] = seat.n_tokens, n_begun - seat.n_given, n_begun, 1
+            warmth[slot] = seat.temperature
         self._at.copy_(self._ints(told).T.repeat_interleave(self.n_group, dim=1))
         self._warmth.copy_(upload(torch.tensor(warmth), self._device).repeat_interleave(self.n_group))
         searching = [slot for slot, seat in seated if self._searches(seat)]
@@ -161,12 +162,13 @@ class Lane:
         same keys and values to the same places.
         """
         n_rows = shape.n_slots * self.n_group
-        n_tokens, n_opening, tokens = self._at[N_TOKENS, :n_rows], self._at[N_OPENING, :n_rows], self._tokens[:n_rows]
+        n_tokens, n_opening, n_begun, _ = self._at[:, :n_rows]
+        tokens = self._tokens[:n_rows]
         last = tokens.gather(1, n_tokens[:, None] - 1)[:, 0]
         with stopwatch.stage("decoder"):
             logits = self._decoder.step(self._caches, shape.n_slots, self.n_group, last, n_tokens - 1, shape.reach)
         warmth = self._warmth[:n_rows] if shape.is_warm else None
-        rows = Rows(tokens, n_tokens, n_opening, warmth, self._keys[:n_rows])
+        rows = Rows(tokens, n_tokens, n_opening, n_begun, warmth, self._keys[:n_rows])
         choices = choose(logits, rows, self._rules, stopwatch, width=shape.width, draws=shape.draws)
         if not shape.draws:
             return choices
@@ -221,7 +223,7 @@ class Lane:
     def _search(self, slots: Tensor, choices: Choices, reach: int) -> None:
         """One step of beam search; rows follow the beams they come from."""
         rows = self._rows(slots)  # (n, n_group)
-        n_tokens, n_opening, n_given, _ = self._at[:, rows[:, 0]]
+        n_tokens, _, n_begun, _ = self._at[:, rows[:, 0]]
         source, following, sums = self._beams.advance(
             slots,
             choices.best[rows],
@@ -229,7 +231,7 @@ class Lane:
             self._sums[rows],
             self._tokens[rows],
             n_tokens,
-            n_tokens == n_opening + n_given,
+            n_tokens == n_begun,
         )
         origin, target = rows.gather(1, source).flatten(), rows.flatten()
         self._caches.said.follow(origin, target, reach)
@@ -282,7 +284,7 @@ class Lane:
         return max(sampled, key=self._rank)
 
     def _cut(self, seat: Seat, tokens: list[int]) -> tuple[int, ...]:
-        text = tokens[len(seat.opening) - seat.n_given : seat.n_tokens]
+        text = tokens[len(seat.opening) - seat.n_returned : seat.n_tokens]
         return tuple(text[: text.index(self._end)] if self._end in text else text)
 
     def _rank(self, one: Sampled) -> float:

@@ -19,6 +19,9 @@ FRAMES_A_SECOND = 100
 N_FRAMES = int(WINDOW_S * FRAMES_A_SECOND)
 N_HOP = SAMPLE_RATE // FRAMES_A_SECOND
 MIN_REST = 10  # frames; less audio than this at a clip's end holds no word
+MADE_UP = "text that may be made up was left out"
+MIN_LEFT_S = 0.2  # less speech than this after a text's end is where the two see that end
+MAX_GIVEN = 200  # tokens; a window has room for 224, and its rest needs some
 N_PROMPT = 223  # openai-whisper keeps the last so many tokens of a prompt
 
 
@@ -52,6 +55,7 @@ class Window:
         prompt: Tokens of text that stands before it.
         is_gap: Whether it is a second look at speech without text.
         is_probe: Whether only its language is asked.
+        given: Its text so far, a time at its end, when it goes on from there.
         tried: What was decoded of it so far, a temperature each.
         no_speech_prob: Of the first try; the others' openings are the same.
         audio: The encoder's output, kept while another pass may need it; the runner's to know.
@@ -65,6 +69,7 @@ class Window:
     prompt: Sequence[int] = ()
     is_gap: bool = False
     is_probe: bool = False
+    given: tuple[int, ...] = ()
     tried: list[Decoded] = field(default_factory=list)
     no_speech_prob: float = 0.0
     audio: Any = None
@@ -190,7 +195,7 @@ class Request(ABC):
             stretch = inventions.Stretch(window.start, window.n_frames, self.n_frames)
             verdict = inventions.skip(new, stretch, seek, threshold_s, spoken_s, ends_in_one=ends_in_one)
         for one in new[len(verdict.kept) :]:
-            self._suspect(one.start_s, one.end_s, "text that may be made up was left out")
+            self._suspect(one.start_s, one.end_s, MADE_UP)
         if verdict.kept:
             self._last_spoken_s = last_end_s(verdict.kept) or 0.0
         return verdict
@@ -216,9 +221,17 @@ class ClipRequest(Request):
         """Nothing heard yet."""
         super().__init__(clip, number, speller, options, judge)
         self._gaps: list[tuple[float, float]] | None = None
+        self._further: Window | None = None  # the last window, to go on from where its text ends
+
+    def wants_more(self, window: Window) -> bool:
+        """Whether the window is to be tried at the next temperature; one that goes on is rather looked at afresh."""
+        return not window.given and super().wants_more(window)
 
     def next(self) -> Window | None:
         """The rest of the clip, then its gaps."""
+        if self._further is not None:
+            window, self._further = self._further, None
+            return window
         rest = self.n_frames - self.seek
         if rest >= MIN_REST or (self.seek == 0 and rest > 0):
             return Window(self, self.seek, min(rest, N_FRAMES), self._before(self._asked))
@@ -234,7 +247,11 @@ class ClipRequest(Request):
     def settle(self, window: Window) -> tuple[Segment, ...]:
         """The window's segments that have text and lie in its audio."""
         decoded = self.judge.best(window.tried)
+        if window.given and self.judge.fails(decoded):
+            return ()  # the next window begins where this was to go on
         drafted, moved_s = self._draft(window)
+        if decoded.text.strip() and self._is_made_up(decoded):
+            self._suspect(window.start_s, window.start_s + window.duration_s, MADE_UP)
         if window.is_gap:
             before = (one.end_s for one in self._heard if one.end_s <= window.start_s)
             self._last_spoken_s = max(before, default=0.0)
@@ -246,17 +263,42 @@ class ClipRequest(Request):
         if window.is_gap:
             self._heard.sort(key=lambda one: one.start_s)
         else:
-            least = min(segments.MIN_ADVANCE_S * FRAMES_A_SECOND, window.n_frames)
-            self.seek += min(max(verdict.seek - window.start, round(least)), window.n_frames)
+            least = self.seek + round(segments.MIN_ADVANCE_S * FRAMES_A_SECOND)
+            self.seek = min(max(verdict.seek, least), window.start + window.n_frames)
+            self._go_further(window, decoded)
         return tuple(new)
+
+    def _go_further(self, window: Window, decoded: Decoded) -> None:
+        """Go on in the same window where its text ended before its speech did, or end with the speech.
+
+        A model that hears a last sentence cut off leaves it for a window of its own: it gives the sentence's start
+        alone. Asked again with its text so far and that start, and not allowed to end at once, it says the rest with
+        all that was said before in sight, and the encoder need not look again. Words' times need windows of their own.
+        """
+        end = window.start + window.n_frames
+        if self.seek >= end or self._words is not None or not self.clip.speech:
+            return
+        left_s = coverage.seconds_from(self.clip.speech, self.seek / FRAMES_A_SECOND)
+        if left_s < MIN_LEFT_S:
+            self.seek = end
+            return
+        given = (*window.given, *decoded.tokens)
+        last_frame = window.start + 2 * (given[-1] - self._speller.timestamp_begin) if given else 0
+        if last_frame == self.seek and len(given) <= MAX_GIVEN:
+            self._further = replace(window, given=given, tried=[], timings=None)
 
     def _draft(self, window: Window) -> tuple[list[Segment], float]:
         decoded = self.judge.best(window.tried)
-        if self.judge.is_silence(decoded):
+        if self.judge.is_silence(decoded) or self._is_made_up(decoded):
             return [], window.duration_s
-        pieces, moved_s = segments.split(decoded.tokens, self._speller.timestamp_begin, window.duration_s)
+        tokens = (*window.given[-1:], *decoded.tokens)
+        pieces, moved_s = segments.split(tokens, self._speller.timestamp_begin, window.duration_s)
         made = (self._segment(window, piece, decoded) for piece in pieces if piece.start_s < window.duration_s)
         return [one for one in made if one.text.strip()], moved_s
+
+    def _is_made_up(self, decoded: Decoded) -> bool:
+        speech_s = coverage.seconds_from(self.clip.speech, 0.0)
+        return bool(self.clip.speech) and self.judge.is_made_up(decoded, speech_s)
 
     def text(self) -> ClipText:
         """What was heard, and which speech still has no text."""

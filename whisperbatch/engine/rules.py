@@ -32,20 +32,23 @@ class Rules:
         limit_s = options.max_initial_timestamp
         self._last_initial = self._begin + round(limit_s / PRECISION_S) if limit_s else n_vocab
 
-    def apply(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> Tensor:
+    def apply(
+        self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor, n_begun: Tensor | None = None
+    ) -> Tensor:
         """The logits, masked in place.
 
         Args:
             logits: float32 (n_rows, n_vocab), of the next token.
             tokens: int64 (n_rows, n_context), openings and sampled tokens; later ones have no meaning.
             n_tokens: int64 (n_rows,), how many there are.
-            n_opening: int64 (n_rows,), how many of them were not sampled.
+            n_opening: int64 (n_rows,), how many of them are not text of the window.
+            n_begun: int64 (n_rows,), how many of them were not sampled; None for as many.
         """
         if self._penalty != 1.0 or self._n_gram:
             self._discourage(logits, tokens, n_tokens, n_opening)
         logits.index_fill_(1, self._never, -torch.inf)
         if len(self._first):
-            is_first = (n_tokens == n_opening)[:, None]
+            is_first = (n_tokens == (n_opening if n_begun is None else n_begun))[:, None]
             logits[:, self._first] = logits[:, self._first].masked_fill(is_first, -torch.inf)
         if self._timed:
             self._apply_times(logits, tokens, n_tokens, n_opening)

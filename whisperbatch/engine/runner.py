@@ -289,13 +289,16 @@ class Runner:
         opening = [*self._prompt(window), *spelling.opening(request.language, request.clip.settings.task, timed=timed)]
         sample_len = options.sample_len or self._decoder.n_context // 2
         prefix = self._prefix[-(self._decoder.n_context // 2 - sample_len) :]
-        n_given = 0
-        if prefix and not isinstance(request, FileRequest):  # as faster-whisper: it has a time, and is text
+        n_given = n_returned = 0
+        if window.given:
+            prefix, n_given = window.given, len(window.given)
+        elif prefix and not isinstance(request, FileRequest):  # as faster-whisper: it has a time, and is text
             prefix = [spelling.timestamp_begin, *prefix] if timed else prefix
-            n_given = len(prefix)
+            n_given = n_returned = len(prefix)
         opening += prefix
-        max_tokens = min(len(opening) + sample_len, self._decoder.n_context + 1)
-        return Seat(window, opening, self._temperature(window), max_tokens, tuple(self._keys(window)), n_given)
+        max_tokens = min(len(opening) + sample_len - n_given + n_returned, self._decoder.n_context + 1)
+        keys = tuple(self._keys(window))
+        return Seat(window, opening, self._temperature(window), max_tokens, keys, n_given, n_returned)
 
     def _prompt(self, window: Window) -> list[int]:
         if not window.prompt or self._spelling.previous is None:

@@ -21,7 +21,8 @@ class Seat:
         opening: Tokens before the first sampled one; empty until it begins.
         temperature: Of this try; at 0 a group of several rows is a beam search.
         max_tokens: It ends when it has as many, opening included.
-        n_given: Tokens at the opening's end that count as sampled: a prefix is part of the text.
+        n_given: Tokens at the opening's end that rules take for sampled: a prefix, or the window's text so far.
+        n_returned: How many of these are part of what was sampled, as a prefix is.
         keys: Of the noise, one a row; empty at temperature 0.
         silence: What the opening's pass told of silence, its row there; once it has begun.
         n_tokens: Tokens so far, opening included.
@@ -33,6 +34,7 @@ class Seat:
     max_tokens: int = 0
     keys: Sequence[int] = ()
     n_given: int = 0
+    n_returned: int = 0
     silence: tuple[Look, int] | None = None
     n_tokens: int = field(init=False)
 
