@@ -63,6 +63,39 @@ def test_a_run_fetches_what_it_needs_and_the_next_needs_no_hub(tmp_path: Path, d
     assert "fetching" not in done.stderr
 
 
+def test_a_model_of_faster_whispers_is_fetched_by_its_id(tmp_path: Path, demo_folder: Path, sample_audio: Path):
+    import stored
+
+    repo, folder = "Systran/faster-whisper-tiny", stored.ct2(demo_folder, tmp_path / "converted")
+    (folder / "notes.md").write_text("not fetched")
+    shutil.copy(sample_audio / "garden.wav", tmp_path)
+    with hub(folder, repo) as endpoint:
+        done = run(MAIN, "transcribe", "garden.wav", "--model", repo, cwd=tmp_path, endpoint=endpoint)
+    assert done.returncode == 0, done.stderr
+    assert f"fetching {repo}: " in done.stderr
+    assert "first coffee" in (tmp_path / "garden.txt").read_text().casefold()
+    place = tmp_path / "hf" / "hub" / "models--Systran--faster-whisper-tiny" / "snapshots" / SHA
+    assert (place / "model.bin").is_file() and not (place / "notes.md").exists()
+    done = run(
+        MAIN, "transcribe", "garden.wav", "--model", "tiny", "--redo", cwd=tmp_path, endpoint="http://127.0.0.1:9"
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"model tiny is not in the hub's cache; using faster-whisper's copy ({repo})" in done.stderr
+
+
+def test_a_repository_of_loose_checkpoints_says_what_to_do(tmp_path: Path):
+    folder = tmp_path / "loose"
+    folder.mkdir()
+    for name in ("ggml-base.bin", "ggml-tiny.bin", "README.md"):
+        (folder / name).write_bytes(b"lmgg")
+    with hub(folder, "ggerganov/whisper.cpp") as endpoint:
+        done = run(MAIN, "fetch", "ggerganov/whisper.cpp", cwd=tmp_path, endpoint=endpoint)
+    assert done.returncode == 3
+    assert (
+        "holds loose checkpoints (ggml-base.bin and 1 more); download one and give its path to --model" in done.stderr
+    )
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs a terminal of its own")
 def test_in_a_terminal_a_bar_shows_and_goes(tmp_path: Path, demo_folder: Path):
     ours, theirs = pty.openpty()

@@ -1,11 +1,12 @@
 """Options: the command line and the Python face make the same ones."""
 
+import os
 import threading
 from dataclasses import replace
 
 import pytest
 
-from whisperbatch import api
+from whisperbatch import api, cli
 from whisperbatch.cli import app, running
 from whisperbatch.errors import UsageError
 from whisperbatch.options import (
@@ -160,3 +161,10 @@ def test_whether_there_is_a_gpu_is_known_before_torch_is(
 def test_a_name_that_no_option_has_is_told_the_nearest(name: str, told: str):
     with pytest.raises(UsageError, match=f"unknown option {name}; {told}"):
         api.run_options_from(**{name: 1})
+
+
+@pytest.mark.parametrize("option", ["--prompt", "--hotwords", "--prefix"])
+def test_text_that_is_not_utf_8_is_refused_before_anything_loads(option: str, capsys: pytest.CaptureFixture[str]):
+    command = ["transcribe", "x.wav", "--model", "demo", option, os.fsdecode(b"caf\xe9")]
+    assert cli.main(command) == 2
+    assert f"{option} is not valid UTF-8" in capsys.readouterr().err

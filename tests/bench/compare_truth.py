@@ -146,7 +146,9 @@ def table(told: Mapping[str, Told], recordings: Sequence[real.Spoken]) -> Iterat
     cells = [str(sum(bool(one[r.name]["text"].strip()) for r in silent)) for one in told.values()]
     yield f"| text where nobody speaks, of {len(silent)} | | " + " | ".join(cells) + " |"
     if FLOAT32 in told:
-        cells = [str(sum(one[r.name]["text"] == told[FLOAT32][r.name]["text"] for r in recordings)) for one in told.values()]
+        cells = [
+            str(sum(one[r.name]["text"] == told[FLOAT32][r.name]["text"] for r in recordings)) for one in told.values()
+        ]
         yield f"| the text of {FLOAT32}, of {len(recordings)} | | " + " | ".join(cells) + " |"
     spoken = [one for one in recordings if one.language != "-" and "+" not in one.language]
     cells = [str(sum(one[r.name]["language"] != r.language for r in spoken)) for one in told.values()]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.errors import UsageError
-from whisperbatch.options.checks import require
+from whisperbatch.options.checks import require, require_text
 
 TASKS = ("transcribe", "translate")
 NVIDIA = Path("/proc/driver/nvidia/version")  # of the driver, on Linux
@@ -191,5 +191,7 @@ class DecodeOptions:
         require(limit_s is None or 0 <= limit_s <= 30, "--max-initial-timestamp must be from 0 to 30 seconds")
         silence_s = self.hallucination_silence_threshold
         require(silence_s is None or silence_s >= 0, "--hallucination-silence-threshold must not be negative")
+        require_text(self.hotwords, "--hotwords")
+        require_text(self.prefix, "--prefix")
         require(0 < self.repetition_penalty < math.inf, "--repetition-penalty must be above 0")
         require(0 <= self.no_repeat_ngram_size <= MAX_N_GRAM, f"--no-repeat-ngram-size must be from 0 to {MAX_N_GRAM}")

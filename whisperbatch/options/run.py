@@ -8,7 +8,7 @@ from pathlib import Path
 
 from whisperbatch.languages import LANGUAGES
 from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions, load_workers_for
-from whisperbatch.options.checks import require
+from whisperbatch.options.checks import require, require_text
 from whisperbatch.options.crew import CrewOptions
 from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
 from whisperbatch.options.output import OutputOptions
@@ -98,6 +98,7 @@ class RunOptions:
         require(
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )
+        require_text(clip.prompt, "--prompt")
         require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
         require(
             clip.long_form in LONG_FORMS,
