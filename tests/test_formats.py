@@ -266,6 +266,27 @@ def test_a_folder_says_what_it_holds_and_what_is_read(tmp_path: Path, demo_folde
     assert formats.recognise(tmp_path) == formats.Stored(formats.Format.OPENAI, tmp_path, (tmp_path / "one.pt",))
 
 
+def test_a_file_of_a_folder_is_that_file_and_a_part_is_its_whole(tmp_path: Path, demo_folder: Path):
+    folder = shutil.copytree(demo_folder, tmp_path / "tuned")
+    other = shutil.copy(folder / "model.safetensors", folder / "best.safetensors")
+    assert formats.recognise(folder).files == (folder / "model.safetensors",)
+    assert formats.recognise(Path(other)).files == (Path(other),)
+    parts = stored.sharded(demo_folder, tmp_path / "parts")
+    assert len(formats.recognise(parts / "model-00002-of-00002.safetensors").files) == 2
+    (folder / "config.json").unlink()
+    with pytest.raises(ModelError, match=r"holds best\.safetensors and no config\.json"):
+        formats.recognise(Path(other))
+
+
+def test_a_folder_that_a_training_left_without_tokenizer_takes_openais(tmp_path: Path, demo_folder: Path):
+    folder = shutil.copytree(demo_folder, tmp_path / "checkpoint-1000")
+    (folder / "tokenizer.json").unlink()
+    told: list[str] = []
+    tokenizer = load(folder, told).tokenizer
+    assert told == [f"the model {folder} has no tokenizer of its own; what OpenAI published is used"]
+    assert tokenizer.token_to_id("<|notimestamps|>") == load(demo_folder).generation["no_timestamps_token_id"]
+
+
 def test_an_index_names_files_of_its_folder_that_are_there(tmp_path: Path, demo_folder: Path):
     folder = stored.sharded(demo_folder, tmp_path / "it")
     part = folder / "model-00002-of-00002.safetensors"

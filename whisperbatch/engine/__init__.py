@@ -2,8 +2,9 @@
 
 An engine (``Engine`` below) is owned by one thread. ``open_engine`` makes the one that the options ask for.
 
-Leaves, in the order data takes: checkpoint (where a model lies; the hub's cache), download (how far one is), shapes
-(models of random weights), weights (tensors, settings, tokenizer), devices (where, and in which numbers), health (what
+Leaves, in the order data takes: names (of models), caches (what is on this machine), checkpoint (which model is meant,
+and how to get it), download (how far one is), formats (a package: what people have weights in), shapes (models of
+random weights), weights (tensors, settings, tokenizer), devices (where, and in which numbers), health (what
 stands in their way), spelling (text and ids), build (all of it put together), sizing (how many windows at once),
 continuous (the engine: who runs, what becomes of faults), abreast (several on the cores of a CPU), protocols (what it
 asks of a device), requests and sequential (one clip's decode state), votes (a file's language), scheduler (who runs

@@ -10,7 +10,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_text(text: str | None, name: str) -> None:
-    """Nothing, or UsageError when ``text`` holds what is no character, as bytes of the command line that are not UTF-8."""
+    """Nothing, or UsageError when ``text`` holds what is no character, as bytes that are not UTF-8 do."""
     try:
         (text or "").encode()
     except UnicodeEncodeError as err:

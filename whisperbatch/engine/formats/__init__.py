@@ -10,6 +10,7 @@ No format runs code: pickles are opened with ``weights_only``.
 
 import enum
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ READ = (
 GGML_MAGIC = b"lmgg"
 PICKLE_MAGICS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04")
 CTRANSLATE2_NAME = b"WhisperSpec\x00"
+_PART = re.compile(r"-\d+-of-\d+\.")  # one file of several
 MAX_NAMED = 5  # files that a sentence names
 
 
@@ -113,7 +115,11 @@ def _in_file(file: Path) -> Stored:
     if kind is None:
         raise ModelError(f"the file {file} is not a Whisper model; what is read is {READ}")
     if kind in (Format.TRANSFORMERS, Format.PICKLED):
-        return _in_folder(file.parent)
+        if _PART.search(file.name):
+            return _in_folder(file.parent)
+        if not (file.parent / "config.json").is_file():
+            raise ModelError(f"the folder {file.parent} holds {file.name} and no config.json, which tells its sizes")
+        return Stored(kind, file.parent, (file,))
     if kind is Format.CTRANSLATE2 and not (file.parent / "config.json").is_file():
         raise ModelError(f"the folder {file.parent} holds {file.name} and no config.json, which tells its settings")
     return Stored(kind, file.parent, (file,))

@@ -50,7 +50,7 @@ def read(stored: Stored) -> Contents:
         "suppress_tokens": told.get("suppress_ids"),
         "begin_suppress_tokens": told.get("suppress_ids_begin"),
     }
-    tokenizer = in_folder(file.parent, must_exist=False) or _from_vocabulary(file.parent, n_vocab)
+    tokenizer = in_folder(file.parent) or _from_vocabulary(file.parent, n_vocab)
     return Contents(config, generation, _tensors(variables, n_layers), tokenizer)
 
 

@@ -56,7 +56,7 @@ def read(stored: Stored) -> Contents:
         n_audio=dims["n_audio_ctx"],
         n_context=dims["n_text_ctx"],
     )
-    return Contents(config, {}, _tensors(tensors), in_folder(stored.folder, must_exist=False))
+    return Contents(config, {}, _tensors(tensors), in_folder(stored.folder))
 
 
 def unpickled(file: Path) -> dict[str, Any]:

@@ -30,11 +30,11 @@ TIKTOKEN = {True: "gpt2.tiktoken", False: "multilingual.tiktoken"}  # openai-whi
 UNREACHABLE = (OSError, HTTPError, LocalEntryNotFoundError)
 
 
-def in_folder(folder: Path, *, must_exist: bool = True) -> Any:
-    """The tokenizer that a folder holds; None, or transformers' error, where it holds none."""
+def in_folder(folder: Path) -> Any:
+    """The tokenizer that a folder holds, in one file or in transformers' older ones; None where it holds none."""
     if (folder / FILE).is_file():
         return from_file(folder / FILE)
-    if not must_exist and not (folder / "vocab.json").is_file():
+    if not (folder / "vocab.json").is_file():
         return None
     from transformers import WhisperTokenizerFast
 
