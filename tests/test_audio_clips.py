@@ -348,3 +348,16 @@ def test_a_whole_file_is_one_clip_and_its_speech_cuts_nothing(tmp_path, sample_a
     nothing = Spool(tmp_path)
     assert list(cut([], lambda channel: WholeCutter(nothing, SpeechOptions(), channel))) == []
     nothing.give_up()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "peak", "n_clips"), [(0.3, 3000, 1), (0.6, 3000, 1), (0.61, 3000, 0), (0.3, 100, 0), (0.0, 0, 0)]
+)
+def test_a_recording_too_short_to_judge_goes_to_the_model_whole(seconds: float, peak: int, n_clips: int):
+    samples = np.full(round(seconds * SAMPLE_RATE), peak, np.int16)
+    told = np.zeros(-(-len(samples) // N_FRAME))
+    cuts = by_speech(told, samples, [1000], SpeechOptions())
+    assert len(cuts) == n_clips
+    for one in cuts:
+        assert (one.start, one.speech, one.joins) == (0, (), ())
+        assert (one.samples == samples).all()

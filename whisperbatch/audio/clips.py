@@ -23,6 +23,8 @@ N_HOP = SAMPLE_RATE // 50
 
 MAX_GAP = 2 * SAMPLE_RATE  # a longer pause between two spans of a clip is left out; shorter ones are context
 MIN_FULL = 26 * SAMPLE_RATE  # a clip that is full is cut at its longest pause from there on
+MAX_SHORT = 6 * SAMPLE_RATE // 10  # the detector needs half a second to be sure
+LOUD = 300  # of 32,768; a peak of less is noise
 N_EARLY = 300 * SAMPLE_RATE  # clips that start so long after the first one or sooner vote on the language
 MAX_VOTERS = 5
 
@@ -127,8 +129,16 @@ class SpeechCutter:
     def finish(self) -> list[Cut]:
         """The rest."""
         spans = self._spans.push(self._detector.finish()) + self._spans.finish(self._tape.end)
-        cuts = self._packed(spans)
-        return cuts + self._pack.take()
+        cuts = self._packed(spans) + self._pack.take()
+        return cuts or self._whole()
+
+    def _whole(self) -> list[Cut]:
+        """All of a recording that is too short to be judged, if there is a sound in it: a word said alone, a digit."""
+        if not 0 < self._tape.end <= MAX_SHORT:
+            return []
+        samples = self._tape.read(0, self._tape.end)
+        is_loud = np.abs(samples.astype(np.int32)).max() >= LOUD
+        return [Cut(self._start, samples.copy(), channel=self._pack.channel)] if is_loud else []
 
     def _packed(self, spans: Sequence[Span]) -> list[Cut]:
         cuts = []
@@ -175,7 +185,7 @@ class _Pack:
 
     def __init__(self, start: int, channel: int | None) -> None:
         self._offset = start
-        self._channel = channel
+        self.channel = channel
         self._clear()
 
     def has_room(self, span: Span) -> bool:
@@ -231,7 +241,7 @@ class _Pack:
             speech.append((span.first - shift, span.last - shift))
             length, end = length + len(samples), span.end
         samples = np.concatenate([samples for _, samples in parts])
-        return Cut(self._offset + start, samples, tuple(speech), tuple(joins), self._channel)
+        return Cut(self._offset + start, samples, tuple(speech), tuple(joins), self.channel)
 
     def _clear(self) -> None:
         self._length = self._end = 0

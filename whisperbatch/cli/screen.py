@@ -172,7 +172,8 @@ class PlainScreen(Screen):
         """Show how a file ended."""
         super().finished(outcome)
         if outcome.status is Status.DONE and outcome.transcript is not None:
-            language = outcome.transcript.language or "nothing heard"
+            is_heard = any(segment.text.strip() for segment in outcome.transcript.segments)
+            language = outcome.transcript.language if is_heard else "nothing heard"
             how = f", {outcome.reason}" if outcome.reason else ""
             self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language}{how})")
         elif outcome.status is Status.SKIPPED:
