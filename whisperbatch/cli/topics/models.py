@@ -6,8 +6,8 @@
     tiny, base, small, medium   OpenAI's, from fast to good; tiny.en, base.en,
     large-v1, -v2, -v3          small.en and medium.en hear English only
     turbo                       OpenAI's large-v3-turbo, 1.6 GB; the default
-    distil-large-v3             distil-whisper's, and distil-small.en, -medium.en,
-                                -large-v2, -large-v3.5
+    distil-large-v3             distil-whisper's; also distil-small.en,
+                                -medium.en, -large-v2 and -large-v3.5
     openai/whisper-small        any Whisper on the Hugging Face hub, by its id,
                                 Systran/faster-whisper-small among them
     models/mine                 a folder: Hugging Face's layout (safetensors or
