@@ -108,7 +108,9 @@ def test_clear_speech_needs_nobody():
         (transcript(segment(6.0, no_speech_prob=0.8)), "silence", 6.0),
         (transcript(suspects=({"start": 7.5, "end": 9.0, "reason": "speech without text"},)), "suspect", 7.5),
         (transcript(language_probability=0.4), "language", None),
-        (transcript(warnings=("3 s could not be decoded.",)), "damage", None),
+        (transcript(warnings=("damaged: 3 s could not be decoded.",)), "damage", None),
+        (transcript(warnings=("the right channel was taken",)), "notice", None),
+        (transcript(speech_s=0.0, covered_s=0.0, warnings=("nothing heard",)), "coverage", None),
         (
             transcript(segment(words=tuple(Word(" a", k, k + 0.5, 0.1 if k == 5 else 0.4) for k in range(9)))),
             "words",

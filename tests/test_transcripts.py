@@ -13,14 +13,14 @@ AUDIO = AudioFile("talk.wav", size=1234)  # type: ignore[arg-type]
 SETTINGS = {"task": "transcribe", "language": None}
 
 
-def assemble(clips, *, order=None, settings=SETTINGS, duration_s=None, damage=None, loaded_first=False):
+def assemble(clips, *, order=None, settings=SETTINGS, duration_s=None, damage=None, notices=(), loaded_first=False):
     """The transcript of [(start_s, duration_s, ClipText)], whose texts arrive in ``order``."""
     assembly = Assembly(AUDIO)
     for start_s, clip_s, text in clips:
         assembly.expect(text.index, start_s, clip_s)
     if duration_s is None:
         duration_s = max((start_s + clip_s for start_s, clip_s, _ in clips), default=0.0)
-    last = FileLoaded(0, len(clips), duration_s, damage)
+    last = FileLoaded(0, len(clips), duration_s, damage, notices=notices)
     if loaded_first:
         assembly.loaded(last)
     for place in order if order is not None else range(len(clips)):
@@ -168,15 +168,15 @@ def test_probability_is_none_when_the_engine_has_none():
 
 
 def test_damage_is_a_warning_and_facts_are_kept():
-    transcript = assemble([], damage="the second half is damaged", duration_s=3.0)
-    assert transcript.warnings == ("the second half is damaged",)
+    transcript = assemble([], damage="damaged: 1 s", notices=("the left channel was taken",), duration_s=3.0)
+    assert transcript.warnings == ("damaged: 1 s", "the left channel was taken", "nothing heard")
     assert (transcript.size, transcript.model, transcript.revision, transcript.settings) == (
         1234,
         "demo",
         "r",
         SETTINGS,
     )
-    assert assemble([]).warnings == ()
+    assert assemble([]).warnings == ("nothing heard",)
 
 
 def test_a_text_that_comes_twice_or_was_not_expected_is_our_mistake():

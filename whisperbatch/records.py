@@ -17,6 +17,9 @@ SAMPLE_RATE = 16_000  # Hz; what Whisper was trained on
 WINDOW_S = 30.0  # what the model looks at
 N_SAMPLES = int(WINDOW_S * SAMPLE_RATE)  # one window
 
+DAMAGED = "damaged: "  # how a warning begins that tells of damage
+NOTHING_HEARD = "nothing heard"  # the warning of a transcript without text
+
 
 class Samples(Protocol):
     """int16 (n_samples,), 16 kHz mono: an array, or a file too long for memory that is read slice by slice."""
@@ -128,10 +131,11 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class FileLoaded:
-    """The loader's last word on a file: how many clips it gave, how long it is, what was damaged.
+    """The loader's last word on a file: how many clips it gave, how long it is, what was damaged or is worth knowing.
 
     ``n_clips`` may be 0: an empty transcript. ``damage`` is one sentence, or None when all of it decoded.
-    ``speech_s`` is how much speech was found, None when no speech detection ran.
+    ``speech_s`` is how much speech was found, None when no speech detection ran. ``notices`` are sentences about a
+    recording that is whole: which of its channels or tracks was taken, time stamps that jump.
     """
 
     file_id: int
@@ -139,6 +143,7 @@ class FileLoaded:
     duration_s: float
     damage: str | None = None
     speech_s: float | None = None
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +237,8 @@ class Transcript:
         revision: Which weights: a commit, or a digest of the weights file.
         settings: Those that matter to the text, as plain JSON values.
         suspects: Stretches worth a listener's ear, as plain JSON values.
-        warnings: Sentences, damage among them.
+        warnings: Sentences without a full stop: what is damaged (begins with ``DAMAGED``), what is worth knowing, and
+            ``NOTHING_HEARD``.
     """
 
     language: str

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from whisperbatch.records import AudioFile, ClipText, FileLoaded, Segment, Transcript
+from whisperbatch.records import NOTHING_HEARD, AudioFile, ClipText, FileLoaded, Segment, Transcript
 
 FRAMES_A_SECOND = 100  # what openai-whisper's ``seek`` counts
 N_DECIMALS = 3  # a clip's start is a sample's, and the sum of two floats has noise
@@ -136,8 +136,14 @@ class Assembly:
             revision=revision,
             settings=settings,
             suspects=self._suspects(),
-            warnings=(self._loaded.damage,) if self._loaded.damage else (),
+            warnings=self._warnings(),
         )
+
+    def _warnings(self) -> tuple[str, ...]:
+        assert self._loaded is not None
+        is_heard = any(segment.text.strip() for text in self._texts.values() for segment in text.segments)
+        damage = (self._loaded.damage,) if self._loaded.damage else ()
+        return (*damage, *self._loaded.notices, *(() if is_heard else (NOTHING_HEARD,)))
 
     def _placed(self) -> list[tuple[_Place, ClipText]]:
         """Each clip's place and text, in order."""

@@ -20,7 +20,7 @@ from av.stream import Disposition
 
 from whisperbatch.audio.opening import is_list, is_text, next_recording, opened, promised_by_riff
 from whisperbatch.errors import LoadError
-from whisperbatch.records import SAMPLE_RATE
+from whisperbatch.records import DAMAGED, SAMPLE_RATE
 
 av.logging.set_level(None)  # what matters is told in our own sentences
 
@@ -89,7 +89,7 @@ class Harm:
         if self.broke_off:
             of = f" of {self.promised_s:.1f}" if self.promised_s > self.end_s else ""
             told.append(f"it breaks off after {self.end_s:.1f}{of} s")
-        return "damaged: " + ", ".join(told) if told else None
+        return DAMAGED + ", ".join(told) if told else None
 
 
 class _RefusedError(LoadError):
@@ -107,6 +107,11 @@ class Reader:
         self._layout = "" if split else "mono"  # "": that of the first frame
         self._max_s = max_s
         self._harm = Harm()
+
+    @property
+    def notices(self) -> list[str]:
+        """Sentences about a whole recording, once the blocks have been read."""
+        return []
 
     @property
     def damage(self) -> str | None:

@@ -4,9 +4,9 @@ Comes in, on standard input: a JSON line a file, see ``Request``. Goes out, on s
 little-endian length, a JSON header of that length and, for a clip without a spool, its samples as bytes. Kinds:
 ``ready`` or ``unfit`` (message) once, then for each file ``spool`` (path: a file that is the parent's to remove),
 ``clip`` (index, start, n_samples, speech, joins, vote, channel, spool: its path or null; numbers are samples),
-``alive``, and at last ``loaded`` (n_samples, n_speech, damage) or ``failed`` (message, errno: the system's number when
-the file is not to blame, or null). Who calls: ``audio/pool``. The end of standard input ends the process, even in the
-middle of a file; a parent that reads slowly slows it down.
+``alive``, and at last ``loaded`` (n_samples, n_speech, damage, notices) or ``failed`` (message, errno: the system's
+number when the file is not to blame, or null). Who calls: ``audio/pool``. The end of standard input ends the process,
+even in the middle of a file; a parent that reads slowly slows it down.
 """
 
 import errno
@@ -110,7 +110,8 @@ def serve(request: Request, stream: BinaryIO) -> None:
         send(stream, {"kind": "failed", "message": f"cannot be read ({_told(err)})", "errno": _errno(err)})
     else:
         found = n_speech if request.speech.vad else None
-        send(stream, {"kind": "loaded", "n_samples": reader.n_samples, "n_speech": found, "damage": reader.damage})
+        last_word = {"n_samples": reader.n_samples, "n_speech": found, "damage": reader.damage}
+        send(stream, {"kind": "loaded", **last_word, "notices": reader.notices})
 
 
 def main() -> None:

@@ -7,14 +7,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 from whisperbatch.cli.failures import say, shown
 from whisperbatch.cli.params.running import ProgressKind
-from whisperbatch.records import Event, Outcome, Status
+from whisperbatch.records import NOTHING_HEARD, Event, Outcome, Status, Transcript
 from whisperbatch.report import Report
 from whisperbatch.writers.beside import ALREADY
 
@@ -116,8 +116,12 @@ class Screen:
         elif outcome.status is Status.INTERRUPTED and self.verbose:
             self.line(f"interrupted: {outcome.path}")
         elif outcome.transcript is not None:
-            for warning in outcome.transcript.warnings:
+            for warning in self.warnings(outcome.transcript):
                 self.line(f"{outcome.path}: {warning}")
+
+    def warnings(self, transcript: Transcript) -> Sequence[str]:
+        """What to say of a transcript in lines of their own."""
+        return transcript.warnings
 
     def state(self) -> None:
         """Show how far the run is; called once a minute, more and more seldom when it has an end."""
@@ -173,11 +177,15 @@ class PlainScreen(Screen):
         super().finished(outcome)
         if outcome.status is Status.DONE and outcome.transcript is not None:
             is_heard = any(segment.text.strip() for segment in outcome.transcript.segments)
-            language = outcome.transcript.language if is_heard else "nothing heard"
+            language = outcome.transcript.language if is_heard else NOTHING_HEARD
             how = f", {outcome.reason}" if outcome.reason else ""
             self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language}{how})")
         elif outcome.status is Status.SKIPPED:
             self.line(f"skipped: {outcome.path} ({outcome.reason})")
+
+    def warnings(self, transcript: Transcript) -> Sequence[str]:
+        """All but what the line of a done file says."""
+        return [warning for warning in transcript.warnings if warning != NOTHING_HEARD]
 
     def state(self) -> None:
         """Show how far the run is."""

@@ -8,7 +8,7 @@ one that failed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from whisperbatch.records import Outcome, Segment, Status, Transcript
+from whisperbatch.records import DAMAGED, NOTHING_HEARD, Outcome, Segment, Status, Transcript
 
 # openai-whisper's limits, at which it decodes again: what still breaks them was kept for want of anything better
 LOW_LOGPROB = -1.0
@@ -19,7 +19,7 @@ UNCERTAIN_LANGUAGE = 0.7  # below this the clips disagree, or the model does; mu
 UNCERTAIN_WORD = 0.5  # more likely wrong than right, as the model sees it
 MANY_WORDS = 0.15  # of a file's words; clear speech stays under one in twenty
 FEW_WORDS = 8  # below which a share of them says nothing
-_FAILED, _DAMAGED, _LANGUAGE = 1000.0, 60.0, 25.0
+_FAILED, _DAMAGED, _LANGUAGE, _NOTICE = 1000.0, 60.0, 25.0, 10.0
 _LONGEST_S = 1e9  # of any recording
 _CAP = 200.0  # of one kind of reason
 
@@ -50,7 +50,7 @@ def attention(outcome: Outcome, transcript: Transcript | None) -> Attention:
     """What a listener should know of a file; ``transcript`` is what is known of it, wherever it came from."""
     reasons = list(_of_outcome(outcome))
     if transcript is not None:
-        for parts in (_damage, _coverage, _suspects, _segments, _language, _words):
+        for parts in (_warnings, _coverage, _suspects, _segments, _language, _words):
             reasons += parts(transcript)
     return Attention(tuple(sorted(reasons, key=lambda reason: -reason.weight)))
 
@@ -62,9 +62,15 @@ def _of_outcome(outcome: Outcome) -> Iterator[Reason]:
         yield Reason("failed", "Interrupted before it was done.", _FAILED / 2)
 
 
-def _damage(transcript: Transcript) -> Iterator[Reason]:
+def _warnings(transcript: Transcript) -> Iterator[Reason]:
     for warning in transcript.warnings:
-        yield Reason("damage", f"Damaged: {warning.rstrip('.')}.", _DAMAGED)
+        sentence = f"{warning[:1].upper()}{warning[1:].rstrip('.')}."
+        if warning.startswith(DAMAGED):
+            yield Reason("damage", sentence, _DAMAGED)
+        elif warning != NOTHING_HEARD:
+            yield Reason("notice", sentence, _NOTICE)
+        elif transcript.speech_s is not None:  # else _coverage says so
+            yield Reason("coverage", "Nothing was heard.", _NOTICE)
 
 
 def _coverage(transcript: Transcript) -> Iterator[Reason]:
