@@ -13,8 +13,8 @@ import versus
 import whisper
 from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 
+from whisperbatch.engine import fallback, noise
 from whisperbatch.engine import lane as lanes
-from whisperbatch.engine import noise
 from whisperbatch.engine.beams import Beams
 from whisperbatch.engine.choices import N_STRETCH, largest
 from whisperbatch.engine.decoder import Caches
@@ -87,7 +87,7 @@ class StandIn:
 
 
 class NoRules:
-    end = END
+    end, timestamp_begin = END, N_VOCAB
 
     def apply(self, logits: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         return logits
@@ -133,7 +133,8 @@ def ours(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions
 def seat_of(window: Made, n_group: int) -> Seat:
     keys = [noise.key(0, np.zeros(0, np.int16), 0, window.temperature, k) for k in range(n_group)]
     n_most = min(len(window.opening) + window.sample_len, N_CONTEXT + 1)
-    return Seat(window, window.opening, window.temperature, n_most, keys if window.temperature else ())
+    n_room = getattr(window, "n_room", 12)
+    return Seat(window, window.opening, window.temperature, n_most, keys if window.temperature else (), n_room=n_room)
 
 
 def compare(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions) -> None:
@@ -176,6 +177,32 @@ def test_a_row_that_fills_the_context_ends_there():
     windows = [Made(k, ends=-30.0, sample_len=100) for k in range(5)]
     compare(windows, 2, 2, DecodeOptions(beam_size=2))
     assert len(ours(windows, 2, 2, DecodeOptions(beam_size=2))[0].tokens) == N_CONTEXT
+
+
+@dataclass(frozen=True)
+class Looping(Made):
+    """A window that says the same three tokens again and again."""
+
+    n_room: int | None = None
+
+    def logits(self, history: list[int]) -> torch.Tensor:
+        return super().logits(history) + 50.0 * (torch.arange(N_VOCAB) == 10 + len(history) % 3)
+
+
+@pytest.mark.parametrize(("n_group", "temperature"), [(1, 0.0), (2, 0.0), (2, 0.2)])
+def test_a_text_that_goes_in_circles_ends_where_its_audio_has_no_room_for_more(
+    monkeypatch: pytest.MonkeyPatch, n_group: int, temperature: float
+):
+    monkeypatch.setattr(fallback, "MIN_CIRCLE", 12)
+    monkeypatch.setattr(lanes, "LOOK_EVERY", 4)
+    looping = {"ends": -30.0, "sample_len": 100, "temperature": temperature}
+    windows = [Looping(0, **looping, n_room=21), Looping(1, **looping), Made(2), Made(5, **looping)]
+    options = DecodeOptions(beam_size=n_group, best_of=n_group)
+    found = ours(windows, 4, n_group, options)
+    assert (len(found[0].tokens), found[0].is_cut) == (24, False)
+    assert (len(found[1].tokens), found[1].is_cut) == (N_CONTEXT - 1, True)
+    assert found[2].tokens == theirs(windows[2], n_group, options).tokens
+    assert (len(found[5].tokens), found[5].is_cut) == (N_CONTEXT, True)
 
 
 def test_an_end_that_is_impossible_is_no_candidate():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakedevice import BEGIN, FakeDevice, clip, make, run
+from fakedevice import BEGIN, LETTERS, LONG, FakeDevice, clip, make, run
 
 from whisperbatch.engine import coverage
 from whisperbatch.engine.fallback import Decoded
@@ -245,3 +245,81 @@ def test_text_on_a_scrap_of_speech_is_left_out_and_told():
         assert len(text.segments) == 1
     text, _ = hear(spoken((0.0, 1.0), silence=0.2, logprob=-0.6), seconds=5.0, speech=((1.0, 1.4),))
     assert len(text.segments) == 1
+
+
+# too little text
+
+STARVED = ((0.0, 9.0), (10.5, 20.0))
+
+
+def letters(n: int, *spans: tuple[float, float], **figures: object) -> Callable[[Window], Decoded]:
+    """A segment a span, of so many letters each."""
+    marked = spoken(*spans, **figures)
+
+    def verdict(window: Window) -> Decoded:
+        tokens = [LETTERS + n if LONG <= token < LETTERS else token for token in marked(window).tokens]
+        return replace(marked(window), tokens=tuple(tokens))
+
+    return verdict
+
+
+def test_a_segment_with_too_few_letters_is_heard_again_in_its_halves_which_replace_it():
+    verdict = script(letters(20, (0.0, 20.0)), letters(90, (0.0, 9.0)), letters(95, (0.0, 9.5)))
+    text, device = hear(verdict, seconds=20.0, speech=STARVED)
+    assert [(window.start, window.n_frames, window.is_gap) for window in device.ended] == [
+        (0, 2000, False), (0, 900, True), (1050, 950, True)
+    ]  # fmt: skip
+    assert spans(text) == [(0.0, 9.0), (10.5, 20.0)]
+    assert text.suspects == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (letters(10, (0.0, 9.0)), letters(15, (0.0, 9.5))),  # hardly more
+        (letters(90, (0.0, 9.0), logprob=-2.0), letters(0, (0.0, 9.5))),  # improbable
+    ],
+)
+def test_a_starved_segment_is_kept_and_told_where_its_halves_are_no_better(first, second):
+    text, _ = hear(script(letters(20, (0.0, 20.0)), first, second), seconds=20.0, speech=STARVED)
+    assert spans(text) == [(0.0, 20.0)]
+    assert [dict(one) for one in text.suspects] == [
+        {"start": 0.0, "end": 20.0, "reason": "little text for so much speech"}
+    ]
+
+
+def test_letters_are_counted_in_every_script():
+    assert coverage.n_letters("Well, 3 words!") == 10
+    assert coverage.n_letters("\u0939\u093f\u0928\u094d\u0926\u0940") == 6
+    assert coverage.n_letters("\u4f60\u597d\u3002") == 6
+    line = Segment(0.0, 20.0, "a" * 90)
+    assert coverage.starved([(0.0, 20.0)], [line]) == [line]
+    assert coverage.starved([(0.0, 20.0)], [replace(line, text="a" * 100)]) == []
+    assert coverage.starved([(0.0, 5.9)], [line]) == []
+
+
+# text that has no end
+
+
+def test_a_text_that_was_cut_off_without_a_pair_of_times_is_told():
+    cut = lambda window: replace(told(window, (at(0.0), 500)), is_cut=True)  # noqa: E731
+    text, _ = hear(cut, seconds=10.0)
+    assert [one["reason"] for one in text.suspects] == [
+        "the text was cut off, as it had no end when the decoder was full"
+    ]
+    ends = script(lambda window: replace(spoken((0.0, 4.0), rest=4.0)(window), is_cut=True), spoken((0.0, 6.0)))
+    text, _ = hear(ends, seconds=10.0)  # the next window hears the rest
+    assert (text.suspects, spans(text)) == ((), [(0.0, 4.0), (4.0, 10.0)])
+
+
+def test_words_of_a_text_without_a_pair_of_times_do_not_have_its_rest_heard_again():
+    words = replace(ONCE, word_timestamps=True)
+    text, device = hear(lambda window: told(window, (at(0.0), 500)), words, seconds=10.0)
+    assert len(device.ended) == 1
+    assert len(text.segments) == 1
+
+
+def test_words_have_no_rest_heard_again_in_which_there_is_no_speech():
+    words = replace(ONCE, word_timestamps=True)
+    _, device = hear(script(spoken((0.0, 4.0), rest=4.0)), words, seconds=9.0, speech=((0.0, 0.6),))
+    assert len(device.ended) == 1

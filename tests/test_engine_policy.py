@@ -14,7 +14,7 @@ from whisper.tokenizer import get_tokenizer
 from whisper.transcribe import transcribe
 
 from whisperbatch.engine import fallback, segments
-from whisperbatch.engine.fallback import Decoded, Judge, compression_ratio, repetition
+from whisperbatch.engine.fallback import Decoded, Judge, compression_ratio, goes_in_circles, repetition
 from whisperbatch.options import DecodeOptions
 
 BEGIN = 50_364
@@ -203,3 +203,24 @@ def test_when_all_failed_the_best_that_is_no_loop_is_kept():
     assert Judge(DecodeOptions(), faithful=False).best(alike) is alike[0]
     fine = [decoded(text=LOOP), decoded(-0.2, warmth=0.2)]
     assert Judge(DecodeOptions(), faithful=False).best(fine) is fine[1]
+
+
+# texts that go in circles
+
+
+@pytest.mark.parametrize("period", [1, 2, 7, 12])
+@pytest.mark.parametrize("start", [(), (900, 901, 902)])
+def test_a_text_that_says_the_same_again_and_again_goes_in_circles(period: int, start: tuple[int, ...]):
+    n_rounds = max(5, -(-60 // period))
+    text = [*start, *list(range(period)) * n_rounds]
+    assert goes_in_circles(text, BEGIN)
+    assert not goes_in_circles(text[:-1] if period * n_rounds == 60 else text[: len(start) + 59], BEGIN)
+    assert not goes_in_circles([*text, 777], BEGIN)
+    timed = [token for k, word in enumerate(text) for token in (word, *([at(k)] if k % 3 == 0 else []))]
+    assert goes_in_circles(timed, BEGIN)
+
+
+def test_four_rounds_are_a_chorus():
+    verse = list(range(20))
+    assert not goes_in_circles(verse * 4, BEGIN)
+    assert goes_in_circles(verse * 5, BEGIN)

@@ -1,13 +1,18 @@
-"""Which speech has text, and which has not. Policy only: no torch.
+"""Which speech has text, and which has none or far too little. Policy only: no torch.
 
-Comes in: a clip's speech and segments. Goes out: stretches without text. Who calls: ``engine/requests``.
+Comes in: a clip's speech and segments. Goes out: stretches without text, and segments that are starved of it.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from whisperbatch.records import Segment
 
 MIN_GAP_S = 2.0  # speech that is without text for less is a matter of where a segment's edges lie
+MIN_STARVED_S = 6.0  # of speech in a segment; in less of it a pause or a laugh may take half
+MIN_LETTERS_A_SECOND = 5.0  # of speech; slow readers have 9
+WIDE = 3  # letters that one of Chinese, Japanese or Korean stands for
+_WIDE_FROM = 0x2E80  # where the Unicode blocks of these scripts begin
 
 Span = tuple[float, float]
 
@@ -35,3 +40,29 @@ def covered_s(speech: Sequence[Span], segments: Sequence[Segment]) -> float:
     """Seconds of speech in which a segment lies."""
     bare_s = sum(end_s - start_s for start_s, end_s in uncovered(speech, segments, min_s=0.0))
     return sum(end_s - start_s for start_s, end_s in speech) - bare_s
+
+
+def n_letters(text: str) -> int:
+    """Letters, marks and digits of a text; one of Chinese, Japanese or Korean counts as ``WIDE``."""
+    letters = (letter for letter in text if unicodedata.category(letter)[0] in "LMN")
+    return sum(WIDE if ord(letter) >= _WIDE_FROM else 1 for letter in letters)
+
+
+def starved(speech: Iterable[Span], segments: Iterable[Segment]) -> list[Segment]:
+    """The segments with so few letters for the speech in them that part of it is likely to be missing."""
+    speech = list(speech)
+    found = []
+    for segment in segments:
+        spoken_s = sum(max(0.0, min(end_s, segment.end_s) - max(start_s, segment.start_s)) for start_s, end_s in speech)
+        if spoken_s >= MIN_STARVED_S and n_letters(segment.text) < MIN_LETTERS_A_SECOND * spoken_s:
+            found.append(segment)
+    return found
+
+
+def parted(speech: Iterable[Span], start_s: float, end_s: float) -> list[Span]:
+    """The speech of a stretch in two parts, cut at its longest pause; empty where it has none."""
+    inside = [(max(start_s, one_s), min(end_s, two_s)) for one_s, two_s in speech if one_s < end_s and two_s > start_s]
+    if len(inside) < 2:
+        return []
+    cut = max(range(1, len(inside)), key=lambda k: inside[k][0] - inside[k - 1][1])
+    return [(inside[0][0], inside[cut - 1][1]), (inside[cut][0], inside[-1][1])]

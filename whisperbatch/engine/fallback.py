@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from whisperbatch.options import DecodeOptions
 
+MIN_CIRCLE, MIN_ROUNDS = 60, 5  # tokens, and times that they say the same, of a text that will not end by itself
 SCRAP_S, HARDLY_S = 0.5, 1.0  # seconds; less speech than this is a scrap, or hardly speech
 SILENT = 0.5  # a probability of no speech that is high where there is hardly any
 MILD = 1.25  # times the limit, above which a text that repeats itself is a loop whatever else is known
@@ -26,6 +27,7 @@ class Decoded:
     temperature: float
     avg_logprob: float
     no_speech_prob: float
+    is_cut: bool = False  # the text had not ended when there was no more room for it
 
     @property
     def compression_ratio(self) -> float:
@@ -55,6 +57,16 @@ def repetition(text: str) -> float:
         letters = {letter: 128 + number % 128 for number, letter in enumerate(dict.fromkeys(text)) if ord(letter) > 127}
         data = bytes(letters.get(letter, ord(letter) & 127) for letter in text)
     return len(data) / len(zlib.compress(data))
+
+
+def goes_in_circles(tokens: Sequence[int], timestamp_begin: int) -> bool:
+    """Whether the last tokens of a text say the same again and again, whatever their times."""
+    text = [token for token in tokens if token < timestamp_begin]
+    for period in range(1, len(text) // MIN_ROUNDS + 1):
+        tail = text[-max(MIN_CIRCLE, MIN_ROUNDS * period) :]
+        if len(tail) >= MIN_CIRCLE and tail[period:] == tail[:-period]:
+            return True
+    return False
 
 
 class Judge:

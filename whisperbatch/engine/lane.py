@@ -15,6 +15,7 @@ from whisperbatch.engine.beams import Beams
 from whisperbatch.engine.choices import Choices, Rows, agree, choose
 from whisperbatch.engine.decoder import Decoder
 from whisperbatch.engine.devices import Aside, Look, upload
+from whisperbatch.engine.fallback import goes_in_circles
 from whisperbatch.engine.graphs import Graphs, Recorder
 from whisperbatch.engine.requests import Sampled, Window
 from whisperbatch.engine.rules import Rules
@@ -25,6 +26,7 @@ from whisperbatch.options import DecodeOptions
 
 REACH = 32  # caches are read in whole multiples of so many positions
 N_TOKENS, N_OPENING, N_BEGUN, IS_USED = range(4)  # of each row: how much it holds, held at first, and if it goes on
+LOOK_EVERY = 16  # tokens; the host waits for the device to look at them
 PREFILL = 8  # openings are padded to multiples of so many tokens
 
 
@@ -247,7 +249,20 @@ class Lane:
             self._before = None
             known = {id(seat) for _, seat, _ in found}
             found += [one for one in self._read(now, is_last=True) if id(one[1]) not in known]
-        return found
+        known = {id(seat) for _, seat, _ in found}
+        looping = [one for one in now.seated if id(one[1]) not in known and self._loops(*one)]
+        return found + [(slot, seat, self._best(slot, seat)) for slot, seat in looping]
+
+    def _loops(self, slot: int, seat: Seat) -> bool:
+        """Whether a window that has all the text its audio has room for says the same again and again."""
+        n_sampled = seat.n_tokens - len(seat.opening)
+        if seat.n_room is None or n_sampled < seat.n_room or n_sampled % LOOK_EVERY:
+            return False
+        first = slot * self.n_group
+        rows = self._tokens[first : first + (1 if self._searches(seat) else self.n_group)]
+        texts = [row[len(seat.opening) : seat.n_tokens] for row in rows.tolist()]
+        going = [text for text in texts if text[-1] != self._end]
+        return bool(going) and all(goes_in_circles(text, self._rules.timestamp_begin) for text in going)
 
     def _signs(self, n_slots: int) -> dict[bool, Look]:
         """Whether the first slots' windows have ended, as a Step has it."""
@@ -280,12 +295,13 @@ class Lane:
             ended = self._beams.ended(slot)
             unended = sorted(candidates, key=lambda one: one[1])[::-1]  # ties as in a reversed argsort
             candidates = [*ended, *unended[: max(0, self.n_group - len(ended))]]
-        sampled = [Sampled(self._cut(seat, tokens), sum_logprob) for tokens, sum_logprob in candidates]
-        return max(sampled, key=self._rank)
+        return max((self._sampled(seat, *candidate) for candidate in candidates), key=self._rank)
 
-    def _cut(self, seat: Seat, tokens: list[int]) -> tuple[int, ...]:
+    def _sampled(self, seat: Seat, tokens: list[int], sum_logprob: float) -> Sampled:
         text = tokens[len(seat.opening) - seat.n_returned : seat.n_tokens]
-        return tuple(text[: text.index(self._end)] if self._end in text else text)
+        if self._end in text:
+            return Sampled(tuple(text[: text.index(self._end)]), sum_logprob)
+        return Sampled(tuple(text), sum_logprob, is_cut=seat.n_tokens >= seat.max_tokens)
 
     def _rank(self, one: Sampled) -> float:
         n_tokens = max(1, len(one.tokens))

@@ -20,6 +20,8 @@ N_FRAMES = int(WINDOW_S * FRAMES_A_SECOND)
 N_HOP = SAMPLE_RATE // FRAMES_A_SECOND
 MIN_REST = 10  # frames; less audio than this at a clip's end holds no word
 MADE_UP = "text that may be made up was left out"
+CUT_OFF = "the text was cut off, as it had no end when the decoder was full"
+MIN_GAIN = 1.5  # times the letters that a second look must give to replace a text
 MIN_LEFT_S = 0.2  # less speech than this after a text's end is where the two see that end
 MAX_GIVEN = 200  # tokens; a window has room for 224, and its rest needs some
 N_PROMPT = 223  # openai-whisper keeps the last so many tokens of a prompt
@@ -53,7 +55,8 @@ class Window:
         start: Its first frame (10 ms) in the clip.
         n_frames: How much of the clip it holds, at most a window.
         prompt: Tokens of text that stands before it.
-        is_gap: Whether it is a second look at speech without text.
+        is_gap: Whether it is a second look at speech without text, or with too little.
+        starved: The segment with too little text that a second look may replace.
         is_probe: Whether only its language is asked.
         given: Its text so far, a time at its end, when it goes on from there.
         tried: What was decoded of it so far, a temperature each.
@@ -68,6 +71,7 @@ class Window:
     n_frames: int
     prompt: Sequence[int] = ()
     is_gap: bool = False
+    starved: Segment | None = None
     is_probe: bool = False
     given: tuple[int, ...] = ()
     tried: list[Decoded] = field(default_factory=list)
@@ -89,10 +93,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Sampled tokens without end of text, and the sum of their log-probabilities with that of the end."""
+    """Sampled tokens without end of text, and the sum of their log-probabilities with that of the end.
+
+    ``is_cut``: no end of text came before there was no more room for tokens.
+    """
 
     tokens: tuple[int, ...]
     sum_logprob: float
+    is_cut: bool = False
 
     @property
     def avg_logprob(self) -> float:
@@ -180,15 +188,20 @@ class Request(ABC):
             language=self.language if self._is_multilingual else None,
         )
 
-    def _with_words(self, window: Window, drafted: list[Segment], seek: int) -> inventions.Verdict:
-        """Segments with their words, without those that may be made up, and the frame to go on from."""
+    def _with_words(
+        self, window: Window, drafted: list[Segment], seek: int, *, back_to_words: bool = True
+    ) -> inventions.Verdict:
+        """Segments with their words, without those that may be made up, and the frame to go on from.
+
+        ``back_to_words``: that frame is where the last word ends, unless the window ends in a single timestamp.
+        """
         if self._words is None:
             return inventions.Verdict(drafted, seek)
         spoken_s = self._last_spoken_s
         new = self._words.add(drafted, window.timings, self.language, window.start_s, spoken_s)
         ends_in_one = segments.ends_in_one(self.judge.best(window.tried).tokens, self._speller.timestamp_begin)
         last_s, threshold_s = last_end_s(new), self._options.hallucination_silence_threshold
-        if not ends_in_one and last_s is not None and last_s > window.start_s:
+        if back_to_words and not ends_in_one and last_s is not None and last_s > window.start_s:
             seek = round(last_s * FRAMES_A_SECOND)
         verdict = inventions.Verdict(new, seek)
         if threshold_s is not None:
@@ -220,7 +233,8 @@ class ClipRequest(Request):
     def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
         """Nothing heard yet."""
         super().__init__(clip, number, speller, options, judge)
-        self._gaps: list[tuple[float, float]] | None = None
+        self._gaps: list[tuple[coverage.Span, Segment | None]] | None = None
+        self._instead: list[Segment] = []  # what second looks at a starved segment gave
         self._further: Window | None = None  # the last window, to go on from where its text ends
 
     def wants_more(self, window: Window) -> bool:
@@ -236,12 +250,12 @@ class ClipRequest(Request):
         if rest >= MIN_REST or (self.seek == 0 and rest > 0):
             return Window(self, self.seek, min(rest, N_FRAMES), self._before(self._asked))
         if self._gaps is None:
-            second = self._options.second_pass and self.seek > 0
-            self._gaps = coverage.uncovered(self.clip.speech, self._heard) if second else []
+            self._gaps = self._second_looks() if self._options.second_pass and self.seek > 0 else []
         if self._gaps:
-            start_s, end_s = self._gaps.pop(0)
+            (start_s, end_s), starved = self._gaps.pop(0)
             start, end = round(start_s * FRAMES_A_SECOND), round(end_s * FRAMES_A_SECOND)
-            return Window(self, start, min(end, self.n_frames) - start, self._before(self._asked), is_gap=True)
+            n_frames = min(end, self.n_frames) - start
+            return Window(self, start, n_frames, self._before(self._asked), is_gap=True, starved=starved)
         return None
 
     def settle(self, window: Window) -> tuple[Segment, ...]:
@@ -256,9 +270,15 @@ class ClipRequest(Request):
             before = (one.end_s for one in self._heard if one.end_s <= window.start_s)
             self._last_spoken_s = max(before, default=0.0)
         drawn = window.start + min(round(moved_s * FRAMES_A_SECOND), window.n_frames)
-        verdict = self._with_words(window, drafted, drawn)
+        # a text without a pair of times, and not cut off, is all that was heard: its words' ends say no more
+        is_whole = not decoded.is_cut and not segments.has_pair(decoded.tokens, self._speller.timestamp_begin)
+        verdict = self._with_words(window, drafted, drawn, back_to_words=not is_whole)
         new = [_inside(one, window.start_s + window.duration_s) for one in verdict.kept]
+        if window.starved is not None:
+            return self._replace(window.starved, new, decoded)
         self._note_doubts(new, decoded)
+        if decoded.is_cut and verdict.seek >= window.start + window.n_frames:
+            self._suspect(window.start_s, window.start_s + window.duration_s, CUT_OFF)
         self._heard += new
         if window.is_gap:
             self._heard.sort(key=lambda one: one.start_s)
@@ -268,6 +288,27 @@ class ClipRequest(Request):
             self._go_further(window, decoded)
         return tuple(new)
 
+    def _second_looks(self) -> list[tuple[coverage.Span, Segment | None]]:
+        """Speech without text; and both halves of speech that has too little, as the whole would give the same."""
+        looks: list[tuple[coverage.Span, Segment | None]] = []
+        looks += [(gap, None) for gap in coverage.uncovered(self.clip.speech, self._heard)]
+        for segment in coverage.starved(self.clip.speech, self._heard):
+            looks += [(part, segment) for part in coverage.parted(self.clip.speech, segment.start_s, segment.end_s)]
+        return looks
+
+    def _replace(self, starved: Segment, new: Sequence[Segment], decoded: Decoded) -> tuple[Segment, ...]:
+        """Take what two looks at a starved segment's halves gave in its place, if that is good, and far more."""
+        self._instead += [] if self.judge.fails(decoded) else new
+        assert self._gaps is not None
+        if any(segment is starved for _, segment in self._gaps):
+            return ()  # the other half is still to come
+        instead, self._instead = self._instead, []
+        n_before, n_now = (coverage.n_letters("".join(one.text for one in some)) for some in ([starved], instead))
+        if n_now < MIN_GAIN * n_before:
+            return ()
+        self._heard = sorted([one for one in self._heard if one is not starved] + instead, key=lambda one: one.start_s)
+        return tuple(instead)
+
     def _go_further(self, window: Window, decoded: Decoded) -> None:
         """Go on in the same window where its text ended before its speech did, or end with the speech.
 
@@ -276,11 +317,12 @@ class ClipRequest(Request):
         all that was said before in sight, and the encoder need not look again. Words' times need windows of their own.
         """
         end = window.start + window.n_frames
-        if self.seek >= end or self._words is not None or not self.clip.speech:
+        if self.seek >= end or not self.clip.speech:
             return
         left_s = coverage.seconds_from(self.clip.speech, self.seek / FRAMES_A_SECOND)
         if left_s < MIN_LEFT_S:
             self.seek = end
+        if left_s < MIN_LEFT_S or self._words is not None:
             return
         given = (*window.given, *decoded.tokens)
         last_frame = window.start + 2 * (given[-1] - self._speller.timestamp_begin) if given else 0
@@ -304,6 +346,8 @@ class ClipRequest(Request):
         """What was heard, and which speech still has no text."""
         for start_s, end_s in coverage.uncovered(self.clip.speech, self._heard):
             self._suspect(start_s, end_s, "speech without text")
+        for segment in coverage.starved(self.clip.speech, self._heard):
+            self._suspect(segment.start_s, segment.end_s, "little text for so much speech")
         return super().text()
 
 

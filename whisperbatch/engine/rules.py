@@ -20,7 +20,7 @@ class Rules:
 
     def __init__(self, spelling: Spelling, options: DecodeOptions, n_vocab: int, device: torch.device) -> None:
         """Make the masks that do not change."""
-        self._begin, self.end = spelling.timestamp_begin, spelling.end
+        self.timestamp_begin, self.end = spelling.timestamp_begin, spelling.end
         self._no_timestamps = spelling.no_timestamps
         self._timed = not options.without_timestamps
         never = [token for token in spelling.suppressed(options.suppress_tokens) if token < n_vocab]
@@ -28,9 +28,9 @@ class Rules:
         self._penalty, self._n_gram = options.repetition_penalty, options.no_repeat_ngram_size
         first = spelling.suppressed_first() if options.suppress_blank else []
         self._first = torch.tensor(first, dtype=torch.int64, device=device)
-        self._times = torch.arange(self._begin, n_vocab, device=device)
+        self._times = torch.arange(self.timestamp_begin, n_vocab, device=device)
         limit_s = options.max_initial_timestamp
-        self._last_initial = self._begin + round(limit_s / PRECISION_S) if limit_s else n_vocab
+        self._last_initial = self.timestamp_begin + round(limit_s / PRECISION_S) if limit_s else n_vocab
 
     def apply(
         self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor, n_begun: Tensor | None = None
@@ -71,7 +71,7 @@ class Rules:
             logits.masked_fill_(_marked(runs[..., -1], repeats & whole, logits.shape[1]), -torch.inf)
 
     def _apply_times(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
-        begin, n_sampled = self._begin, n_tokens - n_opening
+        begin, n_sampled = self.timestamp_begin, n_tokens - n_opening
         last = tokens.gather(1, (n_tokens - 1)[:, None])[:, 0]
         before = tokens.gather(1, (n_tokens - 2).clamp(min=0)[:, None])[:, 0]
         after_time = (n_sampled >= 1) & (last >= begin)

@@ -37,6 +37,7 @@ from whisperbatch.records import N_SAMPLES
 
 ENCODE_TOGETHER = 8  # windows; an H200 took 14 ms for one of large-v3, most of it to launch, and 51 for eight
 N_OPENING = 8  # tokens that stand before a prefix beside the prompt, and room for text after it
+TOKENS_A_SECOND = 5  # of fast speech
 UNFUSED = (
     "attention runs in torch's own products, which makes it slower and changes no text: "
     "Triton is missing here or cannot compile (it needs a C compiler such as gcc)"
@@ -175,6 +176,7 @@ class Runner:
             self._temperature(window),
             sampled.avg_logprob,
             window.no_speech_prob,
+            sampled.is_cut,
         )
 
     @torch.inference_mode()
@@ -287,18 +289,22 @@ class Runner:
         spelling, request, options = self._spelling, window.request, self._options
         timed = not options.without_timestamps
         opening = [*self._prompt(window), *spelling.opening(request.language, request.clip.settings.task, timed=timed)]
-        sample_len = options.sample_len or self._decoder.n_context // 2
-        prefix = self._prefix[-(self._decoder.n_context // 2 - sample_len) :]
+        is_file, n_context = isinstance(request, FileRequest), self._decoder.n_context
+        n_half = n_context // 2  # openai-whisper's most; dense speech in a script of many tokens a word has more
+        sample_len = options.sample_len or (n_half if is_file else n_context)
+        prefix = self._prefix[-max(0, n_half - sample_len) :]
         n_given = n_returned = 0
         if window.given:
             prefix, n_given = window.given, len(window.given)
-        elif prefix and not isinstance(request, FileRequest):  # as faster-whisper: it has a time, and is text
+        elif prefix and not is_file:  # as faster-whisper: it has a time, and is text
             prefix = [spelling.timestamp_begin, *prefix] if timed else prefix
             n_given = n_returned = len(prefix)
         opening += prefix
-        max_tokens = min(len(opening) + sample_len - n_given + n_returned, self._decoder.n_context + 1)
+        max_tokens = min(len(opening) + sample_len - n_given + n_returned, n_context + 1)
+        ends_loops = not is_file and options.compression_ratio_threshold is not None
+        n_room = round(TOKENS_A_SECOND * window.duration_s) if ends_loops else None
         keys = tuple(self._keys(window))
-        return Seat(window, opening, self._temperature(window), max_tokens, keys, n_given, n_returned)
+        return Seat(window, opening, self._temperature(window), max_tokens, keys, n_given, n_returned, n_room)
 
     def _prompt(self, window: Window) -> list[int]:
         if not window.prompt or self._spelling.previous is None:

@@ -23,6 +23,8 @@ class Seat:
         max_tokens: It ends when it has as many, opening included.
         n_given: Tokens at the opening's end that rules take for sampled: a prefix, or the window's text so far.
         n_returned: How many of these are part of what was sampled, as a prefix is.
+        n_room: Sampled tokens that the window's audio has room for; with more, a text that repeats itself is ended.
+            None: it may go on.
         keys: Of the noise, one a row; empty at temperature 0.
         silence: What the opening's pass told of silence, its row there; once it has begun.
         n_tokens: Tokens so far, opening included.
@@ -35,6 +37,7 @@ class Seat:
     keys: Sequence[int] = ()
     n_given: int = 0
     n_returned: int = 0
+    n_room: int | None = None
     silence: tuple[Look, int] | None = None
     n_tokens: int = field(init=False)
 

@@ -54,6 +54,11 @@ def split(
     return pieces, moved_s if faithful else min(max(moved_s, MIN_ADVANCE_S), duration_s)
 
 
+def has_pair(tokens: Sequence[int], timestamp_begin: int) -> bool:
+    """Whether two timestamps stand side by side: a segment's end and the start of the next."""
+    return any(one >= timestamp_begin and two >= timestamp_begin for one, two in pairwise(tokens))
+
+
 def ends_in_one(tokens: Sequence[int], timestamp_begin: int) -> bool:
     """Whether tokens end in a single timestamp: no speech comes after it."""
     return [token >= timestamp_begin for token in tokens[-2:]] == [False, True]

@@ -136,7 +136,8 @@ class DecodeOptions:
         max_initial_timestamp: Seconds; the first timestamp of a window is no later. None asks nothing.
         suppress_tokens: Ids never given; -1 stands for the model's own list of symbols that nobody speaks.
         suppress_blank: Whether text may not begin with a blank or its end.
-        sample_len: Most tokens sampled a window; None is half of what the decoder holds.
+        sample_len: Most tokens sampled a window; None is half of what the decoder holds in sequential mode, as in
+            openai-whisper, and all that it holds in clips mode.
         seed: Of the sampling noise.
         second_pass: Decode speech that was left without text once more (clips mode).
         word_timestamps: Find when each word is said; segments then start and end with their words.
