@@ -1,17 +1,18 @@
 """Clips mode: a clip is heard to its end, its gaps once more, doubts are told. A fake device, no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakedevice import BEGIN, LETTERS, LONG, FakeDevice, clip, make, run
+from fakedevice import BEGIN, LETTERS, LONG, FakeDevice, FakeSpeller, clip, make, run
 
-from whisperbatch.engine import coverage
+from whisperbatch.engine import EngineFacts, coverage
+from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.requests import Window
 from whisperbatch.options import DecodeOptions
-from whisperbatch.records import ClipText, Segment
+from whisperbatch.records import Clip, ClipText, Segment
 
 ONCE = DecodeOptions(temperatures=(0.0,))
 LOOP = " The same words again." * 30
@@ -323,3 +324,97 @@ def test_words_have_no_rest_heard_again_in_which_there_is_no_speech():
     words = replace(ONCE, word_timestamps=True)
     _, device = hear(script(spoken((0.0, 4.0), rest=4.0)), words, seconds=9.0, speech=((0.0, 0.6),))
     assert len(device.ended) == 1
+
+
+# several languages
+
+EN, DE = {"en": 0.97, "de": 0.02}, {"en": 0.03, "de": 0.96}
+TWO = ((0.0, 4.0), (4.4, 8.0), (8.6, 12.0), (12.4, 16.0))
+
+
+def hear_file(clips: Sequence[Clip], chances: Callable[[Window], dict[str, float]], **device: object):
+    """The texts of a file's clips, by number, and the device."""
+    made = FakeDevice(3, **device)
+    made.guess = lambda lane, slots: [chances(dict(lane.slots)[slot].window) for slot in slots]
+    found = run(make(made, ONCE), clips)
+    return {index: found[0, index] for _, index in found}, made
+
+
+def heard_in(text: ClipText) -> list[tuple[float, float, str | None]]:
+    return [(one.start_s, one.end_s, one.language) for one in text.segments]
+
+
+def test_where_voters_are_sure_of_two_languages_each_clip_has_its_own():
+    clips = [clip(0, k, 16.0, vote=(k, 2) if k < 2 else None, speech=((0.0, 16.0),)) for k in range(4)]
+    texts, device = hear_file(clips, lambda window: (EN, DE, DE, EN)[window.request.clip.index])
+    assert [texts[k].language for k in range(4)] == ["en", "de", "de", "en"]
+    assert [one.language for k in range(4) for one in texts[k].segments] == ["en", "de", "de", "en"]
+    assert device.n_encoded == 4
+
+
+def test_a_clip_is_cut_where_its_language_changes():
+    def chances(window: Window) -> dict[str, float]:
+        if window.request.clip.index:
+            return DE
+        return DE if window.is_probe and window.start >= 800 else EN
+
+    clips = [clip(0, k, 17.0, vote=(k, 2), speech=TWO) for k in range(2)]
+    texts, device = hear_file(clips, chances, verdict=lambda window: spoken((0.0, window.duration_s))(window))
+    assert heard_in(texts[0]) == [(0.0, 8.3, "en"), (8.3, 17.0, "de")]
+    assert heard_in(texts[1]) == [(0.0, 17.0, "de")]
+    looks = [(w.start, w.n_frames) for w in device.encoded if w.is_probe and w.request.clip.index == 0]
+    assert looks == [(0, 400), (440, 360), (860, 340), (1240, 360)]
+    assert device.n_encoded == 2 + 8 + 2  # the first windows, the pieces, and the two runs of the first clip
+
+
+def test_a_lone_clip_that_is_not_certain_of_its_language_is_looked_at_in_pieces():
+    doubt = {"en": 0.9, "de": 0.08}
+    for second, expected in (
+        (DE, [(0.0, 8.3, "en"), (8.3, 17.0, "de")]),
+        (doubt, [(0.0, 17.0, None)]),
+    ):
+
+        def chances(window: Window, second=second) -> dict[str, float]:
+            return second if window.start >= 800 else EN if window.is_probe else doubt
+
+        clips = [clip(0, 0, 17.0, vote=(0, 1), speech=TWO)]
+        texts, device = hear_file(clips, chances, verdict=lambda window: spoken((0.0, window.duration_s))(window))
+        assert heard_in(texts[0]) == expected
+        assert device.n_encoded == 1 + 4 + (2 if second is DE else 0)
+
+
+def test_a_voter_that_is_not_sure_or_short_does_not_break_the_vote():
+    unsure, sure = {"en": 0.4, "de": 0.6}, {"en": 0.1, "de": 0.9}
+    for odd, speech in ((unsure, ((0.0, 16.0),)), (sure, ((0.0, 2.9),))):
+        clips = [clip(0, k, 16.0, vote=(k, 3), speech=speech if k == 1 else ((0.0, 16.0),)) for k in range(3)]
+        texts, _ = hear_file(clips, lambda window, odd=odd: odd if window.request.clip.index == 1 else EN)
+        assert [texts[k].language for k in range(3)] == ["en"] * 3
+        assert {one.language for text in texts.values() for one in text.segments} == {None}
+
+
+def test_a_second_look_in_a_run_has_its_language():
+    def verdict(window: Window) -> Decoded:
+        return spoken((0.0, 3.0) if not window.is_gap and window.start >= 800 else (0.0, window.duration_s))(window)
+
+    def chances(window: Window) -> dict[str, float]:
+        return DE if window.request.clip.index or (window.is_probe and window.start >= 800) else EN
+
+    clips = [clip(0, k, 17.0, vote=(k, 2), speech=TWO if k == 0 else ((0.0, 17.0),)) for k in range(2)]
+    texts, _ = hear_file(clips, chances, verdict=verdict)
+    assert heard_in(texts[0])[0] == (0.0, 8.3, "en")
+    assert {language for start_s, _, language in heard_in(texts[0]) if start_s > 8} == {"de"}
+    assert max(end_s for _, end_s, _ in heard_in(texts[0])) >= 16.0
+
+
+def test_text_in_another_script_is_told():
+    class Urdu(FakeSpeller):
+        def decode(self, tokens):
+            return " \u0627\u0631\u062f\u0648" * 60
+
+    answer = run(
+        ContinuousEngine(
+            FakeDevice(1, verdict=spoken((0.0, 4.0))), Urdu(("hi", "ur")), ONCE, EngineFacts("fake"), print
+        ),
+        [clip(0, seconds=4.0, language="hi")],
+    )[0, 0]
+    assert [one["reason"] for one in answer.suspects] == ["text in a script that Hindi is not written in"]

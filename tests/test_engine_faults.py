@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from fakedevice import FakeDevice, FakeOutOfMemoryError, assert_empty, bad, clip, good, make, run
 
-from whisperbatch.engine import requests
+from whisperbatch.engine import clip_request
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.requests import Window
-from whisperbatch.engine.votes import Votes
+from whisperbatch.engine.votes import Decision, Votes
 from whisperbatch.errors import InferenceError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import ClipFailed, ClipText
@@ -148,14 +148,14 @@ def test_a_probe_or_a_voter_beside_a_culprit_is_not_decoded_twice():
 
 @pytest.mark.parametrize("step", ["settle", "next", "text"])
 def test_a_fault_in_the_clips_own_state_fails_it_alone(monkeypatch: pytest.MonkeyPatch, step: str):
-    real = getattr(requests.ClipRequest, step)
+    real = getattr(clip_request.ClipRequest, step)
 
     def broken(self, *args):
         if self.clip.file_id == 1:
             raise ValueError("odd")
         return real(self, *args)
 
-    monkeypatch.setattr(requests.ClipRequest, step, broken)
+    monkeypatch.setattr(clip_request.ClipRequest, step, broken)
     answers = run(make(FakeDevice(), ONCE), [clip(number) for number in range(4)])
     assert [key for key, answer in answers.items() if isinstance(answer, ClipFailed)] == [(1, 0)]
     assert len(answers) == 4
@@ -215,7 +215,7 @@ def test_with_one_slot_left_what_does_not_fit_fails_alone():
 
 @pytest.mark.parametrize("kind", ["settle", "next", "text"])
 def test_lack_of_memory_in_a_clips_own_state_loses_nothing(monkeypatch: pytest.MonkeyPatch, kind: str):
-    real, told = getattr(requests.ClipRequest, kind), []
+    real, told = getattr(clip_request.ClipRequest, kind), []
 
     def short(self, *args):
         if self.clip.file_id == 1 and not told:
@@ -225,7 +225,7 @@ def test_lack_of_memory_in_a_clips_own_state_loses_nothing(monkeypatch: pytest.M
 
     clips = [clip(number, language="en") for number in range(4)]
     whole = run(make(FakeDevice()), clips)
-    monkeypatch.setattr(requests.ClipRequest, kind, short)
+    monkeypatch.setattr(clip_request.ClipRequest, kind, short)
     answers = run(make(FakeDevice()), clips)
     assert told
     assert len(answers) == 4
@@ -267,16 +267,16 @@ def test_any_mixture_of_faults_and_shortages_answers_everyone_once(seed: int):
 def test_votes_forget_what_was_cast_once_it_is_decided():
     votes = Votes()
     votes.expect(0, 2)
-    votes.cast(0, 0, 1.0, {"en": 0.4, "de": 0.6})
+    votes.cast(0, 0, [(1.0, {"en": 0.4, "de": 0.6})])
     assert votes.holds(0)
     assert votes.decision(0) is None
-    votes.cast(0, 1, 1.0, {"en": 0.8, "de": 0.2})
+    votes.cast(0, 1, [(1.0, {"en": 0.8, "de": 0.2})])
     assert not votes.holds(0)
-    assert votes.decision(0) == ("en", pytest.approx(0.6))
+    assert votes.decision(0) == Decision("en", pytest.approx(0.6))
     assert votes._ballots == {}
     votes.expect(0, 2)  # another of its voters comes
     votes.die(0, 1)
-    assert votes.decision(0) == ("en", pytest.approx(0.6))
+    assert votes.decision(0) == Decision("en", pytest.approx(0.6))
 
 
 @pytest.mark.parametrize("n_voters", [1, 2])

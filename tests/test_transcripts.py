@@ -298,3 +298,10 @@ def test_sequential_mode_keeps_cleared_segments_and_its_language():
     quiet = assemble_placed([(silent, place)], duration_s=60.0, settings={**SETTINGS, "long_form": "sequential"})
     assert (quiet.language, quiet.language_probability) == ("de", 0.7)
     assert [s.text for s in assemble_placed([(text, place)], duration_s=60.0).segments] == [" a"]
+
+
+def test_the_languages_of_a_file_in_several_are_told():
+    english, german = Segment(0.0, 6.0, " Hello.", language="en"), Segment(0.0, 2.0, " Hallo.", language="de")
+    two = [(0.0, 10.0, ClipText(0, 0, (english,), "en", 0.9)), (10.0, 10.0, ClipText(0, 1, (german,), "de", 0.9))]
+    assert assemble(two).warnings == ("several languages: English (75%), German (25%)",)
+    assert assemble(two[:1]).warnings == ()

@@ -1,6 +1,7 @@
 """The languages that Whisper knows, by code and by English name (openai-whisper's table). Who calls: ``options``."""
 
 import difflib
+import unicodedata
 
 from whisperbatch.errors import UsageError
 
@@ -51,3 +52,28 @@ def parse_language(text: str) -> str:
     near = difflib.get_close_matches(given, codes, n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else "; give a code such as en or de, or an English name"
     raise UsageError(f"unknown language '{text}'{hint}")
+
+
+def _scripts(text: str) -> dict[str, frozenset[str]]:
+    found: dict[str, frozenset[str]] = {}
+    for line in text.split("|"):
+        names, _, codes = line.partition(":")
+        found |= {code: frozenset(names.split()) for code in codes.split()}
+    return found
+
+
+# Unicode's names of scripts; languages that are not listed here are written in LATIN
+SCRIPTS = _scripts("""
+    CYRILLIC: ru uk bg mk be mn tg tt ba | CYRILLIC LATIN: sr bs az uz kk tk | ARABIC: ar fa ur sd ps | HEBREW: he yi |
+    GREEK: el | DEVANAGARI: hi mr ne sa | BENGALI: bn as | GURMUKHI ARABIC: pa | GUJARATI: gu | TAMIL: ta | TELUGU: te |
+    KANNADA: kn | MALAYALAM: ml | SINHALA: si | THAI: th | LAO: lo | KHMER: km | MYANMAR: my | TIBETAN: bo |
+    GEORGIAN: ka | ARMENIAN: hy | ETHIOPIC: am | HANGUL CJK: ko | HIRAGANA KATAKANA KATAKANA-HIRAGANA CJK: ja |
+    CJK: zh yue | LATIN ARABIC: ha ms jw su
+    """)
+
+
+def foreign_share(text: str, language: str) -> float:
+    """The share of a text's letters, 0 to 1, in scripts that the language is not written in; Latin is never foreign."""
+    known = SCRIPTS.get(language, frozenset()) | {"LATIN", "FULLWIDTH"}
+    scripts = [unicodedata.name(letter, "").partition(" ")[0] for letter in text if letter.isalpha()]
+    return sum(script not in known for script in scripts) / len(scripts) if scripts else 0.0

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from whisperbatch.languages import LANGUAGES
 from whisperbatch.records import NOTHING_HEARD, AudioFile, ClipText, FileLoaded, Segment, Transcript
 
 FRAMES_A_SECOND = 100  # what openai-whisper's ``seek`` counts
@@ -143,7 +144,22 @@ class Assembly:
         assert self._loaded is not None
         is_heard = any(segment.text.strip() for text in self._texts.values() for segment in text.segments)
         damage = (self._loaded.damage,) if self._loaded.damage else ()
-        return (*damage, *self._loaded.notices, *(() if is_heard else (NOTHING_HEARD,)))
+        return (*damage, *self._loaded.notices, *self._languages_heard(), *(() if is_heard else (NOTHING_HEARD,)))
+
+    def _languages_heard(self) -> list[str]:
+        """A sentence with the languages of a file in several, the most spoken first."""
+        seconds: dict[str, float] = {}
+        for _, text in self._placed():
+            for segment in _heard(text):
+                if segment.language is not None:
+                    lasts_s = segment.end_s - segment.start_s
+                    seconds[segment.language] = seconds.get(segment.language, 0.0) + lasts_s
+        if len(seconds) < 2:
+            return []
+        total_s = sum(seconds.values()) or 1.0
+        ordered = sorted(seconds, key=lambda code: -seconds[code])
+        shares = [f"{LANGUAGES[code].title()} ({seconds[code] / total_s:.0%})" for code in ordered]
+        return [f"several languages: {', '.join(shares)}"]
 
     def _placed(self) -> list[tuple[_Place, ClipText]]:
         """Each clip's place and text, in order."""

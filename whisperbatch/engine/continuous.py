@@ -17,9 +17,11 @@ from dataclasses import replace
 from functools import partial
 
 from whisperbatch.engine import EngineFacts, Work
+from whisperbatch.engine.clip_request import ClipRequest
 from whisperbatch.engine.fallback import Judge
+from whisperbatch.engine.language_choice import LanguageChoice
 from whisperbatch.engine.protocols import Device, Lane
-from whisperbatch.engine.requests import ClipRequest, Request, Sampled, Speller, Window
+from whisperbatch.engine.requests import Request, Sampled, Speller, Window
 from whisperbatch.engine.scheduler import Scheduler
 from whisperbatch.engine.sequential import FileRequest
 from whisperbatch.engine.votes import Votes
@@ -50,7 +52,8 @@ class ContinuousEngine:
         self._speller, self._on_notice = speller, on_notice
         self._options = options = options if speller.languages else replace(options, multilingual=False)
         self._judges = {faithful: Judge(options, faithful=faithful) for faithful in (False, True)}
-        self._scheduler, self._votes = Scheduler(), votes or Votes()
+        self._scheduler = Scheduler()
+        self._languages = LanguageChoice(votes or Votes(), each_by_itself=options.multilingual)
         self._requests: list[Request] = []
         self._quarantine: deque[list[Window]] = deque()  # groups that hold the culprit of a fault
         self._aligning: list[Window] = []  # decoded, and waiting for their words' times
@@ -97,9 +100,8 @@ class ContinuousEngine:
         for clip in clips:
             kind = FileRequest if clip.settings.long_form == "sequential" else ClipRequest
             judge = self._judges[kind is FileRequest]
-            votes = clip.vote is not None and not self._options.multilingual
-            if votes and clip.settings.language is None and self._speller.languages:
-                self._votes.expect(clip.file_id, clip.vote[1])
+            if self._speller.languages:
+                self._languages.expect(clip)
             try:
                 if (told := self._speller.refusal(clip.settings)) is not None:
                     raise RefusedError(told)
@@ -127,7 +129,7 @@ class ContinuousEngine:
         self._quarantine = deque([w for w in group if not is_gone(w)] for group in self._quarantine)
         self._requests = [request for request in self._requests if request.clip.file_id != file_id]
         self._out = [result for result in self._out if result.file_id != file_id]
-        self._votes.forget(file_id)
+        self._languages.forget(file_id)
 
     def step(self) -> list[Segments | ClipText | ClipFailed]:
         """Work until a slot is free, or for some steps; what is new."""
@@ -198,13 +200,13 @@ class ContinuousEngine:
             self.device.begin(lane, known)
         # nothing raises from here on: what is parked or queued now must not be split and come here once more
         for slot, window in seated:
-            if window.is_probe:
+            if window.is_probe or window.request.looks_closer:
                 lane.slots.clear(slot)
                 self._go_on(window.request)
             elif window.request.language is None:
                 lane.slots.clear(slot)
                 self._scheduler.park(window)
-        for _, window in known:
+        for _, window in seated:
             self._release(window.request.clip.file_id)
 
     def _find_languages(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
@@ -213,29 +215,24 @@ class ContinuousEngine:
         if not asked:
             return
         for (_, window), chances in zip(asked, self.device.guess(lane, [slot for slot, _ in asked]), strict=True):
-            clip = window.request.clip
-            if clip.vote is not None and not self._options.multilingual:
-                weight_s = sum(end_s - start_s for start_s, end_s in clip.speech) or clip.duration_s
-                self._votes.cast(clip.file_id, clip.vote[0], weight_s, chances)
-            else:
-                best = max(chances, key=lambda code: chances[code])
-                window.request.language, window.request.language_probability = best, chances[best]
+            self._languages.hear(window, chances)
         for _, window in asked:
-            self._adopt(window.request)
-
-    def _adopt(self, request: Request) -> None:
-        """Give a clip its file's language, if that is decided."""
-        decision = self._votes.decision(request.clip.file_id)
-        if request.language is None and decision is not None:
-            request.language, request.language_probability = decision
+            self._languages.settle(window.request)
 
     def _release(self, file_id: int) -> None:
         """Let the windows run that waited for a file's language, if it is decided, or if nobody can vote any more."""
-        if self._votes.holds(file_id):
-            return
-        for window in (released := self._scheduler.unpark(file_id)):
-            self._adopt(window.request)
-        self._scheduler.add(*released)
+        if not self._languages.is_open(file_id):
+            for window in self._scheduler.unpark(file_id):
+                self._queue(window)
+
+    def _queue(self, window: Window) -> None:
+        """Let a window run, or what its file's languages ask for in its place."""
+        try:
+            ready = self._languages.window_for(window)
+        except Exception as err:
+            self._fail(window.request, err)
+        else:
+            self._scheduler.add(ready)
 
     def _advance(self, lane: Lane) -> None:
         """One step of a lane; what raises is put in quarantine, in halves."""
@@ -331,9 +328,10 @@ class ContinuousEngine:
             self._requests.remove(request)
             self._bury(request.clip)
             return
-        self._adopt(request)
-        waits = self._votes.holds(request.clip.file_id) and request.clip.vote is None and request.language is None
-        (self._scheduler.park if waits else self._scheduler.add)(window)
+        if self._languages.waits(request):
+            self._scheduler.park(window)
+        else:
+            self._queue(window)
 
     def _isolate(self, windows: Sequence[Window], work: Callable[[Sequence[Window]], None]) -> None:
         """Do the work; what raises is split until the culprit stands alone, and fails its clip."""
@@ -382,8 +380,8 @@ class ContinuousEngine:
 
     def _bury(self, clip: Clip) -> None:
         """A clip that has ended votes no more."""
+        self._languages.bury(clip)
         if clip.vote is not None:
-            self._votes.die(clip.file_id, clip.vote[0])
             self._release(clip.file_id)
 
     def _failure(self, clip: Clip, err: Exception) -> ClipFailed:

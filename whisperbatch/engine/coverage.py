@@ -3,6 +3,7 @@
 Comes in: a clip's speech and segments. Goes out: stretches without text, and segments that are starved of it.
 """
 
+import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -31,9 +32,9 @@ def uncovered(speech: Iterable[Span], segments: Iterable[Segment], min_s: float 
     return [(start_s, end_s) for start_s, end_s in found if end_s - start_s > min_s]
 
 
-def seconds_from(speech: Iterable[Span], start_s: float) -> float:
-    """Seconds of speech from a time on."""
-    return sum(max(0.0, end_s - max(start_s, first_s)) for first_s, end_s in speech)
+def seconds_in(speech: Iterable[Span], start_s: float = 0.0, end_s: float = math.inf) -> float:
+    """Seconds of speech in a stretch."""
+    return sum(max(0.0, min(end_s, last_s) - max(start_s, first_s)) for first_s, last_s in speech)
 
 
 def covered_s(speech: Sequence[Span], segments: Sequence[Segment]) -> float:
@@ -53,7 +54,7 @@ def starved(speech: Iterable[Span], segments: Iterable[Segment]) -> list[Segment
     speech = list(speech)
     found = []
     for segment in segments:
-        spoken_s = sum(max(0.0, min(end_s, segment.end_s) - max(start_s, segment.start_s)) for start_s, end_s in speech)
+        spoken_s = seconds_in(speech, segment.start_s, segment.end_s)
         if spoken_s >= MIN_STARVED_S and n_letters(segment.text) < MIN_LETTERS_A_SECOND * spoken_s:
             found.append(segment)
     return found

@@ -329,6 +329,6 @@ def _agree(one: Sequence[Tensor], two: Sequence[Tensor]) -> bool:
 def _samples(window: Window) -> np.ndarray:
     """int16 (n_samples,) of a window; all that is left of a clip, or the stretch of a second look or a file."""
     first = window.start * N_HOP
-    is_stretch = window.is_gap or isinstance(window.request, FileRequest)
+    is_stretch = window.is_stretch or isinstance(window.request, FileRequest)
     n_samples = window.n_frames * N_HOP if is_stretch else N_SAMPLES
     return window.request.clip.samples[first : first + n_samples]

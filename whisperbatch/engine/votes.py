@@ -1,18 +1,38 @@
-"""Which language a file is in, by the votes of its clips. Policy only: no torch.
+"""Which language a file is in, or which languages, by the votes of its clips. Policy only: no torch.
 
-Comes in: each voter's language probabilities, and which voters died. Goes out: the decision, once all have voted. Who
-calls: ``engine/continuous``.
+Comes in: each voter's language probabilities, and which voters died. Goes out: the decision, once all have voted.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+# a vote speaks for a language of its own from this probability and seconds of speech on: in 424 clips and pieces of
+# real recordings in 14 languages OpenAI's base was never so sure and wrong
+SURE, SURE_S = 0.9, 3.0
+
+Vote = tuple[float, Mapping[str, float]]
 
 
 @dataclass(slots=True)
 class _Ballot:
     n_voters: int
-    cast: dict[int, tuple[float, Mapping[str, float]] | None] = field(default_factory=dict)  # None: died
+    cast: dict[int, Sequence[Vote]] = field(default_factory=dict)  # none of one that died
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a file's clips decided.
+
+    Attributes:
+        language: Whisper's code of the language with the most weight.
+        probability: Its mean over the voters.
+        others: Codes of further languages that voters are sure of; where there are any, each clip has its own.
+    """
+
+    language: str
+    probability: float
+    others: tuple[str, ...] = ()
 
 
 class Votes:
@@ -22,7 +42,7 @@ class Votes:
         """No file yet."""
         self._lock = threading.Lock()
         self._ballots: dict[int, _Ballot] = {}
-        self._decided: dict[int, tuple[str, float] | None] = {}
+        self._decided: dict[int, Decision | None] = {}
 
     def expect(self, file_id: int, n_voters: int) -> None:
         """Say that a file decides by vote."""
@@ -34,20 +54,20 @@ class Votes:
         """Whether the file decides by vote and has not decided yet."""
         return file_id in self._ballots
 
-    def cast(self, file_id: int, voter: int, weight_s: float, probabilities: Mapping[str, float]) -> None:
-        """Count a vote: the probability of each language, weighted by seconds of speech."""
+    def cast(self, file_id: int, voter: int, votes: Sequence[Vote]) -> None:
+        """Count a voter's votes: seconds of speech, and the probability of each language in them."""
         with self._lock:
             if file_id in self._ballots:
-                self._count(file_id, voter, (max(weight_s, 0.01), probabilities))
+                self._count(file_id, voter, [(max(weight_s, 0.01), chances) for weight_s, chances in votes])
 
     def die(self, file_id: int, voter: int) -> None:
         """Count a voter that can't vote any more, so that nobody waits for it."""
         with self._lock:
             if file_id in self._ballots and voter not in self._ballots[file_id].cast:
-                self._count(file_id, voter, None)
+                self._count(file_id, voter, ())
 
-    def decision(self, file_id: int) -> tuple[str, float] | None:
-        """The language and its probability; None while undecided, and when every voter died."""
+    def decision(self, file_id: int) -> Decision | None:
+        """The decision; None while undecided, and when every voter died."""
         return self._decided.get(file_id)
 
     def forget(self, file_id: int) -> None:
@@ -56,15 +76,22 @@ class Votes:
             self._ballots.pop(file_id, None)
             self._decided.pop(file_id, None)
 
-    def _count(self, file_id: int, voter: int, vote: tuple[float, Mapping[str, float]] | None) -> None:
+    def _count(self, file_id: int, voter: int, votes: Sequence[Vote]) -> None:
         ballot = self._ballots[file_id]
-        ballot.cast[voter] = vote
+        ballot.cast[voter] = votes
         if len(ballot.cast) < ballot.n_voters:
             return
-        votes = [ballot.cast[k] for k in sorted(ballot.cast)]  # in order, since a sum of floats depends on it
-        alive = [one for one in votes if one is not None]
-        total_s = sum(weight_s for weight_s, _ in alive)
-        sums = {code: sum(w * p[code] for w, p in alive) / total_s for code in alive[0][1]} if alive else {}
-        best = max(sums, key=lambda code: sums[code]) if sums else None
-        self._decided[file_id] = None if best is None else (best, sums[best])
+        in_order = [vote for k in sorted(ballot.cast) for vote in ballot.cast[k]]  # a sum of floats depends on it
+        self._decided[file_id] = _decided(in_order)
         del self._ballots[file_id]
+
+
+def _decided(votes: Sequence[Vote]) -> Decision | None:
+    if not votes:
+        return None
+    total_s = sum(weight_s for weight_s, _ in votes)
+    sums = {code: sum(w * p[code] for w, p in votes) / total_s for code in votes[0][1]}
+    best = max(sums, key=lambda code: sums[code])
+    tops = [(weight_s, max(chances, key=lambda code: chances[code]), chances) for weight_s, chances in votes]
+    sure = {code for weight_s, code, chances in tops if weight_s >= SURE_S and chances[code] >= SURE}
+    return Decision(best, sums[best], tuple(sorted(sure - {best})))
