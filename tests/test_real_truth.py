@@ -4,15 +4,21 @@
 """
 
 import functools
+import itertools
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import corpus
+import jiwer
+import numpy as np
 import pytest
 import real
+import soundfile
 
 from whisperbatch import cli
+from whisperbatch.records import SAMPLE_RATE
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "bench"))
 
@@ -74,3 +80,32 @@ def test_other_numbers_are_as_true_as_float32(tmp_path: Path, in_float32: dict[s
     print(f"{compute_type}: {n_same} of {len(told)} texts are float32's; {rates[0]:.2%} of words wrong, {rates[1]:.2%}")
     assert rates[0] <= rates[1] + MAX_WORSE
     assert n_same >= 0.6 * len(told)
+
+
+def joined(recordings: Sequence[real.Spoken], target: Path) -> Path:
+    """One recording of several, with 0.6 s between them."""
+    pause = np.zeros(SAMPLE_RATE * 6 // 10, np.int16)
+    parts = [part for one in recordings for part in (corpus.read(one.path), pause)]
+    soundfile.write(target, np.concatenate(parts), SAMPLE_RATE)
+    return target
+
+
+@pytest.mark.parametrize("order", ["en en en de de de", "de de de en en en", "en de en de", "en en en de en en"])
+def test_each_language_of_a_recording_is_written_as_it_is_spoken(tmp_path: Path, order: str):
+    read = {
+        code: [one for one in real.recordings() if (one.kind, one.language) == ("read", code)] for code in ("en", "de")
+    }
+    left = {code: iter([one for one in some if 6 < one.seconds < 12]) for code, some in read.items()}
+    chosen = [next(left[code]) for code in order.split()]
+    path = joined(chosen, tmp_path / "talk.wav")
+    command = ["transcribe", str(path), "--model", str(real.weights() / "hf-base"), "--format", "json", "--quiet"]
+    assert cli.main([*command, "--no-journal"]) == 0
+    told = json.loads(path.with_suffix(".json").read_text())
+    spoken = [one["language"] for one in told["segments"]]
+    assert [code for code, _ in itertools.groupby(spoken)] == [code for code, _ in itertools.groupby(order.split())]
+    assert any(warning.startswith("several languages: ") for warning in told["whisperbatch"]["warnings"])
+    truth = jiwer.process_words(
+        compare_truth.normal(" ".join(one.reference for one in chosen), "en"), compare_truth.normal(told["text"], "en")
+    )
+    print(f"{order}: {truth.wer:.1%} of words wrong")
+    assert truth.wer < 0.2
