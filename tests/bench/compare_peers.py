@@ -1,172 +1,211 @@
-"""Whole programs beside each other: ``python tests/bench/compare_peers.py --files 60``.
+"""Whole programs beside each other on real weights and real voices: ``python tests/bench/compare_peers.py``.
 
-The same weights (the demo model's), the same recordings, the same beam, one machine, one run, programs in turn, medians
-of ratios. Each runs as a process of its own, from start to the last transcript on disk: ours, faster-whisper (one file
-after the other, and batched; float32 and int8), openai-whisper and transformers' pipeline. Recordings are composed of
-sentences that espeak-ng speaks and that the model never heard, so that the word error rate of each is
-told as well. Needs Debian's espeak-ng and the extra ``whisperbatch[bench]``. Engines alone: ``bench_engine.py``.
+The same weights (OpenAI's; ``tests/real.py`` says where they and the recordings are looked for), the same recordings,
+five beams, each program at its defaults, one machine, one run, programs in turn, medians of ratios. Each runs as a
+process of its own from start to the last transcript on disk. Beside seconds: CPU seconds, peak memory (proportional set
+size of all its processes; Linux) and the word error rate. Three sets: ``short`` (60 recordings of English under 30 s),
+``long`` (two of over four minutes: two talks joined, and sentences read aloud), ``hour`` (one of an hour made of them).
+Needs ``whisperbatch[bench]``. Engines alone: ``bench_engine.py``.
 """
 
 import argparse
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import jiwer
 import numpy as np
 import soundfile
-from bench_times import compose
 
-from whisperbatch import demo
-from whisperbatch.demo import peers
-from whisperbatch.demo.evaluate import word_error_rate
-from whisperbatch.demo.speak import Speaker
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import compare_truth
+import corpus
+import real
+
 from whisperbatch.records import SAMPLE_RATE
 
 OURS = "whisperbatch"
+N_SHORT, LONG_S, HOUR_S = 60, 240.0, 3600.0
+SAMPLE_S = 0.2  # between two looks at the memory
 FASTER = """
-import sys, json
+import sys
 from pathlib import Path
 from faster_whisper import BatchedInferencePipeline, WhisperModel
-folder, model, kind, compute_type, beam = sys.argv[1:]
+folder, model, kind, compute_type = sys.argv[1:]
 whisper = WhisperModel(model, device="cpu", compute_type=compute_type)
 run = BatchedInferencePipeline(whisper).transcribe if kind == "batched" else whisper.transcribe
 more = {"batch_size": 16, "without_timestamps": False} if kind == "batched" else {"vad_filter": True}
 for path in sorted(Path(folder).glob("*.wav")):
-    segments, _ = run(str(path), beam_size=int(beam), **more)
+    segments, _ = run(str(path), beam_size=5, **more)
     path.with_suffix(".txt").write_text(" ".join(one.text.strip() for one in segments))
 """
 OPENAI = """
 import sys
 from pathlib import Path
 import soundfile, whisper
-from whisperbatch import demo
 from whisperbatch.demo import peers
-folder, beam = sys.argv[1:]
-model = peers.openai_whisper(demo.FOLDER)
+folder, model = sys.argv[1:]
+loaded = peers.openai_whisper(Path(model))
 for path in sorted(Path(folder).glob("*.wav")):
     wave = soundfile.read(path, dtype="float32")[0]
-    told = whisper.transcribe(model, wave, beam_size=int(beam) if beam != "1" else None, best_of=5, fp16=False)
-    path.with_suffix(".txt").write_text(told["text"].strip())
-"""
-PIPELINE = """
-import sys
-from pathlib import Path
-import soundfile, torch
-from transformers import pipeline
-from transformers.utils import logging
-from whisperbatch import demo
-logging.set_verbosity_error()
-folder, dtype, beam = sys.argv[1:]
-run = pipeline("automatic-speech-recognition", str(demo.FOLDER), dtype=getattr(torch, dtype), chunk_length_s=30,
-               batch_size=16, device="cpu")
-paths = sorted(Path(folder).glob("*.wav"))
-waves = ({"raw": soundfile.read(path, dtype="float32")[0], "sampling_rate": 16000} for path in paths)
-for path, told in zip(paths, run(waves, generate_kwargs={"num_beams": int(beam)}), strict=True):
+    told = whisper.transcribe(loaded, wave, beam_size=5, best_of=5, fp16=False)
     path.with_suffix(".txt").write_text(told["text"].strip())
 """
 
 
-def commands(folder: Path, model: Path, beam: int) -> dict[str, list[str]]:
+@dataclass(frozen=True)
+class Cost:
+    """What one run of a program took, and how wrong it was."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    wer: float
+
+
+def commands(folder: Path, model: str) -> dict[str, list[str]]:
     """Each program's command line."""
-    python = [sys.executable, "-c"]
-    faster = {
-        f"faster-whisper {kind} {compute_type}": [
-            *python,
-            FASTER,
-            str(folder),
-            str(model),
-            kind,
-            compute_type,
-            str(beam),
-        ]
-        for kind in ("sequential", "batched")
-        for compute_type in ("float32", "int8")
-    }
-    ours = [sys.executable, "-m", "whisperbatch", "transcribe", str(folder), "--model", "demo", "--format", "txt"]
-    ours += ["--beam-size", str(beam), "--no-journal", "--quiet"]
+    hf, ct2, python = real.weights() / f"hf-{model}", real.weights() / f"ct2-{model}", [sys.executable, "-c"]
+    ours = [sys.executable, "-m", "whisperbatch", "transcribe", str(folder), "--model", str(hf), "--format", "txt"]
+    ours += ["--no-journal", "--quiet", "--overwrite"]
+    types = ("float32", "bfloat16", "int8_bfloat16", "int8_float32")
     return {
-        f"{OURS} auto": ours,
-        f"{OURS} cpu:2": [*ours, "--device", "cpu:2"],
-        f"{OURS} int8_bfloat16": [*ours, "--compute-type", "int8_bfloat16"],
-        f"{OURS} float32": [*ours, "--compute-type", "float32"],
-        f"{OURS} int8_float32": [*ours, "--compute-type", "int8_float32"],
-        **faster,
-        "openai-whisper float32": [*python, OPENAI, str(folder), str(beam)],
-        "transformers pipeline float32": [*python, PIPELINE, str(folder), "float32", str(beam)],
-        "transformers pipeline bfloat16": [*python, PIPELINE, str(folder), "bfloat16", str(beam)],
+        OURS: ours,
+        **{f"{OURS} {name}": [*ours, "--compute-type", name] for name in types},
+        **{
+            f"faster-whisper {kind} {name}": [*python, FASTER, str(folder), str(ct2), kind, name]
+            for kind in ("batched", "sequential")
+            for name in ("int8", "float32")
+        },
+        "openai-whisper float32": [*python, OPENAI, str(folder), str(hf)],
     }
 
 
-def speak(folder: Path, n_files: int, seconds: tuple[float, float], seed: int) -> tuple[list[str], float]:
-    """Recordings of about so many seconds each, what is said in each, and their seconds together."""
-    rng, speaker, truths, total_s = random.Random(seed), Speaker(), [], 0.0
-    for number in range(n_files):
-        goal_s, wave, words = rng.uniform(*seconds), np.zeros(0, np.int16), []
-        while len(wave) < goal_s * SAMPLE_RATE:
-            part, truth = compose(rng, speaker, "de" if number % 4 == 3 else "en", 5 if goal_s > 20 else 2)
-            wave = np.concatenate([wave, part])
-            words += [one.text for one in truth.sentences]
-        soundfile.write(folder / f"{number:03}.wav", wave, SAMPLE_RATE)
-        truths.append(" ".join(words))
-        total_s += len(wave) / SAMPLE_RATE
-    return truths, total_s
+def joined(parts: Sequence[real.Spoken], at_least_s: float) -> tuple[np.ndarray, str]:
+    """Recordings one after the other, with 0.6 s between them, again from the first until it is long enough."""
+    pause, waves, words, n_samples = np.zeros(SAMPLE_RATE * 6 // 10, np.int16), [], [], 0
+    while n_samples < at_least_s * SAMPLE_RATE:
+        one = parts[len(words) % len(parts)]
+        waves += [corpus.read(one.path), pause]
+        words.append(one.reference)
+        n_samples += len(waves[-2]) + len(pause)
+    return np.concatenate(waves), " ".join(words)
 
 
-def once(command: Sequence[str], folder: Path, truths: Sequence[str]) -> tuple[float, float]:
-    """Seconds of a command and its word error rate; transcripts of before are gone."""
+def put(folder: Path, kind: str) -> dict[str, str]:
+    """Write the recordings of a set; what is said in each, by its name without suffix."""
+    spoken = [one for one in real.recordings() if one.language == "en" and one.reference and one.kind != "nospeech"]
+    talks = [one for one in spoken if one.seconds > 100]
+    read = [one for one in spoken if one.kind == "read" and 4 < one.seconds < 30]
+    made = {
+        "short": lambda: {
+            f"{k:02}": joined([one], 0.1) for k, one in enumerate([o for o in spoken if o.seconds < 30][:N_SHORT])
+        },
+        "long": lambda: {"talks": joined(talks, LONG_S), "read": joined(read, LONG_S)},
+        "hour": lambda: {"hour": joined([*talks, *read], HOUR_S)},
+    }[kind]()
+    for name, (wave, _) in made.items():
+        soundfile.write(folder / f"{name}.wav", wave, SAMPLE_RATE)
+    return {name: words for name, (_, words) in made.items()}
+
+
+def peak_of(process: subprocess.Popen[bytes], found: list[float]) -> None:
+    """Note the most memory, in megabytes, that a process and those below it had together, until it ends."""
+    while process.poll() is None:
+        found[0] = max(found[0], sum(map(_memory, _family(process.pid))) / 1024)
+        time.sleep(SAMPLE_S)
+
+
+def _family(pid: int) -> list[int]:
+    try:
+        below = Path(f"/proc/{pid}/task").glob("*/children")
+        return [pid, *(one for text in below for child in text.read_text().split() for one in _family(int(child)))]
+    except OSError:
+        return []
+
+
+def _memory(pid: int) -> float:
+    """Kilobytes; what processes share is counted once in all."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) for line in lines if line.startswith("Pss:")), 0.0)
+
+
+def once(command: Sequence[str], folder: Path, truths: dict[str, str]) -> Cost:
+    """One run; transcripts of before are gone."""
     for path in folder.glob("*.txt"):
         path.unlink()
-    began_s = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+    before, began_s, peak = os.times(), time.perf_counter(), [0.0]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | {"HF_HUB_OFFLINE": "1"}
+    )
+    watch = threading.Thread(target=peak_of, args=(process, peak))
+    watch.start()
+    _, told = process.communicate()
     wall_s = time.perf_counter() - began_s
-    if done.returncode != 0:
-        raise SystemExit(f"{command[:4]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    texts = [path.with_suffix(".txt").read_text() for path in sorted(folder.glob("*.wav"))]
-    return wall_s, word_error_rate(list(truths), texts)
+    watch.join()
+    after = os.times()
+    if process.returncode != 0:
+        raise SystemExit(f"{command[:4]} ended with {process.returncode}:\n{told.decode()[-2000:]}")
+    cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+    texts = [(folder / f"{name}.txt").read_text() for name in truths]
+    normal = [[compare_truth.normal(text, "en") for text in some] for some in (truths.values(), texts)]
+    pairs = [(truth, text) for truth, text in zip(*normal, strict=True) if truth]
+    wer = jiwer.process_words([truth for truth, _ in pairs], [text for _, text in pairs]).wer
+    return Cost(wall_s, cpu_s, peak[0], wer)
 
 
 def main() -> None:
     """Run all in turn and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--files", type=int, default=60)
-    parser.add_argument("--seconds", type=float, nargs=2, default=(5.0, 60.0), help="shortest and longest recording")
-    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--set", default="long", choices=("short", "long", "hour"))
+    parser.add_argument("--model", default="base", choices=real.MODELS)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="", help="parts of the other programs' names, by semicolons")
+    parser.add_argument("--only", default="", help="parts of the other programs' names, by commas")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if (told := real.missing()) is not None:
+        parser.error(told)
     with tempfile.TemporaryDirectory() as scratch:
-        folder, model = Path(scratch) / "recordings", Path(scratch) / "converted"
-        folder.mkdir()
-        truths, total_s = speak(folder, arguments.files, tuple(arguments.seconds), 1)
-        peers.faster_whisper(demo.FOLDER, model)
+        folder = Path(scratch)
+        truths = put(folder, arguments.set)
+        total_s = sum(soundfile.info(path).duration for path in folder.glob("*.wav"))
         programs = {
             name: command
-            for name, command in commands(folder, model, arguments.beam).items()
-            if name == f"{OURS} auto" or any(part in name for part in arguments.only.split(";"))
+            for name, command in commands(folder, arguments.model).items()
+            if name == OURS or any(part in name for part in arguments.only.split(","))
         }
-        print(f"{arguments.files} recordings, {total_s / 60:.1f} minutes, beam {arguments.beam}", flush=True)
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+        print(f"{arguments.model}, {len(truths)} recordings, {total_s / 60:.1f} minutes", flush=True)
+        found: dict[str, list[Cost]] = {name: [] for name in programs}
         for number in range(arguments.rounds):
             for name, command in programs.items():
                 found[name].append(once(command, folder, truths))
-                print(f"  {number + 1} {name:34} {found[name][-1][0]:7.1f} s", flush=True)
-    ours = [wall_s for wall_s, _ in found[f"{OURS} auto"]]
-    table = []
-    for name, rounds in found.items():
-        ratio = statistics.median(wall_s / mine for (wall_s, _), mine in zip(rounds, ours, strict=True))
-        wall_s, wer = statistics.median(wall_s for wall_s, _ in rounds), rounds[-1][1]
-        table.append({"program": name, "seconds": wall_s, "rtfx": total_s / wall_s, "ratio": ratio, "wer": wer})
-        print(f"{name:34} {wall_s:7.1f} s  RTFx {total_s / wall_s:6.1f}  {ratio:5.2f} times ours  WER {wer:.1%}")
+                print(f"  {number + 1} {name:34} {found[name][-1].wall_s:7.1f} s", flush=True)
+    table = [row(name, costs, found[OURS], total_s) for name, costs in found.items()]
     if arguments.json:
-        arguments.json.write_text(json.dumps({"audio_s": total_s, "beam": arguments.beam, "table": table}, indent=1))
+        arguments.json.write_text(json.dumps({"audio_s": total_s, "table": table}, indent=1))
+
+
+def row(name: str, costs: Sequence[Cost], ours: Sequence[Cost], total_s: float) -> dict[str, object]:
+    """A program's medians, printed."""
+    ratio = statistics.median(one.wall_s / mine.wall_s for one, mine in zip(costs, ours, strict=True))
+    middle = {key: statistics.median(asdict(one)[key] for one in costs) for key in asdict(costs[0])}
+    print(
+        f"{name:34} {middle['wall_s']:7.1f} s  {ratio:5.2f} times ours  RTFx {total_s / middle['wall_s']:5.1f}  "
+        f"CPU {middle['cpu_s']:7.1f} s  {middle['peak_mb']:6.0f} MB  WER {middle['wer']:.2%}"
+    )
+    return {"program": name, "ratio": ratio, **middle}
 
 
 if __name__ == "__main__":
