@@ -2,9 +2,10 @@
 
 The same weights (OpenAI's base), the same recordings (real people, fourteen languages; see ``tests/real.py`` for where
 both are looked for), each program at its defaults with five beams. For each language: word error rate (character error
-rate where words are not written apart) after transformers' own normalisers. For recordings in which nobody speaks: how
-many got text all the same. For all that have one language: how often it was guessed. Each program runs in a process of
-its own; what it heard is kept in ``--keep`` and only what is missing there runs. Needs ``whisperbatch[bench]``.
+rate where words are not written apart) after transformers' own normalisers, numbers in words. For recordings in which
+nobody speaks: how many got text all the same. For all that have one language: how often it was guessed. Each program
+runs in a process of its own; what it heard is kept in ``--keep`` and only what is missing there runs. Needs
+``whisperbatch[bench]``.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jiwer
+from num2words import num2words
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -24,6 +26,7 @@ import corpus
 import real
 
 UNSPACED = ("zh", "ja", "ko")  # scored by characters
+NUMBER = re.compile(r"(?<![\w.,])\d{1,9}(?!\w)")
 OURS = {
     "whisperbatch": [],
     "whisperbatch --without-timestamps": ["--without-timestamps"],
@@ -92,12 +95,24 @@ PEERS: dict[str, Callable[[str, Sequence[real.Spoken]], Told]] = {
 }
 
 
+def numbers_in_words(text: str, language: str) -> str:
+    """A text with its whole numbers in words, which is how some references and some texts have them."""
+
+    def in_words(found: re.Match[str]) -> str:
+        try:
+            return f" {num2words(int(found.group()), lang=language)} "
+        except NotImplementedError:
+            return found.group()
+
+    return NUMBER.sub(in_words, text)
+
+
 def normal(text: str, language: str) -> str:
-    """A text without what does not count: case, punctuation, spelling of English numbers; characters for UNSPACED."""
+    """A text without what does not count: case, punctuation, how numbers are written; characters for UNSPACED."""
     from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
     if language != "en":
-        plain = BasicTextNormalizer()(text)
+        plain = BasicTextNormalizer()(text if language in UNSPACED else numbers_in_words(text, language))
         return re.sub(r"\s+", "", plain) if language in UNSPACED else " ".join(plain.split())
     import whisper.normalizers
 

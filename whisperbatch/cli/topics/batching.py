@@ -2,8 +2,8 @@
 
 Load workers (processes of their own) decode recordings, find the speech in them and pack it into
 clips of at most 30 seconds: cuts lie in pauses, neighbouring stretches of speech share a clip
-until it is full, and what is no speech is left out (pauses of up to two seconds inside a clip
-stay). Times in the transcript are those of the recording.
+until it is full, and what is no speech is left out (pauses of up to about a second inside a
+clip stay). Times in the transcript are those of the recording.
 
 A batch of clips goes out when it is full (--batch-size) or when its first clip has waited for
 --max-wait seconds, whichever comes first; while the model is busy the batch stays open and keeps

@@ -9,9 +9,9 @@ was cut off.
 
 Where the language is not given, the five clips with most speech of a recording's first five
 minutes vote on it. If they are sure of several languages, each clip is heard in its own and cut
-where the language changes; a warning says which languages were heard. --multilingual finds it for each clip by itself (in sequential mode for each
-window): segments in the JSON then have a "language" of their own, and the transcript that of
-most of its seconds.
+where the language changes; a warning says which languages were heard. --multilingual finds it
+for each clip by itself (in sequential mode for each window). In both cases segments in the JSON
+have a "language" of their own, and the transcript that of most of its seconds.
 
 --hotwords "Tromsø, Aase Nordmo" puts words that may be said before every window, as
 faster-whisper does; --repetition-penalty 1.2 and --no-repeat-ngram-size 3 are its guards against
