@@ -296,6 +296,16 @@ def test_convert_does_nothing_where_a_name_is_wrong(folder, capfd):
     assert not (folder / "ours.srt").exists()
 
 
+def test_times_that_jump_back_are_put_in_order_and_it_is_said(folder, capfd):
+    told = [{"start": start, "end": start + 1, "text": f" At {start}."} for start in (5, 7, 2)]
+    (folder / "back.json").write_text(json.dumps({"segments": told}))
+    assert app.run(["convert", "back.json", "ours.json", "--format", "srt,json,txt", "-o", "out"]) == 0
+    said = [line for line in capfd.readouterr().err.splitlines() if "jump" in line]
+    assert said == ["back.json: its times jump back in 1 place; what is made from it is in the order of time"]
+    assert (folder / "out" / "back.txt").read_text() == "At 2.\nAt 5.\nAt 7.\n"
+    assert [one["start"] for one in json.loads((folder / "out" / "back.json").read_text())["segments"]] == [2, 5, 7]
+
+
 def test_words_of_whisperx_keep_their_blanks(folder):
     words = [{"word": word, "start": i, "end": i + 1, "score": 0.9} for i, word in enumerate(["One", "two", "three."])]
     english = {"start": 0, "end": 3, "text": " One two three.", "words": words}

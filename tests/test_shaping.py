@@ -1,7 +1,9 @@
 """Subtitles: openai-whisper's shaping byte for byte; sentences, presets, times and labels beyond it."""
 
 import itertools
+import json
 import math
+import re
 from dataclasses import replace
 
 import pysubs2
@@ -14,7 +16,7 @@ from test_writers import theirs, transcript_of
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import PRESETS, SHAPED, SubtitleOptions, subtitle_options
 from whisperbatch.records import Segment, Word
-from whisperbatch.writers import FORMATS, labels, read_json, render, shape
+from whisperbatch.writers import FORMATS, labels, order, read_json, render, render_all, shape, units
 from whisperbatch.writers.cues import Cue, shown, stamp, width
 from whisperbatch.writers.sentences import sentences
 from whisperbatch.writers.timing import highlighted, timed
@@ -48,6 +50,7 @@ def transcripts(draw):
     length = st.sampled_from([0, 1, 100, 250, 999])
     words = spoken(pieces, draw(st.lists(st.tuples(gap, length), min_size=len(pieces), max_size=len(pieces))))
     segments = []
+    words = [w if w.word[:1].isspace() or w.word[:1] in {"日", "語"} else replace(w, word=f" {w.word}") for w in words]
     while words:
         n_words = draw(st.integers(0, 9))
         part, words = tuple(words[:n_words]), words[n_words:]
@@ -448,3 +451,131 @@ def test_others_read_our_subtitles(tmp_path_factory, pieces, shaping):
         assert [(caption.start, caption.end) for caption in captions] == [
             (stamp(start / 1000, ".", True), stamp(end / 1000, ".", True)) for start, end, _ in expected
         ]
+
+
+# what no break may part; times in order
+
+
+NUMBERS = (" The well|-known company in the U|.S. paid about $12|,500|,000 at 4|:30 for twenty|-one long|-term loans at"
+           " 3|.14159 percent|.")  # fmt: skip
+
+
+def pieces_of(text, *, at_s=0.0, word_s=0.35):
+    """A segment of a text, its words cut where a bar or a blank is."""
+    pieces = [piece for word in text.split(" ")[1:] for piece in f" {word}".split("|")]
+    words = spoken(pieces, [(at_s * 1000 if i == 0 else 0, word_s * 1000) for i in range(len(pieces))])
+    return Segment(words[0].start_s, words[-1].end_s, "".join(pieces), words=tuple(words))
+
+
+@pytest.mark.parametrize("break_at", ["words", "sentences"])
+@pytest.mark.parametrize("highlight", [False, True])
+@pytest.mark.parametrize(
+    "limits",
+    [{"max_words_per_line": 1}, {"max_line_width": 4}, {"max_line_width": 9, "max_line_count": 1},
+     {"max_line_width": 12, "max_line_count": 2}, {"max_cue_s": 0.5}],
+)  # fmt: skip
+def test_nothing_breaks_inside_a_word_or_a_number(break_at, highlight, limits):
+    transcript = transcript_of(pieces_of(NUMBERS))
+    made = shape.cues(transcript, SubtitleOptions(**limits, break_at=break_at, highlight_words=highlight))
+    shown_words = {word for cue in made for word in cue.text.split()}
+    assert shown_words == set(NUMBERS.replace("|", "").split())
+    if not highlight:
+        assert " ".join(cue.text.replace("\n", " ") for cue in made) == NUMBERS.replace("|", "").strip()
+
+
+def test_the_words_of_a_number_are_still_marked_one_by_one():
+    transcript = transcript_of(pieces_of(" for $12|,500|,000 yes"))
+    made = [shown(cue) for cue in shape.cues(transcript, SubtitleOptions(6, 1, highlight_words=True))]
+    assert made == ["<u>for</u>", "<u>$12</u>,500,000", "$12<u>,500</u>,000", "$12,500<u>,000</u>", "<u>yes</u>"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "may"),
+    [(" long", "-term", False), (" 3", ".14", False), (" I", "'ll", False), (" long", " term", True),
+     ("Hello ", "you", True), ("日", "本", True), ("本", "。", False), ("「", "本", False), ("在", "2024", True),
+     ("2024", "年", True), ("コ", "ー", False), ("ち", "ょ", False), ("สวัส", "ดี", True), ("ก", "\u0e34", False),
+     ("เ", "ก", False), ("한국", "어", False), ("", "x", True), ("x", "", False), ("👩", "\u200d", False)],
+)  # fmt: skip
+def test_where_a_line_may_end(before, after, may):
+    assert units.may_break(before, after) is may
+
+
+def test_a_word_that_goes_on_in_the_next_segment_is_not_parted_where_segments_do_not_count():
+    first, second = pieces_of(" a long"), pieces_of(" |-term loan", at_s=0.7)
+    second = replace(second, text="-term loan", words=(replace(second.words[1]), *second.words[2:]))
+    third = pieces_of(" And so on.", at_s=2.1)
+    transcript = transcript_of(first, second, third)
+    for shaping in ({"break_at": "sentences", "max_line_width": 6}, {"max_line_width": 6, "max_line_count": 1}):
+        assert "long-term" in " ".join(texts(transcript, **shaping)).split()
+    assert texts(transcript, max_words_per_line=9) == ["a long", "-term loan", "And so on."]
+
+
+def test_segments_that_all_come_without_blanks_are_not_run_together():
+    told = [{"start": i, "end": i + 1, "text": text, "words": [{"word": w} for w in text.split()]}
+            for i, text in enumerate(["Hello there you", "good day to all"])]  # fmt: skip
+    transcript = read_json(json.dumps({"segments": told}))
+    assert [word.word for word in transcript.segments[0].words] == ["Hello", " there", " you"]
+    made = texts(transcript, max_line_width=8, max_line_count=1)
+    assert " ".join(made).split() == "Hello there you good day to all".split()
+
+
+UNITS = st.sampled_from([" long", "-term", " 3", ".14159", "日", "本", "。", " $12", ",500", " you", "'ll", ""])
+
+
+@st.composite
+def out_of_order(draw):
+    """Segments and words whose times jump back, words without blanks among them."""
+    at = st.floats(-1, 60, allow_nan=False)
+    segments = []
+    for _ in range(draw(st.integers(1, 5))):
+        speaker = draw(st.sampled_from([None, None, "A", "B"]))
+        pieces = [" So", *draw(st.lists(UNITS, max_size=8))]
+        words = tuple(Word(piece, draw(at), draw(at), 0.9, speaker) for piece in pieces)
+        segments.append(Segment(draw(at), draw(at), "".join(pieces), words=words))
+    return transcript_of(*segments)
+
+
+def times_of(name, text):
+    """Starts and ends in a file of that format, in seconds; ends are None where it has none."""
+    if name in ("srt", "vtt", "ass"):
+        events = pysubs2.SSAFile.from_string(text, format_=name) if text != "WEBVTT\n\n" and text else []
+        return [(event.start / 1000, event.end / 1000) for event in events]
+    if name == "lrc":
+        stamps = re.findall(r"^\[(\d+):(\d\d\.\d\d)\]", text, re.MULTILINE)
+        return [(60 * int(minutes) + float(seconds), None) for minutes, seconds in stamps]
+    if name == "json":
+        return [(one["start"], one["end"]) for one in json.loads(text)["segments"]]
+    cells = [re.split("[\t,]", line) for line in text.splitlines() if re.match(r"-?\d", line)]
+    return [(float(start), float(end)) for start, end, *_ in cells] if name != "txt" else []
+
+
+SHAPES = [
+    SubtitleOptions(), *PRESETS.values(), SubtitleOptions(break_at="sentences", max_line_width=9),
+    SubtitleOptions(max_words_per_line=2), SubtitleOptions(8, 1), SubtitleOptions(8, 2), SubtitleOptions(max_cue_s=2.0),
+]  # fmt: skip
+
+
+@settings(max_examples=100, deadline=None)
+@given(out_of_order(), st.sampled_from(SHAPES), st.booleans())
+def test_times_are_in_order_and_text_is_whole_in_every_format(transcript, shaping, highlight):
+    shaping = replace(shaping, highlight_words=highlight)
+    letters = sorted("".join(transcript.text.split()))
+    for name, text in render_all(order.in_order(transcript), list(FORMATS), shaping).items():
+        found = times_of(name, text)
+        starts = [start for start, _ in found]
+        assert starts == sorted(starts), name
+        assert all(start >= 0 and (end is None or end >= start) for start, end in found), name
+    assert render(transcript, "srt", shaping) == render(order.in_order(transcript), "srt", shaping)
+    for name in set(FORMATS) - SHAPED - {"json"}:
+        assert render(transcript, name) == render(order.in_order(transcript), name), name
+    cues = shape.cues(transcript, replace(shaping, highlight_words=False))
+    assert sorted("".join("".join(cue.text.split()) for cue in cues)) == letters
+    forbidden = ("-", ".", "'", ",", "。")
+    assert not any(line.lstrip().startswith(forbidden) for cue in cues for line in cue.text.split("\n"))
+
+
+def test_transcripts_in_order_stay_as_they_are():
+    transcript = transcript_of(said("one two"), said("three", at_s=2.0))
+    assert order.in_order(transcript) is transcript
+    assert order.n_jumps(transcript) == 0
+    assert order.n_jumps(transcript_of(*transcript.segments[::-1])) == 1

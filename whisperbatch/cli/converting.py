@@ -11,6 +11,7 @@ from whisperbatch.options import SubtitleOptions
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.writers import read_json, render_all
 from whisperbatch.writers.atomic import write_all
+from whisperbatch.writers.order import in_order, n_jumps
 from whisperbatch.writers.places import absolute
 
 
@@ -46,6 +47,10 @@ def _rendered(file: Path, formats: Sequence[str], shaping: SubtitleOptions) -> d
     except OSError as err:
         raise FileError(f"cannot be read: {err.strerror}", file) from err
     transcript = read_json(data, file)
+    if n := n_jumps(transcript):
+        places = "1 place" if n == 1 else f"{n} places"
+        failures.say(f"{file}: its times jump back in {places}; what is made from it is in the order of time")
+        transcript = in_order(transcript)
     try:
         return render_all(transcript, formats, shaping)
     except FileError as err:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from whisperbatch.records import Word
 from whisperbatch.writers.labels import prefix
+from whisperbatch.writers.order import words_in_order
+from whisperbatch.writers.units import Unit
 
 _MARKED = re.compile(r"^(\s*)(.*)$")
 
@@ -39,8 +41,10 @@ class Cue:
 
 
 def cue_of(words: Sequence[Word]) -> Cue:
-    """A cue from its first word to its last."""
-    return Cue(words[0].start_s, words[-1].end_s, tuple(words))
+    """A cue from its first word to its last, each on its own, in the order of time."""
+    shown = (part for word in words for part in (word.shown() if isinstance(word, Unit) else (word,)))
+    ordered = tuple(words_in_order(shown))
+    return Cue(ordered[0].start_s, ordered[-1].end_s, ordered)
 
 
 def shown(cue: Cue) -> str:

@@ -6,13 +6,16 @@ package's table of formats, ``beside`` and the CLI's ``convert``.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from whisperbatch import __version__
 from whisperbatch.errors import FileError
 from whisperbatch.records import Segment, Transcript, Word
+from whisperbatch.writers.units import may_break
 
 SCHEMA = 1
 LATEST_S = 1e9  # thirty years; a later time is none, as an infinite one is
@@ -39,6 +42,8 @@ def read(data: str | bytes, path: Path | None = None) -> Transcript:
     try:
         content = json.loads(data)
         segments = tuple(_read_segment(entry) for entry in content["segments"])
+        if content.get("text") != "".join(segment.text for segment in segments):
+            segments = tuple(_parted(segments))
         block = content.get("whisperbatch") or {}
         return Transcript(
             language=str(content.get("language") or ""),
@@ -145,17 +150,32 @@ def _read_words(entries: list[dict[str, Any]], from_s: float) -> tuple[Word, ...
 
 
 def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    """The words, those of whisperX with the blanks before them, which it leaves out, as the text has them."""
-    if not any("score" in entry for entry in entries):
+    """The words; where all come without blanks (whisperX), with those that the text has before them."""
+    words = [str(entry["word"]) for entry in entries]
+    if any(word != word.strip() for word in words[1:]):
         return entries
     spaced, at = [], 0
-    for entry in entries:
-        word = str(entry["word"])
+    for entry, word in zip(entries, words, strict=True):
         found = text.find(word, at)
-        blanks = text[at:found] if found >= 0 else ""
+        between = text[at:found] if found >= 0 else ""
         at = found + len(word) if found >= 0 else at
-        spaced.append({**entry, "word": (blanks if blanks.isspace() else "") + word})
+        spaced.append({**entry, "word": between[len(between.rstrip()) :] + word})
     return spaced
+
+
+def _parted(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """The segments of a tool that strips them: where none has a blank around it, with one where words need it."""
+    texts = [segment.text for segment in segments]
+    if any(text != text.strip() for text in texts):
+        return segments
+    parted = list(segments[:1])
+    for before, segment in pairwise(segments):
+        if before.text and segment.text and not may_break(before.text, segment.text):
+            first = [replace(word, word=f" {word.word}") for word in (segment.words or ())[:1]]
+            words = None if segment.words is None else (*first, *segment.words[1:])
+            segment = replace(segment, text=f" {segment.text}", words=words)
+        parted.append(segment)
+    return parted
 
 
 def _name(value: Any) -> str | None:

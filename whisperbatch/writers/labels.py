@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from whisperbatch.records import Segment, Transcript, Word
+from whisperbatch.writers.order import in_order
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,12 @@ class Turn:
         return prefix(self.label) + self.text.strip()
 
 
-def turns(transcript: Transcript) -> Iterator[Turn]:
-    """Each segment; one in which the speaker changes comes in parts, as its words tell."""
+def turns(transcript: Transcript) -> list[Turn]:
+    """Each segment, by its start; one in which the speaker changes comes in parts, as its words tell."""
+    return sorted(_turns(in_order(transcript)), key=lambda turn: turn.start_s)
+
+
+def _turns(transcript: Transcript) -> Iterator[Turn]:
     for segment in transcript.segments:
         words = labelled_words(segment)
         parts = [list(part) for _, part in groupby(words, key=lambda word: word.speaker)]

@@ -1,7 +1,7 @@
 """Cues and lines by openai-whisper's rules (SubtitlesWriter in whisper/utils.py, MIT), with the same results.
 
-Ours: a cue also ends where the speaker changes and before it grows longer than ``max_cue_s``; the label before a cue
-counts for its first line's width. Who calls: ``shape``.
+Ours: words that belong together (``units``) stay so and count as one; a cue also ends where the speaker changes and
+before it grows longer than ``max_cue_s``; the label before a cue counts for its first line's width. Who calls: ``shape``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Word
 from whisperbatch.writers.cues import Cue, cue_of, width
 from whisperbatch.writers.labels import prefix
+from whisperbatch.writers.units import at_line_start, last_start_s, units
 
 LINE_WIDTH = 1000  # openai-whisper's, when none is asked for
 WORDS_A_CUE = 1000  # likewise
@@ -19,8 +20,9 @@ PAUSE_S = 3.0  # from a word's start to the next one's
 
 def by_words(groups: Sequence[Sequence[Word]], shaping: SubtitleOptions) -> Iterator[Cue]:
     """The cues of groups of words, a group a segment. A limit that is None does not hold."""
-    pieces = [piece for group in groups for piece in _pieces(group, shaping.max_words_per_line or WORDS_A_CUE)]
     builder = _Builder(shaping)
+    groups = units(groups, across=not builder.keeps_segments)
+    pieces = [piece for group in groups for piece in _pieces(group, shaping.max_words_per_line or WORDS_A_CUE)]
     for piece in pieces:
         for position, word in enumerate(piece):
             if (cue := builder.add(word, is_first=position == 0)) is not None:
@@ -40,7 +42,7 @@ class _Builder:
     def __init__(self, shaping: SubtitleOptions) -> None:
         self.words: list[Word] = []
         self._shaping = shaping
-        self._keeps_segments = shaping.max_line_count is None or shaping.max_line_width is None
+        self.keeps_segments = shaping.max_line_count is None or shaping.max_line_width is None
         self._max_width = shaping.max_line_width or LINE_WIDTH
         self._width = 0.0
         self._n_lines = 1
@@ -49,15 +51,15 @@ class _Builder:
     def add(self, word: Word, is_first: bool) -> Cue | None:
         """The cue that ends before this word, if one does."""
         done: Cue | None = None
-        is_pause = not self._keeps_segments and self._last_s is not None and word.start_s - self._last_s > PAUSE_S
+        is_pause = not self.keeps_segments and self._last_s is not None and word.start_s - self._last_s > PAUSE_S
         is_cut = self._must_end(word, is_first)
-        self._last_s = word.start_s
+        self._last_s = last_start_s(word)
         has_room = self._width + self._measured(word.word) <= self._max_width
         if self._width > 0 and has_room and not is_pause and not is_cut:
             self._width += self._measured(word.word)
             self.words.append(word)
             return None
-        text = word.word.strip()
+        text = at_line_start(word)
         if is_cut or (self.words and self._is_full(is_pause)):
             done, self.words, self._n_lines = cue_of(self.words), [], 1
         elif self._width > 0:
@@ -74,7 +76,7 @@ class _Builder:
             return False
         longest_s = self._shaping.max_cue_s
         is_long = longest_s is not None and word.end_s - self.words[0].start_s > longest_s
-        return is_long or (is_first and self._keeps_segments) or word.speaker != self.words[0].speaker
+        return is_long or (is_first and self.keeps_segments) or word.speaker != self.words[0].speaker
 
     def _is_full(self, is_pause: bool) -> bool:
         limit = self._shaping.max_line_count

@@ -15,6 +15,7 @@ from whisperbatch.records import Word
 from whisperbatch.writers.cues import Cue, cue_of, width
 from whisperbatch.writers.labels import prefix
 from whisperbatch.writers.lines import LINE_WIDTH, PAUSE_S
+from whisperbatch.writers.units import at_line_start, last_start_s, units
 
 PIECE_COST = 1e6  # what one more cue or line costs: more than all else together
 BARE_COST = 25.0  # what a break costs that is not after a punctuation mark
@@ -23,7 +24,7 @@ SIZE_COST = 40.0  # what a part costs that fills all the room, less by the squar
 _CLOSING = "\"'”’»)\\]}』」）"
 _SENTENCE_END = re.compile(rf"[.!?…。！？｡؟۔।][{_CLOSING}]*$")
 _CLAUSE_END = re.compile(rf"[,;:–—，、；：،؛.!?…。！？｡؟۔।][{_CLOSING}]*$")
-_NO_END = re.compile(r"\W*([^\W\d_]|\d{1,2})\.")  # an initial, a German ordinal
+_NO_END = re.compile(r"\W*((?:[^\W\d_]\.)*[^\W\d_]|\d{1,2})\.")  # initials, a German ordinal
 _ABBREVIATIONS = frozenset(
     "mr. mrs. ms. dr. prof. st. jr. sr. vs. e.g. i.e. approx. z.b. d.h. u.a. bzw. ca. nr. hr. fr. usw. vgl.".split()
 )
@@ -31,7 +32,7 @@ _ABBREVIATIONS = frozenset(
 
 def by_sentences(groups: Sequence[Sequence[Word]], shaping: SubtitleOptions) -> list[Cue]:
     """The cues of groups of words; where the groups end does not count."""
-    whole = sentences([word for group in groups for word in group])
+    whole = sentences([word for group in units(groups, across=True) for word in group])
     parts = [part for sentence in whole for part in _parts(sentence, shaping)]
     for to_next in (True, False):
         parts = _joined(parts, shaping, to_next)
@@ -49,7 +50,7 @@ def sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
 
 
 def _ends_between(word: Word, after: Word) -> bool:
-    if word.speaker != after.speaker or after.start_s - word.start_s > PAUSE_S:
+    if word.speaker != after.speaker or after.start_s - last_start_s(word) > PAUSE_S:
         return True
     text, follows = word.word.strip(), after.word.strip()
     if not _SENTENCE_END.search(text):
@@ -102,7 +103,7 @@ def _laid_out(words: Sequence[Word], shaping: SubtitleOptions) -> list[Word]:
     line = SubtitleOptions(limit, 1, measure=shaping.measure)
     shown: list[Word] = []
     for part in _split(words, lambda start: _ends_from(start, words, line), limit, shaping.measure):
-        shown.append(replace(part[0], word=("\n" if shown else "") + part[0].word.strip()))
+        shown.append(replace(part[0], word=("\n" if shown else "") + at_line_start(part[0])))
         shown += part[1:]
     return shown
 

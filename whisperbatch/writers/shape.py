@@ -3,7 +3,7 @@
 Comes in: a Transcript and SubtitleOptions. Goes out: cues, in order. Pure. Who calls: srt, vtt, ass.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from whisperbatch.errors import FileError
 from whisperbatch.options import SubtitleOptions
@@ -11,6 +11,7 @@ from whisperbatch.records import Segment, Transcript, Word
 from whisperbatch.writers.cues import Cue
 from whisperbatch.writers.labels import labelled_words, whole
 from whisperbatch.writers.lines import by_words
+from whisperbatch.writers.order import in_order
 from whisperbatch.writers.sentences import by_sentences
 from whisperbatch.writers.timing import highlighted, timed
 
@@ -27,14 +28,18 @@ def cues(transcript: Transcript, shaping: SubtitleOptions = PLAIN) -> list[Cue]:
     Unshaped they are openai-whisper's, but that a segment without word times among others with them keeps its own
     times, where openai-whisper raises KeyError: a cue runs from its first word to its last, else with its segment.
     """
-    segments = transcript.segments
+    segments = in_order(transcript).segments
     if shaping.needs_words and any(segment.words is None and segment.text.strip() for segment in segments):
         raise FileError(NO_WORDS)
     groups = [labelled_words(segment) for segment in segments] if shaping.needs_words else _groups(segments)
     make = by_sentences if shaping.break_at == "sentences" else by_words
-    made = list(make(groups, shaping))
-    shown = timed(made, shaping)
-    return list(highlighted(shown)) if shaping.highlight_words else shown
+    shown = timed(_by_start(make(groups, shaping)), shaping)
+    return _by_start(highlighted(shown)) if shaping.highlight_words else shown
+
+
+def _by_start(made: Iterable[Cue]) -> list[Cue]:
+    """The cues in the order of their starts: segments of two channels run at the same time."""
+    return sorted(made, key=lambda cue: cue.start_s)
 
 
 def _groups(segments: Sequence[Segment]) -> list[Sequence[Word]]:

@@ -25,7 +25,7 @@ def highlighted(cues: Sequence[Cue]) -> Iterator[Cue]:
     for cue in cues:
         last_ms = _ms(cue.start_s)
         for position, word in enumerate(cue.words):
-            if last_ms != _ms(word.start_s):
+            if last_ms < _ms(word.start_s):
                 yield replace(cue, start_s=last_ms / 1000, end_s=word.start_s)
             yield replace(cue, start_s=word.start_s, end_s=word.end_s, marked=position)
             last_ms = _ms(word.end_s)

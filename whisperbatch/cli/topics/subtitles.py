@@ -8,7 +8,8 @@ seconds, 17 characters a second; asian the same with 2 lines of 16 wide characte
 half) and 9 a second. An option given beside a preset replaces that part of it.
 
 --max-line-width, --max-line-count, --max-words-per-line and --highlight-words are
-openai-whisper's, with its results. With --break-at sentences, cues begin and end with
+openai-whisper's, with its results, but that nothing breaks inside "long-term" or "3.14159", which
+come as two words. With --break-at sentences, cues begin and end with
 sentences; one too long for a cue is split after a comma, or in equal parts. Short and fast cues
 stay longer where the next one leaves room (--min-cue, --max-cps), long ones are split
 (--max-cue).
@@ -17,6 +18,8 @@ All but --min-cue and --max-cps need word times, and turn them on; a transcript 
 refused by convert in one sentence. Subtitles that lie there unshaped or in a preset's shape are
 made anew from the JSON when another shape is asked for; ones that were corrected by hand are
 kept.
+
+A transcript of another tool whose times jump back is put in the order of time, and convert says so.
 """
 
 OPTIONS = (
