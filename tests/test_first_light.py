@@ -288,7 +288,7 @@ def test_a_line_that_asks_for_what_the_model_cannot_do_fails_alone(some: Path, e
         assert done.returncode == 1, told
         assert texts_below(some) == {name: expected[name] for name in ("bahnhof", "numbers")}
         assert re.search(r"garden\.wav.*was not trained to translate", told)
-        assert re.search(r"line 3 of the list.*unknown language 'Klingon'", told)
+        assert re.search(r"standard input, line 3: unknown language 'Klingon'", told)
         assert "Traceback" not in told
     assert "failed before" in told
     assert "demo model" not in told  # it was not opened for what it cannot do

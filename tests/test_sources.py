@@ -268,22 +268,32 @@ def test_json_and_plain_lines_may_be_mixed_and_a_brace_may_begin_a_name(
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (b'{"path": "a.wav"', "no JSON"),
-        (b'{"language": "de"}', 'a "path" is wanted'),
-        (b'{"path": 5}', 'a "path" is wanted'),
-        (b'{"path": ""}', "makes no sense"),
+        (b'{"path": "a.wav"', "not valid JSON at column 17"),
+        (b'{"path": b.wav}', "not valid JSON at column 10"),
+        (b'{"language": "de"}', 'with a "path"'),
+        (b'{"path": 5}', 'with a "path"'),
+        (b'{"path": ""}', '"path" is not a valid path'),
+        (b'{"path": "a.wav", "prompt": "\\ud800"}', '"prompt" is not valid Unicode'),
         (b'{"path": "a.wav", "lang": "de"}', "unknown key 'lang'"),
         (b'{"path": "a.wav", "language": "klingon"}', "klingon"),
-        (b'{"path": "a.wav", "language": 5}', '"language" is a text'),
+        (b'{"path": "a.wav", "language": 5}', '"language" must be a string'),
         (b'{"path": "a.wav", "task": "sing"}', "unknown task"),
         (b'{"path": "a.wav", "format": "docx"}', "unknown format"),
-        (b'{"path": "a.wav", "format": 5}', '"format" is'),
-        (b"{" * 5000, "no JSON"),
-        (b'{"path": "\xff"}', "no JSON"),
+        (b'{"path": "a.wav", "format": 5}', '"format" must be'),
+        (b"{" * 5000, "not valid JSON"),
+        (b'{"path": "\xff"}', "not valid JSON"),
     ],
 )
 def test_a_bad_line_is_told_with_its_number_and_the_others_go_on(line: bytes, told: str):
     files = asked(b"first.wav", b"", line, b"last.wav")
-    assert [str(f.path) for f in files] == ["first.wav", "line 3 of the list", "last.wav"]
+    assert [str(f.path) for f in files] == ["first.wav", "standard input, line 3", "last.wav"]
     assert told in (files[1].asks.fault or "")
     assert files[0].asks.fault is files[2].asks.fault is None
+
+
+def test_what_is_wrong_with_a_list_is_said_with_its_name(tree: Path):
+    (broken, _) = from_list(io.BytesIO(b"{,}\nb.wav\n"), name="lists/of.jsonl")
+    assert (str(broken.path), broken.asks.fault) == ("lists/of.jsonl, line 1", "not valid JSON at column 2")
+    for data in (b"a\0b\n", b"\xff\xfea\0", b"fLaC\0", b"a.wav\n" * 2000 + b"x" * 70_000):
+        with pytest.raises(UsageError, match=r"^talks\.txt (has|is|holds) "):
+            list(from_list(io.BytesIO(data), name="talks.txt"))

@@ -35,7 +35,7 @@ def sources_of(paths: list[str], lists: list[Path], null: bool) -> Iterator[Audi
             stream = file.open("rb")
         except OSError as err:
             raise UsageError(f"the list {file} cannot be read: {err.strerror}") from err
-        parts.append(sources.from_list(stream, nul=null))
+        parts.append(sources.from_list(stream, nul=null, name=str(file)))
     if "-" in paths:
         parts.append(sources.from_list(_standard_input(), nul=null))
     return itertools.chain(*parts)

@@ -26,12 +26,14 @@ def read_asked(line: bytes) -> tuple[Path, FileAsks]:
     """The path and what it asks for; UsageError when the line makes no sense."""
     try:
         told = json.loads(line)
+    except json.JSONDecodeError as err:
+        raise UsageError(f"not valid JSON at column {err.colno}") from err
     except (ValueError, RecursionError) as err:
-        raise UsageError(f"this is no JSON ({err})") from err
-    require(isinstance(told, dict) and isinstance(told.get("path"), str), 'a JSON object with a "path" is wanted')
+        raise UsageError("not valid JSON") from err
+    require(isinstance(told, dict) and isinstance(told.get("path"), str), 'expected a JSON object with a "path"')
     unknown = [key for key in told if key not in KEYS]
     require(not unknown, f"unknown key '{', '.join(unknown)}'; known are {', '.join(KEYS)}")
-    require(_is_path(told["path"]), "the path makes no sense")
+    require(_is_path(told["path"]), '"path" is not a valid path')
     return Path(told["path"]), _asks(told)
 
 
@@ -39,11 +41,11 @@ def _asks(told: dict[str, Any]) -> FileAsks:
     formats = told.get("format")
     given = [formats] if isinstance(formats, str) else formats
     is_list = given is None or (isinstance(given, list) and all(isinstance(one, str) for one in given))
-    require(is_list, '"format" is a name, names with commas, or a list of names')
+    require(is_list, '"format" must be a name, names with commas, or a list of names')
     for key in KEYS[:-1]:
-        require(told.get(key) is None or isinstance(told[key], str), f'"{key}" is a text')
-    require(told.get("output") is None or _is_path(told["output"]), "the output folder makes no sense")
-    require(_is_text(told.get("prompt") or ""), '"prompt" holds half a character')
+        require(told.get(key) is None or isinstance(told[key], str), f'"{key}" must be a string')
+    require(told.get("output") is None or _is_path(told["output"]), '"output" is not a valid path')
+    require(_is_text(told.get("prompt") or ""), '"prompt" is not valid Unicode (unpaired surrogate)')
     task = told.get("task")
     require(task in (None, *TASKS), f"unknown task '{task}'; choose from {', '.join(TASKS)}")
     return FileAsks(

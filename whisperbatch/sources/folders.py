@@ -14,22 +14,23 @@ from whisperbatch.records import AudioFile, FileAsks
 from whisperbatch.sources.media import found, is_for_people, is_media
 
 Notice = Callable[[str, Path | None], None]
+Wanted = Callable[[str], bool]  # by a file's name
 
 
-def from_paths(paths: Sequence[str | Path]) -> Iterator[AudioFile]:
+def from_paths(paths: Sequence[str | Path], is_wanted: Wanted = is_media) -> Iterator[AudioFile]:
     """The recordings that the paths name: files, folders with all below them, patterns the shell did not expand.
 
-    A named file is taken whatever its extension; a file reached twice counts once. What a pattern matches counts as
+    ``is_wanted`` says which files in folders count: recordings, unless transcripts are looked for. A named file is taken whatever its extension; a file reached twice counts once. What a pattern matches counts as
     listed: it keeps its place below the current folder. A folder that cannot be read comes out as a file that fails.
 
     Raises:
         UsageError: At once, when a path does not exist and no file matches it as a pattern.
     """
-    places = [place for path in paths for place in _expand(Path(path))]
+    places = [place for path in paths for place in _expand(Path(path), is_wanted)]
 
     def files() -> Iterator[AudioFile]:
         for place, is_matched in places:
-            for audio in all_below(place):
+            for audio in all_below(place, is_wanted):
                 yield replace(audio, root=None) if is_matched else audio
 
     return once(files())
@@ -40,6 +41,7 @@ def below(
     on_notice: Notice | None = None,
     is_left_out: Callable[[Path], bool] = lambda path: False,
     but: Iterable[Path] = (),
+    is_wanted: Wanted = is_media,
 ) -> Iterator[AudioFile]:
     """The file itself, or the recordings in a folder and all below it, sorted, without what is to be left out.
 
@@ -63,14 +65,18 @@ def below(
         folders[:] = sorted(n for n in folders if is_for_people(n) and not is_left_out(Path(folder, n)))
         for name in sorted(names):
             file = Path(folder) / name
-            if is_media(name) and not is_left_out(file) and os.path.isfile(file):  # noqa: PTH113  (as above)
+            if is_wanted(name) and not is_left_out(file) and os.path.isfile(file):  # noqa: PTH113  (as above)
                 yield found(file, path)
 
 
-def all_below(path: Path) -> Iterator[AudioFile]:
+def all_below(path: Path, is_wanted: Wanted = is_media) -> Iterator[AudioFile]:
     """As ``below``; a folder that cannot be read comes out too, and fails: what is in it is not done."""
     closed: list[AudioFile] = []
-    yield from below(path, lambda text, folder: closed.append(AudioFile(folder or path, asks=FileAsks(fault=text))))
+
+    def failed(text: str, folder: Path | None) -> None:
+        closed.append(AudioFile(folder or path, asks=FileAsks(fault=text)))
+
+    yield from below(path, failed, is_wanted=is_wanted)
     yield from closed
 
 
@@ -83,7 +89,7 @@ def once(files: Iterable[AudioFile]) -> Iterator[AudioFile]:
             yield audio
 
 
-def _expand(path: Path) -> list[tuple[Path, bool]]:
+def _expand(path: Path, is_wanted: Wanted) -> list[tuple[Path, bool]]:
     """The path itself, or what it matches as a pattern; with each, whether it was matched."""
     if os.path.lexists(path):
         return [(path, False)]
@@ -95,7 +101,7 @@ def _expand(path: Path) -> list[tuple[Path, bool]]:
         match
         for match in matches
         if os.path.isdir(match)  # noqa: PTH112
-        or is_media(match.name)
+        or is_wanted(match.name)
         or (path.suffix and path.suffix == match.suffix)
     ]
     if not matches:

@@ -13,7 +13,8 @@ from typing import BinaryIO
 from whisperbatch.errors import UsageError
 from whisperbatch.records import AudioFile, FileAsks
 from whisperbatch.sources.asked import is_asked, read_asked
-from whisperbatch.sources.folders import all_below, once
+from whisperbatch.sources.folders import Wanted, all_below, once
+from whisperbatch.sources.media import is_media
 
 N_BLOCK = 65_536
 N_HEAD = 4_096  # bytes by which a list is told from audio
@@ -24,12 +25,19 @@ AUDIO_START = re.compile(
     rb"|\x1a\x45\xdf\xa3|....ftyp|\xff[\xf1\xf3\xf9\xfa\xfb]",
     re.DOTALL,
 )
-NOT_A_LIST = "standard input or list holds audio or other binary data; a list of paths is wanted, a path a line"
+NOT_A_LIST = "holds audio or other binary data; a list of paths is wanted, one a line"
 BOM = b"\xef\xbb\xbf"
 WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
-def from_list(stream: BinaryIO, *, nul: bool = False, base: Path | None = None) -> Iterator[AudioFile]:
+def from_list(
+    stream: BinaryIO,
+    *,
+    nul: bool = False,
+    base: Path | None = None,
+    name: str = "standard input",
+    is_wanted: Wanted = is_media,
+) -> Iterator[AudioFile]:
     """The recordings that a list names, each as soon as its line is there; folders are walked.
 
     A line may be a JSON object with a path and what that file asks for (``asked``). A path that does not exist comes
@@ -40,28 +48,30 @@ def from_list(stream: BinaryIO, *, nul: bool = False, base: Path | None = None) 
         stream: The list's bytes.
         nul: Whether NUL stands between the paths, and not the end of a line.
         base: The folder that relative paths count from; None means the current one.
+        name: What messages call the list.
+        is_wanted: Which files in folders count, by their names.
 
     Raises:
         UsageError: The stream holds audio or other binary data and not a list.
     """
-    lines = _lines(stream, b"\0" if nul else b"\n")
-    return once(audio for number, line in lines for audio in _named(number, line, base))
+    lines = _lines(stream, b"\0" if nul else b"\n", name)
+    return once(audio for number, line in lines for audio in _named(f"{name}, line {number}", line, base, is_wanted))
 
 
-def _named(number: int, line: bytes, base: Path | None) -> Iterator[AudioFile]:
-    """The recordings that one line names."""
+def _named(where: str, line: bytes, base: Path | None, is_wanted: Wanted) -> Iterator[AudioFile]:
+    """The recordings that one line names; ``where`` says which line it is."""
     path, asks = Path(os.fsdecode(line)), FileAsks()
     if is_asked(line):
         try:
             path, asks = read_asked(line)
         except UsageError as err:
-            yield AudioFile(Path(f"line {number} of the list"), asks=FileAsks(fault=err.message))
+            yield AudioFile(Path(where), asks=FileAsks(fault=err.message))
             return
-    for audio in all_below(Path(base or "", path)):
+    for audio in all_below(Path(base or "", path), is_wanted):
         yield audio if audio.asks.fault is not None else replace(audio, asks=asks)
 
 
-def _lines(stream: BinaryIO, end: bytes) -> Iterator[tuple[int, bytes]]:
+def _lines(stream: BinaryIO, end: bytes, name: str) -> Iterator[tuple[int, bytes]]:
     """Non-empty lines with their numbers from 1, without carriage returns at their ends and a byte order mark."""
     rest, head, number = b"", b"", 0
     read = getattr(stream, "read1", stream.read)
@@ -69,31 +79,31 @@ def _lines(stream: BinaryIO, end: bytes) -> Iterator[tuple[int, bytes]]:
         is_first = not head
         if len(head) < N_HEAD:
             head += block
-            _refuse_binary(head)
+            _refuse_binary(head, name)
         if is_first:
             block = block.removeprefix(BOM)
         *whole, rest = (rest + block).split(end)
         for line in whole:
             number += 1
-            if cleaned := _cleaned(line, end):
+            if cleaned := _cleaned(line, end, name):
                 yield number, cleaned
         if len(rest) > MAX_PATH:
-            raise UsageError(NOT_A_LIST)
-    if cleaned := _cleaned(rest, end):
+            raise UsageError(f"{name} {NOT_A_LIST}")
+    if cleaned := _cleaned(rest, end, name):
         yield number + 1, cleaned
 
 
-def _cleaned(line: bytes, end: bytes) -> bytes:
+def _cleaned(line: bytes, end: bytes, name: str) -> bytes:
     if end == b"\n":
         line = line.removesuffix(b"\r")
         if b"\0" in line:
-            raise UsageError("the list has NUL between its paths; read it with -0")
+            raise UsageError(f"{name} has NUL between its paths; read it with -0")
     return line if line.strip() else b""
 
 
-def _refuse_binary(head: bytes) -> None:
+def _refuse_binary(head: bytes, name: str) -> None:
     if head.startswith(WIDE_BOMS) and b"\0" in head[:4]:
-        raise UsageError("the list is UTF-16 text; save it as UTF-8")
+        raise UsageError(f"{name} is UTF-16 text; save it as UTF-8")
     controls = sum(byte < 32 and byte not in b"\t\r\n\0\x1b" for byte in head)
     if AUDIO_START.match(head) or b"\0\0\0" in head or controls > 2 + len(head) // 50:
-        raise UsageError(NOT_A_LIST)
+        raise UsageError(f"{name} {NOT_A_LIST}")

@@ -1,4 +1,4 @@
-"""Which names are recordings, and the record of a found one. Who calls: the other sources and the CLI's help."""
+"""Which names are recordings, which may be transcripts, and the record of a found one. Who calls: the other sources and the CLI's help."""
 
 from pathlib import Path
 
@@ -31,6 +31,11 @@ def is_for_people(folder: str) -> bool:
 def is_media(name: str) -> bool:
     """Whether a file of that name in a folder counts: a known extension, not hidden, not a copy that is under way."""
     return not name.startswith((".", "~")) and Path(name).suffix.lower() in MEDIA_SUFFIXES
+
+
+def is_json(name: str) -> bool:
+    """Whether a file of that name in a folder may be a transcript, by the same rules."""
+    return not name.startswith((".", "~")) and Path(name).suffix.lower() == ".json"
 
 
 def is_under_way(name: str) -> bool:

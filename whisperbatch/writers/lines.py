@@ -1,7 +1,7 @@
 """Cues and lines by openai-whisper's rules (SubtitlesWriter in whisper/utils.py, MIT), with the same results.
 
 Ours: words that belong together (``units``) stay so and count as one; a cue also ends where the speaker changes and
-before it grows longer than ``max_cue_s``; the label before a cue counts for its first line's width. Who calls: ``shape``.
+before it grows longer than ``max_cue_s``; the label before a cue counts for its first line's width.
 """
 
 from collections.abc import Iterator, Sequence
