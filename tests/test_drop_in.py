@@ -292,8 +292,81 @@ def test_convert_makes_two_transcripts_of_one_name_no_one_text(folder, capfd):
 
 def test_convert_does_nothing_where_a_name_is_wrong(folder, capfd):
     assert app.run(["convert", "ours.json", "gone.json", "plain.json", "--format", "srt"]) == 2
-    assert "there is no file gone.json" in capfd.readouterr().err
+    assert "there is no file or folder gone.json" in capfd.readouterr().err
     assert not (folder / "ours.srt").exists()
+
+
+@pytest.fixture
+def tree(folder):
+    """Transcripts in folders, one of them twice of a name, among JSON of other kinds."""
+    for place in ("in/a/talk.json", "in/b/talk.json", "in/b/.hidden.json"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_text(render(TALK, "json"))
+    (folder / "in" / "package.json").write_text('{"name": "x"}')
+    (folder / "in" / "a" / "rows.json").write_text("[1, 2")
+    (folder / "in" / "a" / "talk.wav").write_bytes(b"RIFF")
+    return folder
+
+
+def made_below(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.srt"))
+
+
+def test_convert_takes_a_folder_and_keeps_its_tree(tree, capfd):
+    assert app.run(["convert", "in", "--format", "srt", "-o", "out"]) == 0
+    told = capfd.readouterr().err.splitlines()
+    assert told == [
+        "wrote out/a/talk.srt", "wrote out/b/talk.srt",
+        "passed over 2 JSON files that are not transcripts, as in/package.json"]  # fmt: skip
+    assert made_below(tree) == ["out/a/talk.srt", "out/b/talk.srt"]
+    assert app.run(["convert", "in", "--format", "srt"]) == 0
+    assert "in/b/talk.srt" in made_below(tree)
+
+
+@pytest.mark.parametrize("how", ["pattern", "list", "standard input", "nul"])
+def test_convert_takes_patterns_and_lists(tree, monkeypatch, how, capfd):
+    (tree / "list").write_bytes(b"in/a/talk.json\nin/b/talk.json\nin/b\n")
+    (tree / "nul").write_bytes(b"in/a/talk.json\0in/b/talk.json\0")
+    line = {"pattern": ["in/**/t*.json"], "list": ["--from-file", "list"], "standard input": ["-"],
+            "nul": ["-0", "--from-file", "nul"]}[how]  # fmt: skip
+    with (tree / "list").open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        assert app.run(["convert", *line, "--format", "srt", "-o", "out"]) == 0
+    assert made_below(tree) == ["out/in/a/talk.srt", "out/in/b/talk.srt"]
+
+
+def test_what_a_list_or_a_hand_names_has_to_be_a_transcript(tree, capfd):
+    (tree / "list").write_text('in/package.json\nin/gone.json\n{"path": }\nin/a/talk.json\n')
+    assert app.run(["convert", "--from-file", "list", "in/a/rows.json", "--format", "srt", "-o", "out"]) == 1
+    told = capfd.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in told] == [
+        "in/a/rows.json", "in/package.json", "in/gone.json", "list, line 3", "wrote out/in/a/talk.srt"]  # fmt: skip
+    assert made_below(tree) == ["out/in/a/talk.srt"]
+
+
+def test_convert_of_a_folder_without_transcripts_is_refused(tree, capfd):
+    (tree / "none").mkdir()
+    (tree / "none" / "x.json").write_text("{}")
+    for line in (["none"], ["none", "--stdout"]):
+        assert app.run(["convert", *line, "--format", "srt"]) == 2
+        assert "no transcripts found" in capfd.readouterr().err
+    assert app.run(["convert", "--format", "srt"]) == 2
+
+
+def test_convert_of_a_folder_shows_one_line_on_a_terminal(tree, monkeypatch, capfd):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    (tree / "in" / "b" / "talk.srt").write_text("mine")
+    assert app.run(["convert", "in", "--format", "srt,vtt"]) == 1
+    told = capfd.readouterr().err
+    assert "wrote " not in told
+    assert "in/b/talk.json: in/b/talk.srt is in the way; use --overwrite to replace it" in told
+    assert told.rstrip().endswith("1 converted, 1 failed; 2 files written")
+    assert (tree / "in" / "b" / "talk.srt").read_text() == "mine"
+
+
+def test_a_transcript_is_converted_once_however_it_is_reached(tree, capfd):
+    assert app.run(["convert", "in/a/talk.json", "in", "in/b/../b/talk.json", "--format", "srt"]) == 0
+    assert capfd.readouterr().err.count("wrote") == 2
 
 
 def test_times_that_jump_back_are_put_in_order_and_it_is_said(folder, capfd):

@@ -17,7 +17,7 @@ from whisperbatch.cli.params import model as model_params
 from whisperbatch.cli.params import running as run_params
 from whisperbatch.cli.signals import interruptible
 from whisperbatch.errors import UsageError
-from whisperbatch.options import parse_formats
+from whisperbatch.options import OutputOptions, parse_formats
 
 app = typer.Typer(
     name="whisperbatch",
@@ -121,7 +121,9 @@ def watch(
 @app.command()
 @with_options(SHAPING)
 def convert(
-    files: Annotated[list[Path], typer.Argument(help="Transcripts in JSON, ours or openai-whisper's.")],
+    paths: sources.Transcripts = None,
+    from_file: sources.FromFile = None,
+    null: sources.Null = False,
     format: output.Format = None,
     output_dir: output.ConvertDir = None,
     overwrite: output.Overwrite = False,
@@ -129,13 +131,16 @@ def convert(
     verbose: run_params.Verbose = False,
     **given: Any,
 ) -> None:
-    """Render transcripts in other formats from their JSON, without transcribing again."""
+    """Render transcripts in other formats from their JSON: files, folders with all below them, patterns, lists."""
+    if not paths and not from_file:
+        raise UsageError("nothing to convert; name transcripts or folders, or - for a list on standard input")
     shaping = settings.shaping_options(given | {"format": format})
     if not format:
         raise UsageError("say which formats to make, as in: whisperbatch convert talk.json --format srt")
     from whisperbatch.cli.converting import convert_all
 
-    raise typer.Exit(convert_all(files, parse_formats(format), output_dir, overwrite, stdout, shaping))
+    options = OutputOptions(parse_formats(format), output_dir, overwrite=overwrite, write=not stdout, subtitles=shaping)
+    raise typer.Exit(convert_all(paths or [], from_file or [], null, options))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import itertools
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,29 +16,41 @@ from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import RunOptions, SubtitleOptions, parse_formats
 from whisperbatch.records import AudioFile, Outcome, Status
 from whisperbatch.report import EXIT_INTERRUPTED, Report
+from whisperbatch.sources.media import is_media
 
 NOTHING_FOUND = (
     "no recordings found; in folders, audio and video files are told by their extension, and a list has to name some"
 )
 
 
-def sources_of(paths: list[str], lists: list[Path], null: bool) -> Iterator[AudioFile]:
-    """All that the command names, in that order; a wrong name is told before anything is done."""
+def sources_of(
+    paths: list[str], lists: list[Path], null: bool, is_wanted: Callable[[str], bool] = is_media
+) -> Iterator[AudioFile]:
+    """All that the command names, in that order; a wrong name is told before anything is done.
+
+    ``is_wanted`` says which files in folders count, by their names.
+    """
     from whisperbatch import sources
 
     parts: list[Iterable[AudioFile]] = []
     named = [path for path in paths if path != "-"]
     if named:
-        parts.append(sources.from_paths(named))
+        parts.append(sources.from_paths(named, is_wanted))
     for file in lists:
         try:
             stream = file.open("rb")
         except OSError as err:
             raise UsageError(f"the list {file} cannot be read: {err.strerror}") from err
-        parts.append(sources.from_list(stream, nul=null, name=str(file)))
+        parts.append(_to_its_end(stream, sources.from_list(stream, nul=null, name=str(file), is_wanted=is_wanted)))
     if "-" in paths:
-        parts.append(sources.from_list(_standard_input(), nul=null))
+        parts.append(sources.from_list(_standard_input(), nul=null, is_wanted=is_wanted))
     return itertools.chain(*parts)
+
+
+def _to_its_end(stream: BinaryIO, files: Iterator[AudioFile]) -> Iterator[AudioFile]:
+    """The files of a list, which is closed after the last."""
+    with stream:
+        yield from files
 
 
 def _standard_input() -> BinaryIO:

@@ -20,8 +20,9 @@ Wanted = Callable[[str], bool]  # by a file's name
 def from_paths(paths: Sequence[str | Path], is_wanted: Wanted = is_media) -> Iterator[AudioFile]:
     """The recordings that the paths name: files, folders with all below them, patterns the shell did not expand.
 
-    ``is_wanted`` says which files in folders count: recordings, unless transcripts are looked for. A named file is taken whatever its extension; a file reached twice counts once. What a pattern matches counts as
-    listed: it keeps its place below the current folder. A folder that cannot be read comes out as a file that fails.
+    ``is_wanted`` says which files in folders count: recordings, unless transcripts are looked for. A named file is
+    taken whatever its extension; a file reached twice counts once. What a pattern matches counts as listed: it keeps
+    its place below the current folder. A folder that cannot be read comes out as a file that fails.
 
     Raises:
         UsageError: At once, when a path does not exist and no file matches it as a pattern.

@@ -1,4 +1,4 @@
-"""Which names are recordings, which may be transcripts, and the record of a found one. Who calls: the other sources and the CLI's help."""
+"""Which names are recordings, which may be transcripts, and the record of a found one."""
 
 from pathlib import Path
 

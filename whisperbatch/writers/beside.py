@@ -37,7 +37,7 @@ __all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
 ALREADY = "already transcribed"
 ALL_THERE = "all its outputs are there already"
 
-_MAX_JSON = 1 << 28  # bytes; no transcript is larger, data sets are
+MAX_JSON = 1 << 28  # bytes; no transcript is larger, data sets are
 _CODES = (*LANGUAGES, UNDETERMINED)
 
 
@@ -299,7 +299,7 @@ class Namer:
         for language in self._languages(folder, base, "json"):
             file = self._path(folder, base, language, "json")
             try:
-                if file.stat().st_size > _MAX_JSON:
+                if file.stat().st_size > MAX_JSON:
                     continue
                 transcript = read_json(read_regular(file))
             except (OSError, FileError):

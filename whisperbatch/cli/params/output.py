@@ -41,7 +41,7 @@ ConvertDir = Annotated[
         "--output-dir",
         "-o",
         rich_help_panel=_OUT,
-        help="Put all that is made into this folder (default: beside each transcript).",
+        help="Put what is made here, of folders with the tree below them (default: beside each transcript).",
         show_default=False,
     ),
 ]

@@ -9,6 +9,14 @@ Paths = Annotated[
     list[str] | None,
     typer.Argument(help="Files, folders, patterns; - reads a list of paths from standard input.", show_default=False),
 ]
+Transcripts = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Transcripts in JSON, ours or openai-whisper's; folders, patterns; - reads a list of paths from standard "
+        "input.",
+        show_default=False,
+    ),
+]
 FromFile = Annotated[
     list[Path] | None,
     typer.Option("--from-file", metavar="LIST", help="Read a list of paths, one a line, from LIST; may be repeated."),

@@ -24,6 +24,10 @@ Other formats are made from the JSON, ours or openai-whisper's, whisperX's inclu
 transcribing again:
 
     whisperbatch convert talk.json --format srt
+    whisperbatch convert transcripts/ --format srt --output-dir subtitles
+
+It takes files, folders, patterns and lists as transcribe does. JSON in a folder that is not a
+transcript is passed over; --output-dir keeps a folder's tree.
 
 --stdout writes transcripts to standard output and nothing else; all messages go to standard
 error.
