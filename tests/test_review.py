@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.parse
 import zipfile
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -344,6 +345,101 @@ def test_review_of_nothing_is_refused(
     assert main(["review", argument]) == 2
     assert sentence in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_is_not_replaced_where_no_transcript_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").write_text(render(transcript(), "json"))
+    assert main(["review", "a.json"]) == 0
+    page = (tmp_path / "review.html").read_bytes()
+    (tmp_path / "rows.json").write_text("[1, 2")
+    (tmp_path / "none").mkdir()
+    capsys.readouterr()
+    for argument, code in (("rows.json", 1), ("none", 2), ("gone", 2)):
+        assert main(["review", argument]) == code
+        assert len(capsys.readouterr().err.splitlines()) == 1
+        assert (tmp_path / "review.html").read_bytes() == page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "none", "review.html", "rows.json"]
+
+
+@pytest.fixture
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Transcripts in a tree of their own, the recordings of another name for the tree; two have one name."""
+    monkeypatch.chdir(tmp_path)
+    for place, size in (("a/talk.wav", 5), ("b/talk.wav", 7), ("b/2_lecture.mp3", 9)):
+        for top in ("rec", "out"):
+            (tmp_path / top / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "rec" / place).write_bytes(b"x" * size)
+        told = replace(transcript(), size=size, sha256=f"{size:064x}")
+        (tmp_path / "out" / place).with_suffix(".json").write_text(render(told, "json"))
+    return tmp_path
+
+
+def told_by(page: Path) -> list[dict[str, Any]]:
+    return Blocks(page.read_text(encoding="utf-8")).found["file"]
+
+
+def test_a_transcript_without_its_recording_has_no_player_and_it_is_said(
+    apart: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["review", "out"]) == 0
+    assert [told["audio"] for told in told_by(apart / "review.html")] == [None, None, None]
+    assert capsys.readouterr().err.splitlines()[-1] == "3 of 3 recordings not found; use --recordings DIR"
+    assert main(["review", "out", "--recordings", "gone"]) == 2
+
+
+def test_recordings_are_found_by_their_place_their_name_and_their_size(apart: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["review", "out", "--recordings", "rec"]) == 0
+    places = [told["audio"] for told in told_by(apart / "review.html")]
+    assert places == ["rec/a/talk.wav", "rec/b/2_lecture.mp3", "rec/b/talk.wav"]
+    assert "not found" not in capsys.readouterr().err
+    (apart / "rec").rename(apart / "rec2")
+    (apart / "rec2" / "a").rename(apart / "rec2" / "x")
+    (apart / "rec2" / "b").rename(apart / "rec2" / "y")
+    assert main(["review", "out", "out/a/talk.json", "--recordings", "rec2"]) == 0
+    places = [told["audio"] for told in told_by(apart / "review.html")]
+    assert places == ["rec2/x/talk.wav", "rec2/y/2_lecture.mp3", "rec2/y/talk.wav"]
+    (apart / "rec2" / "x" / "talk.wav").write_bytes(b"another one")
+    assert main(["review", "out", "--recordings", "rec2"]) == 0
+    assert told_by(apart / "review.html")[0]["audio"] is None  # two of its name, and none of its size
+    assert capsys.readouterr().err.splitlines()[-1] == "1 of 3 recordings not found; use --recordings DIR"
+
+
+def test_the_journal_knows_where_a_recording_was(tmp_path: Path, sample_audio: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rec").mkdir()
+    (tmp_path / "rec" / "2_lecture.wav").write_bytes((sample_audio / "garden.wav").read_bytes())
+    command = ["transcribe", "rec", "--model", "demo", "-f", "json", "--output-dir", "out", "--journal", "j"]
+    assert main(command) == 0
+    assert main(["review", "out", "--journal", "j"]) == 0
+    assert [told["audio"] for told in told_by(tmp_path / "review.html")] == ["rec/2_lecture.wav"]
+    (tmp_path / "out" / "2_lecture.json").rename(tmp_path / "out" / "2_lecture.corrected.json")
+    assert main(["review", "out", "--journal", "j"]) == 0
+    assert [told["audio"] for told in told_by(tmp_path / "review.html")] == ["rec/2_lecture.wav"]
+    (tmp_path / "j").write_bytes(b"not a journal" * 100)
+    assert main(["review", "out", "--journal", "j"]) == 0
+    assert [told["audio"] for told in told_by(tmp_path / "review.html")] == [None]
+
+
+def test_a_recording_is_shown_once_by_its_newest_transcript(apart: Path, capsys: pytest.CaptureFixture[str]):
+    old = apart / "out" / "a" / "talk.json"
+    new = apart / "out" / "a" / "talk.wav.json"
+    new.write_bytes(old.read_bytes())
+    os.utime(old, (1, 1))
+    for more, recording in (([], None), (["--recordings", "rec"], "rec/a/talk.wav")):
+        assert main(["review", "out/a", *more]) == 0
+        (told,) = told_by(apart / "review.html")
+        assert (told["outputs"], told["audio"]) == (["out/a/talk.wav.json"], recording)
+        assert "1 transcript is left out, as out/a/talk.json: there is a newer one" in capsys.readouterr().err
+    os.utime(new, (0, 0))
+    assert main(["review", "out/a"]) == 0
+    assert told_by(apart / "review.html")[0]["outputs"] == ["out/a/talk.json"]
+    for language in ("en", "de"):  # one for each language is not a newer one
+        (apart / f"talk.{language}.json").write_text(render(replace(transcript(), language=language), "json"))
+    assert main(["review", "talk.en.json", "talk.de.json"]) == 0
+    assert len(told_by(apart / "review.html")) == 2
 
 
 def test_a_runs_page_has_what_was_done_before(tmp_path: Path, sample_audio: Path):

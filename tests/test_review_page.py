@@ -310,6 +310,17 @@ def test_all_of_it_works_from_the_keyboard(page: Any):
     assert page.execute_script("return document.activeElement.id") == "search"
 
 
+def test_without_a_recording_there_is_no_player_until_one_is_chosen(desk: Path, tmp_path: Path, started: Any):
+    (tmp_path / "talk.json").write_text(render(transcripts()["b clear.wav"], "json"))
+    assert main(["review", str(tmp_path), "--output", str(tmp_path / "page.html")]) == 0
+    started.get((tmp_path / "page.html").as_uri())
+    css(started, "#files button")[0].click()
+    assert until(lambda: "recording was not found" in css(started, ".trouble")[0].text)
+    assert not css(started, "audio")[0].is_displayed()
+    css(started, "#pick")[0].send_keys(str(desk / "b clear.wav"))
+    assert until(lambda: css(started, "audio")[0].is_displayed())
+
+
 def test_a_recording_that_does_not_play_is_told(desk: Path, tmp_path: Path, started: Any):
     page = tmp_path / "moved.html"
     page.write_bytes((desk / "review.html").read_bytes())

@@ -149,12 +149,14 @@ def review(
     paths: Annotated[list[Path], typer.Argument(help="Transcripts in JSON, or folders with all below them.")],
     page: output.Page = Path("review.html"),
     overwrite: output.ReplacePage = False,
+    recordings: output.Recordings = None,
+    journal: run_params.JournalPath = None,
     verbose: run_params.Verbose = False,
 ) -> None:
     """Make a page to read, hear and correct transcripts in, those in doubt first, from their JSON."""
     from whisperbatch.cli.reviewing import review as make
 
-    raise typer.Exit(make(paths, page, overwrite))
+    raise typer.Exit(make(paths, page, overwrite, recordings or [], journal))
 
 
 @app.command()

@@ -1,20 +1,22 @@
-"""Review pages: of a run, and of transcripts in JSON (``review``). Who calls: ``cli/app`` and ``listeners``."""
+"""Review pages: of a run, and of transcripts in JSON (``review``)."""
 
-import functools
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.cli import failures
+from whisperbatch.cli.recordings import Recordings, is_corrected, stem_of
 from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.records import Outcome, Status, Transcript
 from whisperbatch.report import Report
 from whisperbatch.review import PageFile, is_page
+from whisperbatch.sources.folders import all_below
+from whisperbatch.sources.media import is_json
 
 PAGES = (".html", ".htm")
-CORRECTED = ".corrected"  # what the page puts before .json in the name of what it saves
 
 
 def review_page(path: Path) -> PageFile:
@@ -32,93 +34,114 @@ def transcript_of(outcome: Outcome) -> Transcript | None:
     return None
 
 
-def review(paths: Sequence[Path], page: Path, overwrite: bool) -> int:
-    """Write the page, say what is no transcript; the exit code."""
+def review(paths: Sequence[Path], page: Path, overwrite: bool, folders: Sequence[Path], journal: Path | None) -> int:
+    """Write the page, say what is no transcript; the exit code. Without a transcript nothing is written.
+
+    ``folders`` are where recordings lie now, ``journal`` knows where they were.
+    """
     if page.exists() and not overwrite and not is_page(page):
         raise WriteError("it is no review page and is left alone; use --overwrite to replace it, or --output", page)
-    report = Report()
+    report, n_lost = Report(), 0
     with ExitStack() as last:
         told = review_page(page)
         last.callback(told.discard)
-        for file, is_named in _transcripts(paths):
-            outcome = _outcome(file, is_named)
-            if outcome is not None:
-                report.add(outcome)
-                told.add(outcome)
+        recordings = last.enter_context(Recordings(folders, journal))
+        for entry in _newest(list(_entries(paths, recordings))):
+            outcome = entry if isinstance(entry, Outcome) else _outcome(entry)
+            n_lost += outcome.path == (outcome.outputs or (None,))[0]
+            report.add(outcome)
+            told.add(outcome)
         if not report.n_files:
             raise UsageError("no transcripts found; give JSON files of whisperbatch, openai-whisper or whisperX")
+        if not report.counts[Status.DONE]:  # a page of failures alone would replace one of transcripts
+            return report.exit_code
         told.close(report, report.exit_code)
     failures.say(f"wrote {page}")
+    if n_lost:
+        failures.say(f"{n_lost} of {report.counts[Status.DONE]} recordings not found; use --recordings DIR")
     return report.exit_code
 
 
-def _transcripts(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
-    """Each JSON file once, and whether it was named itself; of folders all below them, sorted."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A transcript to show; what is the same for two is of one recording."""
+
+    file: Path
+    recording: Path | None
+    same: tuple[str, ...]
+    mtime_ns: int
+
+
+def _entries(paths: Sequence[Path], recordings: Recordings) -> Iterator[_Entry | Outcome]:
+    """What there is to show: transcripts, and what failed, which is said. JSON of another kind in a folder is left."""
+    for file, root, fault in _files(paths):
+        try:
+            if fault is not None:
+                raise FileError(fault, file)
+            transcript = _read(file)
+            yield _entry(file, transcript, recordings.of(file, transcript, root))
+            continue
+        except FileError as err:
+            if root is not None and fault is None:
+                continue
+            error = err
+        except OSError as err:
+            error = FileError(f"cannot be read: {err.strerror or err}", file)
+        failures.say(str(error))
+        yield Outcome(file, Status.FAILED, error=error, reason=error.message)
+
+
+def _entry(file: Path, transcript: Transcript, recording: Path | None) -> _Entry:
+    own = stem_of(file).endswith(f".{transcript.language}")  # --name "{stem}.{language}": one for each language
+    language = transcript.language if own else ""
+    if recording is not None:
+        same = (os.path.realpath(recording), language)
+    else:
+        same = (os.path.realpath(file.parent), transcript.sha256 or stem_of(file), language)
+    return _Entry(file, recording, same, file.stat().st_mtime_ns)
+
+
+def _newest(entries: Sequence[_Entry | Outcome]) -> Iterator[_Entry | Outcome]:
+    """The entries, of each recording the newest transcript; how many older ones there are is said."""
+    newest: dict[tuple[str, ...], _Entry] = {}
+    for entry in entries:
+        if isinstance(entry, _Entry):
+            known = newest.get(entry.same)
+            if known is None or (entry.mtime_ns, is_corrected(entry.file)) >= (
+                known.mtime_ns,
+                is_corrected(known.file),
+            ):
+                newest[entry.same] = entry
+    shown = set(newest.values())
+    older = [entry.file for entry in entries if isinstance(entry, _Entry) and entry not in shown]
+    if older:
+        told = "1 transcript is" if len(older) == 1 else f"{len(older)} transcripts are"
+        failures.say(f"{told} left out, as {older[0]}: there is a newer one of the same recording")
+    yield from (entry for entry in entries if isinstance(entry, Outcome) or entry in shown)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path | None, str | None]]:
+    """Each JSON file once, the folder it was found below if it was not named, and why a folder cannot be read."""
     seen: set[str] = set()
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(f"there is no file or folder {path}")
     for path in paths:
-        # Path.is_dir raises on names too long
-        found = [(path, True)] if not os.path.isdir(path) else [(file, False) for file in _below(path)]  # noqa: PTH112
-        for file, is_named in found:
-            place = os.path.realpath(file)
+        for audio in all_below(path, is_json):
+            place = os.path.realpath(audio.path)
             if place not in seen:
                 seen.add(place)
-                yield file, is_named
+                yield audio.path, audio.root, audio.asks.fault
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        yield from (Path(place, name) for name in sorted(names) if name.lower().endswith(".json"))
-
-
-def _outcome(file: Path, is_named: bool) -> Outcome | None:
-    """What the page tells of a transcript; None for JSON of another kind that lay in a folder."""
-    try:
-        transcript = _read(file)
-    except FileError as err:
-        if not is_named:
-            return None
-        failures.say(str(err))
-        return Outcome(file, Status.FAILED, error=err, reason=err.message)
-    except OSError as err:
-        reason = f"cannot be read: {err.strerror or err}"
-        failures.say(f"{file}: {reason}")
-        return Outcome(file, Status.FAILED, error=FileError(reason, file), reason=reason)
-    audio_s = transcript.duration_s
-    return Outcome(_recording(file, transcript), Status.DONE, transcript, (file,), audio_s=audio_s, reason="from JSON")
+def _outcome(entry: _Entry) -> Outcome:
+    """What the page tells of a transcript; one without a recording stands under its own name."""
+    transcript = _read(entry.file)
+    path = entry.recording or entry.file
+    return Outcome(path, Status.DONE, transcript, (entry.file,), audio_s=transcript.duration_s, reason="from JSON")
 
 
 def _read(file: Path) -> Transcript:
     from whisperbatch.writers import read_json
 
     return read_json(read_regular(file), file)
-
-
-def _recording(file: Path, transcript: Transcript) -> Path:
-    """The recording that a transcript lies beside, by its name and then its size; the transcript itself without one."""
-    known, stem = _recordings(file.parent), file.name.removesuffix(".json").removesuffix(CORRECTED)
-    if stem not in known:  # it may have been named by --name "{stem}.{language}"
-        stem = stem.removesuffix(f".{transcript.language}")
-
-    def rank(recording: Path) -> tuple[bool, bool, bytes]:
-        with suppress(OSError):
-            return recording.name != stem, recording.stat().st_size != transcript.size, os.fsencode(recording)
-        return True, True, os.fsencode(recording)
-
-    return min(known.get(stem, ()), key=rank, default=file)
-
-
-@functools.lru_cache(maxsize=64)
-def _recordings(folder: Path) -> dict[str, list[Path]]:
-    """The recordings in a folder, by their names with and without the extension."""
-    from whisperbatch.sources.media import is_media
-
-    found: dict[str, list[Path]] = {}
-    with suppress(OSError):
-        for file in filter(lambda file: is_media(file.name), folder.iterdir()):
-            for name in (file.name, file.stem):
-                found.setdefault(name, []).append(file)
-    return found

@@ -206,6 +206,7 @@ function deck(file) {
     if (file.blob) URL.revokeObjectURL(file.blob);
     file.blob = URL.createObjectURL(pick.files[0]);
     trouble.textContent = "";
+    player.hidden = false;
     player.src = file.blob;
   });
   player.addEventListener("error", () => {
@@ -215,7 +216,10 @@ function deck(file) {
   player.addEventListener("timeupdate", follow);
   player.addEventListener("seeked", () => { if (player.wanted === undefined) follow(); else seek(player, player.wanted); });
   if (file.blob || told.audio) player.src = file.blob || told.audio;
-  else trouble.textContent = "The recording was not found when this page was made; choose it to listen.";
+  else {
+    player.hidden = true;
+    trouble.textContent = "The recording was not found when this page was made; choose it to listen.";
+  }
   const save = make("button", { type: "button", id: "save", class: "main", onclick: () => download(file) }, "Save corrected JSON");
   save.disabled = file.edits.size === 0;
   return make("div", { class: "deck" }, player, trouble, make("div", { class: "acts" },

@@ -79,7 +79,7 @@ class PageFile:
         audio = outcome.moved_to or outcome.path
         told = {name: _finite(value) for name, value in outcome.as_dict().items() if name not in _IN_REASONS} | {
             "name": audio.name,
-            "audio": link(audio, self._path.parent) if os.path.exists(audio) else None,  # noqa: PTH110  (Path.exists raises on names too long)
+            "audio": link(audio, self._path.parent) if _is_playable(audio) else None,
             "attention": found.weight,
             "reasons": [{"kind": one.kind, "text": one.text, "at": one.at_s} for one in found.reasons],
         }
@@ -96,6 +96,11 @@ class PageFile:
             "covered_seconds": transcript.covered_s,
             "avg_logprob": _finite(round(weighed / sum(lengths), 3)) if segments else None,
         }
+
+
+def _is_playable(path: Path) -> bool:
+    """Whether a recording is there; a transcript whose recording is not known stands for itself."""
+    return path.suffix.lower() != ".json" and os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises on names too long)
 
 
 def is_page(path: Path) -> bool:

@@ -68,6 +68,17 @@ ReplacePage = Annotated[
     bool,
     typer.Option("--overwrite", rich_help_panel=_OUT, help="Replace FILE even when it is no review page."),
 ]
+Recordings = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--recordings",
+        metavar="DIR",
+        rich_help_panel=_OUT,
+        help="Look for recordings here too, where they have moved; may be repeated (default: beside the transcripts, "
+        "then where the journal saw them).",
+        show_default=False,
+    ),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", rich_help_panel=_OUT, help="Tell what would be done; load no model, write nothing.")
 ]

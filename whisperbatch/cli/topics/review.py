@@ -3,6 +3,10 @@
 --report run.html writes a page in place of JSON. "whisperbatch review PATHS" makes one from JSON
 transcripts, ours, openai-whisper's or whisperX's; --output names it (review.html).
 
+A recording is looked for beside its transcript, in the folders that --recordings names and where
+the journal saw it; of several transcripts of one recording the newest is shown. A page is replaced
+only by a whole one, and by none where no transcript was found.
+
 Files that need a listener come first: speech without text, improbable text, loops and other
 suspects, an uncertain language, damage. Each has its reasons with their times, its transcript with
 uncertain words shaded, and a player. Click on a segment or word to hear it. Correct text in place
@@ -13,4 +17,4 @@ moved together with their folder. Keys: j and k for segments, n and p for files,
 edits, / searches.
 """
 
-OPTIONS = ("--output",)
+OPTIONS = ("--output", "--recordings")
