@@ -28,7 +28,7 @@ from whisperbatch.options import (
 from whisperbatch.pipeline import kept, writing
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.records import AudioFile, Clip, ClipSettings, ClipText, FileAsks, Outcome, Status
+from whisperbatch.records import AudioFile, Clip, ClipSettings, ClipText, Event, FileAsks, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import Namer
@@ -68,6 +68,7 @@ class Place:
         with_journal: bool = True,
         source: Iterator[AudioFile] | None = None,
         stop: threading.Event | None = None,
+        on_event: Callable[[Event], None] = lambda event: None,
         **rooms: object,
     ) -> dict[str, Outcome]:
         """Outcomes by file name; ``rooms`` are changes to a room's options, as dicts."""
@@ -83,7 +84,7 @@ class Place:
                 options,
                 open_engine=open_engine,
                 namer=Namer(options.output, MEDIA_SUFFIXES),
-                on_event=lambda event: None,
+                on_event=on_event,
                 stop=stop or threading.Event(),
                 journal=journal,
                 revision=lambda: revision,
@@ -191,6 +192,22 @@ def test_a_transcript_corrected_by_hand_is_kept_unless_told_otherwise(place: Pla
     assert [path.name for path in other["000.wav"].outputs] == ["000.wav.txt", "000.wav.json"]
     place.run(clip={"prompt": "Other"}, output={"overwrite": True})
     assert (place.audio / "000.wav.txt").read_text() != "corrected"
+
+
+@pytest.mark.parametrize("changes", [{"journal": {"redo": True}}, {"clip": {"prompt": "Names"}}])
+def test_an_edited_transcript_that_is_kept_is_named_with_the_new_one(place: Place, changes: dict):
+    place.run()
+    (place.audio / "000.txt").write_text("corrected")
+    events: list[Event] = []
+    assert told(place.run(on_event=events.append, **changes)) == DONE
+    (notice,) = [event for event in events if event.kind == "notice"]
+    kept, _, made = notice.data["text"].partition("; ")
+    assert notice.path == place.audio / "000.wav"
+    assert kept == f"{place.audio / '000.txt'} was edited and kept"
+    assert made == f"the new transcript is {place.audio / '000.wav.txt'}, {place.audio / '000.wav.json'}"
+    events.clear()
+    place.run(on_event=events.append, journal={"redo": True, "redo_scope": "again"})
+    assert not [event for event in events if event.kind == "notice"]  # the new one has its own name by now
 
 
 MORE = ("txt", "srt", "json", "vtt")
@@ -451,7 +468,7 @@ def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path
             yield replace(next(iter(from_paths([path]))), asks=ask)
 
     outcomes = place.run(source=source(), before_step=note)
-    assert told(outcomes) == {"lin": "failed", **DONE}
+    assert told(outcomes) == {"tal": "failed", **DONE}
     assert [seen[n].language for n in "123"] == ["de", None, None]
     assert [seen[n].prompt for n in "123"] == [None, "P", None]
     assert sorted(place.contents()) == ["000.srt", "002.json", "002.txt"]

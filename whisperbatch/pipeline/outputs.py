@@ -1,6 +1,7 @@
 """Outputs on disk, and whether they are still as we left them. Who calls: the planner."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from whisperbatch.writers.proof import holds
 def ours(entry: Entry) -> tuple[Output, ...]:
     """The outputs that are as we left them, or as a run that was ended has written them."""
     return tuple(output for output in entry.outputs if is_as_left(output) or is_intended(output))
+
+
+def edited(entry: Entry) -> tuple[Path, ...]:
+    """The outputs that somebody has changed since we left them."""
+    changed = (one for one in entry.outputs if not (is_as_left(one) or is_intended(one)))
+    return tuple(one.path for one in changed if os.path.lexists(one.path))
 
 
 def is_as_left(output: Output) -> bool:

@@ -1,14 +1,15 @@
 """A file's transcript on disk, with the journal told before and after. Who calls: the stages, from any thread."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from whisperbatch.errors import TakenError, WriteError
 from whisperbatch.options import OutputOptions
 from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.outputs import edited
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.records import Outcome, Status, Transcript
+from whisperbatch.records import Event, Outcome, Status, Transcript
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
 from whisperbatch.writers.places import formats_of
@@ -69,8 +70,19 @@ class Writing:
                 self._namer.settle_anew(job.audio, transcript.language)
                 if not n_left:
                     raise
+        self._tell_of_edited(job, list(places.values()))
         self._planner.done(job, transcript, places, job.kept, wall_s)
         return tuple(places.values())
+
+    def _tell_of_edited(self, job: Job, places: Sequence[Path]) -> None:
+        """Say which outputs somebody has edited, so that the new ones lie under another name."""
+        if job.entry is None or job.entry.base in (None, self._namer.base(job.audio)):
+            return
+        kept = [str(path) for path in edited(job.entry)]
+        if kept:
+            told = f"{', '.join(kept)} {'was' if len(kept) == 1 else 'were'} edited and kept"
+            made = ", ".join(str(path) for path in places)
+            self._board.emit(Event("notice", job.audio.path, {"text": f"{told}; the new transcript is {made}"}))
 
     def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, str]]) -> None:
         new = self._namer.new(job.audio, chosen)

@@ -9,8 +9,8 @@ size or output formats), and every output still there. Another model or language
 in place; a format that is missing is made from the JSON, without the model, and so is the same
 transcript in another --output-dir.
 
-A transcript that somebody has corrected is kept: a new text gets the full name (talk.wav.txt),
-unless --overwrite is given. When the journal is lost, transcripts whose JSON proves recording
+A transcript that somebody has corrected is kept, which is said: a new text gets the full name
+(talk.wav.txt), unless --overwrite is given. When the journal is lost, transcripts whose JSON proves recording
 and settings are taken up again. What else lies there is left alone.
 
 --redo does again what is done (interrupted, the same command goes on where it was), and
