@@ -473,7 +473,7 @@ def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path
     assert [seen[n].prompt for n in "123"] == [None, "P", None]
     assert sorted(place.contents()) == ["000.srt", "002.json", "002.txt"]
     assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["001.json", "001.txt"]
-    assert told(place.run(source=source())) == {"lin": "failed", **SKIPPED}
+    assert told(place.run(source=source())) == {"tal": "failed", **SKIPPED}
     assert told(place.run()) == {"000": "done", "001": "done", "002": "skipped"}  # without their own settings
 
 
