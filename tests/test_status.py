@@ -1,12 +1,14 @@
 """What the journal tells on the command line, and the dry run, without a model."""
 
 import json
+import sys
 import wave
 from pathlib import Path
 
 import pytest
 
 from whisperbatch import cli
+from whisperbatch.audio import lengths
 from whisperbatch.journal import Journal, Key, Making, Output, Recording
 
 
@@ -96,18 +98,22 @@ def test_what_is_in_hand_is_not_forgotten(here: Path, capsys: pytest.CaptureFixt
     assert "a run works on it" in capsys.readouterr().err
 
 
+WOULD = "would transcribe to"
+NEW, BAD = f"{WOULD} in/new.txt", f"{WOULD} in/bad.txt"
+
+
 @pytest.mark.parametrize(
     ("more", "lines"),
     [
         ([], ["failed: failed before: is not audio (--retry-failed tries again)", "skipped: already transcribed",
-              "in/new.txt"]),
-        (["--retry-failed"], ["in/bad.txt", "skipped: already transcribed", "in/new.txt"]),
-        (["--redo"], ["in/bad.txt", "in/done.txt (--redo)", "in/new.txt"]),
-        (["--overwrite"], ["in/bad.txt", "in/done.txt (--overwrite)", "in/new.txt"]),
-        (["--language", "de"], ["in/bad.txt", "in/done.txt (other settings)", "in/new.txt"]),
-        (["--format", "txt,srt"], [None, "in/done.srt (an output is missing, and there is no JSON to make it from)",
-                                   "in/new.txt, in/new.srt"]),
-        (["--no-journal"], ["in/bad.txt", "skipped: all its outputs are there already", "in/new.txt"]),
+              NEW]),
+        (["--retry-failed"], [BAD, "skipped: already transcribed", NEW]),
+        (["--redo"], [BAD, f"{WOULD} in/done.txt (--redo)", NEW]),
+        (["--overwrite"], [BAD, f"{WOULD} in/done.txt (--overwrite)", NEW]),
+        (["--language", "de"], [BAD, f"{WOULD} in/done.txt (other settings)", NEW]),
+        (["--format", "txt,srt"], [None, f"{WOULD} in/done.srt (an output is missing, and there is no JSON to make it from)",
+                                   f"{WOULD} in/new.txt, in/new.srt"]),
+        (["--no-journal"], [BAD, "skipped: all its outputs are there already", NEW]),
     ],
 )  # fmt: skip
 def test_a_dry_run_tells_what_and_why(here: Path, capsys: pytest.CaptureFixture[str], more: list[str], lines: list):
@@ -119,6 +125,42 @@ def test_a_dry_run_tells_what_and_why(here: Path, capsys: pytest.CaptureFixture[
     told = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()]
     assert [mine for mine, expected in zip(told, lines, strict=True) if expected] == [one for one in lines if one]
     assert sorted(here.rglob("*")) == before
+
+
+def test_a_dry_run_says_how_much_it_is_in_all(here: Path, capsys: pytest.CaptureFixture[str]):
+    command = ["transcribe", "in", "--model", "demo", "--dry-run", "--format", "txt"]
+    for name in ("long", "longer"):
+        with (here / "in" / f"{name}.wav").open("wb") as file, wave.open(file, "wb") as out:
+            out.setparams((1, 2, 8_000, 0, "NONE", ""))
+            out.writeframes(bytes(16_000 * 90))
+    (here / "in" / "done.wav").unlink()
+    assert cli.main([*command, "--no-journal"]) == 0
+    assert capsys.readouterr().err.splitlines() == ["4 to transcribe (0.05 hours of audio, 2.9 MB)"]
+    (here / "in" / "new.wav").write_bytes(b"no audio, whatever its name says")
+    assert cli.main([*command, "--no-journal"]) == 0
+    assert capsys.readouterr().err.splitlines() == ["4 to transcribe (at least 0.05 hours of audio, 2.9 MB)"]
+
+
+def test_a_dry_run_tells_what_comes_from_json(here: Path, sample_audio: Path, capsys: pytest.CaptureFixture[str]):
+    (here / "own").mkdir()
+    (here / "own" / "garden.wav").write_bytes((sample_audio / "garden.wav").read_bytes())
+    command = ["transcribe", "own", "--model", "demo", "--journal", "j"]
+    assert cli.main([*command, "--format", "json"]) == 0
+    capsys.readouterr()
+    assert cli.main([*command, "--format", "json,srt,vtt", "--dry-run"]) == 0
+    told = capsys.readouterr()
+    line = "own/garden.wav: would write srt, vtt from JSON to own/garden.srt, own/garden.vtt"
+    assert told.out == f"{line} (an output is missing, it is made from the JSON)\n"
+    assert told.err == "1 to write from JSON\n"
+
+
+def test_a_header_that_ends_or_holds_the_process_costs_lengths_only(here: Path, monkeypatch: pytest.MonkeyPatch):
+    good, gone = here / "in" / "new.wav", here / "gone.wav"
+    assert lengths.told_s([good, gone, good]) == [0.1, None, 0.1]
+    assert lengths.told_s([]) == []
+    assert lengths.told_s([good] * 3, limit_s=0.0) == [None] * 3
+    monkeypatch.setattr(lengths, "command", lambda module: [sys.executable, "-c", "print(1.5); raise SystemExit(9)"])
+    assert lengths.told_s([good, good]) == [1.5, None]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def transcribe(
     with interruptible() as stop:
         source = running.sources_of(paths or [], from_file or [], null)
         if dry_run:
-            from whisperbatch.cli.status import tell_plan
+            from whisperbatch.cli.dry_run import tell_plan
 
             if not tell_plan(source, options):
                 raise UsageError(running.NOTHING_FOUND)

@@ -1,22 +1,16 @@
-"""``status`` and ``forget``: what the journal knows, and how it forgets it; ``--dry-run``: what a run would do."""
+"""``status`` and ``forget``: what the journal knows, and how it forgets it."""
 
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from whisperbatch import demo, pipeline
 from whisperbatch.cli.failures import say, shown
-from whisperbatch.errors import UsageError, WhisperbatchError
+from whisperbatch.errors import UsageError
 from whisperbatch.journal import Entry, Journal, State, default_path
-from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Job
-from whisperbatch.records import AudioFile
-from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
-from whisperbatch.transcripts import Assembly
-from whisperbatch.writers.beside import Namer
+from whisperbatch.sources import from_paths
 from whisperbatch.writers.places import absolute
 
 SCHEMA = 1
@@ -56,39 +50,6 @@ def forget(paths: list[str], journal: Path | None) -> None:
     if not n_gone:
         raise UsageError(f"the journal knows nothing of {', '.join(paths)}")
     say(f"forgot {n_gone} {'file' if n_gone == 1 else 'files'}; what was written stays")
-
-
-def tell_plan(source: Iterable[AudioFile], options: RunOptions) -> int:
-    """Print each recording and what would be done with it, and why; how many there are."""
-    namer, place, n_files = Namer(options.output, MEDIA_SUFFIXES), options.journal.journal or default_path(), 0
-    with ExitStack() as last:
-        is_kept = options.journal.use_journal and place.exists()
-        book = last.enter_context(Journal(place)) if is_kept else None
-        planner = pipeline.Planner(
-            options, namer, book, lambda: pipeline.revision_of(options.engine, demo.FOLDER), is_dry=True
-        )
-        for audio in source:
-            n_files += 1
-            print(f"{shown(audio.path)}: {shown(_what(audio, planner, namer, options))}")
-    return n_files
-
-
-def _what(audio: AudioFile, planner: pipeline.Planner, namer: Namer, options: RunOptions) -> str:
-    if audio.asks.fault is not None:
-        return f"failed: {audio.asks.fault}"
-    job = Job(0, audio, Assembly(audio))
-    try:
-        decision = planner.decide(job)
-        if decision.is_elsewhere:
-            return "skipped: another run has it in hand"
-        if decision.is_settled:
-            return f"skipped: {decision.skip}" if decision.skip else f"failed: {decision.failed}"
-        language = decision.reuse.language if decision.reuse else audio.asks.language or options.clip.language or ""
-        places = namer.outputs(job.audio, language)
-    except WhisperbatchError as err:
-        return f"failed: {err.message}"
-    made = ", ".join(str(path) for path in places.values() if path not in decision.outputs)
-    return f"{made} ({decision.why})" if decision.why else made
 
 
 def _rows(paths: list[str], place: Path) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ and settings are taken up again. What else lies there is left alone.
 
 --redo does again what is done (interrupted, the same command goes on where it was), and
 --retry-failed what failed for a reason that seemed to last. --dry-run tells what would be done
-and why.
+with each file and why, and how many hours that is as far as headers tell.
 
     whisperbatch status interviews/      what is done, failed, in hand, pending
     whisperbatch forget interviews/      let the journal forget; files stay

@@ -1,0 +1,105 @@
+"""``--dry-run``: what a run would do with each recording, and how much that is in all."""
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from whisperbatch import demo, pipeline
+from whisperbatch.audio.lengths import told_s
+from whisperbatch.cli.failures import say, shown
+from whisperbatch.errors import WhisperbatchError
+from whisperbatch.journal import Journal, default_path
+from whisperbatch.options import RunOptions
+from whisperbatch.pipeline.board import Job
+from whisperbatch.records import AudioFile
+from whisperbatch.sources import MEDIA_SUFFIXES
+from whisperbatch.transcripts import Assembly
+from whisperbatch.writers.beside import Namer
+
+TRANSCRIBE, WRITE, SKIP, FAIL = "to transcribe", "to write from JSON", "skipped", "failed"
+MAX_HEADERS = 10_000  # read for their lengths; a list may name millions of files
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a run would do; counts of it, and what is to be transcribed."""
+
+    planner: pipeline.Planner
+    namer: Namer
+    options: RunOptions
+    counts: Counter[str] = field(default_factory=Counter)
+    n_bytes: int = 0
+    paths: list[Path] = field(default_factory=list)
+
+    def of(self, audio: AudioFile) -> str:
+        """What would be done with a recording, and why."""
+        try:
+            kind, told = self._decided(audio)
+        except WhisperbatchError as err:
+            kind, told = FAIL, f"failed: {err.message}"
+        self.counts[kind] += 1
+        if kind == TRANSCRIBE:
+            self.n_bytes += audio.size
+            if len(self.paths) < MAX_HEADERS:
+                self.paths.append(audio.path)
+        return told
+
+    def _decided(self, audio: AudioFile) -> tuple[str, str]:
+        if audio.asks.fault is not None:
+            return FAIL, f"failed: {audio.asks.fault}"
+        job = Job(0, audio, Assembly(audio))
+        decision = self.planner.decide(job)
+        if decision.is_elsewhere:
+            return SKIP, "skipped: another run has it in hand"
+        if decision.is_settled:
+            return (SKIP, f"skipped: {decision.skip}") if decision.skip else (FAIL, f"failed: {decision.failed}")
+        reuse = decision.reuse
+        language = reuse.language if reuse else audio.asks.language or self.options.clip.language or ""
+        made = {
+            name: path for name, path in self.namer.outputs(job.audio, language).items() if path not in decision.outputs
+        }
+        verb = f"would write {', '.join(made)} from JSON" if reuse else "would transcribe"
+        why = f" ({decision.why})" if decision.why else ""
+        return WRITE if reuse else TRANSCRIBE, f"{verb} to {', '.join(str(path) for path in made.values())}{why}"
+
+    def totals(self) -> str:
+        """How much it is in all."""
+        parts = []
+        for kind in (TRANSCRIBE, WRITE, SKIP, FAIL):
+            if self.counts[kind]:
+                parts.append(f"{self.counts[kind]} {kind}" + (f" ({self._size()})" if kind == TRANSCRIBE else ""))
+        return ", ".join(parts)
+
+    def _size(self) -> str:
+        """Hours, as far as headers tell them, and bytes."""
+        lengths = told_s(self.paths)
+        known = [length for length in lengths if length is not None]
+        size = _spelled(self.n_bytes)
+        if not known:
+            return size
+        least = "" if len(known) == self.counts[TRANSCRIBE] else "at least "
+        return f"{least}{sum(known) / 3600:.2f} hours of audio, {size}"
+
+
+def tell_plan(source: Iterable[AudioFile], options: RunOptions) -> int:
+    """Print each recording and what would be done with it, and why; how many there are."""
+    namer, place = Namer(options.output, MEDIA_SUFFIXES), options.journal.journal or default_path()
+    with ExitStack() as last:
+        is_kept = options.journal.use_journal and place.exists()
+        book = last.enter_context(Journal(place)) if is_kept else None
+        planner = pipeline.Planner(
+            options, namer, book, lambda: pipeline.revision_of(options.engine, demo.FOLDER), is_dry=True
+        )
+        plan = _Plan(planner, namer, options)
+        for audio in source:
+            print(f"{shown(audio.path)}: {shown(plan.of(audio))}")
+    n_files = plan.counts.total()
+    if n_files:
+        say(plan.totals())
+    return n_files
+
+
+def _spelled(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
