@@ -111,8 +111,9 @@ NEW, BAD = f"{WOULD} in/new.txt", f"{WOULD} in/bad.txt"
         (["--redo"], [BAD, f"{WOULD} in/done.txt (--redo)", NEW]),
         (["--overwrite"], [BAD, f"{WOULD} in/done.txt (--overwrite)", NEW]),
         (["--language", "de"], [BAD, f"{WOULD} in/done.txt (other settings)", NEW]),
-        (["--format", "txt,srt"], [None, f"{WOULD} in/done.srt (an output is missing, and there is no JSON to make it from)",
-                                   f"{WOULD} in/new.txt, in/new.srt"]),
+        (["--format", "txt,srt"],
+         [None, f"{WOULD} in/done.srt (an output is missing, and there is no JSON to make it from)",
+          f"{WOULD} in/new.txt, in/new.srt"]),
         (["--no-journal"], [BAD, "skipped: all its outputs are there already", NEW]),
     ],
 )  # fmt: skip
