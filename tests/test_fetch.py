@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from collections import namedtuple
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from hub import SHA, hub
 
-from whisperbatch.engine import checkpoint, download
+from whisperbatch.engine import checkpoint, download, names, unreachable
 from whisperbatch.errors import ModelError
+from whisperbatch.options import EngineOptions
 
 REPO = "openai/whisper-tiny"
 OFTEN = "from whisperbatch.engine import download; download.LINE_S = 0.2\n"
@@ -118,20 +120,83 @@ def test_in_a_terminal_a_bar_shows_and_goes(tmp_path: Path, demo_folder: Path):
     assert "tiny is in" in text
 
 
-def test_a_hub_that_is_not_there_is_one_sentence(tmp_path: Path):
-    for endpoint in ("http://127.0.0.1:9", "http://no-such-host.invalid"):
+def test_a_hub_that_is_not_there_is_one_sentence(tmp_path: Path, sample_audio: Path):
+    shutil.copy(sample_audio / "garden.wav", tmp_path)
+    for endpoint, fault in (
+        ("http://127.0.0.1:9", "connection refused (127.0.0.1:9)"),
+        ("http://no-such-host.invalid", "the name no-such-host.invalid cannot be resolved"),
+    ):
         done = run(MAIN, "fetch", "tiny", cwd=tmp_path, endpoint=endpoint)
         assert done.returncode == 3
-        assert done.stderr.startswith("whisperbatch: model tiny is not in the cache and the hub cannot be reached")
-        assert "--model demo" in done.stderr
-        assert "unexpected" not in done.stderr
+        told = (
+            f"whisperbatch: model tiny cannot be fetched: the hub cannot be reached: {fault} (no model is cached here)"
+        )
+        assert done.stderr.startswith(told)
+        assert "whisperbatch fetch" not in done.stderr  # which has just failed
+        assert f"copy {tmp_path / 'hf' / 'hub'} here" in done.stderr
+        done = run(MAIN, "transcribe", "garden.wav", "--model", "tiny", cwd=tmp_path, endpoint=endpoint)
+        assert done.returncode == 3
+        assert (
+            f"model tiny is not in the cache and cannot be fetched: the hub cannot be reached: {fault}" in done.stderr
+        )
+        assert "'whisperbatch fetch tiny', or try the tool with --model demo" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "meant"),
+    [
+        ("smal", "small"),
+        ("Large_V3", "large-v3"),
+        ("whisper-tiny", "tiny"),
+        ("turbo3", "turbo"),
+        ("medum.en", "medium.en"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_near_ones_and_no_network(tmp_path: Path, model: str, meant: str):
+    for call in (
+        lambda: checkpoint.fetch(model, tmp_path, print),
+        lambda: checkpoint.find(EngineOptions(model, model_dir=tmp_path), tmp_path, print),
+    ):
+        with pytest.raises(ModelError, match="there is no model") as caught:
+            call()
+        said = caught.value.message
+        assert f"did you mean {meant}" in said
+        assert "known: tiny, base, small" in said
+    assert names.near("xyzzy") == []
+
+
+def _http(status: int) -> Exception:
+    error = OSError("from the hub")
+    error.response = namedtuple("Response", "status_code")(status)  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (_http(429), "huggingface.co refuses more requests for now (HTTP 429)"),
+        (_http(503), "huggingface.co answers with an error (HTTP 503)"),
+        (TimeoutError(), "the hub cannot be reached: huggingface.co does not answer in time"),
+        (ssl.SSLCertVerificationError(1, "x"), "the certificate of huggingface.co is not trusted"),
+        (OSError(28, "No space left on device", "/c/blob"), "/c/blob: no space left on device"),
+        (OSError("what?"), "the hub cannot be reached: OSError from huggingface.co"),
+    ],
+)
+def test_what_keeps_a_model_away_is_named(monkeypatch: pytest.MonkeyPatch, error: Exception, told: str):
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    assert told in unreachable.fault(error)
+    wrapped = RuntimeError("of the client")
+    wrapped.__cause__ = error
+    if not hasattr(error, "response") and error.args != ("what?",):
+        assert told in unreachable.fault(wrapped)
 
 
 def test_a_model_that_the_hub_does_not_know_is_one_sentence(tmp_path: Path, demo_folder: Path):
     with hub(demo_folder, REPO) as endpoint:
         done = run(MAIN, "fetch", "nobody/nothing", cwd=tmp_path, endpoint=endpoint)
     assert done.returncode == 3
-    assert "model nobody/nothing is not on the hub" in done.stderr
+    assert "model nobody/nothing is not on the hub, or is private there" in done.stderr
+    assert "known: tiny, base, small" in done.stderr
 
 
 def test_a_disk_that_is_too_small_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -204,7 +204,8 @@ def test_bad_files_cost_only_themselves(some: Path):
     [
         (["transcribe"], 2, "nothing to transcribe"),
         (["transcribe", "gone.wav"], 2, "there is no file or folder gone.wav"),
-        (["transcribe", "in", "--model", "nonesuch", "--offline"], 3, "--model demo"),
+        (["transcribe", "in", "--model", "nonesuch", "--offline"], 3, "there is no model 'nonesuch'"),
+        (["transcribe", "in", "--model", "openai/whisper-tiny.en", "--offline"], 3, "--model demo"),
         (["transcribe", "in", "--model", "./nowhere"], 3, "no model folder"),
         (["transcribe", "in", "--model", "demo", "--task", "translate"], 2, "not trained to translate"),
         (["transcribe", "in", "--model", "demo", "--language", "klingon"], 2, "unknown language"),

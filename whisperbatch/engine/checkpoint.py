@@ -14,7 +14,7 @@ from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from whisperbatch.engine import caches, names
+from whisperbatch.engine import caches, names, unreachable
 from whisperbatch.engine.download import Pace, counting, spelled
 from whisperbatch.engine.formats import BINARY, INDEX, PICKLED, PICKLED_INDEX, READ, SINGLE
 from whisperbatch.engine.shapes import Shape, shape_of
@@ -58,10 +58,12 @@ def find(options: EngineOptions, demo: Path, on_notice: Callable[[str], None]) -
     _require_name(options.model)
     cached = caches.find(options.model, options.model_dir)
     if cached is None:
+        _require_known(options.model)
         if options.offline or is_offline():
             what = "--offline" if options.offline else "HF_HUB_OFFLINE"
-            raise _missing(options.model, options.model_dir, f"is not in the cache and {what} forbids to fetch it")
-        folder = fetch(options.model, options.model_dir, on_notice)
+            reason = f"is not in the cache and {what} forbids to fetch it"
+            raise _missing(options.model, options.model_dir, reason, is_asked=False)
+        folder = fetch(options.model, options.model_dir, on_notice, is_asked=False)
         return Found(options.model, folder, folder.name)
     if cached.owner is not None:
         on_notice(f"model {options.model} is not in the hub's cache; using {cached.owner}")
@@ -73,6 +75,8 @@ def fetch(
     model_dir: Path | None,
     on_notice: Callable[[str], None],
     on_progress: Callable[[int, int], None] | None = None,
+    *,
+    is_asked: bool = True,
 ) -> Path:
     """The folder of a model, downloaded.
 
@@ -81,6 +85,7 @@ def fetch(
         model_dir: Where it goes; None for the hub's cache.
         on_notice: Hears size and place first, then every few seconds how far it is, unless ``on_progress`` does.
         on_progress: Hears how many bytes have come since, and how many come in all.
+        is_asked: Whether nothing but the download was asked for, which an error does not advise again then.
 
     Raises:
         ModelError: It can't be had.
@@ -88,6 +93,7 @@ def fetch(
     if model == "demo" or caches.local(model) is not None:
         raise UsageError(f"{model} is already on this machine; nothing to fetch")
     _require_name(model)
+    _require_known(model)
     repo = names.repository(model)
     try:
         info = HfApi().model_info(repo, files_metadata=True, timeout=15)
@@ -103,11 +109,10 @@ def fetch(
         # trap: asked for a commit, the client keeps no note of what "main" is, and nobody finds the model offline
         return Path(snapshot_download(repo, allow_patterns=list(patterns), cache_dir=model_dir, tqdm_class=bar))
     except UNREACHABLE as err:
-        status = getattr(getattr(err, "response", None), "status_code", None)
-        reason = (
-            "is not on the hub" if status in (401, 403, 404) else "is not in the cache and the hub cannot be reached"
-        )
-        raise _missing(model, model_dir, reason) from err
+        if unreachable.is_unknown(err):
+            raise ModelError(f"model {model} is not on the hub, or is private there{_meant(model)}") from err
+        reason = f"{'cannot' if is_asked else 'is not in the cache and cannot'} be fetched: {unreachable.fault(err)}"
+        raise _missing(model, model_dir, reason, is_asked=is_asked) from err
 
 
 def _patterns(repo: str, names_there: Sequence[str]) -> tuple[str, ...]:
@@ -155,15 +160,30 @@ def _require_name(model: str) -> None:
     try:
         validate_repo_id(names.repository(model))
     except HFValidationError as err:
-        raise ModelError(
-            f"'{model}' is no model's name, no folder and no hub id; try turbo, large-v3, small or demo"
-        ) from err
+        raise ModelError(f"'{model}' is not a model's name, a folder or a hub id{_meant(model)}") from err
 
 
-def _missing(model: str, model_dir: Path | None, reason: str) -> ModelError:
+def _require_known(model: str) -> None:
+    """Raise ModelError for a name without an owner that is not in the table: the hub has no Whisper model of one."""
+    if "/" not in model and model not in names.REPOSITORIES:
+        raise ModelError(f"there is no model '{model}'{_meant(model)}")
+
+
+def _meant(model: str) -> str:
+    """The end of a sentence about an unknown name: what it may mean, and what there is."""
+    near = names.near(model)
+    meant = f"; did you mean {' or '.join(near)}?" if near else ""
+    return f"{meant} (known: {', '.join([*names.REPOSITORIES, 'demo'])}; a folder or a hub id as owner/name)"
+
+
+def _missing(model: str, model_dir: Path | None, reason: str, *, is_asked: bool) -> ModelError:
     here = caches.models(model_dir)
     cached = f"cached here: {', '.join(here)}" if here else "no model is cached here"
-    return ModelError(
-        f"model {model} {reason} ({cached}); fetch it where there is a network with 'whisperbatch fetch {model}', "
-        "or try the tool with --model demo"
-    )
+    if is_asked:
+        place = model_dir or names.hub_cache()
+        advice = f"try again when that is mended, or fetch it on another machine and copy {place} here"
+    else:
+        advice = (
+            f"fetch it where there is a network with 'whisperbatch fetch {model}', or try the tool with --model demo"
+        )
+    return ModelError(f"model {model} {reason} ({cached}); {advice}")

@@ -3,6 +3,7 @@
 The only table of names. Nothing heavy is imported: the journal asks for a model's revision before anything loads.
 """
 
+import difflib
 import os
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def short(repo: str) -> str:
     """The shortest name that selects a hub id."""
     found = [name for name, known in REPOSITORIES.items() if known == repo]
     return min(found, key=len, default=repo)
+
+
+def near(model: str) -> list[str]:
+    """Known names that a wrong one may mean, the nearest first."""
+    plain = model.rpartition("/")[2].lower().replace("_", "-")
+    for start in ("faster-", "openai-", "whisper-"):
+        plain = plain.removeprefix(start)
+    return difflib.get_close_matches(plain, [*REPOSITORIES, "demo"], n=3)
 
 
 def for_ctranslate2(model: str) -> tuple[str, ...]:
