@@ -270,7 +270,7 @@ def test_ctrl_c_ends_cleanly(long_run: subprocess.Popen[bytes]):
     assert long_run.stderr is not None
     told = long_run.stderr.read().decode()
     assert long_run.wait(120) == 130, told
-    assert "stopping" in told
+    assert "Stopping after the files in progress" in told
     assert "interrupted" in told
     assert "Traceback" not in told
 

@@ -445,6 +445,24 @@ def test_the_end_of_a_run_is_not_told_file_by_file(monkeypatch, kind, n_done: in
     assert ("interrupted" in written.getvalue() and "5000" in written.getvalue()) is told
 
 
+def test_what_was_interrupted_has_not_ended():
+    tally, paths = screen.Tally(), [Path(f"{n}.wav") for n in range(4)]
+    for path in paths:
+        tally.add(Event("queued", path))
+    for path in paths[:2]:
+        tally.add(Event("loading", path))
+        tally.add(Event("loaded", path, {"duration_s": 10.0, "n_clips": 1}))
+    tally.add(Event("finished", paths[0], {"outcome": Outcome(paths[0], Status.DONE, audio_s=10.0)}))
+    for path in paths[1:]:
+        tally.add(Event("finished", path, {"outcome": Outcome(path, Status.INTERRUPTED)}))
+    assert (tally.n_found, tally.n_ended, tally.n_interrupted) == (4, 1, 3)
+    assert (tally.decoded_s, tally.whole_s) == (10.0, 40.0)
+    assert tally.standing().data["n_ended"] == 1
+    view = screen.Screen(report.Report())
+    view.tally = tally
+    assert "nothing in hand" in view.standing()
+
+
 def test_a_run_without_a_model_ends_with_one_line_for_all_files(tmp_path: Path, sample_audio: Path):
     for n in range(40):
         shutil.copy(sample_audio / "garden.wav", tmp_path / f"{n}.wav")

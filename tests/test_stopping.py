@@ -137,12 +137,13 @@ def test_the_first_signal_finishes_what_is_in_the_engine(driven: Driven, number:
     driven.go_on(2)
     driven.until("step 2")
     driven.process.send_signal(number)
-    driven.until("stopping")
+    driven.until("Stopping after the files in progress. Press Ctrl-C again to stop now.\n")
     driven.until("nothing more is taken in")
     driven.go_on()
     assert driven.end() == 130, driven.told
     assert "Traceback" not in driven.told
     assert "4 done, 2 interrupted" in driven.told
+    assert driven.told.splitlines()[-1] == "run the same command to continue"
     assert whole_sets(driven.folder) == 4
     assert status(driven.folder) == {"done": 4, "failed": 0, "in_hand": 0}
     finish(driven.folder)
@@ -155,7 +156,7 @@ def test_a_signal_at_any_time_leaves_the_journal_true(driven: Driven, when: str)
         driven.go_on(int(when[-1]))
         driven.until(when)
     driven.process.send_signal(signal.SIGTERM)
-    driven.until("stopping")
+    driven.until("Stopping after the files in progress. Press Ctrl-C again to stop now.\n")
     driven.until("nothing more is taken in")
     driven.go_on(N_FILES)
     assert driven.end() == 130, driven.told
@@ -168,11 +169,13 @@ def test_the_second_signal_leaves_at_once(driven: Driven):
     driven.go_on(2)
     driven.until("step 2")
     driven.process.send_signal(signal.SIGINT)
-    driven.until("stopping")
+    driven.until("Stopping after the files in progress. Press Ctrl-C again to stop now.\n")
     for name in "01":
         driven.until(f"done: in/{name}.wav")
     driven.process.send_signal(signal.SIGINT)
     assert driven.process.wait(10) == 130  # the engine still waits in its step
+    assert driven.end() == 130
+    assert driven.told.splitlines()[-1] == "interrupted; run the same command to continue"
     assert status(driven.folder) == {"done": 2, "failed": 0, "in_hand": 0}
     finish(driven.folder)
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import typer
 
 from whisperbatch.cli import failures
+from whisperbatch.cli.signals import CONTINUE
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import RunOptions, SubtitleOptions, parse_formats
 from whisperbatch.records import AudioFile, Outcome, Status
@@ -100,7 +101,15 @@ def execute(
         code = EXIT_INTERRUPTED if stop.is_set() else report.exit_code
         if told is not None:
             told.close(report, code)
+    if _is_to_continue(code, report, given, is_endless=may_be_empty):
+        failures.say(CONTINUE)
     raise typer.Exit(code)
+
+
+def _is_to_continue(code: int, report: Report, given: dict[str, Any], *, is_endless: bool) -> bool:
+    """Whether the same command does the rest of a run that was interrupted; a watch ends so, and may have no rest."""
+    has_rest = report.counts[Status.INTERRUPTED] > 0 if is_endless else code == EXIT_INTERRUPTED
+    return has_rest and code == EXIT_INTERRUPTED and not (given["stdout"] or given["quiet"])
 
 
 def _printed(outcome: Outcome, name: str, shaping: SubtitleOptions, heads: bool) -> Outcome:

@@ -30,6 +30,7 @@ class Tally:
         """Start the clock."""
         self.began_s = time.monotonic()
         self.n_found = self.n_ended = self.n_failed = self.n_loaded = 0
+        self.n_interrupted = self._n_half_done = 0  # half done: loaded, then interrupted
         self.loaded_s = self.decoded_s = 0.0
         self.in_hand: dict[Path, tuple[float, float]] = {}  # decoded and whole seconds, 0 when unknown
 
@@ -49,10 +50,15 @@ class Tally:
             if path in self.in_hand:
                 self.in_hand[path] = (self.in_hand[path][0] + data["audio_s"], self.in_hand[path][1])
         elif event.kind == "finished":
-            self.n_ended += 1
-            self.n_failed += data["outcome"].status is Status.FAILED
+            status = data["outcome"].status
             decoded_s, whole_s = self.in_hand.pop(path, (0.0, 0.0))  # type: ignore[arg-type]
-            if data["outcome"].status is Status.DONE:  # what holds no speech is done with too
+            if status is Status.INTERRUPTED:  # it is still to be done
+                self.n_interrupted += 1
+                self._n_half_done += whole_s > 0
+                return
+            self.n_ended += 1
+            self.n_failed += status is Status.FAILED
+            if status is Status.DONE:  # what holds no speech is done with too
                 self.decoded_s += max(0.0, whole_s - decoded_s)
 
     @property
@@ -60,7 +66,7 @@ class Tally:
         """Seconds of audio in all: known of loaded files, guessed of the others by their mean."""
         if not self.n_loaded:
             return 0.0
-        n_unknown = max(0, self.n_found - self.n_ended - len(self.in_hand))
+        n_unknown = max(0, self.n_found - self.n_ended - len(self.in_hand) - self._n_half_done)
         return max(self.loaded_s * (1 + n_unknown / self.n_loaded), self.decoded_s)
 
     @property
@@ -130,7 +136,7 @@ class Screen:
         """How far a run is that has no end in sight."""
         counts, tally = self.report.counts, self.tally
         parts = [f"{counts[status]} {status.value}" for status in Status if counts[status] or status is Status.DONE]
-        n_open = max(0, tally.n_found - tally.n_ended)
+        n_open = max(0, tally.n_found - tally.n_ended - tally.n_interrupted)
         parts += [f"{n_open} in hand"] if n_open else ["nothing in hand"]
         return f"watching: {', '.join(parts)}; {clock(tally.decoded_s)} of audio since the start"
 
@@ -246,7 +252,7 @@ class LiveScreen(Screen):
         from rich.text import Text
 
         tally = self.tally
-        if self.is_endless and tally.n_found == tally.n_ended:
+        if self.is_endless and tally.n_found == tally.n_ended + tally.n_interrupted:
             return Text(self.standing(), style="dim")
         lines: list[Any] = [self._overall()]
         for path, (decoded_s, whole_s) in list(tally.in_hand.items())[:MAX_IN_HAND]:

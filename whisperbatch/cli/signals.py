@@ -9,10 +9,8 @@ from contextlib import contextmanager, suppress
 from whisperbatch.cli.failures import say
 from whisperbatch.report import EXIT_INTERRUPTED
 
-STOPPING = (
-    "stopping: nothing more is taken in; what the model works on is finished and written"
-    " (once more to leave at once; what is done stays done)"
-)
+STOPPING = "Stopping after the files in progress. Press Ctrl-C again to stop now."
+CONTINUE = "run the same command to continue"
 SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
 
 
@@ -47,7 +45,7 @@ def leave_at_once() -> None:
     with suppress(OSError):
         if os.isatty(2):
             os.write(2, SHOW_CURSOR)
-        os.write(2, b"interrupted\n")
+        os.write(2, f"interrupted; {CONTINUE}\n".encode())
     os._exit(EXIT_INTERRUPTED)
 
 
