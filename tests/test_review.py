@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from whisperbatch.cli import main
+from whisperbatch.cli import main, reviewing
 from whisperbatch.errors import LoadError
 from whisperbatch.records import Outcome, Segment, Status, Transcript, Word
 from whisperbatch.report import Report
@@ -421,6 +421,21 @@ def test_the_journal_knows_where_a_recording_was(tmp_path: Path, sample_audio: P
     (tmp_path / "j").write_bytes(b"not a journal" * 100)
     assert main(["review", "out", "--journal", "j"]) == 0
     assert [told["audio"] for told in told_by(tmp_path / "review.html")] == [None]
+
+
+def test_a_transcript_that_goes_while_the_page_is_made_fails_alone(
+    apart: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    gone, newest = apart / "out" / "a" / "talk.json", reviewing._newest
+
+    def slow(entries: Any) -> Any:
+        gone.unlink()
+        return newest(entries)
+
+    monkeypatch.setattr(reviewing, "_newest", slow)
+    assert main(["review", "out", "--recordings", "rec"]) == 1
+    assert [told["status"] for told in told_by(apart / "review.html")] == ["failed", "done", "done"]
+    assert "out/a/talk.json: cannot be read: No such file or directory" in capsys.readouterr().err
 
 
 def test_a_recording_is_shown_once_by_its_newest_transcript(apart: Path, capsys: pytest.CaptureFixture[str]):

@@ -80,15 +80,18 @@ def _entries(paths: Sequence[Path], recordings: Recordings) -> Iterator[_Entry |
                 raise FileError(fault, file)
             transcript = _read(file)
             yield _entry(file, transcript, recordings.of(file, transcript, root))
-            continue
         except FileError as err:
-            if root is not None and fault is None:
-                continue
-            error = err
+            if root is None or fault is not None:
+                yield _failed(file, err)
         except OSError as err:
-            error = FileError(f"cannot be read: {err.strerror or err}", file)
-        failures.say(str(error))
-        yield Outcome(file, Status.FAILED, error=error, reason=error.message)
+            yield _failed(file, err)
+
+
+def _failed(file: Path, err: OSError | FileError) -> Outcome:
+    """The outcome of a file that cannot be read, which is said."""
+    told = FileError(f"cannot be read: {err.strerror or err}", file) if isinstance(err, OSError) else err
+    failures.say(str(told))
+    return Outcome(file, Status.FAILED, error=told, reason=told.message)
 
 
 def _entry(file: Path, transcript: Transcript, recording: Path | None) -> _Entry:
@@ -136,8 +139,11 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path | None, str | Non
 
 def _outcome(entry: _Entry) -> Outcome:
     """What the page tells of a transcript; one without a recording stands under its own name."""
-    transcript = _read(entry.file)
     path = entry.recording or entry.file
+    try:
+        transcript = _read(entry.file)
+    except (OSError, FileError) as err:  # it has changed or gone since the first look
+        return _failed(entry.file, err)
     return Outcome(path, Status.DONE, transcript, (entry.file,), audio_s=transcript.duration_s, reason="from JSON")
 
 
