@@ -319,6 +319,8 @@ def test_engines_are_as_many_as_cores_where_steps_are_short():
     assert sizing.abreast(32, 0.01, 3, 256) == (2, 32)
     assert sizing.abreast(32, 0.01, 64, 256) == (4, 32)
     assert sizing.abreast(32, 0.01, 4, 32) == (4, 8)
+    assert sizing.abreast(16, 0.01, 2, 256, 64 << 20) == (2, 12)
+    assert sizing.abreast(16, 0.01, 2, 256, 1 << 30) == (2, 8)
 
 
 def test_one_engine_stays_alone_where_others_have_no_core_no_memory_or_nothing_to_win():

@@ -7,10 +7,12 @@ import pytest
 import torch
 import whisper
 from transformers import WhisperFeatureExtractor
+from transformers.audio_utils import mel_filter_bank
 from whisper.audio import log_mel_spectrogram, pad_or_trim
 
-from whisperbatch.engine.features import LogMel
-from whisperbatch.records import N_SAMPLES
+from whisperbatch.engine.features import N_FFT, LogMel
+from whisperbatch.engine.mel import mel_filters
+from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
 
 CLOSE = 2e-4  # of values between -1 and 2; float32 sums in another order
 LENGTHS = [1, 159, 160, 161, 199, 200, 201, 1600, 16_001, 100_000, N_SAMPLES - 1, N_SAMPLES]
@@ -60,6 +62,12 @@ def test_the_filter_bank_is_librosas_and_openai_whispers(n_mels: int):
     assert bank.shape == (n_mels, 201)
     np.testing.assert_allclose(bank.numpy(), slaney, atol=1e-6)
     np.testing.assert_allclose(bank.numpy(), whisper.audio.mel_filters("cpu", n_mels).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("n_mels", [80, 128])
+def test_the_filter_bank_is_transformers_to_the_last_bit(n_mels: int):
+    theirs = mel_filter_bank(201, n_mels, 0.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
+    assert np.array_equal(mel_filters(n_mels, N_FFT, SAMPLE_RATE), theirs)
 
 
 @pytest.mark.parametrize("n_mels", [80, 128])

@@ -68,7 +68,7 @@ def test_auto_gives_the_text_of_any_other_batch_size(sample_audio, monkeypatch: 
         decode=DecodeOptions(beam_size=2, temperatures=(0.0, 0.4)),
     )
     assert tried[:1] == [8]
-    assert engine.capacity in tried
+    assert engine.capacity == 16
     assert engine.idle
     clips = [hearing.clip(wave, k) for k, wave in enumerate(waves())]
     found = hearing.hear(engine, clips)

@@ -60,11 +60,13 @@ def _sized(runner: Runner, place: devices.Place, n_sharing: int) -> list[Runner]
         seconds[n_slots] = runner.trial(n_slots)
         return seconds[n_slots]
 
+    on_cpu = place.device.type == "cpu"
     budget_s = sizing.BUDGET_S if runner.recorder is None else sizing.RECORDING_BUDGET_S
-    n_slots = sizing.choose(most, seconds_of, budget_s=budget_s)
+    n_slots = sizing.choose(min(most, sizing.FLOOR) if on_cpu else most, seconds_of, budget_s=budget_s)
     n_engines, step_s = 1, seconds[n_slots]
-    if place.device.type == "cpu" and step_s is not None:
-        n_engines, n_slots = sizing.abreast(n_slots, step_s, devices.n_threads(), most)
+    if on_cpu and step_s is not None:
+        n_slots = min(most, sizing.ON_CPU) if n_slots == sizing.FLOOR else n_slots
+        n_engines, n_slots = sizing.abreast(n_slots, step_s, devices.n_threads(), most, runner.bytes_a_slot)
     runners = [runner, *(runner.beside() for _ in range(n_engines - 1))]
     for one in runners:
         one.resize(n_slots)

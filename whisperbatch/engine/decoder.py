@@ -106,6 +106,12 @@ class Decoder:
         for layer, heard in zip(self._layers, caches.heard, strict=True):
             heard.put(slots, self._heads(layer.cross_k(audio)), self._heads(layer.cross_v(audio)))
 
+    def hear_nothing(self, caches: Caches, n_slots: int) -> None:
+        """Fill the first slots with zeros, so that the memory that a step reads is there."""
+        for heard in caches.heard:
+            for held in heard.tensors:
+                held[:n_slots].zero_()
+
     def prefill(self, caches: Caches, slots: Tensor, n_group: int, tokens: Tensor) -> Tensor:
         """All tokens of some windows at once, into each row of their groups; (n_windows, n_tokens, d_model), normed.
 

@@ -65,10 +65,13 @@ class Lane:
         self._before: Step | None = None
         self._aside = Aside(self._device)
 
-    def take(self, windows: Sequence[Window], audio: Tensor) -> list[int]:
-        """The slots that now hear these windows; ``audio`` is (n_windows, n_audio, d_model)."""
+    def take(self, windows: Sequence[Window], audio: Tensor | None) -> list[int]:
+        """The slots that now hear these windows; ``audio`` is (n_windows, n_audio, d_model), None for a trial's."""
         slots = [self.slots.put(Seat(window)) for window in windows]
-        self._decoder.hear(self._caches, self._ints(slots), audio)
+        if audio is None:
+            self._decoder.hear_nothing(self._caches, len(slots))
+        else:
+            self._decoder.hear(self._caches, self._ints(slots), audio)
         return slots
 
     def guess(self, slots: Sequence[int], start: int, languages: Sequence[int]) -> list[list[float]]:

@@ -209,17 +209,16 @@ class Runner:
 
     @torch.inference_mode()
     def trial(self, n_slots: int) -> float | None:
-        """The seconds of a step with so many windows of silence; None when there is no memory for them.
+        """The seconds of a step with so many windows that hear nothing; None when there is no memory for them.
 
         The lanes are left with that many slots, and empty.
         """
         try:
             self.resize(n_slots)
             lane = self.lanes[0]
-            silence = torch.zeros(n_slots, self._decoder.n_audio, self._decoder.d_model, dtype=self._decoder.dtype)
             opening = self._spelling.opening("en", "transcribe", timed=False)
             windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]
-            slots = lane.take(windows, silence.to(self._decoder.device))
+            slots = lane.take(windows, None)
             seats = [Seat(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows]
             lane.begin(list(zip(slots, seats, strict=True)), self._spelling.start, self._spelling.no_speech)
             lane.step()

@@ -10,6 +10,7 @@ d_head.
 import torch
 from torch import Tensor
 
+from whisperbatch.engine.devices import zeros
 from whisperbatch.engine.fused import Fused
 from whisperbatch.engine.heard import attend
 
@@ -27,7 +28,7 @@ class Said:
         self, n_layers: int, shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype
     ) -> None:
         """Hold zeros of ``shape`` (n_rows, n_heads, n_context, d_head) for each layer."""
-        self.k, self.v = ([torch.zeros(shape, device=device, dtype=dtype) for _ in range(n_layers)] for _ in "kv")
+        self.k, self.v = ([zeros(shape, dtype, device, huge=False) for _ in range(n_layers)] for _ in "kv")
         self._device, self._dtype = device, dtype
         self._positions = self._rows = self._unseen = torch.empty(0)
         self._reach = 0

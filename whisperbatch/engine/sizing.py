@@ -8,13 +8,19 @@ import time
 from collections.abc import Callable
 
 MOST = 256  # slots; no device known to us gains from more
+ON_CPU = 16  # slots where they fit; a step is bound by its windows there: more bring a tenth or two (base, AVX512-BF16)
 FLOOR = 8  # slots that are taken wherever they fit: a batch too small costs far more than one too large
 MIN_GAIN = 1.1  # twice the slots are worth it when they bring this much more throughput
 NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are preferred
 BUDGET_S = 1.0  # for all trials: nobody waits long for the first text
 RECORDING_BUDGET_S = 4.0  # where each trial records its step first, as on CUDA; 1.7 s for all of large-v3 on an H200
 SHORT_STEP_S = 0.1  # a longer one, as of the small model, is made of products that are worth sharing out
-SLOTS_ABREAST = 32  # at least, of each engine: two took 146 to 149 ms a window, and 153 to 169 with 16 each
+SLOTS_ABREAST = (
+    32  # of each engine, where memory is no matter: two took 146 to 149 ms a window, 153 to 169 with 16 each
+)
+BYTES_ABREAST = (
+    768 << 20
+)  # that the slots of each may take, beyond ``FLOOR``: of base two with 12 are as fast as with 32
 MOST_ABREAST = 4  # two were measured: whole commands, two cores, the tiny shape, 1.27 times as fast as with one
 N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
 
@@ -58,7 +64,7 @@ def choose(
     return min(n for n, value in throughput.items() if value >= NEAR_BEST * best)
 
 
-def abreast(n_slots: int, step_s: float, n_cores: int, most: int) -> tuple[int, int]:
+def abreast(n_slots: int, step_s: float, n_cores: int, most: int, bytes_a_slot: int = 1) -> tuple[int, int]:
     """How many engines side by side, and how many slots each has; one, where a step keeps all cores busy by itself.
 
     Trials of one engine often end for lack of time before slots stop helping; then each gets what was measured to help.
@@ -69,9 +75,12 @@ def abreast(n_slots: int, step_s: float, n_cores: int, most: int) -> tuple[int, 
         step_s: The seconds of its step on all cores.
         n_cores: No more engines than that.
         most: How many slots fit.
+        bytes_a_slot: What each takes.
     """
     n_engines = 1
     while 2 * n_engines <= min(n_cores, MOST_ABREAST) and 2 * n_engines * FLOOR <= most and step_s < SHORT_STEP_S:
         n_engines *= 2
-    n_wanted = n_slots if n_engines == 1 else max(n_slots, SLOTS_ABREAST)
+    if n_engines == 1:
+        return 1, n_slots
+    n_wanted = min(max(n_slots, SLOTS_ABREAST), max(FLOOR, BYTES_ABREAST // bytes_a_slot))
     return n_engines, min(n_wanted, most // n_engines)

@@ -19,6 +19,7 @@ from whisperbatch.engine.devices import Place
 from whisperbatch.engine.features import N_FFT
 from whisperbatch.engine.formats import ctranslate2, ggml, openai, published, transformers, vocabulary
 from whisperbatch.engine.formats.contents import Contents
+from whisperbatch.engine.mel import mel_filters
 from whisperbatch.errors import ModelError
 from whisperbatch.records import SAMPLE_RATE, ClipSettings
 
@@ -218,9 +219,7 @@ def _mel_filters(n_mels: int, own: np.ndarray | None) -> np.ndarray:
 
     Every format's transcripts are the same to the byte: OpenAI's file of filters differs from these in the last bits.
     """
-    from transformers.audio_utils import mel_filter_bank
-
-    bank = mel_filter_bank(N_FFT // 2 + 1, n_mels, 0.0, SAMPLE_RATE / 2, SAMPLE_RATE, norm="slaney", mel_scale="slaney")
+    bank = mel_filters(n_mels, N_FFT, SAMPLE_RATE)
     if own is None or (own.shape == bank.shape and np.allclose(own, bank, rtol=0.0, atol=CLOSE)):
         return bank
     if own.shape != bank.shape:
