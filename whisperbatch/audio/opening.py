@@ -71,3 +71,11 @@ def promised_by_riff(file: BinaryIO) -> int:
     file.seek(here)
     size = int.from_bytes(head[4:], "little")
     return size if head[:4] == b"RIFF" and n_there < size + 8 < RIFF_UNKNOWN else 0
+
+
+def id3_size(head: bytes) -> int:
+    """Bytes of an ID3v2 tag by its first ten."""
+    size = 0
+    for byte in head[6:10]:
+        size = size << 7 | byte & 0x7F
+    return 10 + size
