@@ -85,10 +85,13 @@ class Decoding:
                 if not frame.sample_rate:
                     self._lose()
                     continue
+                time_s = frame.time
                 if is_sound(frame):
-                    yield from self._silence(frame)
+                    n_silent = self._timeline.silence(time_s, frame.samples, frame.sample_rate, self._before)
+                    if n_silent:
+                        yield from self._silence(frame, n_silent)
                 # a parser that has lost its way says nothing, but gives frames without time stamps
-                self._before = Before.ASTRAY if frame.time is None else Before.NOTHING
+                self._before = Before.ASTRAY if time_s is None else Before.NOTHING
                 yield frame
 
     def judge_end(self, file: BinaryIO) -> None:
@@ -171,14 +174,12 @@ class Decoding:
         self._n_gone += 1
         self._before = Before.UNDECODED
 
-    def _silence(self, frame: Any) -> Iterator[Any]:
+    def _silence(self, frame: Any, n_silent: int) -> Iterator[Any]:
         """Frames of silence of the kind of the one that they come before."""
-        before, rate = self._before, frame.sample_rate
-        n_silent = self._timeline.silence(frame.time, frame.samples, rate, before)
-        self._n_gone += n_silent > 0 and before is Before.ASTRAY
-        n_most = max(1, min(rate, N_SILENT // max(1, frame.layout.nb_channels)))
+        self._n_gone += self._before is Before.ASTRAY
+        n_most = max(1, min(frame.sample_rate, N_SILENT // max(1, frame.layout.nb_channels)))
         while n_silent > 0:
-            yield _silent(frame.format.name, frame.layout, rate, min(n_silent, n_most))
+            yield _silent(frame.format.name, frame.layout, frame.sample_rate, min(n_silent, n_most))
             n_silent -= n_most
 
     def _decoded_amr(self, kind: amr.Kind, packet: Any) -> list[Any]:
