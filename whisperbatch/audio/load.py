@@ -17,6 +17,7 @@ import numpy as np
 from av.filter import Graph
 from av.stream import Disposition
 
+from whisperbatch.audio import riff
 from whisperbatch.audio.decoding import RATES, Decoding, is_sound, told_s
 from whisperbatch.audio.harm import Harm
 from whisperbatch.audio.opening import is_list, is_text, next_recording, opened
@@ -93,8 +94,9 @@ class Reader:
         """
         with opened(self.path) as file:
             error = None
+            source, self._notices = riff.whole(file)
             try:
-                yield from self._counted(self._by_pyav(file))
+                yield from self._counted(self._by_pyav(file, source))
             except _RefusedError:
                 raise
             except LoadError as err:
@@ -113,11 +115,12 @@ class Reader:
         if length_s > self._max_s:
             raise _RefusedError(f"is longer than {self._max_s / 3600:.4g} hours; --max-duration allows more", self.path)
 
-    def _by_pyav(self, file: BinaryIO) -> Iterator[np.ndarray]:
+    def _by_pyav(self, file: BinaryIO, source: BinaryIO) -> Iterator[np.ndarray]:
+        """The first loader; ``source`` has the file's sound, and is the file itself but for some WAVE files."""
         offset: int | None = 0
         while offset is not None:
             try:
-                container = self._container(file, offset)
+                container = self._container(source, offset)
                 stream = self._stream(container)
             except LoadError:
                 if offset == 0:
