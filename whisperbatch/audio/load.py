@@ -20,7 +20,7 @@ from av.stream import Disposition
 from whisperbatch.audio import riff
 from whisperbatch.audio.decoding import RATES, Decoding, is_sound, told_s
 from whisperbatch.audio.harm import Harm
-from whisperbatch.audio.opening import is_list, is_text, next_recording, opened
+from whisperbatch.audio.opening import RAW, is_ds2, is_list, is_prose, is_text, next_recording, opened
 from whisperbatch.errors import LoadError
 from whisperbatch.records import SAMPLE_RATE
 
@@ -56,6 +56,7 @@ MIN_BIT_RATE = 64  # a header that promises so much audio of so few bytes lies; 
 
 UNREADABLE = "is not audio or video that can be read"
 UNDECODABLE = "holds audio, but nothing of it can be decoded"
+DICTATION = "is a DS2 dictation, which cannot be decoded here; export it as DSS, WAV or MP3"
 POINTS = "is a playlist or a list of files, not a recording"
 
 
@@ -146,12 +147,25 @@ class Reader:
         try:
             return av.open(file, options=options | LISTENING, **STRAY_BYTES)
         except (av.FFmpegError, ValueError) as err:
+            with suppress(av.FFmpegError, ValueError):
+                if raw := self._raw(file, options | LISTENING):
+                    return raw
+            if is_ds2(file):
+                raise LoadError(DICTATION, self.path) from err
             # a format that is not on the list gives this, but so do some damaged recordings
             pointing = is_list(file) or (isinstance(err, av.error.ArgumentError) and is_text(file))
             raise LoadError(POINTS if pointing else UNREADABLE, self.path) from err
         except (OSError, OverflowError) as err:
             is_misled = getattr(err, "errno", None) in (None, errno.EINVAL)  # to a place where no file can be read
             raise LoadError(UNREADABLE if is_misled else f"cannot be read: {err.strerror}", self.path) from err
+
+    def _raw(self, file: BinaryIO, options: dict[str, str]) -> Any:
+        """The container of a format that only the file's name tells of, or None."""
+        name, more = RAW.get(self.path.suffix.lower(), (None, {}))
+        if name is None or is_prose(file):
+            return None
+        file.seek(0)
+        return av.open(file, format=name, options=options | more, **STRAY_BYTES)
 
     def _stream(self, container: Any) -> Any:
         """The stream that ffmpeg takes: one marked as default, then one of most channels, then the first."""
