@@ -185,3 +185,25 @@ def test_a_tag_between_joined_mp3_files_is_no_damage(tmp_path: Path):
     reader = Reader(joined)
     assert sum(map(len, reader.blocks())) == n_samples
     assert reader.damage is None
+
+
+@pytest.mark.parametrize(("name", "codec"), [("x.mp3", "libmp3lame"), ("x.ac3", "ac3")])
+def test_a_lost_stretch_of_bytes_keeps_its_time(tmp_path: Path, name: str, codec: str):
+    path = write(tmp_path / name, codec, 48_000, [index * TONE_S for index in range(20)])
+    n_before, data = sum(map(len, Reader(path).blocks())), bytearray(path.read_bytes())
+    half, n_lost = len(data) // 2, len(data) // 10
+    data[half : half + n_lost] = bytes(n_lost)
+    path.write_bytes(data)
+    reader = Reader(path)
+    assert sum(map(len, reader.blocks())) == pytest.approx(n_before, abs=0.15 * RATE)
+    assert re.fullmatch(r"damaged: \d+ parts? w.*, [01]\.\d s are missing in the middle", reader.damage or "")
+
+
+def test_a_hole_where_bytes_were_lost_is_silence_and_damage(tmp_path: Path):
+    path = write(tmp_path / "x.mka", "libopus", 48_000, [index * TONE_S for index in range(60)])
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    path.write_bytes(data)
+    reader = Reader(path)
+    assert sum(map(len, reader.blocks())) == pytest.approx(30 * RATE, abs=0.1 * RATE)
+    assert re.fullmatch(r"damaged: \d+\.\d s are missing in the middle", reader.damage or "")

@@ -23,6 +23,8 @@ MAX_SHORTFALL_S = 0.5  # a header that promises more is believed
 TELLING = frozenset("wav w64 flac aiff mov matroska ogg caf".split())  # containers whose header tells the length
 LISTING = frozenset("matroska flv".split())  # a packet follows right after another, when there is but one stream
 MAX_BETWEEN = 256  # bytes between two packets of those: headers of clusters and blocks
+BYTEWISE = frozenset("mp3 ac3 eac3 dts".split())  # a lost stretch is one packet, and time goes by its bytes
+MIN_RECKONED_S = 1.0  # of sound, from which the bytes of a second are known
 INDEXED = frozenset("mov avi".split())  # their index tells where a film begins
 N_REORDERED = 16  # packets of a film after which none is earlier
 N_SCAN = 2_000  # packets that are read to find those
@@ -58,6 +60,8 @@ class Decoding:
         self._amr = amr.KINDS.get(stream.codec_context.name)
         self._n_gone = 0
         self._before = Before.NOTHING
+        self._moved_s = 0.0  # that time stamps are too early
+        self._first_byte = 0  # of the first packet
         self._end_byte = 0  # of the last packet
         self._tag_end = 0  # of the last tag
         self._is_over = False  # all of it has been read
@@ -79,13 +83,15 @@ class Decoding:
             try:
                 frames = packet.decode() if self._amr is None else self._decoded_amr(self._amr, packet)
             except (av.FFmpegError, ValueError):
-                self._lose(bytes(packet), packet.pos or 0)
+                self._lose(packet)
                 continue
             for frame in frames:
                 if not frame.sample_rate:
                     self._lose()
                     continue
                 time_s = frame.time
+                if time_s is not None:
+                    time_s += self._moved_s
                 if is_sound(frame):
                     n_silent = self._timeline.silence(time_s, frame.samples, frame.sample_rate, self._before)
                     if n_silent:
@@ -110,6 +116,7 @@ class Decoding:
             if is_listing and packet.pos:
                 self._look_between(packet)
             self.last_byte = packet.pos or self.last_byte
+            self._first_byte = self._first_byte or self.last_byte
             yield packet
 
     def _demuxed(self, streams: list[Any]) -> Iterator[Any]:
@@ -164,8 +171,9 @@ class Decoding:
             self._before = Before.SKIPPED
         self._end_byte = packet.pos + packet.size
 
-    def _lose(self, data: bytes = b"", pos: int = 0) -> None:
+    def _lose(self, packet: Any = None) -> None:
         """Note what could not be decoded, unless it is a tag."""
+        data, pos = (b"", 0) if packet is None else (bytes(packet), packet.pos or 0)
         if data.startswith(TAGS):
             self._before = Before.TAG
             at = data.find(TAGS[0])
@@ -173,6 +181,15 @@ class Decoding:
             return
         self._n_gone += 1
         self._before = Before.UNDECODED
+        if self._kinds & BYTEWISE and packet is not None and packet.duration:
+            self._reckon(len(data), pos, float(packet.duration * packet.time_base))
+
+    def _reckon(self, n_bytes: int, pos: int, told_s: float) -> None:
+        """Move what comes on, where the lost part has bytes for more time than its parser took it for."""
+        so_far_s = self._timeline.end_s
+        if so_far_s > MIN_RECKONED_S and pos > self._first_byte:
+            lost_s = n_bytes * so_far_s / (pos - self._first_byte)
+            self._moved_s += lost_s - told_s if lost_s > 2 * told_s else 0.0
 
     def _silence(self, frame: Any, n_silent: int) -> Iterator[Any]:
         """Frames of silence of the kind of the one that they come before."""
