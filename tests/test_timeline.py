@@ -53,6 +53,9 @@ UNDECODED, ASTRAY, SKIPPED, TAG = Before.UNDECODED, Before.ASTRAY, Before.SKIPPE
         pytest.param(clock(told_s=0), [0.0, 900.0], {}, [0, 899_980], id="length not told"),
         pytest.param(clock(told_s=0, max_s=800), [0.0, 900.0], {}, [0, 0], id="beyond --max-duration"),
         pytest.param(clock("mpegts", told_s=9e4), [0.0, 4000.0], {}, [0, 0], id="a sender's clock set anew"),
+        pytest.param(
+            clock("caf", told_s=9e4), [0.0, 3000.0, 6000.0, 6001.0], {}, [0, 2_999_980, 0, 980], id="derived, in all"
+        ),
         pytest.param(clock("flac"), [0.0, 0.06, 0.08], {}, [0, 40, 0], id="numbered samples"),
         pytest.param(clock("mp3"), [0.0, 1.0], {1: TAG}, [0, 0], id="tag"),
     ],

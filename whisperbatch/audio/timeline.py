@@ -21,7 +21,7 @@ TIMED = frozenset("matroska webm mov mpegts mpegtsraw mpeg flv live_flv kux asf 
 COUNTED = frozenset(("flac",))  # each frame has the number of its first sample
 RESTARTING = frozenset("ogg mpeg".split())  # a chain of recordings, a DVD's cells: the time stamps begin anew
 RESET = frozenset("mpegts mpegtsraw mpeg".split())  # their clock is the sender's, and so may jump by any amount
-MAX_RESET_S = 3600.0  # a longer hole is such a jump
+MAX_RESET_S = 3600.0  # a longer hole is such a jump; and more than that is not lost of derived time stamps
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Clock:
         max_gap_s: Longer gaps between frames are holes.
         start_s: That of the container, None when it has none.
         limit_s: No sound is later than that, from the start.
-        max_hole_s: No hole is longer.
+        max_hole_s: No hole is longer; of derived time stamps, not all of them together.
     """
 
     is_timed: bool = True
@@ -48,7 +48,7 @@ class Clock:
     def of(cls, kinds: frozenset[str], start_s: float | None, told_s: float, max_s: float) -> "Clock":
         """That of a container of FFmpeg's ``kinds``, ``told_s`` long (0.0: unknown); all is before ``max_s``."""
         limit_s = min(max_s, FAR * told_s + FAR_S if told_s > 0 else UNTOLD_S)
-        max_hole_s = MAX_RESET_S if kinds & RESET else math.inf
+        max_hole_s = MAX_RESET_S if kinds & RESET or not kinds & TIMED else math.inf
         max_gap_s = MAX_JITTER_S if kinds & COUNTED else MAX_GAP_S
         return cls(bool(kinds & TIMED), bool(kinds & RESTARTING), max_gap_s, start_s, limit_s, max_hole_s)
 
@@ -77,6 +77,7 @@ class Timeline:
         self._due_s: float | None = None  # where the next time stamp should be
         self._shift_s = self._old_shift_s = 0.0  # from time stamps to the sound's place, now and before the last jump
         self._n_back = self._n_ahead = 0
+        self._filled_s = 0.0
         self.end_s = self.missing_s = 0.0
 
     @property
@@ -145,7 +146,9 @@ class Timeline:
 
     def _fill(self, begin_s: float, lag_s: float, rate: int) -> int:
         """Samples of silence for a hole; none for one that can't be."""
-        if lag_s <= self._clock.max_hole_s and begin_s + self._shift_s <= self._clock.limit_s:
+        all_s = lag_s + (0.0 if self._clock.is_timed else self._filled_s)
+        if all_s <= self._clock.max_hole_s and begin_s + self._shift_s <= self._clock.limit_s:
+            self._filled_s += lag_s
             return round(lag_s * rate)
         self._n_ahead += 1
         self._jump(begin_s)
