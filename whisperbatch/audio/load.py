@@ -8,7 +8,6 @@ import errno
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,9 +17,12 @@ import numpy as np
 from av.filter import Graph
 from av.stream import Disposition
 
-from whisperbatch.audio.opening import is_list, is_text, next_recording, opened, promised_by_riff
+from whisperbatch.audio import riff
+from whisperbatch.audio.decoding import RATES, Decoding, is_sound, told_s
+from whisperbatch.audio.harm import Harm
+from whisperbatch.audio.opening import RAW, is_ds2, is_list, is_prose, is_text, next_recording, opened
 from whisperbatch.errors import LoadError
-from whisperbatch.records import DAMAGED, SAMPLE_RATE
+from whisperbatch.records import SAMPLE_RATE
 
 av.logging.set_level(None)  # what matters is told in our own sentences
 
@@ -48,48 +50,14 @@ LISTENING = {"codec_whitelist": ",".join(sorted(filter(_is_sound, av.codec.codec
 # of tags that are not UTF-8; PyAV 19 replaces them by itself and takes no such argument
 STRAY_BYTES = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
-MAX_JITTER_S = 0.003  # between frames of a parser that lost its way and found it again
-MAX_GAP_S = 0.1  # between frames of any other; time stamps of cheap recorders are coarse
-MAX_SHORTFALL_S = 0.5  # a header that promises more is believed
-RATES = range(1_000, 3_000_000)  # Hz that a sound may have; others make hours of a few bytes, or filters of gigabytes
-MAX_FRAME_S = 600.0  # no codec has such frames
 N_BLOCK = 1 << 19  # samples of all channels that libsndfile reads at once
 MAX_SPLIT = 32  # channels kept apart; each needs its share of memory
 MIN_BIT_RATE = 64  # a header that promises so much audio of so few bytes lies; an hour of silence has twice that
-TELLING = frozenset("wav w64 flac aiff mov matroska ogg caf".split())  # containers whose header tells the length
 
 UNREADABLE = "is not audio or video that can be read"
 UNDECODABLE = "holds audio, but nothing of it can be decoded"
+DICTATION = "is a DS2 dictation, which cannot be decoded here; export it as DSS, WAV or MP3"
 POINTS = "is a playlist or a list of files, not a recording"
-
-
-@dataclass(slots=True)
-class Harm:
-    """What was found damaged in a file; false when nothing was."""
-
-    n_parts: int = 0
-    gap_s: float = 0.0
-    broke_off: bool = False
-    end_s: float = 0.0
-    promised_s: float = 0.0
-
-    def __bool__(self) -> bool:
-        """Whether anything was."""
-        return bool(self.n_parts or self.gap_s or self.broke_off)
-
-    @property
-    def sentence(self) -> str | None:
-        """What to tell, or None."""
-        told = []
-        if self.n_parts:
-            were = "parts were" if self.n_parts > 1 else "part was"
-            told.append(f"{self.n_parts} {were} left out that could not be decoded")
-        if self.gap_s:
-            told.append(f"{self.gap_s:.1f} s are missing in the middle")
-        if self.broke_off:
-            of = f" of {self.promised_s:.1f}" if self.promised_s > self.end_s else ""
-            told.append(f"it breaks off after {self.end_s:.1f}{of} s")
-        return DAMAGED + ", ".join(told) if told else None
 
 
 class _RefusedError(LoadError):
@@ -107,11 +75,12 @@ class Reader:
         self._layout = "" if split else "mono"  # "": that of the first frame
         self._max_s = max_s
         self._harm = Harm()
+        self._notices: list[str] = []
 
     @property
     def notices(self) -> list[str]:
         """Sentences about a whole recording, once the blocks have been read."""
-        return []
+        return self._notices
 
     @property
     def damage(self) -> str | None:
@@ -126,8 +95,9 @@ class Reader:
         """
         with opened(self.path) as file:
             error = None
+            source, self._notices = riff.whole(file)
             try:
-                yield from self._counted(self._by_pyav(file))
+                yield from self._counted(self._by_pyav(file, source))
             except _RefusedError:
                 raise
             except LoadError as err:
@@ -146,11 +116,12 @@ class Reader:
         if length_s > self._max_s:
             raise _RefusedError(f"is longer than {self._max_s / 3600:.4g} hours; --max-duration allows more", self.path)
 
-    def _by_pyav(self, file: BinaryIO) -> Iterator[np.ndarray]:
+    def _by_pyav(self, file: BinaryIO, source: BinaryIO) -> Iterator[np.ndarray]:
+        """The first loader; ``source`` has the file's sound, and is the file itself but for some WAVE files."""
         offset: int | None = 0
         while offset is not None:
             try:
-                container = self._container(file, offset)
+                container = self._container(source, offset)
                 stream = self._stream(container)
             except LoadError:
                 if offset == 0:
@@ -158,12 +129,13 @@ class Reader:
                 self._harm.broke_off = True
                 return
             with container:
-                told_s = _told_s(container, stream)
-                self._check_length(told_s if container.size * 8 > told_s * MIN_BIT_RATE else 0.0)
+                length_s = told_s(container, stream)
+                self._check_length(length_s if container.size * 8 > length_s * MIN_BIT_RATE else 0.0)
                 ogg = container.format.name == "ogg"
-                decoding = _Decoding(container, stream, self._harm)
+                decoding = Decoding(container, stream, self._harm, self._max_s)
                 yield from self._resampled(decoding.frames())
                 decoding.judge_end(file)
+                self._notices += [told for told in decoding.notices if told not in self._notices]
             # FFmpeg's Ogg demuxer gives up where a recording with other channels is joined on
             after = max(decoding.last_byte, offset) + 1
             offset = next_recording(file, after) if decoding.failed and ogg else None
@@ -175,12 +147,25 @@ class Reader:
         try:
             return av.open(file, options=options | LISTENING, **STRAY_BYTES)
         except (av.FFmpegError, ValueError) as err:
+            with suppress(av.FFmpegError, ValueError):
+                if raw := self._raw(file, options | LISTENING):
+                    return raw
+            if is_ds2(file):
+                raise LoadError(DICTATION, self.path) from err
             # a format that is not on the list gives this, but so do some damaged recordings
             pointing = is_list(file) or (isinstance(err, av.error.ArgumentError) and is_text(file))
             raise LoadError(POINTS if pointing else UNREADABLE, self.path) from err
         except (OSError, OverflowError) as err:
             is_misled = getattr(err, "errno", None) in (None, errno.EINVAL)  # to a place where no file can be read
             raise LoadError(UNREADABLE if is_misled else f"cannot be read: {err.strerror}", self.path) from err
+
+    def _raw(self, file: BinaryIO, options: dict[str, str]) -> Any:
+        """The container of a format that only the file's name tells of, or None."""
+        name, more = RAW.get(self.path.suffix.lower(), (None, {}))
+        if name is None or is_prose(file):
+            return None
+        file.seek(0)
+        return av.open(file, format=name, options=options | more, **STRAY_BYTES)
 
     def _stream(self, container: Any) -> Any:
         """The stream that ffmpeg takes: one marked as default, then one of most channels, then the first."""
@@ -216,7 +201,7 @@ class Reader:
         graph, kind = None, None
         for frame in frames:
             here = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if frame.sample_rate not in RATES or frame.samples > MAX_FRAME_S * frame.sample_rate:
+            if not is_sound(frame):
                 self._harm.n_parts += 1
                 continue
             try:
@@ -225,7 +210,7 @@ class Reader:
                     graph, kind = None, None
                     self._layout = self._layout or frame.layout.name
                     graph, kind = _graph(frame, self._layout), here
-                frame.pts = None  # a gap in the time stamps is no silence, as for ffmpeg's s16le output
+                frame.pts = None  # silence stands in all gaps by now
                 yield from _through(graph, frame)
             except (av.FFmpegError, ValueError):  # channels that cannot be mixed
                 self._harm.n_parts += 1
@@ -258,88 +243,6 @@ class Reader:
             self._harm.broke_off, self._harm.end_s = True, n_samples / SAMPLE_RATE
         if n_samples == 0:
             raise error
-
-
-class _Decoding:
-    """One pass over a stream: its frames, and what is wrong with them."""
-
-    def __init__(self, container: Any, stream: Any, harm: Harm) -> None:
-        self._container = container
-        self._stream = stream
-        self._harm = harm
-        self._first_s: float | None = None
-        self._due_s = 0.0  # where the next frame should begin
-        self._n_gone = 0
-        self.failed = False  # the container could not be read on
-        self.last_byte = 0  # where the last packet lies
-
-    def frames(self) -> Iterator[Any]:
-        """Decoded frames; what will not decode is left out and noted."""
-        untimed = False
-        for packet in self._packets():
-            try:
-                frames = packet.decode()
-            except (av.FFmpegError, ValueError):
-                self._n_gone += 1
-                continue
-            for frame in frames:
-                if not frame.sample_rate:
-                    self._n_gone += 1
-                    continue
-                begin_s = frame.time if frame.time is not None else self._due_s
-                if self._first_s is None:
-                    self._first_s = self._due_s = begin_s
-                self._note_gap(begin_s - self._due_s, untimed)
-                # a parser that has lost its way says nothing, but gives frames without time stamps
-                untimed = frame.time is None
-                self._due_s = begin_s + frame.samples / frame.sample_rate
-                yield frame
-
-    def judge_end(self, file: BinaryIO) -> None:
-        """Note whether it came to its end, as far as the container tells how long it should be."""
-        harm, begin_s = self._harm, self._first_s or 0.0
-        harm.n_parts += self._n_gone
-        harm.end_s += self._due_s - begin_s
-        promised_s = self._promised_s(file)
-        if self.failed or promised_s > harm.end_s + max(MAX_SHORTFALL_S, 0.005 * promised_s):
-            harm.broke_off, harm.promised_s = True, promised_s
-
-    def _packets(self) -> Iterator[Any]:
-        packets = self._container.demux(self._stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except IndexError:  # of a stream that began midway, which PyAV does not know
-                packets = self._container.demux(self._stream)
-                continue
-            except (av.FFmpegError, OSError, OverflowError):
-                self.failed = True
-                return
-            self.last_byte = packet.pos or self.last_byte
-            yield packet
-
-    def _note_gap(self, gap_s: float, untimed: bool) -> None:
-        if untimed and gap_s > MAX_JITTER_S:
-            self._n_gone += 1
-        elif gap_s > MAX_GAP_S:
-            self._harm.gap_s += gap_s
-
-    def _promised_s(self, file: BinaryIO) -> float:
-        """Seconds of audio that the file's header tells of; 0.0 where it tells nothing that can be relied on."""
-        kinds, stream = set(self._container.format.name.split(",")), self._stream
-        length_s = float(stream.duration * stream.time_base) if stream.duration else 0.0
-        if kinds & {"flac", "aiff"}:
-            return length_s
-        if "mp3" in kinds:  # without a count of frames in its first one, FFmpeg reckons from the size
-            reckoned_s = self._container.size * 8 / (stream.bit_rate or 1)
-            return length_s if abs(length_s - reckoned_s) > 0.02 * reckoned_s else 0.0
-        if "mov" in kinds:  # edits may shorten what is played
-            return length_s if self._n_gone or self.failed else 0.0
-        if "matroska" in kinds and len(self._container.streams) == 1:  # else it is the longest stream's length
-            return (self._container.duration or 0) / av.time_base
-        return promised_by_riff(file) * 8 / (stream.bit_rate or np.inf) if "wav" in kinds else 0.0
 
 
 def _graph(frame: Any, layout: str) -> Graph:
@@ -384,10 +287,3 @@ def _frame(wave: np.ndarray, rate: int, mixed: bool) -> Any:
     frame = av.AudioFrame.from_ndarray(np.float32(wave.T.reshape(1, -1)), format="flt", layout=layout)
     frame.sample_rate = rate
     return frame
-
-
-def _told_s(container: Any, stream: Any) -> float:
-    """Seconds that the header tells of; 0.0 where FFmpeg reckons them from the size, which may be far off."""
-    if not TELLING & set(container.format.name.split(",")):
-        return 0.0
-    return float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / av.time_base

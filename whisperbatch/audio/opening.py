@@ -15,6 +15,27 @@ LIST_START = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<\?xml.*?>\s*)?(#EXTM3U|ffconcat|\[playlist\]|\[reference\]|<(MPD|asx|playlist|smil)\b|v=0\s)",
     re.DOTALL | re.IGNORECASE,
 )
+# by their extension, formats that nothing in a file gives away: FFmpeg's name, and options
+TELEPHONE = {"sample_rate": "8000"}  # mono
+RAW: dict[str, tuple[str, dict[str, str]]] = {
+    ".g722": ("g722", {}),
+    ".g723_1": ("g723_1", {}),
+    ".g726": ("g726", {}),  # 32 kbit/s, as most are
+    ".g729": ("g729", {}),
+    ".gsm": ("gsm", {}),
+    ".sbc": ("sbc", {}),
+    ".msbc": ("sbc", {}),
+    ".aptx": ("aptx", {}),
+    ".aptxhd": ("aptx_hd", {}),
+    ".ul": ("mulaw", TELEPHONE),
+    ".ulaw": ("mulaw", TELEPHONE),
+    ".mulaw": ("mulaw", TELEPHONE),
+    ".al": ("alaw", TELEPHONE),
+    ".alaw": ("alaw", TELEPHONE),
+    ".sln": ("s16le", TELEPHONE),
+    ".sln16": ("s16le", {"sample_rate": "16000"}),
+}
+DS2 = re.compile(rb"[\x01-\x0f](ds2|enc)")  # how dictations in DSS Pro begin, and encrypted ones
 N_SCAN = 1 << 20  # bytes a look
 
 
@@ -44,6 +65,23 @@ def is_list(file: BinaryIO) -> bool:
     return LIST_START.match(_head(file)) is not None
 
 
+def is_prose(file: BinaryIO) -> bool:
+    """Whether a file begins with lines of text for people or compilers, which raw sound does not."""
+    head = _head(file)
+    try:
+        text = head.decode()
+    except UnicodeDecodeError as err:
+        if err.start < len(head) - 3:  # else it is a character that was cut
+            return False
+        text = head[: err.start].decode()
+    return any(map(str.isspace, text)) and all(char.isprintable() or char.isspace() for char in text)
+
+
+def is_ds2(file: BinaryIO) -> bool:
+    """Whether a file begins as a DS2 dictation does."""
+    return DS2.match(_head(file)) is not None
+
+
 def _head(file: BinaryIO) -> bytes:
     file.seek(0)
     return file.read(1024)
@@ -71,3 +109,11 @@ def promised_by_riff(file: BinaryIO) -> int:
     file.seek(here)
     size = int.from_bytes(head[4:], "little")
     return size if head[:4] == b"RIFF" and n_there < size + 8 < RIFF_UNKNOWN else 0
+
+
+def id3_size(head: bytes) -> int:
+    """Bytes of an ID3v2 tag by its first ten."""
+    size = 0
+    for byte in head[6:10]:
+        size = size << 7 | byte & 0x7F
+    return 10 + size

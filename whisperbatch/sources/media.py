@@ -6,14 +6,17 @@ from whisperbatch.records import AudioFile
 
 AUDIO_SUFFIXES = frozenset(
     """
-    .3ga .aac .ac3 .aif .aifc .aiff .alac .amr .ape .au .awb .caf .dss .dts .eac3 .flac .gsm .m4a .m4b .m4r .mka
-    .mp2 .mp3 .mpc .mpga .oga .ogg .opus .ra .spx .tta .voc .w64 .wav .wave .weba .wma .wv
+    .3ga .aa3 .aac .ac3 .act .aea .aif .aifc .aiff .al .alac .alaw .amr .ape .aptx .aptxhd .au .avr .awb .bwf .caf
+    .dff .ds2 .dsf .dss .dts .dtshd .eac3 .ec3 .flac .g722 .g723_1 .g726 .g729 .gsm .ircam .isma .m2a .m4a .m4b
+    .m4r .mac .mka .mlp .mp1 .mp2 .mp3 .mpa .mpc .mpga .msbc .mulaw .oga .ogg .oma .omg .opus .paf .pvf .qcp .ra .rf64
+    .rka .sbc .shn .sln .sln16 .snd .sph .spx .tak .thd .tta .ul .ulaw .voc .vqf .w64 .wav .wave .weba .wma .wsd .wv
     """.split()
 )
 VIDEO_SUFFIXES = frozenset(
     """
-    .3g2 .3gp .asf .avi .dv .f4v .flv .m2ts .m2v .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .rm .rmvb .ts .vob
-    .webm .wmv
+    .3g2 .3gp .3gp2 .3gpp .3gpp2 .amv .asf .avi .dav .divx .dv .dvr-ms .evo .f4v .flv .gxf .ismv .ivr .kux .m1v .m2p
+    .m2t .m2ts .m2v .m4v .mk3d .mkv .mov .mp4 .mpe .mpeg .mpg .mts .mxf .nsv .nut .nuv .ogm .ogv .ogx .qt .rm .rmvb
+    .tod .tp .trp .ts .viv .vob .vro .webm .wm .wmv .wtv .xvid
     """.split()
 )
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES

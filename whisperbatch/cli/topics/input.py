@@ -12,6 +12,14 @@ hidden files and transcripts are left out. Every format that FFmpeg's libraries 
 without an FFmpeg of your own. What still decodes of a damaged file is transcribed and the
 damage reported. What is no recording fails with its reason, and costs nothing but itself.
 
+A format is known by a file's content. Some telephone and Bluetooth formats have nothing in
+their content that says so, and are known by their extension: .g722, .g723_1, .g726 (32 kbit/s),
+.g729, .gsm, .sbc, .msbc, .aptx, .aptxhd, .ul .ulaw .mulaw (mu-law), .al .alaw (A-law), .sln and
+.sln16 (Asterisk). Raw mu-law, A-law and .sln are taken to be 8000 Hz, mono.
+
+Times are those of the recording, as a player shows them: sound that starts later than the
+picture, muted stretches and parts that cannot be decoded count as silence.
+
 A line of a list may be JSON, with settings for that file alone:
 
     {"path": "talk.wav", "language": "de"}
