@@ -46,7 +46,7 @@ HOMES = {
     "soundfile": ("audio/load.py",),
     "onnxruntime": ("audio/speech.py",),
     "silero_vad": (),
-    "av": ("audio/load.py", "demo/samples.py", "cli/facts.py"),
+    "av": ("audio/load.py", "audio/mixdown.py", "demo/samples.py", "cli/facts.py"),
     "ray": ("backends/on_ray.py",),
     "matplotlib": ("bench/plot.py",),
     "typer": ("cli/",),

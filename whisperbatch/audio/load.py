@@ -15,9 +15,9 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
-from av.filter import Graph
 from av.stream import Disposition
 
+from whisperbatch.audio.mixdown import Mixdown, frame_of, graph, through
 from whisperbatch.audio.opening import is_list, is_text, next_recording, opened, promised_by_riff
 from whisperbatch.errors import LoadError
 from whisperbatch.records import DAMAGED, SAMPLE_RATE
@@ -107,11 +107,12 @@ class Reader:
         self._layout = "" if split else "mono"  # "": that of the first frame
         self._max_s = max_s
         self._harm = Harm()
+        self._mixdown = Mixdown()
 
     @property
     def notices(self) -> list[str]:
         """Sentences about a whole recording, once the blocks have been read."""
-        return []
+        return self._mixdown.notices
 
     @property
     def damage(self) -> str | None:
@@ -213,24 +214,24 @@ class Reader:
 
     def _resampled(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
         """Frames of any kind as blocks; a recording may change rate and channels midway."""
-        graph, kind = None, None
-        for frame in frames:
+        mixing, kind = None, None
+        for frame in frames if self._split else self._mixdown.frames(frames):
             here = (frame.format.name, frame.layout.name, frame.sample_rate)
             if frame.sample_rate not in RATES or frame.samples > MAX_FRAME_S * frame.sample_rate:
                 self._harm.n_parts += 1
                 continue
             try:
                 if here != kind:
-                    yield from _through(graph, None)
-                    graph, kind = None, None
+                    yield from through(mixing, None)
+                    mixing, kind = None, None
                     self._layout = self._layout or frame.layout.name
-                    graph, kind = _graph(frame, self._layout), here
+                    mixing, kind = graph(frame, self._layout), here
                 frame.pts = None  # a gap in the time stamps is no silence, as for ffmpeg's s16le output
-                yield from _through(graph, frame)
+                yield from through(mixing, frame)
             except (av.FFmpegError, ValueError):  # channels that cannot be mixed
                 self._harm.n_parts += 1
         with suppress(av.FFmpegError):
-            yield from _through(graph, None)
+            yield from through(mixing, None)
 
     def _by_librosa(self, file: BinaryIO, error: LoadError) -> Iterator[np.ndarray]:
         """The second loader: what libsndfile reads and FFmpeg doesn't; ``error`` when that neither."""
@@ -249,7 +250,7 @@ class Reader:
                 if "sr" in signature(librosa.stream).parameters:  # since 1.0, which is about to resample by default
                     how["sr"] = None
                 waves = librosa.stream(sound, **how)
-                for block in self._resampled(_frame(wave, rate, mixed=not self._split) for wave in waves):
+                for block in self._resampled(self._frame(wave, rate) for wave in waves):
                     n_samples += block.shape[-1]
                     yield block
         except (soundfile.SoundFileError, ValueError, OverflowError, OSError) as err:
@@ -258,6 +259,10 @@ class Reader:
             self._harm.broke_off, self._harm.end_s = True, n_samples / SAMPLE_RATE
         if n_samples == 0:
             raise error
+
+    def _frame(self, wave: np.ndarray, rate: int) -> Any:
+        wave = np.nan_to_num(np.atleast_2d(wave), posinf=0.0, neginf=0.0)  # (n_channels, n_samples)
+        return frame_of(wave if self._split else self._mixdown.wave(wave, rate), rate)
 
 
 class _Decoding:
@@ -340,50 +345,6 @@ class _Decoding:
         if "matroska" in kinds and len(self._container.streams) == 1:  # else it is the longest stream's length
             return (self._container.duration or 0) / av.time_base
         return promised_by_riff(file) * 8 / (stream.bit_rate or np.inf) if "wav" in kinds else 0.0
-
-
-def _graph(frame: Any, layout: str) -> Graph:
-    """What ffmpeg puts behind a decoder for ``-ac 1 -ar 16000 -f s16le``, or for another layout."""
-    graph = Graph()
-    with suppress(AttributeError):  # else it starts a thread a core, all idle; older PyAV can't say so
-        graph.threads = 1
-    source = graph.add(
-        "abuffer",
-        sample_rate=str(frame.sample_rate),
-        sample_fmt=frame.format.name,
-        channel_layout=frame.layout.name,
-        time_base=f"1/{frame.sample_rate}",
-    )
-    # trap: PyAV miscounts the planes of eight channels and more, so they stay interleaved
-    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts=layout)
-    source.link_to(wanted)
-    wanted.link_to(graph.add("abuffersink"))
-    graph.configure()
-    return graph
-
-
-def _through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
-    """What comes out of the graph for a frame, or at the end for None."""
-    if graph is not None:
-        graph.push(frame)
-    while graph is not None:
-        try:
-            out = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):  # wants more; has no more
-            return
-        if out.samples:
-            samples = np.ascontiguousarray(out.to_ndarray().reshape(out.samples, -1).T)
-            yield samples if len(samples) > 1 else samples[0]
-
-
-def _frame(wave: np.ndarray, rate: int, mixed: bool) -> Any:
-    wave = np.nan_to_num(np.atleast_2d(wave), posinf=0.0, neginf=0.0)  # (n_channels, n_samples)
-    wave = wave.mean(axis=0, keepdims=True) if mixed else wave
-    layout = {1: "mono", 2: "stereo"}.get(len(wave), f"{len(wave)} channels")
-    # trap: PyAV miscounts the planes of more than eight channels
-    frame = av.AudioFrame.from_ndarray(np.float32(wave.T.reshape(1, -1)), format="flt", layout=layout)
-    frame.sample_rate = rate
-    return frame
 
 
 def _told_s(container: Any, stream: Any) -> float:
