@@ -19,7 +19,9 @@ from av.stream import Disposition
 
 from whisperbatch.audio.mixdown import Mixdown, frame_of, graph, through
 from whisperbatch.audio.opening import is_list, is_text, next_recording, opened, promised_by_riff
+from whisperbatch.audio.tracks import Track, shortened, wanted
 from whisperbatch.errors import LoadError
+from whisperbatch.languages import tagged_language
 from whisperbatch.records import DAMAGED, SAMPLE_RATE
 
 av.logging.set_level(None)  # what matters is told in our own sentences
@@ -99,15 +101,31 @@ class _RefusedError(LoadError):
 class Reader:
     """The samples of one file, for one thread and one pass."""
 
-    def __init__(self, path: Path, *, split: bool = False, max_s: float = math.inf) -> None:
-        """Keep the path; ``blocks`` opens it. With ``split``, channels are kept apart; what is longer is refused."""
+    def __init__(self, path: Path, *, split: bool = False, max_s: float = math.inf, track: str | None = None) -> None:
+        """Keep the path; ``blocks`` opens it.
+
+        Args:
+            path: The file.
+            split: Whether channels are kept apart.
+            max_s: A longer recording is refused.
+            track: Which audio track, as ``LoadOptions.track`` has it; of ``all`` it is the first.
+        """
         self.path = path
         self.n_samples = 0  # that were read
+        self.n_channels = 1  # that were kept apart
+        self.tracks: list[Track] = []  # known once the file is open
+        self.candidates = [Track(1)]  # those that are asked for, then too; the one that is read is the first
+        self._asked = track
         self._split = split
         self._layout = "" if split else "mono"  # "": that of the first frame
         self._max_s = max_s
         self._harm = Harm()
         self._mixdown = Mixdown()
+
+    @property
+    def track(self) -> Track:
+        """The one that is read."""
+        return self.candidates[0]
 
     @property
     def notices(self) -> list[str]:
@@ -140,6 +158,7 @@ class Reader:
     def _counted(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
             self.n_samples += block.shape[-1]
+            self.n_channels = block.size // block.shape[-1]
             self._check_length(self.n_samples / SAMPLE_RATE)
             yield block
 
@@ -184,26 +203,24 @@ class Reader:
             raise LoadError(UNREADABLE if is_misled else f"cannot be read: {err.strerror}", self.path) from err
 
     def _stream(self, container: Any) -> Any:
-        """The stream that ffmpeg takes: one marked as default, then one of most channels, then the first."""
-        if not container.streams.audio:
+        """The stream of the track that is asked for."""
+        streams = list(container.streams.audio)
+        if not streams:
             raise LoadError("holds no audio", self.path)
-        known = [stream for stream in container.streams.audio if stream.codec_context is not None]
-        if not known:
-            raise LoadError("holds audio of a kind that cannot be decoded", self.path)
-        chosen = max(
-            known,
-            key=lambda stream: (
-                stream.codec_context.sample_rate > 0,  # a stream without packets has none
-                bool(stream.disposition & Disposition.default),
-                stream.codec_context.channels,
-            ),
-        )
+        chosen = streams[self._choose([_track(number, stream) for number, stream in enumerate(streams, 1)]) - 1]
         self._check_kind(chosen.codec_context.sample_rate or RATES[0], chosen.codec_context.channels)
         for stream in container.streams:
             if stream is not chosen:
                 with suppress(AttributeError):  # pictures need not be read; older PyAV can't say so
                     stream.discard = av.stream.Discard.all
         return chosen
+
+    def _choose(self, tracks: list[Track]) -> int:
+        """The number of the track that is asked for."""
+        candidates = wanted(tracks, self._asked, self.path)
+        if not self.tracks:  # else it is a recording that is joined on
+            self.tracks, self.candidates = tracks, candidates
+        return candidates[0].number
 
     def _check_kind(self, rate: int, n_channels: int) -> None:
         if rate not in RATES:
@@ -243,6 +260,7 @@ class Reader:
             with soundfile.SoundFile(file) as sound:
                 import librosa  # takes seconds, so only for what libsndfile knows
 
+                self._choose([Track(1, n_channels=sound.channels)])
                 rate = sound.samplerate
                 self._check_kind(rate, sound.channels)
                 length = max(1, min(rate, N_BLOCK // sound.channels))
@@ -345,6 +363,20 @@ class _Decoding:
         if "matroska" in kinds and len(self._container.streams) == 1:  # else it is the longest stream's length
             return (self._container.duration or 0) / av.time_base
         return promised_by_riff(file) * 8 / (stream.bit_rate or np.inf) if "wav" in kinds else 0.0
+
+
+def _track(number: int, stream: Any) -> Track:
+    context, marks = stream.codec_context, stream.disposition
+    return Track(
+        number,
+        language=tagged_language(stream.language or ""),
+        title=shortened(stream.metadata.get("title", "")),
+        is_readable=context is not None,
+        has_packets=context is not None and context.sample_rate > 0,  # a stream without packets has none
+        is_default=bool(marks & Disposition.default),
+        is_aside=bool(marks & (Disposition.comment | Disposition.visual_impaired | Disposition.descriptions)),
+        n_channels=0 if context is None else context.channels,
+    )
 
 
 def _told_s(container: Any, stream: Any) -> float:
