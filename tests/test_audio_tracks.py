@@ -267,3 +267,40 @@ def test_a_file_is_done_anew_for_another_track_and_not_for_the_option_being_ther
     audio = AudioFile(FILE)
     assert "track" not in settings_of(RunOptions(), audio)
     assert settings_of(RunOptions(load=LoadOptions(track="2")), audio)["track"] == "2"
+
+
+def spoiled(path: Path, n_track: int, *tracks: np.ndarray) -> Path:
+    """Tracks, one of which is FLAC with nothing in it that decodes."""
+    with av.open(str(path), "w") as container:
+        packets = []
+        for samples in tracks:
+            stream = container.add_stream("flac", SAMPLE_RATE, layout="mono")
+            frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+            frame.sample_rate = SAMPLE_RATE
+            packets += [*stream.encode(frame), *stream.encode(None)]
+        container.mux([packet for packet in packets if packet.size])
+    data = path.read_bytes()
+    with av.open(str(path)) as container:
+        for packet in container.demux(audio=n_track - 1):
+            data = data.replace(bytes(packet), bytes(packet.size)) if packet.size else data
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("settings", [ClipSettings(), SEQUENTIAL])
+@pytest.mark.parametrize("track", [None, "all"])
+def test_a_track_of_which_nothing_decodes_costs_no_other(tmp_path: Path, garden: np.ndarray, settings, track):
+    options = LoadOptions(spool_dir=tmp_path / "spool", track=track)
+    for n_track, asked in ((1, track), (2, track)):
+        path = spoiled(
+            tmp_path / f"{n_track}.mkv", n_track, *((noise(3), garden) if n_track == 1 else (garden, noise(3)))
+        )
+        (clip,), last = clips_of(path, settings, options=options)
+        assert np.array_equal(clip.samples[:], clips_of(film(tmp_path / "y.mkv", garden), settings)[0][0].samples[:])
+        told = f"damaged: track {n_track} holds audio, but nothing of it can be decoded"
+        assert last.damage == (None if n_track == 2 and asked is None else told)
+    path = spoiled(tmp_path / "one.mkv", 1, garden)
+    with pytest.raises(LoadError, match="nothing of it can be decoded"):
+        clips_of(path, settings, options=options)
+    with pytest.raises(LoadError, match="nothing of it can be decoded"):
+        clips_of(tmp_path / "2.mkv", settings, options=replace(options, track="2"))

@@ -114,7 +114,8 @@ class Reader:
         self.n_samples = 0  # that were read
         self.n_channels = 1  # that were kept apart
         self.tracks: list[Track] = []  # known once the file is open
-        self.candidates = [Track(1)]  # those that are asked for, then too; the one that is read is the first
+        # those that are asked for, of which the first is read; until the file is open, as if it were the only one
+        self.candidates = [Track(int(track) if track and track.isdigit() else 1)]
         self._asked = track
         self._split = split
         self._layout = "" if split else "mono"  # "": that of the first frame

@@ -33,6 +33,7 @@ class Passes:
             watched: What the blocks of each pass go through on their way to the cutters.
         """
         self._path, self._load, self._make, self._watched = path, load, make, watched
+        self._first = self._reader(load.track)
         self._taken: list[Reader] = []  # what the clips are from
         self._silent: list[tracks.Track] = []
         self._lost: list[str] = []  # sentences about tracks that could not be read
@@ -44,7 +45,7 @@ class Passes:
         Raises:
             LoadError: Nothing of the file can be read, or a track that is asked for is not there.
         """
-        first = self._reader(self._load.track)
+        first = self._first
         if self._load.track == ALL_TRACKS:
             yield from self._of_all(first)
         elif falls_back:
@@ -74,7 +75,7 @@ class Passes:
         else:
             own = [f"track {one.track.number}: {notice}" for one in self._taken for notice in one.notices]
         taken, is_asked = [reader.track for reader in self._taken], self._load.track is not None
-        return tracks.notices(self._taken[0].tracks, taken, self._silent, is_asked=is_asked) + own
+        return tracks.notices(self._first.tracks, taken, self._silent, is_asked=is_asked) + own
 
     @property
     def channel_names(self) -> list[str]:
@@ -99,29 +100,26 @@ class Passes:
     @property
     def is_of_one_language(self) -> bool:
         """Whether its clips may vote on one language for all; known once the first clip has come."""
-        first = self._taken[0]
-        tagged = {one.language for one in first.candidates if one.language}
+        tagged = {one.language for one in self._first.candidates if one.language}
         return self._load.track != ALL_TRACKS or len(tagged) < 2
 
     def _of_all(self, first: Reader) -> Iterator[clips.Cut]:
-        """The clips of every track; one that cannot be read is damage, unless it is the first."""
-        self._taken = [first]
-        yield from self._through(first)
-        for one in first.candidates[1:]:
-            self._n_channels = sum(reader.n_channels for reader in self._taken)
-            reader = self._reader(str(one.number))
+        """The clips of every track; one of which nothing can be read is damage, unless there is no other."""
+        errors: list[LoadError] = []
+        for reader in self._in_turn(first):
+            self._n_channels = sum(one.n_channels for one in self._taken)
             try:
-                yield from self._through(reader, is_one_of_many=True)
-            except SpoolError:
-                raise
+                yield from self._through(reader, is_one_of_many=reader is not first)
             except LoadError as err:
-                self._lost.append(f"track {one.number} {err.message}")
-            if reader.n_samples:
+                errors.append(self._lose(reader, err))
+            else:
                 self._taken.append(reader)
+        if not self._taken:
+            raise errors[0]
 
     def _with_speech(self, first: Reader) -> Iterator[clips.Cut]:
-        """The clips of the first track that has any with speech; else those of the first, which have none."""
-        self._taken = [first]
+        """The clips of the first track that has any with speech; else those of the first one, which have none."""
+        errors: list[LoadError] = []
         blank: list[clips.Cut] = []  # whole recordings in which no speech was found
         for reader in self._in_turn(first):
             held: list[clips.Cut] = []
@@ -131,19 +129,25 @@ class Passes:
                     held.append(cut)
                     is_heard = is_heard or bool(cut.speech) or isinstance(cut.samples, np.ndarray)
                     while is_heard and held:
-                        self._taken = [reader]
                         yield held.pop(0)
             except LoadError as err:
-                if reader is first or isinstance(err, SpoolError):
-                    raise
-                if not is_heard:
-                    continue
-                self._lost.append(f"track {reader.track.number} {err.message}")
+                errors.append(self._lose(reader, err))
+                continue
             if is_heard:
+                self._taken = [reader]
                 return
-            blank = blank or held
             self._silent.append(reader.track)
+            self._taken, blank = self._taken or [reader], blank or held
+        if not self._taken:
+            raise errors[0]
         yield from blank
+
+    def _lose(self, reader: Reader, error: LoadError) -> LoadError:
+        """Note that a track gave nothing; what fails midway, as one that is too long, fails the file."""
+        if reader.n_samples or isinstance(error, SpoolError):
+            raise error
+        self._lost.append(f"track {reader.track.number} {error.message}")
+        return error
 
     def _in_turn(self, first: Reader) -> Iterator[Reader]:
         yield first
