@@ -15,13 +15,11 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
-from av.stream import Disposition
 
 from whisperbatch.audio.mixdown import Mixdown, frame_of, graph, through
 from whisperbatch.audio.opening import is_list, is_text, next_recording, opened, promised_by_riff
-from whisperbatch.audio.tracks import Track, shortened, wanted
+from whisperbatch.audio.tracks import Track, of_stream, wanted
 from whisperbatch.errors import LoadError
-from whisperbatch.languages import tagged_language
 from whisperbatch.records import DAMAGED, SAMPLE_RATE
 
 av.logging.set_level(None)  # what matters is told in our own sentences
@@ -56,6 +54,7 @@ MAX_SHORTFALL_S = 0.5  # a header that promises more is believed
 RATES = range(1_000, 3_000_000)  # Hz that a sound may have; others make hours of a few bytes, or filters of gigabytes
 MAX_FRAME_S = 600.0  # no codec has such frames
 N_BLOCK = 1 << 19  # samples of all channels that libsndfile reads at once
+VERY_QUIET_DB = -40.0  # of full scale; a peak of less is told
 MAX_SPLIT = 32  # channels kept apart; each needs its share of memory
 MIN_BIT_RATE = 64  # a header that promises so much audio of so few bytes lies; an hour of silence has twice that
 TELLING = frozenset("wav w64 flac aiff mov matroska ogg caf".split())  # containers whose header tells the length
@@ -122,6 +121,7 @@ class Reader:
         self._max_s = max_s
         self._harm = Harm()
         self._mixdown = Mixdown()
+        self._peak = 0  # of the samples so far
 
     @property
     def track(self) -> Track:
@@ -131,7 +131,8 @@ class Reader:
     @property
     def notices(self) -> list[str]:
         """Sentences about a whole recording, once the blocks have been read."""
-        return self._mixdown.notices
+        peak_db = 20 * math.log10(self._peak / 32768) if self._peak else 0.0
+        return self._mixdown.notices + ([f"very quiet: peak at {peak_db:.0f} dBFS"] if peak_db < VERY_QUIET_DB else [])
 
     @property
     def damage(self) -> str | None:
@@ -160,6 +161,7 @@ class Reader:
         for block in blocks:
             self.n_samples += block.shape[-1]
             self.n_channels = block.size // block.shape[-1]
+            self._peak = max(self._peak, int(block.max()), -int(block.min()))
             self._check_length(self.n_samples / SAMPLE_RATE)
             yield block
 
@@ -208,7 +210,7 @@ class Reader:
         streams = list(container.streams.audio)
         if not streams:
             raise LoadError("holds no audio", self.path)
-        chosen = streams[self._choose([_track(number, stream) for number, stream in enumerate(streams, 1)]) - 1]
+        chosen = streams[self._choose([of_stream(number, stream) for number, stream in enumerate(streams, 1)]) - 1]
         self._check_kind(chosen.codec_context.sample_rate or RATES[0], chosen.codec_context.channels)
         for stream in container.streams:
             if stream is not chosen:
@@ -364,20 +366,6 @@ class _Decoding:
         if "matroska" in kinds and len(self._container.streams) == 1:  # else it is the longest stream's length
             return (self._container.duration or 0) / av.time_base
         return promised_by_riff(file) * 8 / (stream.bit_rate or np.inf) if "wav" in kinds else 0.0
-
-
-def _track(number: int, stream: Any) -> Track:
-    context, marks = stream.codec_context, stream.disposition
-    return Track(
-        number,
-        language=tagged_language(stream.language or ""),
-        title=shortened(stream.metadata.get("title", "")),
-        is_readable=context is not None,
-        has_packets=context is not None and context.sample_rate > 0,  # a stream without packets has none
-        is_default=bool(marks & Disposition.default),
-        is_aside=bool(marks & (Disposition.comment | Disposition.visual_impaired | Disposition.descriptions)),
-        n_channels=0 if context is None else context.channels,
-    )
 
 
 def _told_s(container: Any, stream: Any) -> float:

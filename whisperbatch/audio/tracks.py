@@ -1,15 +1,16 @@
-"""Which of a file's audio tracks are taken; pure.
+"""Which of a file's audio tracks are taken.
 
-Comes in: what the container tells of each track, and ``LoadOptions.track``. Goes out: the tracks to read, and what to
+Comes in: what PyAV tells of each track, and ``LoadOptions.track``. Goes out: the tracks to read, and what to
 say of them. Tracks are numbered from 1, among the audio tracks alone.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from whisperbatch.errors import LoadError
-from whisperbatch.languages import LANGUAGES
+from whisperbatch.languages import LANGUAGES, tagged_language
 from whisperbatch.options import ALL_TRACKS
 
 N_TITLE = 60  # characters of a title; what files tell may be of any length
@@ -45,6 +46,22 @@ class Track:
         title = f'"{self.title}"' if self.title else ""
         known = ", ".join(filter(None, (_spelled(self.language), title)))
         return f"{self.number} ({known})" if known else str(self.number)
+
+
+def of_stream(number: int, stream: Any) -> Track:
+    """What PyAV knows of an audio stream."""
+    context, marks = stream.codec_context, stream.disposition
+    kinds = type(marks)  # PyAV has one home, and it is not here
+    return Track(
+        number,
+        language=tagged_language(stream.language or ""),
+        title=shortened(stream.metadata.get("title", "")),
+        is_readable=context is not None,
+        has_packets=context is not None and context.sample_rate > 0,  # a stream without packets has none
+        is_default=bool(marks & kinds.default),
+        is_aside=bool(marks & (kinds.comment | kinds.visual_impaired | kinds.descriptions)),
+        n_channels=0 if context is None else context.channels,
+    )
 
 
 def shortened(title: str) -> str:

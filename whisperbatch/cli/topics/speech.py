@@ -1,6 +1,7 @@
 """How speech is found, how long recordings are cut, and which channels and tracks are taken.
 
-The model sees only what Silero VAD takes for speech. A recording without speech gives an empty
+The model sees only what Silero VAD takes for speech; it is shown quiet parts louder than they are,
+so that speech is found down to peaks of about -70 dBFS. A recording without speech gives an empty
 transcript. --no-vad transcribes everything, cut where it is quietest. --clip-timestamps
 0,60,90,120 transcribes those stretches only.
 
