@@ -54,6 +54,7 @@ MAX_SHORTFALL_S = 0.5  # a header that promises more is believed
 RATES = range(1_000, 3_000_000)  # Hz that a sound may have; others make hours of a few bytes, or filters of gigabytes
 MAX_FRAME_S = 600.0  # no codec has such frames
 N_BLOCK = 1 << 19  # samples of all channels that libsndfile reads at once
+DITHER = 2  # of 32,768; what peaks no higher is silence
 VERY_QUIET_DB = -40.0  # of full scale; a peak of less is told
 MAX_SPLIT = 32  # channels kept apart; each needs its share of memory
 MIN_BIT_RATE = 64  # a header that promises so much audio of so few bytes lies; an hour of silence has twice that
@@ -131,7 +132,7 @@ class Reader:
     @property
     def notices(self) -> list[str]:
         """Sentences about a whole recording, once the blocks have been read."""
-        peak_db = 20 * math.log10(self._peak / 32768) if self._peak else 0.0
+        peak_db = 20 * math.log10(self._peak / 32768) if self._peak > DITHER else 0.0
         return self._mixdown.notices + ([f"very quiet: peak at {peak_db:.0f} dBFS"] if peak_db < VERY_QUIET_DB else [])
 
     @property
