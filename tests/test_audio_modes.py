@@ -92,6 +92,18 @@ def test_a_file_without_speech_is_an_empty_one(tmp_path: Path, sample_audio: Pat
         assert last.duration_s > 7
 
 
+@pytest.mark.parametrize(("scale", "notices"), [(1.0, ()), (0.002, ("very quiet: peak at -59 dBFS",))])
+def test_a_quiet_recording_has_the_speech_of_a_loud_one_and_says_that_it_is(
+    tmp_path: Path, lecture: np.ndarray, scale: float, notices: tuple[str, ...]
+):
+    loud = lecture[: 20 * SAMPLE_RATE] * (0.56 * 32768 / np.abs(lecture[: 20 * SAMPLE_RATE].astype(int)).max())
+    wanted_s = load(write_wav(tmp_path / "loud.wav", np.round(loud)))[1].speech_s
+    clips, last = load(write_wav(tmp_path / "x.wav", np.round(loud * scale)))
+    assert last.speech_s == pytest.approx(wanted_s, abs=0.5)
+    assert clips[0].speech[0][0] < 1.5
+    assert last.notices == notices
+
+
 def test_options_of_speech_detection_reach_the_worker(tmp_path: Path, lecture: np.ndarray):
     path = write_wav(tmp_path / "x.wav", lecture[: 28 * SAMPLE_RATE])
     speech_s = load(path)[1].speech_s

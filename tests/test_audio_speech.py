@@ -235,3 +235,79 @@ def test_digital_silence_and_nothing_at_all_hold_no_speech():
     for n_samples in (0, 1, N_FRAME, 20 * SAMPLE_RATE):
         samples = np.zeros(n_samples, np.int16)
         assert spans(probabilities(samples), n_samples, SpeechOptions()) == []
+
+
+def heard_s(samples: np.ndarray) -> float:
+    """Seconds of speech that are found."""
+    found = spans(probabilities(samples), len(samples), SpeechOptions())
+    return sum(span.last - span.first for span in found) / SAMPLE_RATE
+
+
+def at_peak(samples: np.ndarray, peak_db: float) -> np.ndarray:
+    """The same with another peak, in dB of full scale, rounded to int16 again."""
+    scale = 10 ** (peak_db / 20) * 32767 / np.abs(samples.astype(float)).max()
+    return np.round(samples * scale).astype(np.int16)
+
+
+@pytest.fixture(scope="module")
+def lecture(material) -> np.ndarray:
+    return material["lecture.mp3"][: 25 * SAMPLE_RATE]
+
+
+@pytest.mark.parametrize("peak_db", [-20, -40, -50, -60, -70])
+def test_quiet_speech_is_found_like_any_other(lecture: np.ndarray, peak_db: float):
+    wanted_s = heard_s(at_peak(lecture, -6))
+    assert wanted_s > 10
+    assert heard_s(at_peak(lecture, peak_db)) == pytest.approx(wanted_s, abs=0.5 if peak_db >= -60 else 2.0)
+
+
+def test_what_is_loud_enough_has_the_probabilities_of_its_samples(material, monkeypatch: pytest.MonkeyPatch):
+    """To the bit, in its pauses and in noise too."""
+    pause = np.random.default_rng(0).normal(0, 20, 12 * SAMPLE_RATE).astype(np.int16)
+    joined = np.concatenate([material["garden.wav"], pause, at_peak(material["kitchen.m4a"], -30), pause])
+    with_gain = probabilities(joined)
+    monkeypatch.setattr(speech, "QUIET", 0.0)
+    assert np.array_equal(with_gain, probabilities(joined))
+
+
+def test_a_quiet_talker_after_a_loud_one_is_found_and_the_loud_one_after_that(lecture: np.ndarray):
+    quiet = at_peak(lecture, -55)
+    wanted_s = heard_s(lecture)
+    both = np.concatenate([lecture, quiet, lecture, quiet])
+    assert heard_s(both) == pytest.approx(4 * wanted_s, abs=4.0)
+    quiet = quiet.copy()
+    quiet[5 * SAMPLE_RATE : 5 * SAMPLE_RATE + 100] = 20_000  # a click
+    assert heard_s(quiet) == pytest.approx(wanted_s, abs=1.5)
+
+
+@pytest.mark.parametrize("name", ["noise", "tones", "hum", "dither", "zeros"])
+@pytest.mark.parametrize("peak_db", [-40, -60, -70])
+def test_quiet_noise_stays_noise(material, name: str, peak_db: float):
+    at, rng = np.arange(30 * SAMPLE_RATE) / SAMPLE_RATE, np.random.default_rng(1)
+    more = {
+        "hum": np.sin(2 * np.pi * 50 * at) + 0.3 * np.sin(2 * np.pi * 150 * at),
+        "dither": rng.integers(-1, 2, 30 * SAMPLE_RATE).astype(np.int16),
+        "zeros": np.zeros(30 * SAMPLE_RATE, np.int16),
+    }
+    samples = more.get(name, material.get(name))
+    quiet = samples if name in ("dither", "zeros") else at_peak(samples, peak_db)
+    assert heard_s(quiet) == 0.0
+    dithered = (quiet + rng.integers(-1, 2, len(quiet))).astype(np.int16)
+    assert heard_s(dithered) == 0.0
+
+
+@pytest.mark.parametrize(("scale", "is_word"), [(1.0, True), (0.05, True), (0.005, True), (0.0002, False)])
+def test_a_short_word_is_told_from_noise_by_what_stands_out(material, scale: float, is_word: bool):
+    loud = at_peak(material["garden.wav"][SAMPLE_RATE : SAMPLE_RATE + 8_000], -6)
+    assert speech.is_sound((loud * scale).astype(np.int16)) == is_word
+    rng = np.random.default_rng(0)
+    for noise in (rng.normal(0, 60, 8_000), rng.integers(-1, 2, 8_000), 200 * np.sin(np.arange(8_000) / 50)):
+        assert not speech.is_sound(noise.astype(np.int16))
+    assert not speech.is_sound(np.zeros(100, np.int16))
+
+
+def test_a_gain_does_not_depend_on_the_blocks(lecture: np.ndarray):
+    mixed = np.concatenate([at_peak(lecture, -50), lecture[: 8 * SAMPLE_RATE], at_peak(lecture, -60)])
+    whole = probabilities(mixed, len(mixed))
+    for size in (1_000, 16_000, 65_537):
+        assert np.array_equal(probabilities(mixed, size), whole)

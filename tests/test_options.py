@@ -22,11 +22,12 @@ from whisperbatch.options import (
 COMMAND = """
     --no-vad --vad-threshold 0.4 --vad-min-silence 0.3 --vad-min-speech 0.2 --vad-pad 0.1 --long-form sequential
     --clip-timestamps 0,30,60 --channels split --channel-names agent,caller --max-duration 3600 --spool-dir spools
+    --track ger
 """.split()
 FLAT = {
     "vad": False, "vad_threshold": 0.4, "vad_min_silence": 0.3, "vad_min_speech": 0.2, "vad_pad": 0.1,
     "long_form": "sequential", "clip_timestamps": "0,30,60", "channels": "split", "channel_names": "agent,caller",
-    "max_duration": 3600.0, "spool_dir": "spools",
+    "max_duration": 3600.0, "spool_dir": "spools", "track": "German",
 }  # fmt: skip
 
 
@@ -50,6 +51,7 @@ def test_speech_and_channels_from_the_command_line_and_from_python(monkeypatch, 
     assert options.clip.clip_timestamps == (0.0, 30.0, 60.0)
     assert options.load.channel_names == ("agent", "caller")
     assert options.load.spool_dir is not None
+    assert (options.load.track, api.run_options_from(track=2).load.track) == ("de", "2")
     sequences = {**FLAT, "clip_timestamps": [0, 30, 60], "channel_names": ["agent", "caller"]}
     assert api.run_options_from(**sequences) == options
 

@@ -46,7 +46,7 @@ HOMES = {
     "soundfile": ("audio/load.py",),
     "onnxruntime": ("audio/speech.py",),
     "silero_vad": (),
-    "av": ("audio/decoding.py", "audio/lengths.py", "audio/load.py", "cli/facts.py", "demo/samples.py"),
+    "av": ("audio/decoding.py", "audio/lengths.py", "audio/load.py", "audio/mixdown.py", "cli/facts.py", "demo/samples.py"),
     "ray": ("backends/on_ray.py",),
     "matplotlib": ("bench/plot.py",),
     "typer": ("cli/",),

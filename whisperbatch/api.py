@@ -32,6 +32,7 @@ from whisperbatch.options import (
     parse_formats,
     parse_names,
     parse_times,
+    parse_track,
     subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
@@ -64,8 +65,9 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             (clips, or ``auto``), ``max_wait`` (seconds), ``load_workers``, ``max_duration`` (seconds), ``vad``,
             ``vad_threshold``, ``vad_min_silence``, ``vad_min_speech``, ``vad_pad`` (seconds), ``long_form`` (``clips``
             or ``sequential``), ``clip_timestamps`` and ``channel_names`` (sequences, or one string with commas),
-            ``channels`` (``mix`` or ``split``), ``spool_dir``, ``formats`` (a sequence, or one string with commas),
-            ``output_dir``, ``relative_to``, ``name``, ``overwrite``; ``write=False`` writes nothing. Subtitles:
+            ``channels`` (``mix`` or ``split``), ``track`` (a number from 1, a language, or ``all``), ``spool_dir``,
+            ``formats`` (a sequence, or one string with commas), ``output_dir``, ``relative_to``, ``name``,
+            ``overwrite``; ``write=False`` writes nothing. Subtitles:
             ``subtitles`` (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``,
             ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
@@ -97,6 +99,7 @@ def run_options_from(**options: Any) -> RunOptions:
         given["formats"] = parse_formats([given["formats"]] if isinstance(given["formats"], str) else given["formats"])
     if given.get("language") is not None:
         given["language"] = parse_language(given["language"])
+    given["track"] = parse_track(given.get("track"))
     for name, parse in (("clip_timestamps", parse_times), ("channel_names", parse_names)):
         if name in given:
             given[name] = parse(given[name]) if isinstance(given[name], str) else tuple(given[name])

@@ -39,6 +39,29 @@ _OTHER_NAMES = {
     "castilian": "es",
     "mandarin": "zh",
 }
+_TAGS = {
+    tag: tags.split()[0]
+    for tags in """
+    en eng|zh zho chi cmn|de deu ger|es spa|ru rus|ko kor|fr fra fre|ja jpn|pt por|tr tur|pl pol|ca cat|nl nld dut|ar
+    ara|sv swe|it ita|id ind|hi hin|fi fin|vi vie|he heb iw|uk ukr|el ell gre|ms msa may|cs ces cze|ro ron rum|da dan|hu
+    hun|ta tam|no nor nb nob|th tha|ur urd|hr hrv|bg bul|lt lit|la lat|mi mri mao|ml mal|cy cym wel|sk slk slo|te tel|fa
+    fas per|lv lav|bn ben|sr srp|az aze|sl slv|kn kan|et est|mk mkd mac|br bre|eu eus baq|is isl ice|hy hye arm|ne
+    nep|mn mon|bs bos|kk kaz|sq sqi alb|sw swa|gl glg|mr mar|pa pan|si sin|km khm|sn sna|yo yor|so som|af afr|oc oci|ka
+    kat geo|be bel|tg tgk|sd snd|gu guj|am amh|yi yid|lo lao|uz uzb|fo fao|ht hat|ps pus|tk tuk|nn nno|mt mlt|sa san|lb
+    ltz|my mya bur|bo bod tib|tl tgl fil|mg mlg|as asm|tt tat|ln lin|ha hau|ba bak|jw jv jav|su sun
+    """.replace("\n", " ").split("|")
+    for tag in tags.split()
+}  # Whisper's code by the codes of ISO 639 that recordings are tagged with
+_NO_LANGUAGE = ("und", "mis", "mul", "zxx", "qaa")
+
+
+def tagged_language(tag: str) -> str:
+    """The language that a tag such as ``ger``, ``deu`` or ``de-AT`` names, as Whisper's code where it has one.
+
+    Empty when the tag names none.
+    """
+    code = tag.strip().casefold().replace("_", "-").partition("-")[0]
+    return "" if code in _NO_LANGUAGE else _TAGS.get(code, code)
 
 
 def parse_language(text: str) -> str:

@@ -110,7 +110,7 @@ class Clip:
         joins: ``(at_s, skipped_s)``: from ``at_s`` in the clip on, a time is ``skipped_s`` later in the file than the
             samples before it tell, since a pause was left out there. In order; each counts from the clip's start.
         vote: ``(k, n)`` when it is the k-th, from 0, of the n clips that decide the file's language.
-        channel: Which channel it was taken from, from 0; None when channels were mixed.
+        channel: Which channel or track it was taken from, from 0; None when there is one, or channels were mixed.
     """
 
     file_id: int
@@ -135,7 +135,8 @@ class FileLoaded:
 
     ``n_clips`` may be 0: an empty transcript. ``damage`` is one sentence, or None when all of it decoded.
     ``speech_s`` is how much speech was found, None when no speech detection ran. ``notices`` are sentences about a
-    recording that is whole: which of its channels or tracks was taken, time stamps that jump.
+    recording that is whole: which of its channels or tracks was taken, time stamps that jump. ``channel_names`` are
+    what this file calls its channels when they are several tracks.
     """
 
     file_id: int
@@ -144,6 +145,7 @@ class FileLoaded:
     damage: str | None = None
     speech_s: float | None = None
     notices: tuple[str, ...] = ()
+    channel_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

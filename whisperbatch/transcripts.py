@@ -118,7 +118,10 @@ class Assembly:
         sha256: str | None = None,
         channel_names: Sequence[str] = (),
     ) -> Transcript:
-        """The transcript of the complete file; channels beyond the names are called CH3, CH4 and so on."""
+        """The transcript of the complete file.
+
+        Channels have the names that the file gave them, else ``channel_names``; further ones are CH3, CH4 and so on.
+        """
         assert self.complete
         assert self._loaded is not None
         keeps_blanks = settings.get("long_form") == "sequential"  # as openai-whisper does
@@ -126,7 +129,7 @@ class Assembly:
         speech_s = self._loaded.speech_s
         return Transcript(
             language=language,
-            segments=self._segments(keeps_blanks, channel_names),
+            segments=self._segments(keeps_blanks, self._loaded.channel_names or channel_names),
             duration_s=round(self._loaded.duration_s, N_DECIMALS),
             language_probability=probability,
             speech_s=None if speech_s is None else round(speech_s, N_DECIMALS),

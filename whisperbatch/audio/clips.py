@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from whisperbatch.audio.speech import Detector, Span, Spans
+from whisperbatch.audio.speech import Detector, Span, Spans, is_sound
 from whisperbatch.audio.spool import Spool
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
@@ -26,7 +26,6 @@ N_HOP = SAMPLE_RATE // 50
 MAX_GAP = SAMPLE_RATE // 2
 MIN_FULL = 26 * SAMPLE_RATE  # a clip that is full is cut at its longest pause from there on
 MAX_SHORT = 6 * SAMPLE_RATE // 10  # the detector needs half a second to be sure
-LOUD = 300  # of 32,768; a peak of less is noise
 N_EARLY = 300 * SAMPLE_RATE  # clips that start so long after the first one or sooner vote on the language
 MAX_VOTERS = 5
 
@@ -139,8 +138,7 @@ class SpeechCutter:
         if not 0 < self._tape.end <= MAX_SHORT:
             return []
         samples = self._tape.read(0, self._tape.end)
-        is_loud = np.abs(samples.astype(np.int32)).max() >= LOUD
-        return [Cut(self._start, samples.copy(), channel=self._pack.channel)] if is_loud else []
+        return [Cut(self._start, samples.copy(), channel=self._pack.channel)] if is_sound(samples) else []
 
     def _packed(self, spans: Sequence[Span]) -> list[Cut]:
         cuts = []

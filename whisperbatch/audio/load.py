@@ -14,13 +14,13 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
-from av.filter import Graph
-from av.stream import Disposition
 
 from whisperbatch.audio import riff
 from whisperbatch.audio.decoding import RATES, Decoding, is_sound, told_s
 from whisperbatch.audio.harm import Harm
+from whisperbatch.audio.mixdown import Mixdown, frame_of, graph, through
 from whisperbatch.audio.opening import RAW, is_ds2, is_list, is_prose, is_text, next_recording, opened
+from whisperbatch.audio.tracks import Track, of_stream, wanted
 from whisperbatch.errors import LoadError
 from whisperbatch.records import SAMPLE_RATE
 
@@ -51,6 +51,8 @@ LISTENING = {"codec_whitelist": ",".join(sorted(filter(_is_sound, av.codec.codec
 STRAY_BYTES = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 N_BLOCK = 1 << 19  # samples of all channels that libsndfile reads at once
+DITHER = 2  # of 32,768; what peaks no higher is silence
+VERY_QUIET_DB = -40.0  # of full scale; a peak of less is told
 MAX_SPLIT = 32  # channels kept apart; each needs its share of memory
 MIN_BIT_RATE = 64  # a header that promises so much audio of so few bytes lies; an hour of silence has twice that
 
@@ -67,20 +69,41 @@ class _RefusedError(LoadError):
 class Reader:
     """The samples of one file, for one thread and one pass."""
 
-    def __init__(self, path: Path, *, split: bool = False, max_s: float = math.inf) -> None:
-        """Keep the path; ``blocks`` opens it. With ``split``, channels are kept apart; what is longer is refused."""
+    def __init__(self, path: Path, *, split: bool = False, max_s: float = math.inf, track: str | None = None) -> None:
+        """Keep the path; ``blocks`` opens it.
+
+        Args:
+            path: The file.
+            split: Whether channels are kept apart.
+            max_s: A longer recording is refused.
+            track: Which audio track, as ``LoadOptions.track`` has it; of ``all`` it is the first.
+        """
         self.path = path
         self.n_samples = 0  # that were read
+        self.n_channels = 1  # that were kept apart
+        self.tracks: list[Track] = []  # known once the file is open
+        # those that are asked for, of which the first is read; until the file is open, as if it were the only one
+        self.candidates = [Track(int(track) if track and track.isdigit() else 1)]
+        self._asked = track
         self._split = split
         self._layout = "" if split else "mono"  # "": that of the first frame
         self._max_s = max_s
         self._harm = Harm()
         self._notices: list[str] = []
+        self._mixdown = Mixdown()
+        self._peak = 0  # of the samples so far
+
+    @property
+    def track(self) -> Track:
+        """The one that is read."""
+        return self.candidates[0]
 
     @property
     def notices(self) -> list[str]:
         """Sentences about a whole recording, once the blocks have been read."""
-        return self._notices
+        peak_db = 20 * math.log10(self._peak / 32768) if self._peak > DITHER else 0.0
+        quiet = [f"very quiet: peak at {peak_db:.0f} dBFS"] if peak_db < VERY_QUIET_DB else []
+        return [*self._notices, *self._mixdown.notices, *quiet]
 
     @property
     def damage(self) -> str | None:
@@ -109,6 +132,8 @@ class Reader:
     def _counted(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for block in blocks:
             self.n_samples += block.shape[-1]
+            self.n_channels = block.size // block.shape[-1]
+            self._peak = max(self._peak, int(block.max()), -int(block.min()))
             self._check_length(self.n_samples / SAMPLE_RATE)
             yield block
 
@@ -168,26 +193,24 @@ class Reader:
         return av.open(file, format=name, options=options | more, **STRAY_BYTES)
 
     def _stream(self, container: Any) -> Any:
-        """The stream that ffmpeg takes: one marked as default, then one of most channels, then the first."""
-        if not container.streams.audio:
+        """The stream of the track that is asked for."""
+        streams = list(container.streams.audio)
+        if not streams:
             raise LoadError("holds no audio", self.path)
-        known = [stream for stream in container.streams.audio if stream.codec_context is not None]
-        if not known:
-            raise LoadError("holds audio of a kind that cannot be decoded", self.path)
-        chosen = max(
-            known,
-            key=lambda stream: (
-                stream.codec_context.sample_rate > 0,  # a stream without packets has none
-                bool(stream.disposition & Disposition.default),
-                stream.codec_context.channels,
-            ),
-        )
+        chosen = streams[self._choose([of_stream(number, stream) for number, stream in enumerate(streams, 1)]) - 1]
         self._check_kind(chosen.codec_context.sample_rate or RATES[0], chosen.codec_context.channels)
         for stream in container.streams:
             if stream is not chosen:
                 with suppress(AttributeError):  # pictures need not be read; older PyAV can't say so
                     stream.discard = av.stream.Discard.all
         return chosen
+
+    def _choose(self, tracks: list[Track]) -> int:
+        """The number of the track that is asked for."""
+        candidates = wanted(tracks, self._asked, self.path)
+        if not self.tracks:  # else it is a recording that is joined on
+            self.tracks, self.candidates = tracks, candidates
+        return candidates[0].number
 
     def _check_kind(self, rate: int, n_channels: int) -> None:
         if rate not in RATES:
@@ -198,24 +221,24 @@ class Reader:
 
     def _resampled(self, frames: Iterable[Any]) -> Iterator[np.ndarray]:
         """Frames of any kind as blocks; a recording may change rate and channels midway."""
-        graph, kind = None, None
-        for frame in frames:
+        mixing, kind = None, None
+        for frame in frames if self._split else self._mixdown.frames(frames):
             here = (frame.format.name, frame.layout.name, frame.sample_rate)
             if not is_sound(frame):
                 self._harm.n_parts += 1
                 continue
             try:
                 if here != kind:
-                    yield from _through(graph, None)
-                    graph, kind = None, None
+                    yield from through(mixing, None)
+                    mixing, kind = None, None
                     self._layout = self._layout or frame.layout.name
-                    graph, kind = _graph(frame, self._layout), here
+                    mixing, kind = graph(frame, self._layout), here
                 frame.pts = None  # silence stands in all gaps by now
-                yield from _through(graph, frame)
+                yield from through(mixing, frame)
             except (av.FFmpegError, ValueError):  # channels that cannot be mixed
                 self._harm.n_parts += 1
         with suppress(av.FFmpegError):
-            yield from _through(graph, None)
+            yield from through(mixing, None)
 
     def _by_librosa(self, file: BinaryIO, error: LoadError) -> Iterator[np.ndarray]:
         """The second loader: what libsndfile reads and FFmpeg doesn't; ``error`` when that neither."""
@@ -227,6 +250,7 @@ class Reader:
             with soundfile.SoundFile(file) as sound:
                 import librosa  # takes seconds, so only for what libsndfile knows
 
+                self._choose([Track(1, n_channels=sound.channels)])
                 rate = sound.samplerate
                 self._check_kind(rate, sound.channels)
                 length = max(1, min(rate, N_BLOCK // sound.channels))
@@ -234,7 +258,7 @@ class Reader:
                 if "sr" in signature(librosa.stream).parameters:  # since 1.0, which is about to resample by default
                     how["sr"] = None
                 waves = librosa.stream(sound, **how)
-                for block in self._resampled(_frame(wave, rate, mixed=not self._split) for wave in waves):
+                for block in self._resampled(self._frame(wave, rate) for wave in waves):
                     n_samples += block.shape[-1]
                     yield block
         except (soundfile.SoundFileError, ValueError, OverflowError, OSError) as err:
@@ -244,46 +268,6 @@ class Reader:
         if n_samples == 0:
             raise error
 
-
-def _graph(frame: Any, layout: str) -> Graph:
-    """What ffmpeg puts behind a decoder for ``-ac 1 -ar 16000 -f s16le``, or for another layout."""
-    graph = Graph()
-    with suppress(AttributeError):  # else it starts a thread a core, all idle; older PyAV can't say so
-        graph.threads = 1
-    source = graph.add(
-        "abuffer",
-        sample_rate=str(frame.sample_rate),
-        sample_fmt=frame.format.name,
-        channel_layout=frame.layout.name,
-        time_base=f"1/{frame.sample_rate}",
-    )
-    # trap: PyAV miscounts the planes of eight channels and more, so they stay interleaved
-    wanted = graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts=layout)
-    source.link_to(wanted)
-    wanted.link_to(graph.add("abuffersink"))
-    graph.configure()
-    return graph
-
-
-def _through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
-    """What comes out of the graph for a frame, or at the end for None."""
-    if graph is not None:
-        graph.push(frame)
-    while graph is not None:
-        try:
-            out = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):  # wants more; has no more
-            return
-        if out.samples:
-            samples = np.ascontiguousarray(out.to_ndarray().reshape(out.samples, -1).T)
-            yield samples if len(samples) > 1 else samples[0]
-
-
-def _frame(wave: np.ndarray, rate: int, mixed: bool) -> Any:
-    wave = np.nan_to_num(np.atleast_2d(wave), posinf=0.0, neginf=0.0)  # (n_channels, n_samples)
-    wave = wave.mean(axis=0, keepdims=True) if mixed else wave
-    layout = {1: "mono", 2: "stereo"}.get(len(wave), f"{len(wave)} channels")
-    # trap: PyAV miscounts the planes of more than eight channels
-    frame = av.AudioFrame.from_ndarray(np.float32(wave.T.reshape(1, -1)), format="flt", layout=layout)
-    frame.sample_rate = rate
-    return frame
+    def _frame(self, wave: np.ndarray, rate: int) -> Any:
+        wave = np.nan_to_num(np.atleast_2d(wave), posinf=0.0, neginf=0.0)  # (n_channels, n_samples)
+        return frame_of(wave if self._split else self._mixdown.wave(wave, rate), rate)

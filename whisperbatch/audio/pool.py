@@ -214,8 +214,8 @@ def _in_seconds(pairs: list[list[int]]) -> tuple[tuple[float, float], ...]:
 def _loaded(file_id: int, n_clips: int, header: dict[str, Any]) -> FileLoaded:
     n_speech = header["n_speech"]
     speech_s = None if n_speech is None else n_speech / SAMPLE_RATE
-    length_s, notices = header["n_samples"] / SAMPLE_RATE, tuple(header["notices"])
-    return FileLoaded(file_id, n_clips, length_s, header["damage"], speech_s, notices)
+    length_s, notices, names = header["n_samples"] / SAMPLE_RATE, header["notices"], header["channel_names"]
+    return FileLoaded(file_id, n_clips, length_s, header["damage"], speech_s, tuple(notices), tuple(names))
 
 
 def _failed(header: dict[str, Any], path: Path) -> LoadError:

@@ -7,7 +7,7 @@ import torch and set its threads.
 
 import functools
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,42 @@ N_FRAME = 512  # samples a probability stands for
 N_CONTEXT = 64  # samples before a frame that the model looks at too
 N_BLOCK = 128 * N_FRAME  # samples a call: four seconds; longer ones are no faster
 N_STATE = 128
+QUIET = 10 ** (-36 / 20)  # of full scale; a block that peaks below it is tried with a gain
+FAINTEST = 2.5 / 32768  # what peaks no higher is the noise of the last bits
+TARGET = 10 ** (-20 / 20)  # where the gain lifts peaks to
+MAX_GAIN = 10 ** (50 / 20)
+DECAY = 10 ** (-1 / 20)  # of the level that the gain follows, a block
+N_CLICK = 3  # frames
+SURE = 0.5  # probability
+N_WORD = 8  # frames of speech that a gain has to bring out of a recording that is quiet so far
+N_MORE = 16  # and out of a quiet part of another
+N_PATIENT = 8  # blocks without speech that it stays on for
+LOUD = 300  # of 32,768; a peak of less may be noise
+FAINT = 10  # a peak of less is noise
+N_SHORT = SAMPLE_RATE // 100  # a hundredth of a second
+N_SPOKEN = 8  # of them have to stand out of the noise by 12 dB
 MIN_PAUSE_S = 0.098  # where speech that runs on for too long may be cut without looking further; silero-vad's value
 N_SEARCH = 12 * SAMPLE_RATE  # else it is cut somewhere in its last seconds
 MISSING = "speech detection is not whole (the package silero-vad lacks its model); install again, or use --no-vad"
 
 
 class Detector:
-    """The speech probabilities of one stream, for one thread."""
+    """The speech probabilities of one stream, for one thread.
+
+    The model hears little of what is quiet. A quiet block is tried with a gain as well; where that brings out clearly
+    more speech, the gain stays on until something louder comes or the speech has ended. So what is heard without a
+    gain, and the pauses in it, keep the probabilities that the samples have as they are.
+    """
 
     def __init__(self) -> None:
         """Load the model, once a process; LoadError when it is not there."""
         self._session = _session()
         self._block = np.empty(N_BLOCK, np.int16)
         self._n_held = 0
-        self._context = np.zeros(N_CONTEXT, np.float32)
-        self._state = [np.zeros((1, 1, N_STATE), np.float32)] * 2
+        self._plain = self._raised = _State()  # without a gain, and with it
+        self._level: float | None = None  # of the quiet speech that goes on; None while there is none
+        self._n_blank = 0  # blocks since there was some of it
+        self._n_wanted = N_WORD  # frames of speech that a gain has to bring out
 
     def push(self, samples: np.ndarray) -> np.ndarray:
         """What int16 (n_samples,) tells beyond what was told: float32 (n_frames,), often empty."""
@@ -46,7 +67,7 @@ class Detector:
             self._block[self._n_held : self._n_held + len(taken)] = taken
             at, self._n_held = at + len(taken), self._n_held + len(taken)
             if self._n_held == N_BLOCK:
-                told.append(self._run(self._block))
+                told.append(self._judge(self._block))
                 self._n_held = 0
         return np.concatenate(told) if told else np.zeros(0, np.float32)
 
@@ -55,15 +76,59 @@ class Detector:
         n_frames = -(-self._n_held // N_FRAME)
         self._block[self._n_held :] = 0
         self._n_held = 0
-        return self._run(self._block[: n_frames * N_FRAME]) if n_frames else np.zeros(0, np.float32)
+        return self._judge(self._block[: n_frames * N_FRAME]) if n_frames else np.zeros(0, np.float32)
 
-    def _run(self, block: np.ndarray) -> np.ndarray:
+    def _judge(self, block: np.ndarray) -> np.ndarray:
+        """A block's probabilities, with a gain or without."""
         frames = (block.astype(np.float32) / 32768).reshape(-1, N_FRAME)  # (n_frames, N_FRAME)
-        contexts = np.concatenate([self._context[None], frames[:-1, -N_CONTEXT:]])
-        self._context = frames[-1, -N_CONTEXT:].copy()
-        inputs = {"input": np.concatenate([contexts, frames], axis=1), "h": self._state[0], "c": self._state[1]}
-        told, *self._state = self._session.run(["speech_probs", "hn", "cn"], inputs)
-        return told
+        level = max(level_of(frames), (self._level or 0.0) * DECAY)
+        plain, self._plain = self._run(frames, self._plain)
+        if not FAINTEST < level < QUIET:
+            self._level, self._raised = None, self._plain
+            self._n_wanted = N_MORE if level >= QUIET else self._n_wanted
+            return plain
+        louder = np.clip(frames * min(TARGET / level, MAX_GAIN), -1.0, 1.0)
+        raised, self._raised = self._run(louder, self._raised)
+        n_more = np.count_nonzero(raised >= SURE) - np.count_nonzero(plain >= SURE)
+        self._n_blank = 0 if (raised >= SURE).any() else self._n_blank + 1
+        if n_more < self._n_wanted and (self._level is None or self._n_blank >= N_PATIENT):
+            self._level = None
+            return plain
+        self._level = level
+        return raised
+
+    def _run(self, frames: np.ndarray, state: "_State") -> tuple[np.ndarray, "_State"]:
+        """Float32 (n_frames,) for frames (n_frames, N_FRAME) that follow a state, and the state after them."""
+        contexts = np.concatenate([state.context[None], frames[:-1, -N_CONTEXT:]])
+        inputs = {"input": np.concatenate([contexts, frames], axis=1), "h": state.hidden, "c": state.cell}
+        told, *after = self._session.run(["speech_probs", "hn", "cn"], inputs)
+        return told, _State(frames[-1, -N_CONTEXT:].copy(), *after)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _State:
+    """What the model remembers: the last samples, and two vectors."""
+
+    context: np.ndarray = field(default_factory=lambda: np.zeros(N_CONTEXT, np.float32))
+    hidden: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, N_STATE), np.float32))
+    cell: np.ndarray = field(default_factory=lambda: np.zeros((1, 1, N_STATE), np.float32))
+
+
+def level_of(frames: np.ndarray) -> float:
+    """The peak of (n_frames, N_FRAME) but for the loudest few frames, which may be a click; full scale is 1."""
+    peaks = np.sort(np.abs(frames).max(axis=1))
+    return float(peaks[-1 - N_CLICK] if len(peaks) > 2 * N_CLICK else peaks[-1])
+
+
+def is_sound(samples: np.ndarray) -> bool:
+    """Whether a second or less of int16 (n_samples,) holds more than noise: something loud, or that stands out."""
+    loudness = np.abs(samples.astype(np.int32))
+    if loudness.max() >= LOUD:
+        return True
+    powers = np.square(loudness[: len(loudness) // N_SHORT * N_SHORT].reshape(-1, N_SHORT)).mean(axis=1)
+    if len(powers) < N_SPOKEN or loudness.max() < FAINT:
+        return False
+    return bool(np.sort(powers)[-N_SPOKEN] >= max(16 * np.quantile(powers, 0.1), 4.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ Comes in, on standard input: a JSON line a file, see ``Request``. Goes out, on s
 little-endian length, a JSON header of that length and, for a clip without a spool, its samples as bytes. Kinds:
 ``ready`` or ``unfit`` (message) once, then for each file ``spool`` (path: a file that is the parent's to remove),
 ``clip`` (index, start, n_samples, speech, joins, vote, channel, spool: its path or null; numbers are samples),
-``alive``, and at last ``loaded`` (n_samples, n_speech, damage, notices) or ``failed`` (message, errno: the system's
-number when the file is not to blame, or null). Who calls: ``audio/pool``. The end of standard input ends the process,
-even in the middle of a file; a parent that reads slowly slows it down.
+``alive``, and at last ``loaded`` (n_samples, n_speech, damage, notices, channel_names) or ``failed`` (message, errno:
+the system's number when the file is not to blame, or null). Who calls: ``audio/pool``. The end of standard input ends
+the process, even in the middle of a file; a parent that reads slowly slows it down.
 """
 
 import errno
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -64,6 +65,8 @@ class Request:
             "language": self.clip.language,
             "clip_timestamps": self.clip.clip_timestamps,
             "channels": self.load.channels,
+            "channel_names": self.load.channel_names,
+            "track": self.load.track,
             "max_duration_s": self.load.max_duration_s,
             "spool_dir": None if spool_dir is None else os.fsencode(spool_dir).hex(),
             "speech": asdict(self.speech),
@@ -82,22 +85,30 @@ class Request:
                 long_form=asked["long_form"],
                 clip_timestamps=tuple(asked["clip_timestamps"]),
             ),
-            LoadOptions(channels=asked["channels"], max_duration_s=asked["max_duration_s"], spool_dir=spool_dir),
+            LoadOptions(
+                channels=asked["channels"],
+                channel_names=tuple(asked["channel_names"]),
+                max_duration_s=asked["max_duration_s"],
+                spool_dir=spool_dir,
+                track=asked["track"],
+            ),
             SpeechOptions(**asked["speech"]),
         )
 
 
 def serve(request: Request, stream: BinaryIO) -> None:
     """Send a file's clips and how it ended."""
-    from whisperbatch.audio import clips, load
+    from whisperbatch.audio import clips, passes
 
-    split, max_s = request.load.channels == "split", request.load.max_duration_s
-    reader, n_speech = load.Reader(request.path, split=split, max_s=max_s), 0
+    n_speech = 0
     try:
         with ExitStack() as last:
-            cuts = clips.cut(_telling(reader.blocks(), stream), _cutters(request, stream, last))
-            elects = request.clip.language is None and not request.sequential
-            for index, cut, vote in clips.numbered(cuts, elects):
+            make = _cutters(request, stream, last)
+            file = passes.Passes(request.path, request.load, make, lambda blocks: _telling(blocks, stream))
+            cuts = file.cuts(falls_back=request.speech.vad)
+            head = list(islice(cuts, 1))
+            elects = request.clip.language is None and not request.sequential and file.is_of_one_language
+            for index, cut, vote in clips.numbered(chain(head, cuts), elects):
                 _send_clip(stream, index, cut, vote)
                 n_speech += cut.n_speech
     except BrokenPipeError:
@@ -110,8 +121,8 @@ def serve(request: Request, stream: BinaryIO) -> None:
         send(stream, {"kind": "failed", "message": f"cannot be read ({_told(err)})", "errno": _errno(err)})
     else:
         found = n_speech if request.speech.vad else None
-        last_word = {"n_samples": reader.n_samples, "n_speech": found, "damage": reader.damage}
-        send(stream, {"kind": "loaded", **last_word, "notices": reader.notices})
+        last_word = {"n_samples": file.n_samples, "n_speech": found, "damage": file.damage, "notices": file.notices}
+        send(stream, {"kind": "loaded", **last_word, "channel_names": file.channel_names})
 
 
 def main() -> None:

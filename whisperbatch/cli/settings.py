@@ -28,6 +28,7 @@ from whisperbatch.options import (
     parse_names,
     parse_temperatures,
     parse_times,
+    parse_track,
     subtitle_options,
 )
 from whisperbatch.records import ClipSettings
@@ -46,6 +47,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             parse_names(given["channel_names"]),
             given["max_duration"],
             given["spool_dir"],
+            parse_track(given["track"]),
         ),
         speech=SpeechOptions(
             given["vad"],

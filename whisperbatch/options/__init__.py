@@ -6,6 +6,7 @@ machines), output (formats, names, subtitles), run (journal, failures, all of it
 """
 
 from whisperbatch.options.audio import (
+    ALL_TRACKS,
     CHANNELS,
     LONG_FORMS,
     LoadOptions,
@@ -14,6 +15,7 @@ from whisperbatch.options.audio import (
     load_workers_for,
     parse_names,
     parse_times,
+    parse_track,
 )
 from whisperbatch.options.bench import BenchOptions, parse_counts, parse_rate, parse_waits
 from whisperbatch.options.checks import require
@@ -45,6 +47,7 @@ from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 
 __all__ = [
     "ALL_FORMATS",
+    "ALL_TRACKS",
     "BACKENDS",
     "BREAKS",
     "CHANNELS",
@@ -78,6 +81,7 @@ __all__ = [
     "parse_rate",
     "parse_temperatures",
     "parse_times",
+    "parse_track",
     "parse_waits",
     "require",
     "subtitle_options",

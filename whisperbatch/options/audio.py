@@ -1,14 +1,18 @@
 """Drop folders, load workers, speech detection."""
 
 import math
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.errors import UsageError
+from whisperbatch.languages import parse_language, tagged_language
 from whisperbatch.options.checks import require
 
 LONG_FORMS = ("clips", "sequential")
 CHANNELS = ("mix", "split")
+ALL_TRACKS = "all"
 MAX_PAD_S = 5.0  # both pads and some speech must fit into a clip
 
 
@@ -23,6 +27,26 @@ def parse_times(given: str) -> tuple[float, ...]:
 def parse_names(given: str) -> tuple[str, ...]:
     """Names out of a list with commas."""
     return tuple(part.strip() for part in given.split(","))
+
+
+def parse_track(given: str | int | None) -> str | None:
+    """An audio track as ``LoadOptions`` has it, out of a number, a language or ``all``; None stays None.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    asked = str(given).strip().casefold()
+    if given is None or asked == ALL_TRACKS:
+        return None if given is None else ALL_TRACKS
+    if asked.isascii() and asked.isdigit() and int(asked) > 0:
+        return str(int(asked))
+    if re.fullmatch("[a-z]{2,3}([-_].*)?", asked) and (code := tagged_language(asked)):
+        return code
+    with suppress(UsageError):
+        return parse_language(asked)
+    raise UsageError(
+        f"--track '{given}' is neither a track's number (the first is 1), nor a language such as de, nor all"
+    )
 
 
 def load_workers_for(n_cores: int, *, beside_gpu: bool = False) -> int:
@@ -67,6 +91,8 @@ class LoadOptions:
         n_workers: How many processes (0: as many as suit the machine, see ``load_workers_for``).
         channels: ``mix`` (to one) or ``split`` (each is transcribed by itself).
         channel_names: What split channels are called, in order.
+        track: Which of several audio tracks, as ``parse_track`` gives it: its number from 1, a language's code, or
+            ``all`` (each is transcribed by itself); None means the one that ffmpeg takes, or the next with speech.
         max_duration_s: A longer recording is refused.
         spool_dir: Where sequential mode keeps a recording's samples while it runs; None means the user's cache.
     """
@@ -76,6 +102,7 @@ class LoadOptions:
     channel_names: tuple[str, ...] = ("LEFT", "RIGHT")
     max_duration_s: float = 24 * 3600.0
     spool_dir: Path | None = None
+    track: str | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges and names."""
@@ -83,6 +110,7 @@ class LoadOptions:
         require(self.channels in CHANNELS, f"unknown channels '{self.channels}'; choose from {', '.join(CHANNELS)}")
         names = self.channel_names
         require(all(names) and len(set(names)) == len(names), "--channel-names must differ and not be empty")
+        require(self.track == parse_track(self.track), f"--track '{self.track}' is to be given as parse_track gives it")
         require(self.max_duration_s > 0, "--max-duration must be above 0 seconds")
 
 

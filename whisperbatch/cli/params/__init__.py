@@ -83,6 +83,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "clip_timestamps": (speech.ClipTimestamps, None),
     "channels": (speech.ChannelsOption, speech.Channels.MIX),
     "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
+    "track": (speech.Track, None),
     "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
     "format": (output.Format, None),
     "output_dir": (output.OutputDir, None),

@@ -1,4 +1,4 @@
-"""Speech detection, long recordings, channels. Each option is declared once; see the package."""
+"""Speech detection, long recordings, channels, tracks. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -64,6 +64,16 @@ ChannelNames = Annotated[
     str,
     typer.Option(
         "--channel-names", metavar="NAME,NAME", rich_help_panel=_AUDIO, help="What split channels are called, in order."
+    ),
+]
+Track = Annotated[
+    str | None,
+    typer.Option(
+        "--track",
+        metavar="NUMBER|LANGUAGE|all",
+        rich_help_panel=_AUDIO,
+        help="Which audio track to transcribe; all: each by itself (default: the main one, or the next with speech).",
+        show_default=False,
     ),
 ]
 MaxDuration = Annotated[
