@@ -202,10 +202,11 @@ def clip(
     seconds: float = 2.0,
     vote: tuple[int, int] | None = None,
     speech: tuple[tuple[float, float], ...] = (),
+    joins: tuple[tuple[float, float], ...] = (),
     **settings: object,
 ) -> Clip:
     samples = np.zeros(round(seconds * SAMPLE_RATE), np.int16)
-    return Clip(file_id, index, 0.0, samples, ClipSettings(**settings), vote=vote, speech=speech)
+    return Clip(file_id, index, 0.0, samples, ClipSettings(**settings), vote=vote, speech=speech, joins=joins)
 
 
 def run(

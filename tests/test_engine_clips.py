@@ -11,6 +11,7 @@ from whisperbatch.engine import EngineFacts, coverage
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.fallback import Decoded
 from whisperbatch.engine.requests import Window
+from whisperbatch.engine.words import Timings
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipText, Segment
 
@@ -418,3 +419,59 @@ def test_text_in_another_script_is_told():
         [clip(0, seconds=4.0, language="hi")],
     )[0, 0]
     assert [one["reason"] for one in answer.suspects] == ["text in a script that Hindi is not written in"]
+
+
+# pauses that were left out
+
+
+class Evenly(FakeDevice):
+    """Words of a window sound one after the other, each for as long."""
+
+    def align(self, windows: Sequence[Window]) -> None:
+        super().align(windows)
+        for window in windows:
+            n = len(window.said)
+            window.timings = Timings([window.duration_s * k / n for k in range(n + 1)], [0.9] * n)
+
+
+def hear_joined(tokens: tuple[int, ...], joins, options: DecodeOptions = ONCE, seconds: float = 20.0):
+    device = Evenly(2, verdict=lambda window: told(window, tokens))
+    asked = {"seconds": seconds, "joins": joins, "speech": ((0.0, seconds),), "language": "en"}
+    (text,) = run(make(device, options), [clip(0, **asked)]).values()
+    return text, device
+
+
+def test_a_segment_that_runs_over_a_pause_is_cut_there():
+    tokens = (at(0.0), 500, 501, 502, 503, at(20.0))
+    for words in (False, True):
+        text, device = hear_joined(tokens, ((9.0, 30.0),), replace(ONCE, word_timestamps=words, second_pass=False))
+        assert [one.text.split()[0][:3] for one in text.segments] == ["500", "502"]
+        assert [len(one.text.split()) for one in text.segments] == [2, 2]
+        assert [one.tokens for one in text.segments] == [(500, 501), (502, 503)]
+        assert text.segments[0].end_s <= 10.0 and text.segments[1].start_s >= 9.0
+        assert len(device.aligned) == 1
+
+
+def test_a_segment_whose_words_lie_on_one_side_keeps_to_it():
+    tokens = (at(0.0), 500, at(9.8), at(9.8), 501, 502, 503, at(20.0))
+    text, _ = hear_joined(tokens, ((1.0, 30.0),))
+    assert spans(text) == [(1.0, 9.8), (9.8, 20.0)]
+
+
+def test_short_pauses_and_those_between_segments_need_no_times_of_words():
+    tokens = (at(0.0), 500, at(9.0), at(9.0), 501, at(20.0))
+    for joins in (((5.0, 1.9),), ((5.0, 1.9), (15.0, 3.8)), ((9.0, 30.0),), ()):
+        text, device = hear_joined(tokens, joins)
+        assert (spans(text), device.aligned) == ([(0.0, 9.0), (9.0, 20.0)], [])
+
+
+def test_a_window_that_goes_on_is_aligned_with_its_text_so_far():
+    first = lambda window: told(window, (at(0.0), 500, 501, at(8.0), at(8.0)))  # noqa: E731
+    rest = lambda window: told(window, (502, 503, at(20.0)))  # noqa: E731
+    device = Evenly(2, verdict=script(first, rest))
+    asked = {"seconds": 20.0, "joins": ((14.0, 30.0),), "speech": ((0.0, 20.0),), "language": "en"}
+    (text,) = run(make(device, ONCE), [clip(0, **asked)]).values()
+    assert device.aligned[0][0].said == (500, 501, 502, 503)
+    assert [(one.start_s, one.end_s, len(one.text.split())) for one in text.segments] == [
+        (0.0, 8.0, 2), (8.0, 14.0, 1), (14.0, 20.0, 1)
+    ]  # fmt: skip

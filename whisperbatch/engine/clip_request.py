@@ -5,11 +5,13 @@ Comes in: a clip, and what was decoded of its windows. Goes out: windows, segmen
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
-from whisperbatch.engine import coverage, language_runs, segments
+from whisperbatch.engine import coverage, language_runs, pauses, segments
 from whisperbatch.engine.fallback import Decoded, Judge
 from whisperbatch.engine.requests import FRAMES_A_SECOND, MADE_UP, N_FRAMES, Request, Speller, Window
+from whisperbatch.engine.words import Timed
 from whisperbatch.languages import LANGUAGES, foreign_share
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipText, Segment
@@ -148,6 +150,7 @@ class ClipRequest(Request):
         if window.given and self.judge.fails(decoded):
             return ()  # the next window begins where this was to go on
         drafted, moved_s = self._draft(window)
+        drafted = self._cut_at_pauses(window, drafted)
         if decoded.text.strip() and self._is_made_up(decoded):
             self._suspect(window.start_s, window.start_s + window.duration_s, MADE_UP)
         if window.is_gap:
@@ -171,6 +174,35 @@ class ClipRequest(Request):
             self.seek = min(max(verdict.seek, least), window.start + window.n_frames)
             self._go_further(window, decoded)
         return tuple(new)
+
+    def to_align(self, window: Window) -> bool:
+        """Whether the times of words are to be found: where they are wanted, or where a segment runs over a pause."""
+        drafted = [] if self._words else self._draft(window)[0]
+        if not any(pauses.crossed(segment, self.clip.joins) for segment in drafted):
+            return super().to_align(window)
+        window.said = (*self._text_given(window), *self._rules.text_of(drafted))
+        return True
+
+    def _text_given(self, window: Window) -> list[int]:
+        return [token for token in window.given if token < self._speller.end]
+
+    def _cut_at_pauses(self, window: Window, drafted: list[Segment]) -> list[Segment]:
+        """The segments, those that run over a pause which was left out of the clip in parts, as their words tell."""
+        if window.timings is None:
+            return drafted
+        words = self._rules.timed(window.said, window.timings, self.language)
+        words, found = _after(words, len(self._text_given(window))), []
+        for segment in drafted:
+            text = self._rules.text_of([segment])
+            mine, words = _within(words, len(text)), _after(words, len(text))
+            places = pauses.crossed(segment, self.clip.joins)
+            if not places or sum(one.n_tokens for one in mine) != len(text):
+                found.append(segment)
+                continue
+            for word in mine:
+                word.start_s, word.end_s = word.start_s + window.start_s, word.end_s + window.start_s
+            found += pauses.cut(replace(segment, tokens=text), mine, places)
+        return found
 
     def _second_looks(self) -> list[tuple[coverage.Span, Segment | None]]:
         """Speech without text; and both halves of speech that has too little, as the whole would give the same."""
@@ -239,6 +271,16 @@ class ClipRequest(Request):
                     segment.start_s, segment.end_s, f"text in a script that {LANGUAGES[code].title()} is not written in"
                 )
         return super().text()
+
+
+def _within(words: Sequence[Timed], n_tokens: int) -> list[Timed]:
+    """The first words, with so many tokens at most."""
+    totals = accumulate(word.n_tokens for word in words)
+    return [word for word, total in zip(words, totals, strict=True) if total <= n_tokens]
+
+
+def _after(words: Sequence[Timed], n_tokens: int) -> list[Timed]:
+    return list(words[len(_within(words, n_tokens)) :])
 
 
 def _inside(segment: Segment, limit_s: float) -> Segment:

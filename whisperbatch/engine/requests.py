@@ -136,7 +136,8 @@ class Request(ABC):
         self._heard: list[Segment] = []
         self._suspects: list[dict[str, Any]] = []
         self._is_multilingual = options.multilingual and self.language is None
-        self._words = WordRules(options, speller.decode, speller.end) if options.word_timestamps else None
+        self._rules = WordRules(options, speller.decode, speller.end)
+        self._words = self._rules if options.word_timestamps else None
         self._last_spoken_s = 0.0
         self._hot = _ids(speller, options.hotwords)[:N_PROMPT] if not (options.prefix or "").strip() else []
         self._asked = _ids(speller, clip.settings.prompt)

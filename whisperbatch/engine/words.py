@@ -138,6 +138,12 @@ class WordRules:
         """The tokens of text of some segments."""
         return tuple(token for segment in segments for token in segment.tokens if token < self._end)
 
+    def timed(self, tokens: Sequence[int], timings: Timings, language: str | None) -> list[Timed]:
+        """The words of tokens of text, marks with the words they belong to; times count from the window's start."""
+        words = timed(tokens, timings, language, self._decode)
+        merge_marks(words, *self._marks)
+        return [word for word in words if word.n_tokens]
+
     def add(
         self,
         segments: Sequence[Segment],
