@@ -1,8 +1,7 @@
 """The engine: windows of many clips side by side, each replaced by the next as it ends.
 
-Comes in: clips. Goes out: segments as they are settled, and a ClipText or ClipFailed for every clip. Who calls: the
-pipeline's engine thread, through ``open_engine``. This leaf decides who runs and what becomes of faults, and never
-imports torch; ``runner`` does the arithmetic, ``requests`` and ``sequential`` know what a clip needs next.
+Comes in: clips. Goes out: segments as they are settled, and a ClipText or ClipFailed for every clip. This leaf decides
+who runs and what becomes of faults; ``runner`` does the arithmetic, a ``Request`` knows what its clip needs next.
 
 A window's way: ready, encoded, seated in a slot, its language guessed (and parked until its file has voted), decoded at
 one temperature after the other, aligned where word times are asked for, settled. Faults: what raises is tried again in
@@ -132,11 +131,11 @@ class ContinuousEngine:
         self._languages.forget(file_id)
 
     def step(self) -> list[Segments | ClipText | ClipFailed]:
-        """Work until a slot is free, or for some steps; what is new."""
+        """Work until a slot is free, or for some steps; or seat some windows, when more are waiting; what is new."""
         self._align_some()
-        self._fill()
+        is_full = self._fill()
         n_used, began_s = self._n_used, time.monotonic()
-        for _ in range(MAX_STEPS):
+        for _ in range(MAX_STEPS if is_full else 0):
             if self._out or not n_used or self._n_used < n_used or time.monotonic() - began_s > MAX_STEP_S:
                 break
             for lane in self.device.lanes:
@@ -162,18 +161,24 @@ class ContinuousEngine:
     def _n_used(self) -> int:
         return sum(lane.slots.n_used for lane in self.device.lanes)
 
-    def _fill(self) -> None:
-        """Seat windows where there is room; while a fault's culprit is looked for, one group of suspects alone."""
+    def _fill(self) -> bool:
+        """Seat some windows where there is room, a fault's suspects alone; whether no more are waiting for it.
+
+        Between two groups the owner is heard, as engines beside may wait for votes that came with the first.
+        """
         if self._n_used and (self._is_alone or self._quarantine):
-            return
+            return True
         self._is_alone = bool(self._quarantine)
         if self._is_alone:
             for window in self._quarantine.popleft():
                 self._seat(self.device.lane_of(window), [window])
-            return
+            return True
+        n_more = 0
         for lane in self.device.lanes:
-            while lane.slots.n_free and (windows := self._next(lane)):
+            if lane.slots.n_free and (windows := self._next(lane)):
                 self._seat(lane, windows)
+                n_more += min(lane.slots.n_free, self._scheduler.n_ready)
+        return n_more == 0
 
     def _next(self, lane: Lane) -> list[Window]:
         if self._scheduler.waits(lane.slots, self.device.n_together):
@@ -381,14 +386,13 @@ class ContinuousEngine:
     def _bury(self, clip: Clip) -> None:
         """A clip that has ended votes no more."""
         self._languages.bury(clip)
-        if clip.vote is not None:
-            self._release(clip.file_id)
+        self._release(clip.file_id)
 
     def _failure(self, clip: Clip, err: Exception) -> ClipFailed:
         if isinstance(err, InferenceError):
             return ClipFailed(clip.file_id, clip.index, err)
         reason = str(err).strip().partition("\n")[0] or type(err).__name__
-        traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, and must not keep tensors with it
+        traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, without tensors
         failure = InferenceError(f"the model failed on it ({reason})")
         failure.__cause__ = err
         if self.device.is_out_of_memory(err):  # a device has an error of its own for that
