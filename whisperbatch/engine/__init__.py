@@ -3,18 +3,21 @@
 An engine (``Engine`` below) is owned by one thread. ``open_engine`` makes the one that the options ask for.
 
 Leaves, in the order data takes: names (of models), caches (what is on this machine), checkpoint (which model is meant,
-and how to get it), download (how far one is), formats (a package: what people have weights in), shapes (models of
-random weights), weights (tensors, settings, tokenizer), devices (where, and in which numbers), health (what
-stands in their way), spelling (text and ids), build (all of it put together), sizing (how many windows at once),
-continuous (the engine: who runs, what becomes of faults), abreast (several on the cores of a CPU), protocols (what it
-asks of a device), requests and sequential (one clip's decode state), votes (a file's language), scheduler (who runs
-next), runner (what runs on the device), features (log-mel), encoder, flash (its attention, compiled for the CPU),
-decoder (one pass on static caches), heard (keys and values of the audio), kernels (attention on them, compiled too),
-assembly (how that is written and compiled), linear (products), lane (windows side by side), slots (who sits where),
-rules (what may not be sampled), choices (what may come next), graphs (passes that CUDA replays), beams, noise (how it
-is sampled), fallback (is this text good enough), segments (tokens to timed text), align and warping (when each token
-was said), words (tokens to words), inventions (text made up in silence), coverage (speech without text), stopwatch
-(where the time goes), fake (the same contract, no weights).
+and how to get it), download (how far one is), unreachable (why one can't be had), formats (a package: what people have
+weights in), shapes (models of random weights), weights (tensors, settings, tokenizer), mel (the filter bank), devices
+(where, and in which numbers), health (what stands in their way), memory (how much is free), spelling (text and ids),
+build (all of it put together), sizing (how many windows at once), continuous (the engine: who runs, what becomes of
+faults), abreast (several on the cores of a CPU), protocols (what it asks of a device), requests (what a clip and a file
+have in common), clip_request and sequential (one clip's decode state), votes (a file's language), language_choice (a
+window's), language_runs (where it changes), scheduler (who runs next), runner (what runs on the device), features
+(log-mel), encoder, flash (its attention, compiled for the CPU), decoder (one pass on static caches), heard (keys and
+values of the audio), said (those of the text), kernels (attention on them, compiled too), fused and triton_kernels (the
+same on CUDA), assembly (how that is written and compiled), linear and quantized (products), lane (windows side by
+side), slots and seats (who sits where), rules (what may not be sampled), choices (what may come next), graphs (passes
+that CUDA replays), beams, noise (how it is sampled), fallback (is this text good enough), segments (tokens to timed
+text), align and warping (when each token was said), words (tokens to words), pauses (segments that run over one),
+inventions (text made up in silence), coverage (speech without text), stopwatch (where the time goes), fake (the same
+contract, no weights).
 
 Glossary of axes: n_windows; n_slots windows that a lane holds; n_group rows of a window, its beams or candidates;
 n_rows = n_slots * n_group; n_mels; n_frames 3000 (10 ms each); n_audio 1500 (20 ms each); n_tokens; n_context 448,

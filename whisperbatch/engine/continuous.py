@@ -4,8 +4,8 @@ Comes in: clips. Goes out: segments as they are settled, and a ClipText or ClipF
 who runs and what becomes of faults; ``runner`` does the arithmetic, a ``Request`` knows what its clip needs next.
 
 A window's way: ready, encoded, seated in a slot, its language guessed (and parked until its file has voted), decoded at
-one temperature after the other, aligned where word times are asked for, settled. Faults: what raises is tried again in
-halves until the culprit stands alone; only its clip fails. Out of memory halves the slots, and what ran runs again.
+one temperature after the other, aligned where word times are asked for, settled. What raises is tried again in halves;
+only the culprit's clip fails. Out of memory halves the slots, and what ran runs again.
 """
 
 import time
@@ -393,8 +393,7 @@ class ContinuousEngine:
             return ClipFailed(clip.file_id, clip.index, err)
         reason = str(err).strip().partition("\n")[0] or type(err).__name__
         traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, without tensors
-        failure = InferenceError(f"the model failed on it ({reason})")
-        failure.__cause__ = err
+        failure, failure.__cause__ = InferenceError(f"the model failed on it ({reason})"), err
         if self.device.is_out_of_memory(err):  # a device has an error of its own for that
             failure.__cause__ = MemoryError(reason)
             failure.__cause__.__cause__ = err
