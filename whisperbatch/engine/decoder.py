@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
+from whisperbatch.engine import lineage
 from whisperbatch.engine.fused import find
 from whisperbatch.engine.heard import Heard, HeardByFused, HeardInBytes, HeardInEightBits
 from whisperbatch.engine.linear import Maps
@@ -218,6 +219,8 @@ class Decoder:
         shape = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
         if self._fused is not None:
             return SaidByLineage(self.n_layers, shape, self.device, self.dtype, n_group, self._fused)
+        if self.device.type == "cpu" and (compiled := lineage.find(self.dtype, *shape[1:], n_group)) is not None:
+            return SaidByLineage(self.n_layers, shape, self.device, self.dtype, n_group, compiled)
         return Said(self.n_layers, shape, self.device, self.dtype)
 
     def _heads(self, x: Tensor) -> Tensor:

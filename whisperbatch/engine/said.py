@@ -13,6 +13,7 @@ from torch import Tensor
 from whisperbatch.engine.devices import zeros
 from whisperbatch.engine.fused import Fused
 from whisperbatch.engine.heard import attend
+from whisperbatch.engine.lineage import Lineage
 
 
 class Said:
@@ -91,11 +92,11 @@ class SaidByLineage(Said):
         device: torch.device,
         dtype: torch.dtype,
         n_group: int,
-        fused: Fused,
+        kernels: Fused | Lineage,
     ) -> None:
         """Hold zeros; rows come in groups of ``n_group``."""
         super().__init__(n_layers, shape, device, dtype)
-        self._n_group, self._fused = n_group, fused
+        self._n_group, self._kernels = n_group, kernels
         self.lineage = torch.zeros(shape[0], shape[2], device=device, dtype=torch.int16)  # (n_rows, n_context)
 
     def put(self, layer: int, rows: Tensor, k: Tensor, v: Tensor) -> None:
@@ -113,7 +114,7 @@ class SaidByLineage(Said):
     def attend(self, layer: int, qkv: Tensor) -> Tensor:
         """What rows find, (n, d_model), with queries, keys and values (n, 3 * d_model); these are kept."""
         k, v = self.k[layer], self.v[layer]
-        return self._fused.said(qkv, k, v, self.lineage, self._positions, self._n_group)
+        return self._kernels.said(qkv, k, v, self.lineage, self._positions, self._n_group)
 
     def follow(self, origin: Tensor, target: Tensor, reach: int) -> None:
         """Rows ``target`` go on from the past of rows ``origin`` of their own groups, both int64 (n,)."""
