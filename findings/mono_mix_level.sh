@@ -2,7 +2,7 @@
 # FFmpeg's mix to one channel is louder in float than in 16 bits
 #
 # Expected: the sample format of the output decides precision and nothing else. PyAV's AudioResampler takes format and
-#   layout as two separate arguments, and FFmpeg's documentation of libswresample says of neither that it moves the other.
+#   layout as two separate arguments, and FFmpeg's documentation of its resampler names no link between them.
 # What happens: with an integer output the weights of the mix are scaled down until they add up to 1. With a float
 #   output they are not, so the same stereo recording comes out 1.41 times (3 dB) louder as mono "flt" than as mono
 #   "s16", and a 5.1 recording 3.4 times (10.7 dB) louder. Samples then exceed 1.0, and whoever multiplies them into
