@@ -9,7 +9,7 @@
 #   is sharp, and the result below it is an empty list, not an error, while the features still resemble those of the
 #   loud recording (correlation 0.9). Recorded voices of several languages behaved like the synthetic one used here.
 # Versions: faster-whisper 1.2.1, which ships Silero VAD 6. silero-vad's issue 665 (August 2025) mentions soft speakers.
-# For batch transcription: a distant microphone, a 24-bit or float recorder set low, or one side of a call gives an empty
+# For batch transcription: a distant microphone, a float recorder set low, or one side of a call gives an empty
 #   transcript that looks like silence, although the model would have understood it: OpenAI's base model wrote the same
 #   words for a recorded voice at -60 dBFS as at full level (tried by hand, without detection). Scale the samples by
 #   their peak before detection, or check the level of each file that comes out empty.

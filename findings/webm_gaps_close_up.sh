@@ -62,7 +62,7 @@ def record(path, muted, pictures):
 
 
 def measure(path):
-    """Seconds: end of the last frame, length of the joined frames and of decode_audio's samples, start of the high tone."""
+    """Seconds: end of the last frame, length of joined frames, of decode_audio's samples, start of the high tone."""
     with av.open(path) as recording:
         frames = list(recording.decode(audio=0))
     end_s = float(frames[-1].pts * frames[-1].time_base) + frames[-1].samples / frames[-1].sample_rate
