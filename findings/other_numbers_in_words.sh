@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # num2words says another number than it is given: signs and zeros get lost, in some languages the value changes
 #
-# Expected: the package's README lists all of these languages as supported, its changelog tells of mended negative numbers
-#   and decimals, and most languages do say the sign and each digit after the point.
+# Expected: the package's README lists all of these languages as supported, its changelog tells of mended negatives and
+#   decimals, and most languages do say the sign and each digit after the point.
 # What happens, with no error or warning:
 #   - English, German and others drop the sign of numbers between -1 and 0: -0.4 gives "zero point four".
 #   - Turkish and Vietnamese drop zeros after the point: the words for 1.05 are those that people say for 1.5.
