@@ -73,7 +73,10 @@ BROAD_EXCEPT = {
     "backends/member.py": "top of a thread",
     "cli/app.py": "CLI main",
 }
-TOP_LEVEL = {"pyproject.toml", "whisperbatch", "tests", "sample_audio", "README.md", "CHANGELOG.md", "LICENSE"}
+TOP_LEVEL = {
+    *("pyproject.toml", "whisperbatch", "tests", "findings", "sample_audio"),
+    *("README.md", "CHANGELOG.md", "LICENSE"),
+}
 MAX_FILE, MAX_BODY = 400, 60
 
 
