@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from whisperbatch.engine import EngineFacts, said
+from whisperbatch.engine import EngineFacts, lineage, said
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.runner import Runner
 from whisperbatch.engine.spelling import Spelling
@@ -259,6 +259,7 @@ def test_lack_of_memory_in_a_real_part_loses_nothing(place: str):
 
 
 def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(lineage, "find", lambda *args: None)
     engine = hearing.engine(PLAIN, 4)
     device, held = engine.device, []
     caches = engine.device.lanes[0]._caches

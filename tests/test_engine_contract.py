@@ -293,7 +293,7 @@ def test_a_model_that_cannot_be_had_is_told_in_a_sentence(demo_folder: Path, tmp
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     assert "cannot be loaded" in refused(str(tmp_path), demo_folder)
     assert "no model folder" in refused("./nowhere", demo_folder)
-    assert "no hub id" in refused("a/b/c", demo_folder)
+    assert "not a model's name, a folder or a hub id" in refused("a/b/c", demo_folder)
 
 
 def test_the_demo_model_announces_itself(demo_folder: Path):

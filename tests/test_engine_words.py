@@ -15,7 +15,7 @@ import whisper
 from torch.utils._python_dispatch import TorchDispatchMode
 from whisper.timing import median_filter
 
-from whisperbatch.engine import align, requests
+from whisperbatch.engine import align, clip_request
 from whisperbatch.engine.continuous import ContinuousEngine
 from whisperbatch.engine.decoder import Decoder
 from whisperbatch.options import DecodeOptions
@@ -271,6 +271,6 @@ def test_memory_that_is_too_small_to_align_costs_slots_and_no_clip():
 
 def test_words_of_a_clip_of_a_few_milliseconds_begin_at_none_before_it():
     word = Word(" you", -0.02, 0.0, 0.5)
-    told = requests._inside(Segment(-0.02, 0.0, " you", words=(word,)), 0.01)
+    told = clip_request._inside(Segment(-0.02, 0.0, " you", words=(word,)), 0.01)
     assert (told.start_s, told.end_s) == (0.0, 0.0)
     assert told.words == (replace(word, start_s=0.0),)

@@ -177,7 +177,7 @@ class ClipRequest(Request):
 
     def to_align(self, window: Window) -> bool:
         """Whether the times of words are to be found: where they are wanted, or where a segment runs over a pause."""
-        drafted = [] if self._words else self._draft(window)[0]
+        drafted = self._draft(window)[0] if self.clip.joins and not self._words else []
         if not any(pauses.crossed(segment, self.clip.joins) for segment in drafted):
             return super().to_align(window)
         window.said = (*self._text_given(window), *self._rules.text_of(drafted))

@@ -14,17 +14,18 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from whisperbatch.engine import EngineFacts, Work
 from whisperbatch.engine.clip_request import ClipRequest
 from whisperbatch.engine.fallback import Judge
 from whisperbatch.engine.language_choice import LanguageChoice
 from whisperbatch.engine.protocols import Device, Lane
-from whisperbatch.engine.requests import Request, Sampled, Speller, Window
+from whisperbatch.engine.requests import Request, Sampled, Speller, Window, failure_of
 from whisperbatch.engine.scheduler import Scheduler
 from whisperbatch.engine.sequential import FileRequest
 from whisperbatch.engine.votes import Votes
-from whisperbatch.errors import InferenceError, RefusedError
+from whisperbatch.errors import RefusedError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 
@@ -106,7 +107,7 @@ class ContinuousEngine:
                     raise RefusedError(told)
                 request = kind(clip, self._n_admitted, self._speller, self._options, judge)
             except Exception as err:
-                self._out.append(self._failure(clip, err))
+                self._out.append(failure_of(clip, err, lacks_memory=self.device.is_out_of_memory(err)))
                 self._bury(clip)
                 continue
             if not self._speller.languages:
@@ -271,10 +272,17 @@ class ContinuousEngine:
                 self._scheduler.add(window)
             return
         lane.slots.clear(slot)
-        if request.to_align(window):
+        if self._asked(window, request.to_align):
             self._aligning.append(window)
         else:
             self._finish([window])
+
+    def _asked(self, window: Window, ask: Callable[[Window], Any]) -> Any:
+        try:
+            return ask(window)
+        except Exception:
+            window.tried.pop()  # for lack of memory it is decoded again, and not at the next temperature
+            raise
 
     def _align_some(self) -> None:
         """Find the words' times of windows that wait for them, if they are many beside those that run."""
@@ -311,11 +319,7 @@ class ContinuousEngine:
     def _settle(self, window: Window) -> None:
         """Give out a window's segments."""
         request = window.request
-        try:
-            new = request.settle(window)
-        except Exception:
-            window.tried.pop()  # for lack of memory it is decoded again, and not at the next temperature
-            raise
+        new = self._asked(window, request.settle)
         window.audio = None
         end_s = min(window.start_s + window.duration_s, request.seek / 100)
         self._out.append(Segments(request.clip.file_id, request.clip.index, new, end_s))
@@ -380,21 +384,10 @@ class ContinuousEngine:
     def _fail(self, request: Request, err: Exception) -> None:
         if request in self._requests:
             self._requests.remove(request)
-            self._out.append(self._failure(request.clip, err))
+            self._out.append(failure_of(request.clip, err, lacks_memory=self.device.is_out_of_memory(err)))
             self._bury(request.clip)
 
     def _bury(self, clip: Clip) -> None:
         """A clip that has ended votes no more."""
         self._languages.bury(clip)
         self._release(clip.file_id)
-
-    def _failure(self, clip: Clip, err: Exception) -> ClipFailed:
-        if isinstance(err, InferenceError):
-            return ClipFailed(clip.file_id, clip.index, err)
-        reason = str(err).strip().partition("\n")[0] or type(err).__name__
-        traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, without tensors
-        failure, failure.__cause__ = InferenceError(f"the model failed on it ({reason})"), err
-        if self.device.is_out_of_memory(err):  # a device has an error of its own for that
-            failure.__cause__ = MemoryError(reason)
-            failure.__cause__.__cause__ = err
-        return ClipFailed(clip.file_id, clip.index, failure)

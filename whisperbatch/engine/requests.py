@@ -4,6 +4,7 @@ Comes in: a clip, and what was decoded of its windows. Goes out: windows, segmen
 (clips mode) is in ``clip_request``, ``FileRequest`` (sequential mode) in ``sequential``.
 """
 
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,9 @@ from typing import Any, Protocol
 from whisperbatch.engine import coverage, inventions, segments
 from whisperbatch.engine.fallback import Decoded, Judge
 from whisperbatch.engine.words import Timings, WordRules, last_end_s
+from whisperbatch.errors import InferenceError
 from whisperbatch.options import DecodeOptions
-from whisperbatch.records import SAMPLE_RATE, WINDOW_S, Clip, ClipSettings, ClipText, Segment
+from whisperbatch.records import SAMPLE_RATE, WINDOW_S, Clip, ClipFailed, ClipSettings, ClipText, Segment
 
 FRAMES_A_SECOND = 100
 N_FRAMES = int(WINDOW_S * FRAMES_A_SECOND)
@@ -250,6 +252,20 @@ class Request(ABC):
             return
         reason = "the text repeats itself" if self.judge.is_loop(decoded) else "the text is improbable"
         self._suspect(new[0].start_s, new[-1].end_s, reason)
+
+
+def failure_of(clip: Clip, err: Exception, *, lacks_memory: bool) -> ClipFailed:
+    """What becomes of a clip that ``err`` kept from being decoded; ``lacks_memory``: the device had too little."""
+    if isinstance(err, InferenceError):
+        return ClipFailed(clip.file_id, clip.index, err)
+    reason = str(err).strip().partition("\n")[0] or type(err).__name__
+    traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, and must not keep tensors with it
+    failure = InferenceError(f"the model failed on it ({reason})")
+    failure.__cause__ = err
+    if lacks_memory:  # a device has an error of its own for that
+        failure.__cause__ = MemoryError(reason)
+        failure.__cause__.__cause__ = err
+    return ClipFailed(clip.file_id, clip.index, failure)
 
 
 def _ids(speller: Speller, text: str | None) -> list[int]:
