@@ -22,7 +22,7 @@ CERTAIN = 0.95  # the probability of a language below which a clip may hold two
 MAX_FOREIGN = 0.5  # of a segment's letters in a script that its language is not written in
 MIN_GAIN = 1.5  # times the letters that a second look must give to replace a text
 MIN_LEFT_S = 0.2  # less speech than this after a text's end is where the two see that end
-MAX_GIVEN = 200  # tokens; a window has room for 224, and its rest needs some
+MAX_GIVEN = 200  # tokens of a text that goes on; with more, a prompt and the rest might not fit
 
 
 class ClipRequest(Request):
