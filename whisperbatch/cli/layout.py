@@ -37,14 +37,15 @@ def rows(pairs: Iterable[tuple[str, str]], indent: str = "  ", start: int | None
 
 
 def _row(name: str, text: str, margin: str) -> Iterator[str]:
+    indent = name[: len(name) - len(name.lstrip())]
+    is_fitting = max(map(len, text.split()), default=0) <= columns() - len(margin)
     if not text:
-        yield filled(name.lstrip(), name[: len(name) - len(name.lstrip())])
-    elif len(name) + 2 <= len(margin):
+        yield filled(name.lstrip(), indent)
+    elif len(name) + 2 <= len(margin) and is_fitting:
         yield filled(text, name.ljust(len(margin)), margin)
     else:
-        indent = name[: len(name) - len(name.lstrip())]
         yield filled(name.lstrip(), indent)
-        yield filled(text, margin)
+        yield filled(text, margin if is_fitting else indent + "    ")  # a path that is longer than the column
 
 
 def fitted(block: str) -> str:
