@@ -53,7 +53,7 @@ def _places(model_dir: Path | None, cached: list[str], theirs: list[str]) -> lis
         ("demo model", str(demo.FOLDER)),
         ("settings", _place(Path(given).expanduser(), config.CONFIG) if given else f"none (--config, {config.CONFIG})"),
         ("spool", _place(spool.default_folder(), "--spool-dir, XDG_CACHE_HOME")),
-        ("CUDA kernels", _place(triton.expanduser(), "TRITON_CACHE_DIR")),
+        ("CUDA kernels", _place(Path(os.path.expanduser(triton)), "TRITON_CACHE_DIR")),  # noqa: PTH111  (raises never)
     ]
 
 
