@@ -30,8 +30,11 @@ def clips(n: int) -> list[Clip]:
 def test_each_size_decodes_whole_rounds_of_the_same_mixture():
     engine, rows, sizes = FakeEngine(1), [], []
     engine._before_step = lambda batch: sizes.append((engine.max_batch_size, [clip.file_id for clip in batch]))
-    found = throughput.by_batch_size(engine, clips(3), (1, 2, 4), 2, rows.append)
-    assert [row.batch_size for row in found] == [row.batch_size for row in rows] == [1, 2, 4]
+    found = throughput.by_batch_size(
+        engine, clips(3), (1, 2, 4), 2, lambda row, number: rows.append((row.batch_size, number))
+    )
+    assert [row.batch_size for row in found] == [1, 2, 4]
+    assert rows == [(1, 1), (2, 1), (4, 1), (1, 2), (2, 2), (4, 2)]
     for size in (1, 2, 4):
         n_decoded = sum(len(ids) for held, ids in sizes if held == size)
         n_round = -(-max(4, 2 * size) // 3) * 3
@@ -56,13 +59,13 @@ def test_stages_are_timed_in_a_pass_that_is_not_timed_as_a_whole():
     engine, told = FakeEngine(1), []
     engine.measure_stages = told.append
     engine._before_step = lambda batch: told.append(len(batch))
-    throughput.by_batch_size(engine, clips(4), (4,), 1, lambda row: None)
+    throughput.by_batch_size(engine, clips(4), (4,), 1, lambda row, number: None)
     assert told == [4, 4, 4, True, 4, False]
 
 
 def test_sizes_are_doubled_until_they_no_longer_help():
     slow = FakeEngine(1, before_step=lambda batch: time.sleep(0.004 * len(batch)))
-    sizes = [row.batch_size for row in throughput.by_batch_size(slow, clips(1), (), 1, lambda row: None)]
+    sizes = [row.batch_size for row in throughput.by_batch_size(slow, clips(1), (), 1, lambda row, number: None)]
     assert sizes[0] == 1
     assert sizes == [2**k for k in range(len(sizes))]
     assert sizes[-1] < throughput.MOST
@@ -73,7 +76,7 @@ def test_sizes_without_memory_are_left_out():
         def resize(self, n_slots: int) -> None:
             super().resize(min(n_slots, 4))
 
-    rows = throughput.by_batch_size(Small(1), clips(2), (2, 4, 8, 16), 2, lambda row: None)
+    rows = throughput.by_batch_size(Small(1), clips(2), (2, 4, 8, 16), 2, lambda row, number: None)
     assert [row.batch_size for row in rows] == [2, 4]
 
 
@@ -81,7 +84,7 @@ def test_what_a_run_takes_by_itself_is_measured_as_it_is():
     engine, told = FakeEngine(3), []
     engine.measure_stages = told.append
     engine._before_step = lambda batch: told.append(len(batch))
-    smallest = throughput.by_batch_size(FakeEngine(1), clips(2), (1,), 1, lambda row: None)[0]
+    smallest = throughput.by_batch_size(FakeEngine(1), clips(2), (1,), 1, lambda row, number: None)[0]
     row = throughput.by_itself(engine, clips(2), 2, smallest)
     assert told == [3, *[3, 3], *[3, 3], True, 3, False]
     assert row.batch_size == 3
@@ -89,10 +92,80 @@ def test_what_a_run_takes_by_itself_is_measured_as_it_is():
     assert (smallest.peak_bytes > 0, row.peak_bytes) == (True, 0)
 
 
+def test_an_interruption_leaves_the_sizes_that_were_measured():
+    n_steps, rows = [], []
+
+    def step(batch: list[Clip]) -> None:
+        n_steps.append(len(batch))
+        if engine.max_batch_size == 4:
+            raise KeyboardInterrupt
+
+    engine = FakeEngine(1, before_step=step)
+    with pytest.raises(KeyboardInterrupt):
+        throughput.by_batch_size(engine, clips(3), (1, 2, 4), 2, lambda row, number: None, rows=rows)
+    assert [row.batch_size for row in rows] == [1, 2]
+    assert rows[1].speed_up > 0
+
+
+@pytest.mark.parametrize(("sizes", "largest"), [((2, 4), 4), ((), throughput.LIKELY)])
+def test_the_time_is_expected_from_the_first_batch_and_told_before_any_row(sizes: tuple[int, ...], largest: int):
+    told: list[tuple] = []
+    engine = FakeEngine(1, before_step=lambda batch: time.sleep(0.01 * len(batch)))
+    throughput.by_batch_size(
+        *(engine, clips(3), sizes, 2),
+        lambda row, number: told.append(("row", row.batch_size)),
+        lambda seconds, size: told.append(("expected", seconds, size)),
+    )
+    assert [one[0] for one in told].count("expected") == 1
+    (kind, seconds, size), *rows = told
+    assert (kind, size) == ("expected", largest)
+    assert all(one[0] == "row" for one in rows)
+    asked = sizes or (1, 2, 4, 8, 16)
+    n_clips = sum(2 * size + 2 * -(-max(4, 2 * size) // 3) * 3 for size in asked) - asked[0]
+    assert seconds >= 0.01 * n_clips
+
+
+@pytest.mark.parametrize(("n_before", "sizes"), [(3, [1]), (6, [1, 2]), (7, [1, 2])])
+def test_ctrl_c_keeps_what_was_measured(monkeypatch, tmp_path: Path, capsys, n_before: int, sizes: list[int]):
+    decode, n_calls = throughput.decode, []
+
+    def counted(*given):
+        n_calls.append(1)
+        if len(n_calls) > n_before:
+            raise KeyboardInterrupt
+        return decode(*given)
+
+    monkeypatch.setattr(throughput, "decode", counted)
+    told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
+    line = f"bench --model random:tiny --batch-sizes 1,2 --rounds 2 --tokens-per-window 2 --json {told} --plot {graph}"
+    assert cli.main(line.split()) == 130
+    seen, figures = capsys.readouterr(), json.loads(told.read_text())
+    assert [row["batch_size"] for row in figures["batches"]] == sizes
+    assert figures["interrupted"] is True
+    assert any("interrupted" in caveat for caveat in figures["caveats"])
+    assert "The engine alone, by batch size" in seen.out
+    assert graph.read_bytes().startswith(b"\x89PNG")
+    lines = seen.err.splitlines()
+    first = next(n for n, line in enumerate(lines) if "windows/s" in line)
+    assert any(line.startswith("expected time: at most about") for line in lines[:first])
+    assert lines[-1] == "interrupted; the figures are those measured before"
+
+
+def test_ctrl_c_before_any_figure_writes_nothing(monkeypatch, tmp_path: Path, capsys):
+    def interrupted(*given):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(throughput, "decode", interrupted)
+    told = tmp_path / "bench.json"
+    assert cli.main(f"bench --model random:tiny --batch-sizes 1 --tokens-per-window 2 --json {told}".split()) == 130
+    assert not told.exists()
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_a_clip_that_fails_ends_the_measurement():
     engine = FakeEngine(1, fails=lambda clip: True)
     with pytest.raises(RunError, match="failed while being measured"):
-        throughput.by_batch_size(engine, clips(2), (1,), 1, lambda row: None)
+        throughput.by_batch_size(engine, clips(2), (1,), 1, lambda row, number: None)
     with pytest.raises(RunError, match="failed while being measured"):
         arrivals.latency(engine, clips(2), 1000.0, 5, 0.0, 9.0)
 

@@ -102,7 +102,8 @@ def test_every_option_belongs_to_a_topic():
         for option in importlib.import_module(f"whisperbatch.cli.topics.{name.replace('-', '_')}").OPTIONS
     }
     named = {(name, param.opts[0]) for name, command in COMMANDS.items() for param in command.params}
-    assert [one for one in sorted(named) if one[1].startswith("-") and one[1] not in told | {"--json"}] == []
+    told |= {"--json", "--help-all"}
+    assert [one for one in sorted(named) if one[1].startswith("-") and one[1] not in told] == []
 
 
 def test_topics_say_what_the_code_does():
@@ -265,9 +266,50 @@ def test_what_is_mended_is_found_no_more(tmp_path: Path, demo_folder: Path):
     (models / "refs").mkdir()
     (models / "refs" / "main").write_text("0" * 40)
     page = info("--model-dir", str(tmp_path / "models"), XDG_STATE_HOME=str(tmp_path))
-    assert f"models in the cache {tmp_path / 'models'}: tiny" in page
+    assert f"  models            {tmp_path / 'models'} (--model-dir, HF_HOME): tiny\n" in page
     assert "no model is cached" not in page
     assert "state folder" not in page
+
+
+def test_info_says_where_each_thing_is_stored_and_what_names_another_place(tmp_path: Path):
+    (tmp_path / "state" / "whisperbatch").mkdir(parents=True)
+    (tmp_path / "my.toml").touch()
+    page = info(
+        XDG_STATE_HOME=str(tmp_path / "state"),
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        HF_HOME=str(tmp_path / "hub"),
+        WHISPERBATCH_CONFIG=str(tmp_path / "my.toml"),
+        TRITON_CACHE_DIR=str(tmp_path / "kernels"),
+    )
+    table = page.partition("\nwhere things are stored\n")[2].partition("\n\n")[0]
+    told = dict(re.match(r"  (\S+(?: \S+)*)  +(.*)", line).groups() for line in table.splitlines())
+    assert told == {
+        "journal": f"{tmp_path}/state/whisperbatch/journal.sqlite3, not there yet (--journal, XDG_STATE_HOME)",
+        "models": f"{tmp_path}/hub/hub, not there yet (--model-dir, HF_HOME): none",
+        "openai-whisper's": f"{tmp_path}/cache/whisper, not there yet (XDG_CACHE_HOME): none",
+        "demo model": str(Path(app.__file__).parents[1] / "demo" / "model"),
+        "settings": f"{tmp_path}/my.toml, 0 kB (WHISPERBATCH_CONFIG)",
+        "spool": f"{tmp_path}/cache/whisperbatch/spool, not there yet (--spool-dir, XDG_CACHE_HOME)",
+        "CUDA kernels": f"{tmp_path}/kernels, not there yet (TRITON_CACHE_DIR)",
+    }
+    assert re.search(r"^  settings +none \(--config, WHISPERBATCH_CONFIG\)$", info(), re.M)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 160])
+def test_info_fits_the_terminal_and_breaks_no_word(columns: int, monkeypatch, tmp_path: Path):
+    from whisperbatch.cli import facts
+
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("XDG_STATE_HOME", "/s")
+    monkeypatch.setattr(facts, "findings", lambda found: ["a sentence of many words, all of them short " * 9])
+    plain = facts.page(tmp_path)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
+    wrapped = facts.page(tmp_path)
+    assert wrapped.split() == plain.split()
+    too_long = [line for line in wrapped.splitlines() if len(line) > columns]
+    assert all(re.fullmatch(r" {6}/\S+", line) for line in too_long), too_long  # a path that no line holds
+    assert max(map(len, plain.splitlines())) > 160
 
 
 @pytest.mark.parametrize(

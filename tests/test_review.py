@@ -93,6 +93,50 @@ def kinds(found: Transcript) -> list[str]:
 # ---- what needs a listener
 
 
+@pytest.mark.parametrize(
+    ("found", "spans_s"),
+    [
+        (transcript(segment(10.0), segment(30.0, ""), segment(58.5)), ((0.0, 10.0), (12.0, 58.5))),
+        (transcript(segment(0.5), segment(1.0)), ((3.0, 60.0),)),
+        (transcript(segment(text="")), ((0.0, 60.0),)),
+        (transcript(suspects=({"start": 7.5, "end": 9.0, "reason": "speech without text"},)), ((7.5, 9.0),)),
+        (transcript(suspects=({"start": "x", "reason": "speech without text"},)), ((2.0, 60.0),)),
+    ],
+)
+def test_missing_speech_has_its_times(found: Transcript, spans_s: tuple[tuple[float, float], ...]):
+    found = replace(found, speech_s=50.0, covered_s=10.0)
+    (reason,) = [one for one in attention(done(found), found).reasons if one.kind == "coverage"]
+    assert reason.spans_s == spans_s
+
+
+def test_of_many_stretches_without_speech_the_longest_are_named_in_their_order():
+    starts_s = [10.0 * k + (k > 40) for k in range(100)]
+    found = transcript(*map(segment, starts_s), speech_s=500.0, covered_s=10.0)
+    (reason,) = attention(done(found), found).reasons
+    assert len(reason.spans_s) == 20
+    assert (402.0, 411.0) in reason.spans_s
+    assert list(reason.spans_s) == sorted(reason.spans_s)
+
+
+def test_a_mark_as_checked_goes_from_json_to_page_and_only_when_it_is_set(tmp_path: Path):
+    plain = render(transcript(), "json")
+    assert "checked" not in json.loads(plain)["whisperbatch"]
+    data = json.loads(plain)
+    data["whisperbatch"]["checked"] = True
+    found = read_json(json.dumps(data))
+    assert found == replace(transcript(), is_checked=True)
+    assert json.loads(render(found, "json")) == data
+    blocks = Blocks(write(tmp_path / "page.html", done(found), done(transcript(), "other.wav"))).found
+    assert [one["checked"] for one in blocks["file"]] == [True, False]
+
+
+def test_a_page_is_called_by_its_name_or_its_folders(tmp_path: Path):
+    folder = tmp_path / "June <talks>"
+    folder.mkdir()
+    assert "<title>Transcripts to review: June &lt;talks&gt;</title>" in write(folder / "review.html", done(None))
+    assert "<title>Transcripts to review: week 3</title>" in write(folder / "week 3.html", done(None))
+
+
 def test_clear_speech_needs_nobody():
     found = transcript(speech_s=50.0, covered_s=48.5, language_probability=0.98)
     assert attention(done(found), found).reasons == ()

@@ -13,7 +13,7 @@ import pytest
 from browser import axe, opened, requests
 
 from whisperbatch.cli import main
-from whisperbatch.records import Segment, Transcript, Word
+from whisperbatch.records import DAMAGED, Segment, Transcript, Word
 from whisperbatch.writers import read_json, render
 
 pytestmark = [
@@ -60,7 +60,7 @@ def transcripts() -> dict[str, Transcript]:
         "c doubtful.wav": Transcript("en", tuple(doubtful), 24.0, covered_s=23.5, **asked),
         "a missing.wav": Transcript("en", tuple(clear[:6]), 24.0, covered_s=12.0, **asked),
         f"{ATTACK.replace('/', '_')}.wav": Transcript(
-            "en", (Segment(0.0, 2.0, f" {ATTACK}", speaker=ATTACK),), 24.0, warnings=(ATTACK,)
+            "en", (Segment(0.0, 2.0, f" {ATTACK}", speaker=ATTACK),), 24.0, warnings=(f"{DAMAGED}{ATTACK}",)
         ),
         "d #1 100%.wav": Transcript("zh", (Segment(0.0, 2.0, "今天天气很好。", words=han()),), 24.0),
     }
@@ -92,7 +92,8 @@ def started(desk: Path) -> Iterator[Any]:
 def page(started: Any, desk: Path) -> Iterator[Any]:
     """The page, opened afresh; whatever a test did, nothing was complained of and nothing asked of a network."""
     started.execute_script(
-        "if (typeof files !== 'undefined') { leaveEditor(); files.forEach((one) => one.edits.clear()); }"
+        "if (typeof files !== 'undefined') {"
+        "leaveEditor(); files.forEach((one) => one.edits.clear()); localStorage.clear(); }"
     )
     started.get((desk / "review.html").as_uri())
     yield started
@@ -284,11 +285,110 @@ def test_a_correction_dropped_or_taken_back_changes_nothing(page: Any):
     correct(page, 0, was)
 
 
+def test_the_first_in_doubt_is_open_and_the_page_has_a_title_of_its_own(page: Any, desk: Path):
+    assert css(page, "h1")[0].text == f"Transcripts in {desk.name}"
+    assert page.title == f"a missing.wav – Transcripts in {desk.name}"
+    assert css(page, "#files [aria-current]")[0].text.startswith("a missing")
+    assert page.execute_script("return document.activeElement === document.body")  # which keys still scroll
+    assert page.execute_script("return document.querySelector('audio').paused")
+
+
+def test_missing_speech_is_named_by_its_times_which_play(page: Any):
+    show(page, "a")
+    span = next(one for one in css(page, ".reasons button") if "–" in one.text)
+    assert span.text == "0:12–0:24"
+    span.click()
+    assert until(lambda: 12.0 < at_s(page) < 14.0), page.execute_script(PLAYER)
+    assert not page.execute_script("return document.querySelector('audio').paused")
+
+
+def test_what_is_checked_stays_so_in_the_browser_and_in_the_saved_file(page: Any, desk: Path, tmp_path: Path):
+    show(page, "a")
+    assert css(page, "#next")[0].text == "Next in doubt (3 left)"
+    assert not css(page, "#save")[0].is_enabled()
+    css(page, "#checked")[0].click()
+    assert css(page, "#files [aria-current] .why")[0].text == "checked"
+    css(page, "#next")[0].click()
+    assert css(page, "h2")[0].text.startswith("<")
+    press(page, "c", "d")
+    assert css(page, "h2")[0].text.startswith("c")
+    assert css(page, "#next")[0].text == "Next in doubt (1 left)"
+    assert not css(page, "#next")[0].is_enabled()  # this one is the last
+    page.refresh()
+    assert css(page, "h2")[0].text.startswith("c")  # the first that is still to be checked
+    choose(page, "filter", "checked")
+    assert names(page) == ["a", "<"]
+    choose(page, "filter", "unchecked")
+    assert names(page) == ["c"]
+    page.execute_script("show(files.find((one) => one.told.name.startsWith('a')))")
+    file = saved(page, desk, "a missing")
+    before, after = json.loads((desk / "a missing.wav.json").read_text()), json.loads(file.read_text())
+    assert after["whisperbatch"] == before["whisperbatch"] | {"checked": True}
+    assert after["segments"] == before["segments"]
+    file = file.rename(tmp_path / file.name)
+    assert main(["review", str(file), "--output", str(tmp_path / "page.html")]) == 0
+    page.get((tmp_path / "page.html").as_uri())
+    assert css(page, "#checked")[0].is_selected()
+    css(page, "#checked")[0].click()  # and can be taken back
+    page.refresh()
+    assert not css(page, "#checked")[0].is_selected()
+
+
+def test_another_text_is_not_taken_for_the_one_that_was_checked(desk: Path, tmp_path: Path, started: Any):
+    page, words = tmp_path / "page.html", ("one", "two")
+    for word in words:
+        found = Transcript("en", (Segment(0.0, 2.0, f" {word}", avg_logprob=-2.0),), 24.0)
+        (tmp_path / "talk.json").write_text(render(found, "json"))
+        assert main(["review", str(tmp_path), "--output", str(page)]) == 0
+        started.get(page.as_uri())
+        assert not css(started, "#checked")[0].is_selected(), word
+        css(started, "#checked")[0].click()
+
+
+def test_the_speed_stays_from_file_to_file(page: Any):
+    show(page, "b")
+    choose_rate = css(page, "#rate option[value='1.5']")[0]
+    choose_rate.click()
+    assert page.execute_script("return document.querySelector('audio').playbackRate") == 1.5
+    show(page, "c")
+    rate = "return document.querySelector('audio').playbackRate"
+    assert until(lambda: page.execute_script(rate) == 1.5)
+    press(page, ">")
+    assert page.execute_script(rate) == 1.75
+    assert page.execute_script("return byId('rate').value") == "1.75"
+
+
+def test_figures_say_what_they_mean_and_an_editor_has_save_and_cancel(page: Any):
+    show(page, "c")
+    for selector in (".facts div", ".flag", ".reasons li", ".check"):
+        assert any(one.get_attribute("title") for one in css(page, selector)), selector
+    assert css(page, "#shades")[0].is_selected()
+    colour = "return getComputedStyle(document.querySelector('#segments mark')).backgroundColor"
+    assert page.execute_script(colour) != "rgba(0, 0, 0, 0)"
+    css(page, "#shades")[0].click()
+    assert page.execute_script(colour) == "rgba(0, 0, 0, 0)"
+    css(page, "#segments .edit")[0].click()
+    assert [one.text for one in css(page, ".keep button")] == ["Save", "Cancel"]
+    css(page, ".keep button")[1].click()
+    show(page, "<")  # which has no word times
+    assert "--word-timestamps" in css(page, ".legend")[0].text
+
+
+def test_a_narrow_screen_begins_with_the_list_and_folds_the_figures(desk: Path, tmp_path: Path):
+    with opened(tmp_path, width=400) as browser:
+        browser.get((desk / "review.html").as_uri())
+        assert css(browser, "#files")[0].is_displayed()
+        css(browser, "#files button")[0].click()
+        assert not css(browser, ".facts")[0].is_displayed()
+        css(browser, ".about summary")[0].click()
+        assert css(browser, ".facts")[0].is_displayed()
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 400
+
+
 def test_all_of_it_works_from_the_keyboard(page: Any):
     from selenium.webdriver import Keys
 
-    press(page, "n")
-    assert until(lambda: css(page, "h2"))[0].text.startswith("a")
+    assert css(page, "h2")[0].text.startswith("a")  # the first in doubt is open from the start
     press(page, "n", "n")
     assert until(lambda: css(page, "h2")[0].text.startswith("c"))
     press(page, "p", "p")

@@ -1,11 +1,15 @@
 """A drop folder watched by the whole command line, as a service does it: what it tells and how it ends."""
 
+import configparser
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import tomllib
 import wave
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,6 +32,9 @@ FakeEngine.facts = EngineFacts("demo")
 local.open_engine = lambda *given, **named: FakeEngine(4, fails=lambda clip: int(clip.samples[0]) == 99)
 sys.exit(cli.main(sys.argv[1:]))
 """
+
+
+UNIT = Path(__file__).parents[1] / ".github" / "whisperbatch.service"
 
 
 def record(path: Path, value: int) -> None:
@@ -137,3 +144,65 @@ def test_moved_recordings_are_done_once_over_restarts_and_the_folder_below_is_le
         *("done/0.json", "done/0.txt", "done/0.wav", "done/1.json", "done/1.txt", "done/1.wav"),
         *("failed/bad0.wav", "failed/bad1.wav"),
     ]
+
+
+def unit() -> dict[str, list[str]]:
+    """The settings of the unit's service, each with all its values."""
+    found: dict[str, list[str]] = {}
+    for line in UNIT.read_text(encoding="utf-8").partition("[Service]")[2].partition("[Install]")[0].splitlines():
+        if "=" in line and not line.startswith("#"):
+            found.setdefault(line.partition("=")[0], []).append(line.partition("=")[2])
+    return found
+
+
+def setup() -> list[str]:
+    """The commands that are run before the unit is started."""
+    return [line[4:] for line in UNIT.read_text(encoding="utf-8").splitlines() if line.startswith("#   ")]
+
+
+def test_the_unit_is_one_and_systemd_has_nothing_to_say(tmp_path: Path):
+    text = UNIT.read_text(encoding="utf-8")
+    configparser.ConfigParser(strict=False, interpolation=None).read_string(text)
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("there is no systemd-analyze here")
+    made = tmp_path / UNIT.name
+    made.write_text(text.replace(shlex.split(unit()["ExecStart"][0])[0], "/bin/true"))
+    told = subprocess.run(["systemd-analyze", "verify", made], capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_all_that_the_unit_needs_is_made_by_the_commands_above_it(tmp_path: Path):
+    service, commands = unit(), "\n".join(setup())
+    environment = dict(line.split("=", 1) for line in service["Environment"])
+    program, *words = shlex.split(service["ExecStart"][0])
+    assert f"python3 -m venv {Path(program).parents[1]} " in commands
+    assert re.search(rf"^useradd .* {service['User'][0]}$", commands, re.M)
+    for folder in (words[-1], environment["XDG_CACHE_HOME"]):
+        assert re.search(rf"^install -d -o {service['User'][0]} .*{folder}$", commands, re.M), folder
+    assert service["ReadWritePaths"] == [words[-1]]
+    places = {"StateDirectory": ("XDG_STATE_HOME", "/var/lib"), "CacheDirectory": ("XDG_CACHE_HOME", "/var/cache")}
+    for setting, (variable, base) in places.items():  # what systemd lets it write to holds what it writes
+        place = Path(environment[variable])
+        assert Path(base, service[setting][0]) in (place, place / "whisperbatch")
+    (made,) = [line for line in setup() if environment["WHISPERBATCH_CONFIG"] in line]
+    written = subprocess.run(
+        ["sh", "-c", made.replace(environment["WHISPERBATCH_CONFIG"], "my.toml")], cwd=tmp_path, check=True
+    )
+    assert written.returncode == 0
+    model = tomllib.loads((tmp_path / "my.toml").read_text())["model"]
+    (fetched,) = [line for line in setup() if line.startswith("runuser")]
+    assert fetched.endswith(f"{program} fetch {model}")
+    assert f"env XDG_CACHE_HOME={environment['XDG_CACHE_HOME']} " in fetched
+
+
+def test_the_settings_and_the_command_of_the_unit_are_understood(drop: Path, services: list[Service]):
+    (made,) = [line for line in setup() if line.startswith("printf")]
+    subprocess.run(["sh", "-c", made.replace("/etc/whisperbatch.toml", "my.toml")], cwd=drop.parent, check=True)
+    (drop.parent / "state").mkdir()
+    services.append(service := Service(drop.parent, WHISPERBATCH_CONFIG="my.toml", XDG_STATE_HOME="state"))
+    record(drop / "a.wav", 1)
+    service.until("done: drop/a.wav")
+    assert service.end() == int(unit()["SuccessExitStatus"][0])
+    assert sorted(path.suffix for path in drop.iterdir()) == [".json", ".srt", ".wav"]
+    services.append(lost := Service(drop.parent, WHISPERBATCH_CONFIG="none.toml"))
+    assert lost.process.wait(60) == int(unit()["RestartPreventExitStatus"][0])

@@ -241,6 +241,7 @@ class Transcript:
         suspects: Stretches worth a listener's ear, as plain JSON values.
         warnings: Sentences without a full stop: what is damaged (begins with ``DAMAGED``), what is worth knowing, and
             ``NOTHING_HEARD``.
+        is_checked: Whether somebody has marked it as checked on a review page.
     """
 
     language: str
@@ -256,6 +257,7 @@ class Transcript:
     settings: Mapping[str, Any] = field(default_factory=dict)
     suspects: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
+    is_checked: bool = False
 
     @property
     def text(self) -> str:

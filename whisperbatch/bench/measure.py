@@ -16,6 +16,7 @@ from whisperbatch.bench.throughput import BatchRow
 from whisperbatch.engine import Engine, open_engine
 from whisperbatch.errors import UsageError
 from whisperbatch.options import BenchOptions, RunOptions
+from whisperbatch.records import Clip
 
 SCHEMA = 1
 FORCED_TOKENS = 100  # a window, where nothing says otherwise: a window full of English speech has about as many
@@ -38,6 +39,7 @@ class Report:
         loading: By load workers.
         profile: Where a run's time goes.
         price_per_hour: Of the machine.
+        interrupted: Whether somebody ended the measurement; what is missing was not measured then.
     """
 
     model: str
@@ -52,6 +54,7 @@ class Report:
     loading: list[LoadRow] = field(default_factory=list)
     profile: Profile | None = None
     price_per_hour: float | None = None
+    interrupted: bool = False
 
     @property
     def best(self) -> BatchRow | None:
@@ -86,18 +89,21 @@ def measure(
     bench: BenchOptions,
     *,
     on_notice: Callable[[str], None],
-    on_row: Callable[[Report, Any], None],
+    on_row: Callable[[Report, Any, int], None],
+    on_expected: Callable[[float, int], None] = lambda seconds, largest: None,
 ) -> Report:
-    """Measure all that ``bench`` asks for.
+    """Measure all that ``bench`` asks for; a KeyboardInterrupt leaves what was measured before it.
 
     Args:
         paths: Recordings; empty measures with windows of noise and forced tokens.
         options: The run's: model, device, decoding, speech detection, batch size and wait.
         bench: What is compared.
         on_notice: Called with a sentence that the user should read.
-        on_row: Called with the report so far and each new row.
+        on_row: Called with the report so far, each new row and the number of its round.
+        on_expected: Called with the seconds that batch sizes take at most, and the largest size that this counts.
 
     Raises:
+        KeyboardInterrupt: Nothing had been measured.
         UsageError: There is nothing to measure with.
         ModelError, RunError: The model cannot be had, or does not fit.
     """
@@ -112,29 +118,61 @@ def measure(
     with _engine(options, 1, on_notice) as engine:
         report = _described(engine, options, len(paths), len(clips), n_tokens)
         report.price_per_hour = bench.price_per_hour
-        report.batches = throughput.by_batch_size(
-            engine, clips, bench.batch_sizes, bench.rounds, lambda row: on_row(report, row)
-        )
-        assert report.best is not None
-        size = options.batch.max_batch_size or report.best.batch_size
-        engine.resize(size)
-        here = next((row for row in report.batches if row.batch_size == size), report.best)
-        for max_wait_s in bench.max_waits if bench.arrivals is not None else ():
-            assert bench.arrivals is not None
-            row = arrivals.latency(engine, clips, bench.arrivals, bench.n_arrivals, max_wait_s, here.clips_s)
-            report.arrivals.append(row)
-            on_row(report, row)
-        for n_workers in bench.load_workers if paths else ():
-            report.loading.append(loading.by_workers(paths, options, n_workers))
-            on_row(report, report.loading[-1])
-        if bench.profile:
-            engine.measure_stages(True)
-            report.profile = stages.profile(engine, paths, options)
+        try:
+            throughput.by_batch_size(
+                *(engine, clips, bench.batch_sizes, bench.rounds),
+                lambda row, number: on_row(report, row, number),
+                on_expected,
+                report.batches,
+            )
+            _beside(report, engine, paths, clips, options, bench, on_row)
+        except KeyboardInterrupt:
+            if not report.batches:
+                raise
+            return _interrupted(report)
     if not bench.batch_sizes and options.batch.max_batch_size is None:
-        with _engine(options, None, lambda text: None) as engine:  # the one before has told
-            report.by_itself = throughput.by_itself(engine, clips, bench.rounds, report.batches[0])
-        on_row(report, report.by_itself)
+        on_notice("measuring the batch size that a run takes by itself")
+        try:
+            with _engine(options, None, lambda text: None) as engine:  # the one before has told
+                report.by_itself = throughput.by_itself(engine, clips, bench.rounds, report.batches[0])
+        except KeyboardInterrupt:
+            return _interrupted(report)
+        on_row(report, report.by_itself, bench.rounds)
     return report
+
+
+def _interrupted(report: Report) -> Report:
+    """The report, with a sentence that it is not whole."""
+    report.interrupted = True
+    report.caveats.append("interrupted: later measurements are missing, and medians are of fewer rounds")
+    return report
+
+
+def _beside(
+    report: Report,
+    engine: Engine,
+    paths: Sequence[Path],
+    clips: Sequence[Clip],
+    options: RunOptions,
+    bench: BenchOptions,
+    on_row: Callable[[Report, Any, int], None],
+) -> None:
+    """Measure what goes by the best batch size: waiting times, load workers, a whole run."""
+    assert report.best is not None
+    size = options.batch.max_batch_size or report.best.batch_size
+    engine.resize(size)
+    here = next((row for row in report.batches if row.batch_size == size), report.best)
+    for max_wait_s in bench.max_waits if bench.arrivals is not None else ():
+        assert bench.arrivals is not None
+        row = arrivals.latency(engine, clips, bench.arrivals, bench.n_arrivals, max_wait_s, here.clips_s)
+        report.arrivals.append(row)
+        on_row(report, row, 1)
+    for n_workers in bench.load_workers if paths else ():
+        report.loading.append(loading.by_workers(paths, options, n_workers))
+        on_row(report, report.loading[-1], 1)
+    if bench.profile:
+        engine.measure_stages(True)
+        report.profile = stages.profile(engine, paths, options)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ except ImportError:  # Windows
 MOST = 1024
 MIN_WINDOWS = 4  # in a round
 N_WAVES = 2  # a round decodes so many batches
+LIKELY = 16  # the largest size that is expected to be measured where none is named
 N_FALLS = 2  # larger sizes are not looked for once so many in a row gained nothing
 GAIN = 1.02
 
@@ -93,29 +94,59 @@ def decode(engine: Engine, clips: Sequence[Clip]) -> Spent:
 
 
 def by_batch_size(
-    engine: Engine, clips: Sequence[Clip], sizes: Sequence[int], rounds: int, on_row: Callable[[BatchRow], None]
+    engine: Engine,
+    clips: Sequence[Clip],
+    sizes: Sequence[int],
+    rounds: int,
+    on_row: Callable[[BatchRow, int], None],
+    on_expected: Callable[[float, int], None] = lambda seconds, largest: None,
+    rows: list[BatchRow] | None = None,
 ) -> list[BatchRow]:
-    """A row for each size, or for 1, 2, 4, ... when none are named; ``on_row`` hears of each after its first round."""
+    """A row for each size, or for 1, 2, 4, ... when none are named.
+
+    Args:
+        engine: What is measured.
+        clips: What it decodes.
+        sizes: Batch sizes, in order.
+        rounds: How often each size is measured.
+        on_row: Called with a size's row after each of its rounds, and with the round's number, from 1.
+        on_expected: Called after the first batch, with how long all of it takes at its speed and the size up to which
+            that counts; larger batches are faster, so it takes no longer than that.
+        rows: Filled with the rows of all sizes measured, also when an exception ends the measurement.
+    """
     spent: dict[int, list[Spent]] = {}
     split: dict[int, Spent] = {}
     peaks: dict[int, int] = {}
-    for size in _held(engine, sizes or _doubling(spent)):
-        windows = _round(clips, size)
-        decode(engine, windows[:size])  # warms up
-        spent[size] = [decode(engine, windows)]
-        if engine.capacity < size:  # out of memory in its midst
-            del spent[size]
-            break
-        split[size] = _split(engine, windows[:size])
-        peaks[size] = _peak_bytes(engine)
-        on_row(_row(size, spent, split, peaks))
-    for _ in range(rounds - 1):  # in turn, so that what disturbs one disturbs all
-        for size in spent:
-            engine.resize(size)
-            spent[size].append(decode(engine, _round(clips, size)))
-    if not spent:
+    rows = [] if rows is None else rows
+    try:
+        for size in _held(engine, sizes or _doubling(spent)):
+            windows = _round(clips, size)
+            warm = decode(engine, windows[:size])  # warms up
+            if not spent:
+                on_expected(*_expected(clips, sizes, rounds, warm))
+            first = decode(engine, windows)
+            if engine.capacity < size:  # out of memory in its midst
+                break
+            stages, peak = _split(engine, windows[:size]), _peak_bytes(engine)
+            spent[size], split[size], peaks[size] = [first], stages, peak
+            on_row(_row(size, spent, split, peaks), 1)
+        for number in range(2, rounds + 1):  # in turn, so that what disturbs one disturbs all
+            for size in spent:
+                engine.resize(size)
+                spent[size].append(decode(engine, _round(clips, size)))
+                on_row(_row(size, spent, split, peaks), number)
+    finally:
+        rows[:] = [_row(size, spent, split, peaks) for size in peaks]
+    if not rows:
         raise RunError("there is no memory for a single window of this model; try a smaller one")
-    return [_row(size, spent, split, peaks) for size in spent]
+    return rows
+
+
+def _expected(clips: Sequence[Clip], sizes: Sequence[int], rounds: int, warm: Spent) -> tuple[float, int]:
+    """Seconds that all sizes take at the speed of a first batch, and the largest of them."""
+    asked = sizes or [2**k for k in range(LIKELY.bit_length())]
+    n_clips = sum(2 * size + rounds * len(_round(clips, size)) for size in asked)  # twice: to warm up, for the stages
+    return (n_clips - warm.n_clips) * warm.wall_s / warm.n_clips, asked[-1]
 
 
 def by_itself(engine: Engine, clips: Sequence[Clip], rounds: int, smallest: BatchRow) -> BatchRow:

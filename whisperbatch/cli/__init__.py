@@ -1,8 +1,8 @@
 """The command line: ``main`` gives back an exit code.
 
-Leaves: app (commands), params (each option declared once), legacy (openai-whisper's spelling), failures (error to
-sentence and exit code), screen (what people see while it runs), facts (``info``), status (what the journal
-knows), signals. typer, rich and tqdm live here only.
+Leaves: app (commands), params (each option declared once), help and layout (pages that fit the terminal), legacy
+(openai-whisper's spelling), failures (error to sentence and exit code), screen (what people see while it runs), facts
+(``info``), status (what the journal knows), signals. typer, rich and tqdm live here only.
 """
 
 import os

@@ -11,7 +11,8 @@ import typer
 
 from whisperbatch import __version__
 from whisperbatch.cli import config, failures, legacy, settings, topics
-from whisperbatch.cli.params import BENCH, RUN, SHAPING, output, sources, unasked, with_options
+from whisperbatch.cli.help import Command, Group
+from whisperbatch.cli.params import BENCH, RUN, RUN_HELP, SHAPING, output, sources, unasked, with_options
 from whisperbatch.cli.params import bench as bench_params
 from whisperbatch.cli.params import model as model_params
 from whisperbatch.cli.params import running as run_params
@@ -21,6 +22,7 @@ from whisperbatch.options import OutputOptions, parse_formats
 
 app = typer.Typer(
     name="whisperbatch",
+    cls=Group,
     help="Batch speech transcription: folders, lists and drop folders in, Whisper transcripts beside each file out.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -64,8 +66,8 @@ def _main(
         print(start.page(caches.models(None)), end="")
 
 
-@app.command()
-@with_options(RUN)
+@app.command(cls=Command)
+@with_options(RUN | RUN_HELP)
 def transcribe(
     paths: sources.Paths = None,
     from_file: sources.FromFile = None,
@@ -93,8 +95,8 @@ def transcribe(
         running.execute(source, options, given, stop, heads=not is_one)
 
 
-@app.command()
-@with_options(RUN)
+@app.command(cls=Command)
+@with_options(RUN | RUN_HELP)
 def watch(
     folders: Annotated[list[str], typer.Argument(help="Drop folders, watched with all below them.")],
     settle: sources.Settle = 2.0,
@@ -118,7 +120,7 @@ def watch(
         running.execute(source, options, given, stop, heads=True, may_be_empty=True)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options(SHAPING)
 def convert(
     paths: sources.Transcripts = None,
@@ -143,7 +145,7 @@ def convert(
     raise typer.Exit(convert_all(paths or [], from_file or [], null, options))
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options({})
 def review(
     paths: Annotated[list[Path], typer.Argument(help="Transcripts in JSON, or folders with all below them.")],
@@ -159,7 +161,7 @@ def review(
     raise typer.Exit(make(paths, page, overwrite, recordings or [], journal))
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options(BENCH)
 def bench(audio: bench_params.Audio = None, **given: Any) -> None:
     """Measure this machine: throughput against batch size, latency, load workers, cost."""
@@ -168,7 +170,7 @@ def bench(audio: bench_params.Audio = None, **given: Any) -> None:
     benching.bench(audio or [], settings.run_options(unasked() | given), given)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options({})
 def status(
     paths: Annotated[list[str] | None, typer.Argument(help="Files and folders (default: all that is known).")] = None,
@@ -181,7 +183,7 @@ def status(
     telling.status(paths or [], journal, as_json=json)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options({})
 def forget(
     paths: Annotated[list[str], typer.Argument(help="Recordings, or folders with all below them.")],
@@ -193,7 +195,7 @@ def forget(
     telling.forget(paths, journal)
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options({})
 def fetch(
     model: Annotated[str, typer.Argument(help="The model's name.")], model_dir: model_params.ModelDir = None
@@ -204,7 +206,7 @@ def fetch(
     failures.say(f"{model} is in {fetch_model(model, model_dir)}")
 
 
-@app.command()
+@app.command(cls=Command)
 @with_options({})
 def info(model_dir: model_params.ModelDir = None) -> None:
     """Show versions, devices, number formats, models in the cache, decoders."""
@@ -213,7 +215,7 @@ def info(model_dir: model_params.ModelDir = None) -> None:
     print(facts.page(model_dir))
 
 
-@app.command("help")
+@app.command("help", cls=Command)
 def show_help(
     ctx: typer.Context,
     topic: Annotated[

@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from whisperbatch.bench import ArrivalRow, BatchRow, LoadRow, Report, measure
 from whisperbatch.bench import plot as graph
 from whisperbatch.cli import failures, running
+from whisperbatch.cli.screen import clock
 from whisperbatch.errors import UsageError
 from whisperbatch.options import BenchOptions, RunOptions, parse_counts, parse_rate, parse_waits
+from whisperbatch.report import EXIT_INTERRUPTED
 
 WIDTH = 100  # of tables that nobody sees on a terminal
 STAGES = ("features", "encoder", "prefill", "decoder", "rules", "search", "word times", "host")
@@ -44,7 +47,14 @@ def bench(paths: Sequence[str], options: RunOptions, given: dict[str, Any]) -> N
     found = [audio.path for audio in running.sources_of(list(paths), [], null=False)] if paths else []
     if paths and not found:
         raise UsageError(running.NOTHING_FOUND)
-    report = measure(found, options, wanted, on_notice=failures.say, on_row=_say)
+    if found:
+        failures.say(f"reading {len(found)} {'recording' if len(found) == 1 else 'recordings'}")
+    report = measure(
+        *(found, options, wanted),
+        on_notice=failures.say,
+        on_row=lambda report, row, number: _say(report, row, number, wanted.rounds),
+        on_expected=lambda seconds, largest: _say_expected(seconds, largest, is_open=not wanted.batch_sizes),
+    )
     data = json.dumps(report.as_dict(), indent=2) + "\n"
     if told == "-":
         sys.stdout.write(data)
@@ -57,6 +67,9 @@ def bench(paths: Sequence[str], options: RunOptions, given: dict[str, Any]) -> N
     if given["plot"] is not None:
         graph.draw(report, given["plot"])
         failures.say(f"the graph is in {given['plot']}")
+    if report.interrupted:
+        failures.say("interrupted; the figures are those measured before")
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _write(path: Path, data: str) -> None:
@@ -66,13 +79,21 @@ def _write(path: Path, data: str) -> None:
         raise UsageError(f"the figures cannot be written to {path}: {err.strerror}") from err
 
 
-def _say(report: Report, row: Any) -> None:
-    """A row's first figures, so that nobody stares at nothing."""
+def _say_expected(seconds: float, largest: int, *, is_open: bool) -> None:
+    """How long it will take, after the first batch."""
+    sizes = f" for batch sizes up to {largest}; larger ones follow while they are faster" if is_open else ""
+    failures.say(
+        f"expected time: at most about {clock(max(1.0, seconds))}{sizes}; Ctrl-C ends it and keeps the figures"
+    )
+
+
+def _say(report: Report, row: Any, number: int, rounds: int) -> None:
+    """A row's figures as they are known, so that nobody stares at nothing."""
     match row:
         case BatchRow() if row is report.by_itself:
             failures.say(f"by itself ({row.batch_size} at once): {row.windows_s:.2f} windows/s")
         case BatchRow():
-            failures.say(f"batch size {row.batch_size}: {row.windows_s:.2f} windows/s (first round)")
+            failures.say(f"batch size {row.batch_size}: {row.windows_s:.2f} windows/s (round {number} of {rounds})")
         case ArrivalRow():
             failures.say(f"waiting {row.max_wait_s:g} s: latency {row.p50_s:.2f} s")
         case LoadRow():

@@ -18,7 +18,7 @@ from whisperbatch.errors import UsageError
 
 PREFIX = "WHISPERBATCH_"
 CONFIG = f"{PREFIX}CONFIG"
-NO_SETTINGS = frozenset(("config", "version", "help", "json", "dry_run"))
+NO_SETTINGS = frozenset(("config", "version", "help", "help_all", "json", "dry_run"))
 NO_OPTIONS = frozenset(("config", "full"))  # variables of ours all the same; the second is the tests'
 
 

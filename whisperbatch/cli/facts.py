@@ -1,10 +1,10 @@
-"""The page that ``info`` prints: what this machine has, and what is wrong with it."""
+"""The page that ``info`` prints: what this machine has, where things are stored, and what is wrong."""
 
 import os
 import platform
 import shutil
 import sys
-import textwrap
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import av
 
 from whisperbatch import __version__, demo
 from whisperbatch.audio import spool
+from whisperbatch.cli import config, layout
 from whisperbatch.cli.findings import Facts, findings
 from whisperbatch.engine import caches, checkpoint, devices, health, names
 from whisperbatch.errors import RunError
@@ -23,34 +24,58 @@ SHOWN = ("torch", "transformers", "numpy", "av", "librosa", "soundfile", "watchf
 
 
 def page(model_dir: Path | None) -> str:
-    """Versions, devices, cached models and decoders, a line each."""
+    """Versions, devices, places and decoders; as wide as the terminal, unwrapped where nobody looks."""
     lines = [f"whisperbatch {__version__}", f"python {platform.python_version()} on {platform.platform()}", ""]
     lines += [f"{name} {metadata.version(name)}" for name in SHOWN]
     libraries = ", ".join(f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in LIBRARIES)
-    lines += [f"FFmpeg's libraries: {libraries}", "", "devices"]
+    lines += [_line(f"FFmpeg's libraries: {libraries}"), "", "devices"]
     for row in devices.describe():
         memory = f", {row['memory']}" if row["memory"] else ""
-        lines.append(f"  {row['device']}: {row['name']}{memory}; {row['compute_types']}")
+        lines.append(_line(f"{row['device']}: {row['name']}{memory}; {row['compute_types']}", "  ", "    "))
     cached, theirs = caches.in_hub_cache(model_dir), caches.in_openai_cache()
-    lines += ["", f"models in the cache {model_dir or names.hub_cache()}: {', '.join(cached) or 'none'}"]
-    lines += [f"models in openai-whisper's cache {names.openai_cache()}: {', '.join(theirs) or 'none'}"]
-    lines += [f"demo model: {demo.FOLDER}", ""]
+    lines += ["", "where things are stored", _table(_places(model_dir, cached, theirs)), ""]
     decoders = {name for name in av.codecs_available if _decodes_audio(name)}
     usual = ", ".join(name for name in USUAL if name in decoders)
-    lines += [f"{len(decoders)} audio decoders, {usual} among them", ""]
+    lines += [_line(f"{len(decoders)} audio decoders, {usual} among them"), ""]
     wrong = findings(gather(model_dir, len({*cached, *theirs})))
-    lines += ["what is wrong", *map(_item, wrong)] if wrong else ["nothing wrong found"]
+    lines += ["what is wrong", *(_line(one, "  * ", "    ") for one in wrong)] if wrong else ["nothing wrong found"]
     return "\n".join(lines)
 
 
-def _item(text: str) -> str:
-    """An item of a list, as wide as the terminal; a line where nobody looks."""
-    if not sys.stdout.isatty():
-        return f"  * {text}"
-    columns = min(100, shutil.get_terminal_size().columns)
-    return textwrap.fill(
-        text, columns, initial_indent="  * ", subsequent_indent="    ", break_on_hyphens=False, break_long_words=False
-    )
+def _places(model_dir: Path | None, cached: list[str], theirs: list[str]) -> list[tuple[str, str]]:
+    """What is stored, where, and which option or variable names another place."""
+    triton = Path(os.environ.get("TRITON_CACHE_DIR") or Path(os.environ.get("TRITON_HOME") or "~", ".triton", "cache"))
+    given = os.environ.get(config.CONFIG)
+    return [
+        ("journal", _place(default_path(), "--journal, XDG_STATE_HOME")),
+        ("models", f"{_place(model_dir or names.hub_cache(), '--model-dir, HF_HOME')}: {', '.join(cached) or 'none'}"),
+        ("openai-whisper's", f"{_place(names.openai_cache(), 'XDG_CACHE_HOME')}: {', '.join(theirs) or 'none'}"),
+        ("demo model", str(demo.FOLDER)),
+        ("settings", _place(Path(given).expanduser(), config.CONFIG) if given else f"none (--config, {config.CONFIG})"),
+        ("spool", _place(spool.default_folder(), "--spool-dir, XDG_CACHE_HOME")),
+        ("CUDA kernels", _place(Path(os.path.expanduser(triton)), "TRITON_CACHE_DIR")),  # noqa: PTH111  (raises never)
+    ]
+
+
+def _place(path: Path, names: str) -> str:
+    """A place, how large a file there is, and what names another."""
+    try:
+        is_file, size = path.is_file(), path.stat().st_size
+    except OSError:
+        return f"{path}, not there yet ({names})"
+    told = f"{size / 1e6:.1f} MB" if size >= 1_000_000 else f"{-(-size // 1000)} kB"
+    return f"{path}{f', {told}' if is_file else ''} ({names})"
+
+
+def _table(pairs: Iterable[tuple[str, str]]) -> str:
+    if sys.stdout.isatty():
+        return layout.rows(pairs, start=20)
+    return "\n".join(f"  {name:<18}{text}" for name, text in pairs)
+
+
+def _line(text: str, indent: str = "", hanging: str = "") -> str:
+    """A paragraph as wide as the terminal; a line where nobody looks, so that programs find it whole."""
+    return layout.filled(text, indent, hanging) if sys.stdout.isatty() else indent + text
 
 
 def gather(model_dir: Path | None, n_models: int) -> Facts:

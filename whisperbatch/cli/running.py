@@ -85,6 +85,7 @@ def execute(
         told = last.enter_context(reporting(given["report"]))
         screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
         screen.is_endless = may_be_empty
+        screen.lists_failed = _lists_failed(given)
         listen = last.enter_context(listening(advising(screen, options, not given["quiet"]), given["events"]))
         last.enter_context(telling(listen, screen))
         from whisperbatch.api import Transcriber
@@ -104,6 +105,13 @@ def execute(
     if _is_to_continue(code, report, given, is_endless=may_be_empty):
         failures.say(CONTINUE)
     raise typer.Exit(code)
+
+
+def _lists_failed(given: dict[str, Any]) -> str | None:
+    """The command that lists all that failed; None when no journal keeps it."""
+    if given["no_journal"]:
+        return None
+    return "whisperbatch status" + (f" --journal {given['journal']}" if given["journal"] else "")
 
 
 def _is_to_continue(code: int, report: Report, given: dict[str, Any], *, is_endless: bool) -> bool:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,9 @@ from whisperbatch.writers.beside import ALREADY
 STATE_S = 60.0
 STATE_SHARE = 0.1  # of its time goes by before a run with an end says again how far it is: 70 lines in ten hours
 MAX_IN_HAND = 6  # lines of files being loaded or decoded
+MAX_FAILED = 10  # lines of files that failed, said again at the end
+MIN_BAR = 12  # columns
+SURE_S, SURE_SHARE = 10.0, 0.05  # before either, the speed is that of a model warming up
 
 
 class Tally:
@@ -32,6 +35,7 @@ class Tally:
         self.n_found = self.n_ended = self.n_failed = self.n_loaded = 0
         self.n_interrupted = self._n_half_done = 0  # half done: loaded, then interrupted
         self.loaded_s = self.decoded_s = 0.0
+        self._is_heard = False  # whether the model has decoded anything: silence is done with faster
         self.in_hand: dict[Path, tuple[float, float]] = {}  # decoded and whole seconds, 0 when unknown
 
     def add(self, event: Event) -> None:
@@ -47,6 +51,7 @@ class Tally:
             self.in_hand[path] = (self.in_hand[path][0], data["duration_s"])
         elif event.kind == "progress":
             self.decoded_s += data["audio_s"]
+            self._is_heard = True
             if path in self.in_hand:
                 self.in_hand[path] = (self.in_hand[path][0] + data["audio_s"], self.in_hand[path][1])
         elif event.kind == "finished":
@@ -77,8 +82,11 @@ class Tally:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the run's end at its speed so far; None when nobody can tell."""
-        return (self.whole_s - self.decoded_s) / self.speed if self.decoded_s else None
+        """Seconds until the run's end at its speed so far; None when nobody can tell, or not yet."""
+        if not self._is_heard or not self.decoded_s:
+            return None
+        is_early = time.monotonic() - self.began_s < SURE_S and self.decoded_s < SURE_SHARE * self.whole_s
+        return None if is_early else (self.whole_s - self.decoded_s) / self.speed
 
     def standing(self, *, is_endless: bool = False) -> Event:
         """How far the run is, for programs; a drop folder's has no end to tell the time until."""
@@ -98,6 +106,8 @@ class Screen:
         self.tally = Tally()
         self.is_quiet = False  # what is no failure, and of no file, is not said then
         self.is_endless = False  # whether it is a drop folder's, which has no end in sight
+        self.lists_failed: str | None = "whisperbatch status"  # the command that does; None without a journal
+        self._failed: list[str] = []  # the first lines of failures
 
     def on_event(self, event: Event) -> None:
         """Take in one event of the run."""
@@ -118,12 +128,21 @@ class Screen:
         if outcome.status is Status.FAILED:
             error = outcome.error
             place = f" ({error.path})" if error is not None and error.path not in (None, outcome.path) else ""
-            self.line(f"failed: {outcome.path}: {outcome.reason}{place}")
+            told = f"failed: {outcome.path}: {outcome.reason}{place}"
+            self._failed += [told] if len(self._failed) < MAX_FAILED else []
+            self.line(told)
         elif outcome.status is Status.INTERRUPTED and self.verbose:
             self.line(f"interrupted: {outcome.path}")
         elif outcome.transcript is not None:
             for warning in self.warnings(outcome.transcript):
                 self.line(f"{outcome.path}: {warning}")
+
+    def failed_again(self) -> list[str]:
+        """The failures, for the end, as the first of them have left the terminal by then; only so many."""
+        n_more = self.report.counts[Status.FAILED] - len(self._failed)
+        if n_more <= 0:
+            return self._failed
+        return [*self._failed, f"and {n_more} more" + (f"; all: {self.lists_failed}" if self.lists_failed else "")]
 
     def warnings(self, transcript: Transcript) -> Sequence[str]:
         """What to say of a transcript in lines of their own."""
@@ -229,6 +248,8 @@ class BarScreen(Screen):
         self._bar.close()
         if self.is_worth_telling(whole):
             say(self.report.summary())
+            for told in self.failed_again():
+                say(told)
 
 
 class LiveScreen(Screen):
@@ -237,14 +258,13 @@ class LiveScreen(Screen):
     def __init__(self, report: Report, verbose: bool = False) -> None:
         """Open the view."""
         super().__init__(report, verbose)
-        from rich.console import Console
-        from rich.live import Live
+        from whisperbatch.cli.terminal import OneAtATime, live
 
         self._n_outputs = self._n_already = 0
         self._output: Path | None = None  # the first
-        self._console = Console(stderr=True, highlight=False)
-        self._live = Live(self, console=self._console, refresh_per_second=5, transient=True)
-        self._live.start()
+        self._console = OneAtATime(stderr=True, highlight=False)
+        self._live = ExitStack()
+        self._live.enter_context(live(self, self._console))
 
     def __rich__(self) -> Any:
         """The view as it is now; called by rich's thread."""
@@ -255,23 +275,29 @@ class LiveScreen(Screen):
         if self.is_endless and tally.n_found == tally.n_ended + tally.n_interrupted:
             return Text(self.standing(), style="dim")
         lines: list[Any] = [self._overall()]
-        for path, (decoded_s, whole_s) in list(tally.in_hand.items())[:MAX_IN_HAND]:
+        in_hand = sorted(tally.in_hand.copy().items(), key=lambda one: (not one[1][0], not one[1][1]))
+        for path, (decoded_s, whole_s) in in_hand[:MAX_IN_HAND]:  # those being decoded, then loaded, then loading
             how_far = f"{decoded_s / whole_s:4.0%}" if whole_s else " ..."
             lines.append(Text(f"  {how_far}  {shown(path)}", overflow="ellipsis", no_wrap=True, style="dim"))
-        if len(tally.in_hand) > MAX_IN_HAND:
-            lines.append(Text(f"        and {len(tally.in_hand) - MAX_IN_HAND} more", style="dim"))
+        if len(in_hand) > MAX_IN_HAND:
+            lines.append(Text(f"        and {len(in_hand) - MAX_IN_HAND} more", style="dim"))
         return Group(*lines)
 
     def _overall(self) -> Any:
+        from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
+        from rich.text import Text
 
-        tally = self.tally
-        row = Table.grid(padding=(0, 1), expand=True)
-        row.add_column(ratio=1, min_width=10)
-        row.add_column(no_wrap=True)
+        tally, parts = self.tally, self.how_far()
         bar = ProgressBar(total=tally.whole_s or 1.0, completed=tally.decoded_s, pulse=not tally.decoded_s)
-        row.add_row(bar, "  ".join(self.how_far()))
+        row = Table.grid(padding=(0, 1), expand=True)
+        row.add_column(ratio=1, min_width=MIN_BAR)
+        if MIN_BAR + 1 + len("  ".join(parts)) > self._console.width:
+            row.add_row(bar)
+            return Group(row, *map(Text, _packed(parts, self._console.width)))
+        row.add_column(no_wrap=True)
+        row.add_row(bar, "  ".join(parts))
         return row
 
     def finished(self, outcome: Outcome) -> None:
@@ -291,11 +317,13 @@ class LiveScreen(Screen):
 
     def close(self, whole: bool) -> None:
         """Leave the closing table."""
-        self._live.stop()
+        self._live.close()
         if self.is_worth_telling(whole):
             self._console.print(self._closing())
             for line in self._where():
                 self._console.print(line, overflow="fold", markup=False)
+            for told in self.failed_again():
+                self.line(told)
 
     def _where(self) -> Iterator[str]:
         """What a reader of the table asks next: where the transcripts are, why nothing was done."""
@@ -322,6 +350,16 @@ class LiveScreen(Screen):
             cells.append(cell)
         table.add_row(*cells)
         return table
+
+
+def _packed(parts: Sequence[str], width: int) -> list[str]:
+    """The parts on as few lines as hold them whole."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + 2 + len(part) > width:
+            lines.append("")
+        lines[-1] += ("  " if lines[-1] else "") + part
+    return lines
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from whisperbatch import __version__
+from whisperbatch.cli import layout
 
 _PAGE = """\
 whisperbatch {version}: transcribes folders, lists and drop folders of recordings.
@@ -36,10 +37,11 @@ DEFAULT = "turbo"
 
 
 def page(cached: Sequence[str]) -> str:
-    """At most 22 lines, by what models are in the cache."""
+    """At most 22 lines of 80 columns, by what models are in the cache; more in a terminal that is less wide."""
     if not cached:
         first = _NO_MODEL
     else:
         model = "" if DEFAULT in cached else f" --model {cached[0]}"
         first = _MODEL.format(model=model, cached=", ".join(cached[:5]))
-    return _PAGE.format(version=__version__, first=first)
+    blocks = _PAGE.format(version=__version__, first=first).rstrip("\n").split("\n\n")
+    return "\n\n".join(layout.fitted(one) if one.startswith(" ") else layout.filled(one) for one in blocks) + "\n"

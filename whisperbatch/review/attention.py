@@ -18,6 +18,8 @@ MISSED_S = 2.0  # the engine decodes gaps above this once more; what is left is 
 UNCERTAIN_LANGUAGE = 0.7  # below this the clips disagree, or the model does; music and accents give 0.5 and less
 UNCERTAIN_WORD = 0.5  # more likely wrong than right, as the model sees it
 MANY_WORDS = 0.15  # of a file's words; clear speech stays under one in twenty
+MANY_SPANS = 20  # stretches without text that are named
+SPEECH_WITHOUT_TEXT = "speech without text"  # as the engine calls it
 FEW_WORDS = 8  # below which a share of them says nothing
 _FAILED, _DAMAGED, _LANGUAGE, _NOTICE = 1000.0, 60.0, 25.0, 10.0
 _LONGEST_S = 1e9  # of any recording
@@ -26,12 +28,16 @@ _CAP = 200.0  # of one kind of reason
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One sentence to a listener; ``at_s`` is where to listen, None when it is about the whole file."""
+    """One sentence to a listener; ``at_s`` is where to listen, None when it is about the whole file.
+
+    ``spans_s`` are the stretches that it is about, where there are several, each from a start to an end.
+    """
 
     kind: str
     text: str
     weight: float
     at_s: float | None = None
+    spans_s: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +85,30 @@ def _coverage(transcript: Transcript) -> Iterator[Reason]:
     missed_s = 0.0 if speech_s is None or covered_s is None else speech_s - covered_s
     if speech_s and missed_s > MISSED_S:
         text = f"{missed_s:.1f} s of {speech_s:.1f} s of speech have no text."
-        yield Reason("coverage", text, min(_CAP, 20 + 2 * missed_s + 80 * missed_s / speech_s))
+        weight = min(_CAP, 20 + 2 * missed_s + 80 * missed_s / speech_s)
+        yield Reason("coverage", text, weight, spans_s=_without_text(transcript))
     elif speech_s is None and not transcript.text.strip():
         yield Reason("coverage", "There is no text, and speech was not looked for.", 10.0)
+
+
+def _without_text(transcript: Transcript) -> tuple[tuple[float, float], ...]:
+    """Where speech has no text, as the engine found it; else the longest stretches between segments, in order."""
+    found = [
+        (start_s, end_s)
+        for one in transcript.suspects
+        if one.get("reason") == SPEECH_WITHOUT_TEXT
+        and (start_s := _seconds(one.get("start"))) is not None
+        and (end_s := _seconds(one.get("end"))) is not None
+    ]
+    if not found:
+        heard_s = 0.0
+        for segment in (*transcript.segments, Segment(transcript.duration_s, transcript.duration_s, " end")):
+            if segment.text.strip():
+                if segment.start_s - heard_s > MISSED_S:
+                    found.append((heard_s, segment.start_s))
+                heard_s = max(heard_s, segment.end_s)
+    longest = sorted(found, key=lambda span: span[0] - span[1])[:MANY_SPANS]
+    return tuple(sorted(longest))
 
 
 def _suspects(transcript: Transcript) -> Iterator[Reason]:

@@ -5,6 +5,27 @@
 
 const UNSURE = { logprob: -1.0, ratio: 2.4, silence: 0.6 }; // openai-whisper's limits, as attention.py has them
 const STEP_S = 3;
+const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
+const STORE = `whisperbatch review ${location.pathname}`; // where the browser keeps what is checked; all pages on disk share it
+const MEANS = { // what stands in a hover text, by the name of a figure or the kind of a reason
+  "log-probability": "Mean log-probability of the text, by the model: 0 is certain, below -1 it was unsure",
+  "language": "Language of the text; in brackets how probable it is, from 0 to 1, where it was detected",
+  "speech with text": "Seconds of detected speech that have text, of all detected speech",
+  "length": "Length of the recording",
+  "in doubt": "Files that something stands out in, as missing speech or unsure text",
+  "checked": "Files that you have marked as checked; the browser and a saved JSON keep the mark",
+  "speed": "Seconds of audio transcribed in a second",
+  failed: "There is no transcript, or not of the whole recording",
+  damage: "Some of the recording could not be decoded",
+  notice: "Worth knowing about how the recording was read",
+  coverage: "Speech was detected there and no text was written for it",
+  suspect: "A stretch that the decoder itself doubts",
+  logprob: "Log-probability: 0 is certain; below -1 the model was unsure of the text",
+  loop: "Compression ratio: text above 2.4 repeats itself, which models do where they lose track",
+  silence: "Probability that nobody speaks there; above 0.6 the text may be made up",
+  words: "Words whose probability is below 0.5: more likely wrong than right",
+  language_reason: "Below 0.7 the model is not sure which language is spoken",
+};
 const NO_SPACES = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]/; // Thai, Lao, Burmese, Khmer, kana, han
 
 const blocks = (kind) => Array.from(document.querySelectorAll(`script.${kind}`));
@@ -16,6 +37,11 @@ const totals = JSON.parse(blocks("totals")[0].textContent);
 let shown = []; // files in the list, in order
 let open = null; // the file on the desk
 let current = -1; // its segment
+let marks = stored();
+let rate = storedRate();
+let isShaded = true;
+const NARROW = matchMedia("(max-width: 480px)");
+const title = titleOf();
 
 // ---- small things
 
@@ -44,12 +70,27 @@ function clock(seconds) {
 
 function say(text) { byId("said").textContent = text; }
 
-function pair(name, value) { return make("div", {}, make("dt", {}, name), make("dd", {}, value)); }
+function pair(name, value) {
+  return make("div", { title: MEANS[name] }, make("dt", {}, name), make("dd", {}, value));
+}
 
 // Rows that page.py wrote as a table, with the names of their columns apart.
 function unpacked(rows) {
   if (!rows?.of) return rows;
   return rows.rows.map((row) => Object.fromEntries(rows.of.map((name, k) => [name, row[k]])));
+}
+
+// What the files have in common: the folder that they are in, or else the page's own name.
+function titleOf() {
+  const folders = files.map(({ told }) => told.path.split("/").slice(0, -1));
+  let n = 0;
+  while (folders.length && folders.every((parts) => n < parts.length && parts[n] === folders[0][n])) n += 1;
+  const folder = n ? folders[0][n - 1] : "";
+  return folder && folder !== "." ? `Transcripts in ${plain(folder)}` : document.title;
+}
+
+function storedRate() {
+  try { const kept = Number(localStorage.getItem("whisperbatch rate")); return RATES.includes(kept) ? kept : 1; } catch { return 1; }
 }
 
 function transcriptOf(file) {
@@ -61,23 +102,29 @@ function transcriptOf(file) {
   return file.transcript;
 }
 
+function textIn(file) {
+  const data = JSON.parse(file.block.textContent);
+  return data === null ? "" : unpacked(data.segments).map((segment) => segment.text).join("");
+}
+
 function searchable(file) {
   if (file.haystack === undefined) {
-    const data = JSON.parse(file.block.textContent);
-    const text = data === null ? "" : unpacked(data.segments).map((segment) => segment.text).join("");
-    file.haystack = `${file.told.path}\n${text}`.toLowerCase();
+    file.haystack = `${file.told.path}\n${textIn(file)}`.toLowerCase();
   }
   return [file.haystack, ...file.edits.values()].join("\n").toLowerCase();
 }
 
 const ratioOf = ({ told }) => told.speech_seconds ? (told.covered_seconds ?? told.speech_seconds) / told.speech_seconds : 1;
+const isDoubtful = (file) => file.told.reasons.length > 0;
 const has = (file, ...kinds) => file.told.reasons.some((reason) => kinds.includes(reason.kind));
 
 // ---- the list
 
 const FILTERS = {
   all: () => true,
-  doubt: (file) => file.told.reasons.length > 0,
+  doubt: isDoubtful,
+  unchecked: (file) => isDoubtful(file) && !isChecked(file),
+  checked: (file) => isChecked(file),
   coverage: (file) => has(file, "coverage"),
   logprob: (file) => has(file, "logprob", "words"),
   loop: (file) => has(file, "loop", "suspect", "silence"),
@@ -127,14 +174,68 @@ function tellWhy(file) {
   const n = file.edits.size;
   let [kind, text] = ["fine", status === "skipped" ? "skipped: nothing stands out" : "nothing stands out"];
   if (reasons.length) [kind, text] = [reasons[0].kind, plain(reasons[0].text) + (reasons.length > 1 ? ` +${reasons.length - 1}` : "")];
+  if (isChecked(file)) [kind, text] = ["checked", "checked"];
   if (n) [kind, text] = ["corrected", `${n} corrected${file.isSaved ? "" : ", not saved"}`];
   file.why.className = `why ${kind}`;
   file.why.textContent = text;
 }
 
+// ---- what is checked
+
+// The marks that the browser keeps, by path: the transcript's digest, so that another text is not taken for checked.
+function stored() {
+  try { return JSON.parse(localStorage.getItem(STORE)) || {}; } catch { return {}; }
+}
+
+function digestOf(file) { // FNV-1a
+  if (file.digest === undefined) {
+    let sum = 0x811c9dc5;
+    const text = textIn(file);
+    for (let k = 0; k < text.length; k += 1) sum = Math.imul(sum ^ text.charCodeAt(k), 0x01000193) >>> 0;
+    file.digest = sum.toString(36);
+  }
+  return file.digest;
+}
+
+function isChecked(file) {
+  if (file.isChecked === undefined) {
+    const mark = marks[file.told.path];
+    const isOfThisText = mark !== undefined && mark.digest === digestOf(file);
+    file.isChecked = isOfThisText ? mark.checked : Boolean(file.told.checked);
+  }
+  return file.isChecked;
+}
+
+function setChecked(file, checked) {
+  file.isChecked = checked;
+  marks = { ...stored(), [file.told.path]: { digest: digestOf(file), checked } }; // another tab may have added some
+  try { localStorage.setItem(STORE, JSON.stringify(marks)); } catch { say("This browser keeps no marks; save the JSON."); }
+  tellWhy(file);
+  tellTotals();
+  if (file === open) tellChecked(file);
+}
+
+function tellChecked(file) {
+  byId("checked").checked = isChecked(file);
+  const left = files.filter(FILTERS.unchecked).length;
+  byId("next").textContent = left ? `Next in doubt (${left} left)` : "All in doubt are checked";
+  byId("next").disabled = left - (FILTERS.unchecked(file) ? 1 : 0) === 0;
+  if (byId("save")) byId("save").disabled = file.edits.size === 0 && !isChecked(file);
+}
+
+// The file in doubt that comes next in the list, or else in all of them, and is not checked.
+function nextInDoubt() {
+  const from = shown.indexOf(open);
+  const turned = [...shown.slice(from + 1), ...shown.slice(0, Math.max(0, from))];
+  const next = turned.find(FILTERS.unchecked) ?? files.find((file) => file !== open && FILTERS.unchecked(file));
+  if (!next) { say("No other file in doubt is left to check."); return; }
+  show(next);
+  next.row.scrollIntoView({ block: "nearest" });
+}
+
 // ---- one file
 
-function show(file) {
+function show(file, isAsked = true) {
   if (open && open !== file) {
     if (!leaveEditor()) return;
     open.button?.removeAttribute("aria-current");
@@ -144,19 +245,23 @@ function show(file) {
   current = -1;
   row(file);
   file.button.setAttribute("aria-current", "true");
-  document.body.classList.add("open");
+  if (isAsked) document.body.classList.add("open");
   const { told } = file;
   const data = transcriptOf(file);
   const detail = byId("detail");
   detail.replaceChildren(
     make("button", { type: "button", class: "back", onclick: back }, "← All files"),
     make("h2", {}, make("bdi", {}, plain(told.name))),
-    ...(told.path === told.name ? [] : [make("p", { class: "where" }, make("bdi", {}, plain(told.path)))]),
-    factsOf(told, data),
+    about(told, data),
     ...(told.reasons.length ? [reasonsOf(told)] : []),
-    ...(data === null ? [make("p", { class: "hint" }, "There is no transcript of this file.")] : [deck(file), legend(data), segmentsOf(file, data)]),
+    ...(data === null
+      ? [make("p", { class: "hint" }, "There is no transcript of this file."), make("div", { class: "acts" }, ...checking(file))]
+      : [deck(file), legend(data), segmentsOf(file, data)]),
   );
+  tellChecked(file);
+  document.title = `${plain(told.name)} – ${title}`;
   detail.scrollTop = 0;
+  if (!isAsked) return;
   detail.focus({ preventScroll: true });
   say(`${plain(told.name)} is open`);
 }
@@ -166,6 +271,12 @@ function back() {
   document.body.classList.remove("open");
   if (audio()) audio().pause();
   open?.button?.focus();
+}
+
+// Path and figures; folded where the screen has no room for them.
+function about(told, data) {
+  return make("details", { class: "about", open: !NARROW.matches }, make("summary", {}, "About this file"),
+    ...(told.path === told.name ? [] : [make("p", { class: "where" }, make("bdi", {}, plain(told.path)))]), factsOf(told, data));
 }
 
 function factsOf(told, data) {
@@ -186,8 +297,20 @@ function factsOf(told, data) {
 }
 
 function reasonsOf(told) {
-  return make("ul", { class: "reasons", "aria-label": "Why to listen" }, ...told.reasons.map((reason) => make("li", {},
-    ...(typeof reason.at === "number" ? [timeButton(reason.at, () => jump(reason.at)), " "] : []), plain(reason.text))));
+  const spans = told.reasons.flatMap((reason) => reason.spans);
+  const isTold = (reason) => reason.kind === "suspect" && spans.some(([start]) => start === reason.at); // as missing speech
+  return make("ul", { class: "reasons", "aria-label": "Why to listen" }, ...told.reasons.filter((one) => !isTold(one)).map(reasonOf));
+}
+
+function reasonOf(reason) {
+  return make("li", { title: MEANS[`${reason.kind}_reason`] ?? MEANS[reason.kind] },
+    ...(typeof reason.at === "number" ? [timeButton(reason.at, () => jump(reason.at)), " "] : []), plain(reason.text),
+    ...(reason.spans.length ? [" No text at ", ...reason.spans.flatMap(([start, end], k) => [k ? " " : "", spanButton(start, end)])] : []));
+}
+
+function spanButton(start, end) {
+  return make("button", { type: "button", class: "time", "aria-label": `Play ${clock(start)}–${clock(end)}`,
+    onclick: () => jump(start) }, `${clock(start)}–${clock(end)}`);
 }
 
 function timeButton(at, act) {
@@ -220,19 +343,49 @@ function deck(file) {
     player.hidden = true;
     trouble.textContent = "The recording was not found when this page was made; choose it to listen.";
   }
-  const save = make("button", { type: "button", id: "save", class: "main", onclick: () => download(file) }, "Save corrected JSON");
-  save.disabled = file.edits.size === 0;
+  player.addEventListener("loadedmetadata", () => { player.playbackRate = rate; }); // a new source plays at speed 1
+  const speed = make("select", { id: "rate", onchange: (event) => setRate(Number(event.target.value)) },
+    ...RATES.map((one) => make("option", { value: one, selected: one === rate }, `${one}×`)));
+  const save = make("button", { type: "button", id: "save", onclick: () => download(file),
+    title: "Download the transcript with your corrections and the mark; whisperbatch convert renders it" }, "Save corrected JSON");
   return make("div", { class: "deck" }, player, trouble, make("div", { class: "acts" },
+    ...checking(file), make("label", {}, "Speed ", speed),
     make("label", {}, make("input", { type: "checkbox", id: "follow", checked: true }), "Follow along"), save,
     make("button", { type: "button", onclick: () => pick.click() }, "Choose the recording…"), pick));
 }
 
+function checking(file) {
+  return [
+    make("label", { class: "check", title: MEANS.checked }, make("input", { type: "checkbox", id: "checked",
+      onchange: (event) => setChecked(file, event.target.checked) }), "Checked"),
+    make("button", { type: "button", id: "next", class: "main", onclick: nextInDoubt,
+      title: "Open the next file that something stands out in and that is not checked" }, "Next in doubt"),
+  ];
+}
+
+function setRate(wanted) {
+  rate = wanted;
+  try { localStorage.setItem("whisperbatch rate", String(rate)); } catch { /* it lasts as long as the page */ }
+  if (audio()) audio().playbackRate = rate;
+  if (byId("rate")) byId("rate").value = String(rate);
+  say(`Speed ${rate}`);
+}
+
+function stepRate(by) { setRate(RATES[Math.min(RATES.length - 1, Math.max(0, RATES.indexOf(rate) + by))]); }
+
 function legend(data) {
   const hasWords = data.segments.some((segment) => segment.words?.length);
   return make("p", { class: "legend" }, ...(hasWords
-    ? ["Shaded words are uncertain: ", make("mark", { class: "u1" }, "below 0.5"), " ", make("mark", { class: "u2" }, "below 0.3"), " ",
+    ? [make("label", {}, make("input", { type: "checkbox", id: "shades", checked: isShaded,
+      onchange: (event) => shade(event.target.checked) }), "Shade uncertain words: "), make("mark", { class: "u1" }, "below 0.5"), " ", make("mark", { class: "u2" }, "below 0.3"), " ",
       make("mark", { class: "u3" }, "below 0.15"), ". Click on a word to hear it."]
-    : ["This transcript has no word times; segments in doubt are marked."]));
+    : ["This transcript has no word times, so no word is shaded; segments in doubt are marked. To see uncertain words, transcribe with ",
+      make("code", {}, "--word-timestamps"), "."]));
+}
+
+function shade(isWanted) {
+  isShaded = isWanted;
+  document.body.classList.toggle("unshaded", !isWanted);
 }
 
 function segmentsOf(file, data) {
@@ -258,8 +411,8 @@ function fill(file, segment, index, item, body) {
   if (corrected !== undefined) text.append(corrected.trim() || "(no text)");
   else if (segment.words?.length) text.append(...segment.words.map((word, k) => wordOf(word, k)));
   else text.append(segment.text.trim() || "(no text)");
-  const flags = corrected === undefined ? flagsOf(segment) : "corrected";
-  body.replaceChildren(text, ...(flags ? [make("span", { class: corrected === undefined ? "flag" : "flag good" }, flags)] : []));
+  const flags = corrected === undefined ? flagsOf(segment) : [make("span", { class: "flag good" }, "corrected")];
+  body.replaceChildren(text, ...flags);
 }
 
 function wordOf(word, k) {
@@ -273,11 +426,12 @@ function wordOf(word, k) {
 
 function flagsOf(segment) {
   const flags = [];
-  if (!segment.text.trim()) return "";
-  if (segment.avg_logprob < UNSURE.logprob) flags.push(`log-probability ${segment.avg_logprob.toFixed(2)}`);
-  if (segment.compression_ratio > UNSURE.ratio) flags.push(`repeats itself (${segment.compression_ratio.toFixed(1)})`);
-  if (segment.no_speech_prob > UNSURE.silence) flags.push(`perhaps no speech (${segment.no_speech_prob.toFixed(2)})`);
-  return flags.join(" · ");
+  const add = (kind, text) => flags.push(make("span", { class: "flag", title: MEANS[kind] }, text));
+  if (!segment.text.trim()) return flags;
+  if (segment.avg_logprob < UNSURE.logprob) add("logprob", `log-probability ${segment.avg_logprob.toFixed(2)}`);
+  if (segment.compression_ratio > UNSURE.ratio) add("loop", `repeats itself (${segment.compression_ratio.toFixed(1)})`);
+  if (segment.no_speech_prob > UNSURE.silence) add("silence", `perhaps no speech (${segment.no_speech_prob.toFixed(2)})`);
+  return flags;
 }
 
 // ---- listening
@@ -331,9 +485,13 @@ function skip(by) {
   if (player) seek(player, Math.max(0, (player.wanted ?? player.currentTime) + by));
 }
 
-function jump(at) {
-  const index = Math.max(0, indexAt(at));
-  if (transcriptOf(open)?.segments.length) go(index, true, at);
+function jump(at) { // to a place that perhaps no segment begins at or before
+  const player = audio();
+  if (!player) return;
+  const index = indexAt(at);
+  if (index >= 0) mark(index, true);
+  seek(player, at);
+  play(player);
 }
 
 function play(player) {
@@ -375,8 +533,8 @@ function edit(index) {
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); close(index, area.value); }
   });
   item.querySelector(".body").replaceChildren(area, make("div", { class: "keep" },
-    make("button", { type: "button", class: "main", onclick: () => close(index, area.value) }, "Keep"),
-    make("button", { type: "button", onclick: () => close(index, null) }, "Drop")));
+    make("button", { type: "button", class: "main", title: "Ctrl Enter", onclick: () => close(index, area.value) }, "Save"),
+    make("button", { type: "button", title: "Esc", onclick: () => close(index, null) }, "Cancel")));
   item.querySelector(".edit").hidden = true;
   area.focus();
 }
@@ -396,19 +554,21 @@ function close(index, typed) {
     if (text === segment.text.trim()) file.edits.delete(index);
     else file.edits.set(index, (segment.text.match(/^\s*/)[0] || (index ? " " : "")) + text);
     file.isSaved = false;
-    say("The correction is kept; save the corrected JSON when you are done.");
+    say("The correction is in the page; save the corrected JSON when you are done.");
   }
   const item = rowAt(index);
   item.querySelector(".edit").hidden = false;
   fill(file, segment, index, item, item.querySelector(".body"));
   item.querySelector(".edit").focus({ preventScroll: true });
-  byId("save").disabled = file.edits.size === 0;
+  tellChecked(file);
   tellWhy(file);
 }
 
 function download(file) {
   leaveEditor();
-  const data = correctedOf(transcriptOf(file), file.edits);
+  const corrected = correctedOf(transcriptOf(file), file.edits);
+  const { checked, ...block } = corrected.whisperbatch;
+  const data = { ...corrected, whisperbatch: isChecked(file) ? { ...block, checked: true } : block };
   const name = file.told.name.replace(/\.[^.]*$/, "").replace(/[\p{C}/\\]/gu, "_") || "transcript";
   const url = URL.createObjectURL(new Blob([JSON.stringify(data)], { type: "application/json" }));
   make("a", { href: url, download: `${name}.corrected.json` }).click();
@@ -510,6 +670,10 @@ const KEYS = {
   k: () => step(-1),
   n: () => stepFile(1),
   p: () => stepFile(-1),
+  d: nextInDoubt,
+  c: () => { if (open) setChecked(open, !isChecked(open)); },
+  "<": () => stepRate(-1),
+  ">": () => stepRate(1),
   e: () => { if (open && transcriptOf(open)?.segments.length) edit(Math.max(0, current)); },
   "/": () => byId("search").focus(),
   " ": () => { const player = audio(); if (player) { if (player.paused) play(player); else player.pause(); } },
@@ -536,9 +700,11 @@ window.addEventListener("beforeunload", (event) => {
 
 function tellTotals() {
   const list = byId("totals");
+  list.replaceChildren();
   const add = (name, value) => list.append(pair(name, value));
   for (const status of ["done", "failed", "skipped", "interrupted"]) if (totals[status]) add(status, String(totals[status]));
-  add("in doubt", String(files.filter(FILTERS.doubt).length));
+  add("in doubt", String(files.filter(isDoubtful).length));
+  add("checked", String(files.filter(isChecked).length));
   const audio = files.reduce((sum, { told }) => sum + (told.audio_seconds || 0), 0);
   if (audio) add("audio", clock(audio));
   if (totals.real_time_factor) add("speed", `${totals.real_time_factor.toFixed(1)}× real time`);
@@ -551,3 +717,10 @@ byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting 
 byId("tools").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
 tellTotals();
 refresh();
+document.title = title;
+document.querySelector("h1").textContent = title;
+NARROW.addEventListener("change", () => {
+  const folded = document.querySelector(".about");
+  if (folded) folded.open = !NARROW.matches;
+});
+if (shown.some(isDoubtful)) show(shown.find(FILTERS.unchecked) ?? shown.find(isDoubtful), false);

@@ -49,7 +49,7 @@ class PageFile:
     ) -> None:
         """Open the temporary file; RunError when that cannot be."""
         self._path, self._spell, self._recall = path, spell, recall
-        head, self._tail = _template(path.name)
+        head, self._tail = _template(_title(path))
         self._file = WholeFile(path, "the review page")
         self._file.write(head)
 
@@ -81,7 +81,10 @@ class PageFile:
             "name": audio.name,
             "audio": link(audio, self._path.parent) if _is_playable(audio) else None,
             "attention": found.weight,
-            "reasons": [{"kind": one.kind, "text": one.text, "at": one.at_s} for one in found.reasons],
+            "reasons": [
+                {"kind": one.kind, "text": one.text, "at": one.at_s, "spans": one.spans_s} for one in found.reasons
+            ],
+            "checked": transcript is not None and transcript.is_checked,
         }
         if transcript is None:
             return told
@@ -138,6 +141,11 @@ def _block(kind: str, data: Any) -> str:
     r"""A block of JSON as HTML carries it: in ASCII, and without ``<``, which alone could end or change it."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     return f'<script type="application/json" class="{kind}">{text}</script>\n'
+
+
+def _title(path: Path) -> str:
+    """The page's name; of one with the usual name its folder's."""
+    return path.stem if path.stem != "review" else path.absolute().parent.name or path.stem
 
 
 def _template(title: str) -> tuple[str, str]:

@@ -59,6 +59,7 @@ def read(data: str | bytes, path: Path | None = None) -> Transcript:
             settings=dict(block.get("settings") or {}),
             suspects=tuple(dict(suspect) for suspect in block.get("suspects") or ()),
             warnings=tuple(str(warning) for warning in block.get("warnings") or ()),
+            is_checked=block.get("checked") is True,
         )
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as err:
         raise FileError(NOT_A_TRANSCRIPT, path) from err
@@ -114,6 +115,7 @@ def _block(transcript: Transcript) -> dict[str, Any]:
         "covered_seconds": _optional(transcript.covered_s),
         "suspects": _plain(transcript.suspects),
         "warnings": list(transcript.warnings),
+        **({"checked": True} if transcript.is_checked else {}),
     }
 
 

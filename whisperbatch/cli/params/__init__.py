@@ -115,6 +115,7 @@ RUN: dict[str, tuple[Any, Any]] = {
 }
 
 
+RUN_HELP: dict[str, tuple[Any, Any]] = {"help_all": (settings.HelpAll, False)}
 BENCH: dict[str, tuple[Any, Any]] = {
     "batch_sizes": (bench.BatchSizes, None),
     "rounds": (bench.Rounds, _BENCH.rounds),
@@ -145,18 +146,18 @@ def unasked() -> dict[str, Any]:
 def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator: the command has ``options`` as parameters beside its own, and gets them as keywords.
 
-    It has ``--config`` too, which has done its work by then.
+    It has ``--config`` too, which has done its work by then, as ``--help-all`` has.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [one for one in inspect.signature(command).parameters.values() if one.kind is not one.VAR_KEYWORD]
         more = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for name, (kind, default) in (options | {"config": (settings.Config, None)}).items()
+            for name, (kind, default) in ({"config": (settings.Config, None)} | options).items()
         ]
 
         @functools.wraps(command)
-        def run(config: object = None, **given: Any) -> None:
+        def run(config: object = None, help_all: bool = False, **given: Any) -> None:
             command(**given)
 
         run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]

@@ -21,11 +21,14 @@ BatchSizes = Annotated[
         show_default=False,
     ),
 ]
-Rounds = Annotated[int, typer.Option("--rounds", rich_help_panel=_BENCH, help="Rounds of each; medians are told.")]
+Rounds = Annotated[
+    int, typer.Option("--rounds", metavar="N", rich_help_panel=_BENCH, help="Rounds of each; medians are told.")
+]
 TokensPerWindow = Annotated[
     int | None,
     typer.Option(
         "--tokens-per-window",
+        metavar="N",
         rich_help_panel=_BENCH,
         help="Force so many tokens a window (default: as many as are said; 100 for noise and random weights).",
         show_default=False,
@@ -41,17 +44,26 @@ Arrivals = Annotated[
         show_default=False,
     ),
 ]
-NArrivals = Annotated[int, typer.Option("--n-arrivals", rich_help_panel=_BENCH, help="How many clips come.")]
+NArrivals = Annotated[
+    int, typer.Option("--n-arrivals", metavar="N", rich_help_panel=_BENCH, help="How many clips come.")
+]
 MaxWaits = Annotated[
-    str, typer.Option("--max-waits", rich_help_panel=_BENCH, help="Waiting times to compare, in seconds.")
+    str,
+    typer.Option(
+        "--max-waits", metavar="SECONDS,...", rich_help_panel=_BENCH, help="Waiting times to compare, in seconds."
+    ),
 ]
 LoadWorkersCompared = Annotated[
-    str, typer.Option("--compare-load-workers", rich_help_panel=_BENCH, help="Numbers of load workers to compare.")
+    str,
+    typer.Option(
+        "--compare-load-workers", metavar="N,...", rich_help_panel=_BENCH, help="Numbers of load workers to compare."
+    ),
 ]
 Price = Annotated[
     float | None,
     typer.Option(
         "--price-per-hour",
+        metavar="PRICE",
         rich_help_panel=_BENCH,
         help="Price of this machine, for the cost of an hour of audio.",
         show_default=False,
@@ -70,6 +82,7 @@ Plot = Annotated[
     Path | None,
     typer.Option(
         "--plot",
+        metavar="FILE",
         rich_help_panel=_BENCH,
         help="Draw throughput against batch size, as PNG, SVG or PDF (needs the extra plot).",
         show_default=False,

@@ -14,6 +14,7 @@ Backend = Annotated[
     BackendKind,
     typer.Option(
         "--backend",
+        metavar="|".join(BACKENDS),
         rich_help_panel=_CREW,
         help="local is this machine (see --device); ray is a Ray cluster, which sees the same folders.",
     ),
@@ -32,6 +33,7 @@ Actors = Annotated[
     int | None,
     typer.Option(
         "--actors",
+        metavar="N",
         rich_help_panel=_CREW,
         help="How many models (default: one a GPU, or one a node where there are none).",
         show_default=False,
@@ -41,6 +43,7 @@ CpusPerActor = Annotated[
     int | None,
     typer.Option(
         "--cpus-per-actor",
+        metavar="N",
         rich_help_panel=_CREW,
         help="Cores of each (default: those of its node, shared out).",
         show_default=False,

@@ -17,6 +17,7 @@ Language = Annotated[
     typer.Option(
         "--language",
         "-l",
+        metavar="LANGUAGE",
         autocompletion=lambda: list(LANGUAGES),
         rich_help_panel=_MODEL,
         help="Code or English name, such as de or German (default: detected, by a vote of its clips).",
@@ -24,12 +25,22 @@ Language = Annotated[
     ),
 ]
 TaskOption = Annotated[
-    Task, typer.Option("--task", rich_help_panel=_MODEL, help="translate gives English, with models trained for it.")
+    Task,
+    typer.Option(
+        "--task",
+        metavar="|".join(TASKS),
+        rich_help_panel=_MODEL,
+        help="translate gives English, with models trained for it.",
+    ),
 ]
 Prompt = Annotated[
     str | None,
     typer.Option(
-        "--prompt", rich_help_panel=_MODEL, help="Text put before each clip, for names and style.", show_default=False
+        "--prompt",
+        metavar="TEXT",
+        rich_help_panel=_MODEL,
+        help="Text put before each clip, for names and style.",
+        show_default=False,
     ),
 ]
 
@@ -45,7 +56,7 @@ def count_or_one(text: str) -> int:
 
 
 def _threshold(name: str, help: str) -> Any:
-    return typer.Option(name, rich_help_panel=_SEARCH, parser=number_or_none, metavar="<float>", help=help)
+    return typer.Option(name, rich_help_panel=_SEARCH, parser=number_or_none, metavar="NUMBER", help=help)
 
 
 BeamSize = Annotated[
@@ -54,7 +65,7 @@ BeamSize = Annotated[
         "--beam-size",
         rich_help_panel=_SEARCH,
         parser=count_or_one,
-        metavar="<int>",
+        metavar="N",
         help="Beams at temperature 0; 1 is greedy and faster.",
     ),
 ]
@@ -64,7 +75,7 @@ BestOf = Annotated[
         "--best-of",
         rich_help_panel=_SEARCH,
         parser=count_or_one,
-        metavar="<int>",
+        metavar="N",
         help="Candidates at temperatures above 0.",
     ),
 ]
@@ -79,6 +90,7 @@ Temperature = Annotated[
     str,
     typer.Option(
         "--temperature",
+        metavar="NUMBER",
         rich_help_panel=_SEARCH,
         help="The first temperature, raised by --temperature-increment-on-fallback up to 1; or a list with commas.",
     ),
@@ -118,7 +130,11 @@ CarryInitialPrompt = Annotated[
 Prefix = Annotated[
     str | None,
     typer.Option(
-        "--prefix", rich_help_panel=_SEARCH, help="Text that each window is made to begin with.", show_default=False
+        "--prefix",
+        metavar="TEXT",
+        rich_help_panel=_SEARCH,
+        help="Text that each window is made to begin with.",
+        show_default=False,
     ),
 ]
 WithoutTimestamps = Annotated[
@@ -133,6 +149,7 @@ SuppressTokens = Annotated[
     str,
     typer.Option(
         "--suppress-tokens",
+        metavar="IDS",
         rich_help_panel=_SEARCH,
         help="Token ids never given, with commas; -1 is the model's own list of symbols that nobody speaks.",
     ),
@@ -141,6 +158,7 @@ RepetitionPenalty = Annotated[
     float,
     typer.Option(
         "--repetition-penalty",
+        metavar="NUMBER",
         rich_help_panel=_SEARCH,
         help="Make tokens that a window's text has already less probable (above 1); as faster-whisper.",
     ),
@@ -149,6 +167,7 @@ NoRepeatNgramSize = Annotated[
     int,
     typer.Option(
         "--no-repeat-ngram-size",
+        metavar="N",
         rich_help_panel=_SEARCH,
         help="Never repeat so many tokens in a row in a window; 0 allows it. As faster-whisper.",
     ),
@@ -157,6 +176,7 @@ Hotwords = Annotated[
     str | None,
     typer.Option(
         "--hotwords",
+        metavar="WORDS",
         rich_help_panel=_MODEL,
         help="Words that may be said, put before every window.",
         show_default=False,
@@ -170,7 +190,7 @@ Multilingual = Annotated[
         help="Find the language of each clip by itself, for recordings in several.",
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", rich_help_panel=_SEARCH, help="Seed of the sampling noise.")]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", rich_help_panel=_SEARCH, help="Seed of the sampling noise.")]
 SecondPass = Annotated[
     bool,
     typer.Option(
@@ -189,11 +209,15 @@ WordTimestamps = Annotated[
 ]
 PrependPunctuations = Annotated[
     str,
-    typer.Option("--prepend-punctuations", rich_help_panel=_SEARCH, help="Marks that go to the word after them."),
+    typer.Option(
+        "--prepend-punctuations", metavar="MARKS", rich_help_panel=_SEARCH, help="Marks that go to the word after them."
+    ),
 ]
 AppendPunctuations = Annotated[
     str,
-    typer.Option("--append-punctuations", rich_help_panel=_SEARCH, help="Marks that go to the word before them."),
+    typer.Option(
+        "--append-punctuations", metavar="MARKS", rich_help_panel=_SEARCH, help="Marks that go to the word before them."
+    ),
 ]
 HallucinationSilenceThreshold = Annotated[
     float | None,

@@ -25,6 +25,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
+        metavar="MODEL",
         rich_help_panel=_MODEL,
         autocompletion=_names,
         help="tiny, base, small, medium, large-v3, turbo, a Hugging Face id, a folder or file (Hugging Face, "
@@ -35,6 +36,7 @@ ModelDir = Annotated[
     Path | None,
     typer.Option(
         "--model-dir",
+        metavar="DIR",
         rich_help_panel=_MODEL,
         help="Where downloaded models lie (default: the Hugging Face cache).",
         show_default=False,
@@ -54,8 +56,10 @@ Compute = Annotated[
     ComputeType,
     typer.Option(
         "--compute-type",
+        metavar="TYPE",
         rich_help_panel=_MODEL,
-        help="Numbers to compute in; auto is float16 on CUDA, bfloat16 on CPUs that have it, else float32. "
+        help=f"Numbers to compute in: {', '.join(COMPUTE_TYPES)}. auto is float16 on CUDA, "
+        "bfloat16 on CPUs that have it, else float32. "
         "With int8_ what the decoder hears is kept in 8 bits, with int8_float32 the weights too: faster on a CPU, "
         "smaller on CUDA, nearly the same text; int8 is that before what auto means.",
     ),

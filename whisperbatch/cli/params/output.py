@@ -18,6 +18,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         "-f",
+        metavar="FORMAT",
         autocompletion=lambda: [*FORMATS, "all"],
         rich_help_panel=_OUT,
         help=f"{', '.join(FORMATS)}, or all for the first five; commas and repeats "
@@ -30,6 +31,7 @@ OutputDir = Annotated[
     typer.Option(
         "--output-dir",
         "-o",
+        metavar="DIR",
         rich_help_panel=_OUT,
         help="Mirror the input's folders here (default: beside each recording).",
         show_default=False,
@@ -40,6 +42,7 @@ ConvertDir = Annotated[
     typer.Option(
         "--output-dir",
         "-o",
+        metavar="DIR",
         rich_help_panel=_OUT,
         help="Put what is made here, of folders with the tree below them (default: beside each transcript).",
         show_default=False,
@@ -49,13 +52,17 @@ RelativeTo = Annotated[
     Path | None,
     typer.Option(
         "--relative-to",
+        metavar="DIR",
         rich_help_panel=_OUT,
         help="Folder that listed files' places under --output-dir count from (default: the current one).",
         show_default=False,
     ),
 ]
 Name = Annotated[
-    str, typer.Option("--name", rich_help_panel=_OUT, help="Names of outputs, from {stem} and {language}.")
+    str,
+    typer.Option(
+        "--name", metavar="TEMPLATE", rich_help_panel=_OUT, help="Names of outputs, from {stem} and {language}."
+    ),
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", rich_help_panel=_OUT, help="Do recordings again and replace what is in the way.")
@@ -113,9 +120,11 @@ Subtitles = Annotated[
     Preset | None,
     typer.Option(
         "--subtitles",
+        metavar="|".join(PRESETS),
         rich_help_panel=_SHAPE,
         help="standard: 2 lines of 42 columns, 17 characters a second. asian: 2 lines of 16 wide characters, 9 a "
-        "second. Both by sentences, 0.833 to 7 seconds a cue. The options below override. Needs word times.",
+        "second. Both by sentences, 0.833 to 7 seconds a cue. Options such as --max-line-width override it. Needs "
+        "word times.",
         show_default=False,
     ),
 ]
@@ -123,6 +132,7 @@ BreakAt = Annotated[
     Break | None,
     typer.Option(
         "--break-at",
+        metavar="|".join(BREAKS),
         rich_help_panel=_SHAPE,
         help="Where cues break: words (as openai-whisper) or sentences (default: words).",
         show_default=False,
@@ -130,15 +140,21 @@ BreakAt = Annotated[
 ]
 MaxLineWidth = Annotated[
     int | None,
-    typer.Option("--max-line-width", rich_help_panel=_SHAPE, help="Most characters in a line.", show_default=False),
+    typer.Option(
+        "--max-line-width", metavar="N", rich_help_panel=_SHAPE, help="Most characters in a line.", show_default=False
+    ),
 ]
 MaxLineCount = Annotated[
     int | None,
-    typer.Option("--max-line-count", rich_help_panel=_SHAPE, help="Most lines in a cue.", show_default=False),
+    typer.Option(
+        "--max-line-count", metavar="N", rich_help_panel=_SHAPE, help="Most lines in a cue.", show_default=False
+    ),
 ]
 MaxWordsPerLine = Annotated[
     int | None,
-    typer.Option("--max-words-per-line", rich_help_panel=_SHAPE, help="Most words in a cue.", show_default=False),
+    typer.Option(
+        "--max-words-per-line", metavar="N", rich_help_panel=_SHAPE, help="Most words in a cue.", show_default=False
+    ),
 ]
 HighlightWords = Annotated[
     bool, typer.Option("--highlight-words", rich_help_panel=_SHAPE, help="Underline each word while it is spoken.")
@@ -147,6 +163,7 @@ MinCue = Annotated[
     float | None,
     typer.Option(
         "--min-cue",
+        metavar="SECONDS",
         rich_help_panel=_SHAPE,
         help="Seconds that a cue is shown at least, where there is room.",
         show_default=False,
@@ -154,12 +171,19 @@ MinCue = Annotated[
 ]
 MaxCue = Annotated[
     float | None,
-    typer.Option("--max-cue", rich_help_panel=_SHAPE, help="Seconds that a cue is shown at most.", show_default=False),
+    typer.Option(
+        "--max-cue",
+        metavar="SECONDS",
+        rich_help_panel=_SHAPE,
+        help="Seconds that a cue is shown at most.",
+        show_default=False,
+    ),
 ]
 MaxCps = Annotated[
     float | None,
     typer.Option(
         "--max-cps",
+        metavar="N",
         rich_help_panel=_SHAPE,
         help="Characters a second; faster cues are shown longer, where there is room.",
         show_default=False,

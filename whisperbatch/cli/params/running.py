@@ -33,13 +33,17 @@ BatchSize = Annotated[
 MaxWait = Annotated[
     float,
     typer.Option(
-        "--max-wait", rich_help_panel=_RUN, help="Seconds that a clip waits for a full batch while the model is idle."
+        "--max-wait",
+        metavar="SECONDS",
+        rich_help_panel=_RUN,
+        help="Seconds that a clip waits for a full batch while the model is idle.",
     ),
 ]
 LoadWorkers = Annotated[
     int,
     typer.Option(
         "--load-workers",
+        metavar="N",
         rich_help_panel=_RUN,
         help="Processes that decode audio; 0 is one for two cores, at most 8, and beside a GPU all cores but one.",
     ),
@@ -48,6 +52,7 @@ SpoolDir = Annotated[
     Path | None,
     typer.Option(
         "--spool-dir",
+        metavar="DIR",
         rich_help_panel=_RUN,
         help="Where sequential mode keeps a recording's samples, 115 MB an hour, while it runs (default: the user's "
         "cache).",
@@ -76,12 +81,15 @@ RetryFailed = Annotated[
 ]
 Retries = Annotated[
     int,
-    typer.Option("--retries", rich_help_panel=_DONE, help="How often to try again after an error that may pass."),
+    typer.Option(
+        "--retries", metavar="N", rich_help_panel=_DONE, help="How often to try again after an error that may pass."
+    ),
 ]
 LoadTimeout = Annotated[
     float | None,
     typer.Option(
         "--load-timeout",
+        metavar="SECONDS",
         rich_help_panel=_DONE,
         help="Seconds without a sign of life after which a decoder is stopped (default: 120).",
         show_default=False,
@@ -91,6 +99,7 @@ MaxFailures = Annotated[
     int | None,
     typer.Option(
         "--max-failures",
+        metavar="N",
         rich_help_panel=_DONE,
         help="End the run when so many files have failed (default: never).",
         show_default=False,
@@ -124,6 +133,7 @@ Progress = Annotated[
     ProgressKind,
     typer.Option(
         "--progress",
+        metavar="KIND",
         rich_help_panel=_SHOW,
         help="live (a terminal's default), bar (one line), plain (a line a file, the default elsewhere) or none.",
     ),

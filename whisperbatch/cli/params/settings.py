@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from whisperbatch.cli import config
+from whisperbatch.cli import config, help
 
 
 def _settle(ctx: typer.Context, given: Path | None) -> None:
@@ -26,4 +26,8 @@ Config = Annotated[
         "over it, the command line over both.",
         show_default=False,
     ),
+]
+HelpAll = Annotated[
+    bool,
+    typer.Option("--help-all", is_eager=True, callback=help.show_all, help="Show every option and exit."),
 ]

@@ -22,14 +22,22 @@ FromFile = Annotated[
     typer.Option("--from-file", metavar="LIST", help="Read a list of paths, one a line, from LIST; may be repeated."),
 ]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Lists have NUL between paths instead of line ends.")]
-Settle = Annotated[float, typer.Option("--settle", help="Seconds that a file must stand still before it is taken.")]
+Settle = Annotated[
+    float, typer.Option("--settle", metavar="SECONDS", help="Seconds that a file must stand still before it is taken.")
+]
 UntilIdle = Annotated[
     float | None,
-    typer.Option("--until-idle", help="End after this many seconds without a new file (default: never)."),
+    typer.Option(
+        "--until-idle", metavar="SECONDS", help="End after this many seconds without a new file (default: never)."
+    ),
 ]
 Rescan = Annotated[
     float,
-    typer.Option("--rescan", help="Seconds between two looks through the folders, whatever the system tells of."),
+    typer.Option(
+        "--rescan",
+        metavar="SECONDS",
+        help="Seconds between two looks through the folders, whatever the system tells of.",
+    ),
 ]
 Poll = Annotated[
     bool,

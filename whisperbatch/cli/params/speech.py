@@ -21,24 +21,39 @@ Vad = Annotated[
 ]
 VadThreshold = Annotated[
     float,
-    typer.Option("--vad-threshold", rich_help_panel=_AUDIO, help="Probability from which on a frame is speech (0-1)."),
+    typer.Option(
+        "--vad-threshold",
+        metavar="NUMBER",
+        rich_help_panel=_AUDIO,
+        help="Probability from which on a frame is speech (0-1).",
+    ),
 ]
 VadMinSilence = Annotated[
     float,
-    typer.Option("--vad-min-silence", rich_help_panel=_AUDIO, help="Seconds without speech that end a stretch of it."),
+    typer.Option(
+        "--vad-min-silence",
+        metavar="SECONDS",
+        rich_help_panel=_AUDIO,
+        help="Seconds without speech that end a stretch of it.",
+    ),
 ]
 VadMinSpeech = Annotated[
     float,
-    typer.Option("--vad-min-speech", rich_help_panel=_AUDIO, help="Speech of no more seconds is left out."),
+    typer.Option(
+        "--vad-min-speech", metavar="SECONDS", rich_help_panel=_AUDIO, help="Speech of no more seconds is left out."
+    ),
 ]
 VadPad = Annotated[
     float,
-    typer.Option("--vad-pad", rich_help_panel=_AUDIO, help="Seconds that are kept on both sides of speech."),
+    typer.Option(
+        "--vad-pad", metavar="SECONDS", rich_help_panel=_AUDIO, help="Seconds that are kept on both sides of speech."
+    ),
 ]
 LongFormOption = Annotated[
     LongForm,
     typer.Option(
         "--long-form",
+        metavar="|".join(LONG_FORMS),
         rich_help_panel=_AUDIO,
         help="clips: cut into stretches of speech that run side by side; sequential: window after window, by "
         "openai-whisper's rules.",
@@ -57,7 +72,10 @@ ClipTimestamps = Annotated[
 ChannelsOption = Annotated[
     Channels,
     typer.Option(
-        "--channels", rich_help_panel=_AUDIO, help="mix: all to one; split: each by itself, as for a call in stereo."
+        "--channels",
+        metavar="|".join(CHANNELS),
+        rich_help_panel=_AUDIO,
+        help="mix: all to one; split: each by itself, as for a call in stereo.",
     ),
 ]
 ChannelNames = Annotated[
@@ -79,6 +97,9 @@ Track = Annotated[
 MaxDuration = Annotated[
     float,
     typer.Option(
-        "--max-duration", rich_help_panel=_AUDIO, help="Refuse recordings of more seconds than this (86400: 24 hours)."
+        "--max-duration",
+        metavar="SECONDS",
+        rich_help_panel=_AUDIO,
+        help="Refuse recordings of more seconds than this (86400: 24 hours).",
     ),
 ]

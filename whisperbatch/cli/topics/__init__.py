@@ -3,24 +3,24 @@
 What is said of an option comes from its declaration, with the default, so that it is told once. Who calls: ``cli/app``.
 """
 
-import shutil
-import textwrap
 from importlib import import_module
 from typing import Any
+
+from whisperbatch.cli import layout
+from whisperbatch.cli.help import first_sentence, option
 
 NAMES = (
     *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "review", "models"),
     *("devices", "batching", "decoding", "words", "speech", "settings", "security", "bench"),
 )
-MAX_COLUMNS = 100
 
 
 def contents(commands: dict[str, Any]) -> str:
     """The list of topics and of commands, each with its first sentence."""
-    lines = ["whisperbatch help TOPIC tells of:", ""]
-    lines += [f"  {name:<12}{_first(import_module(_module(name)).__doc__)}" for name in NAMES]
-    lines += ["", "whisperbatch COMMAND --help tells every option of:", ""]
-    lines += [f"  {name:<12}{_first(command.help)}" for name, command in commands.items()]
+    told = [(name, first_sentence(import_module(_module(name)).__doc__)) for name in NAMES]
+    lines = ["whisperbatch help TOPIC tells of:", "", layout.rows(told, start=14)]
+    named = [(name, first_sentence(command.help)) for name, command in commands.items()]
+    lines += ["", "whisperbatch COMMAND --help tells every option of:", "", layout.rows(named, start=14)]
     return "\n".join(lines)
 
 
@@ -31,13 +31,9 @@ def page(name: str, commands: dict[str, Any]) -> str:
     for command in commands.values():
         for param in command.params:
             known |= {one: param for one in param.opts if one.startswith("--") and one not in known}
-    told = [_option(known[one]) for one in asked]
+    told = layout.rows(option(known[one]) for one in asked)
     more = ["", f"whisperbatch {name} --help tells the others."] if name in commands else []
-    return "\n".join([_text(name), "", "Options:", "", *told, *more])
-
-
-def _first(text: str | None) -> str:
-    return (text or "").strip().partition("\n")[0]
+    return "\n".join([_text(name), "", "Options:", "", told, *more])
 
 
 def _module(name: str) -> str:
@@ -45,21 +41,6 @@ def _module(name: str) -> str:
 
 
 def _text(name: str) -> str:
-    """The page as wide as the terminal; what is indented stays as it is written."""
+    """The page as wide as the terminal; what is indented stays as it is written where there is room."""
     blocks = (import_module(_module(name)).__doc__ or "").strip().split("\n\n")
-    return "\n\n".join(one if one.startswith(" ") else _filled(one) for one in blocks)
-
-
-def _option(param: Any) -> str:
-    """An option as a paragraph: its spellings, what it does, its default."""
-    names = ", ".join(param.opts) + "".join(f"/{one}" for one in param.secondary_opts)
-    value = "" if param.is_flag else f" {param.metavar or 'VALUE'}"
-    is_told = param.is_flag or param.default is None or "(default" in param.help
-    default = "" if is_told else f" [{param.default}]"
-    return f"  {names}{value}\n{_filled(param.help + default, ' ' * 6)}"
-
-
-def _filled(text: str, indent: str = "") -> str:
-    columns = min(MAX_COLUMNS, shutil.get_terminal_size().columns)
-    # an option's name would be broken at its hyphens
-    return textwrap.fill(text, columns, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return "\n\n".join(layout.fitted(one) if one.startswith(" ") else layout.filled(one) for one in blocks)

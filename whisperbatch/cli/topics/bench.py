@@ -8,7 +8,9 @@ recordings nor a download. random:tiny to random:turbo have the shapes of OpenAI
 random weights: their speed means something, their text nothing, every output says so, and
 transcribe refuses them. Figures are medians over --rounds, taken in turn. Sizes are measured in
 one engine; the last row, auto, is what a run takes by itself, on a CPU perhaps several engines
-side by side. --plot bench.png draws the graph and needs "pip install 'whisperbatch[plot]'".
+side by side. Each size's figures are printed after each of its rounds, the time that all may take
+at most before them. Ctrl-C ends the measurement: tables and files then hold what was measured, and
+the exit code is 130. --plot bench.png draws the graph and needs "pip install 'whisperbatch[plot]'".
 """
 
 OPTIONS = (

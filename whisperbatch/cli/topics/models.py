@@ -4,7 +4,8 @@
                                 very small one, trained on a few hundred words
                                 of synthetic English and German speech
     tiny, base, small, medium   OpenAI's, from fast to good; tiny.en, base.en,
-    large-v1, -v2, -v3          small.en and medium.en hear English only
+                                small.en and medium.en hear English only
+    large-v1, -v2, -v3          OpenAI's largest, and slowest
     turbo                       OpenAI's large-v3-turbo, 1.6 GB; the default
     distil-large-v3             distil-whisper's; also distil-small.en,
                                 -medium.en, -large-v2 and -large-v3.5

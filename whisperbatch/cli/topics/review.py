@@ -9,12 +9,17 @@ only by a whole one, and by none where no transcript was found.
 
 Files that need a listener come first: speech without text, improbable text, loops and other
 suspects, an uncertain language, damage. Each has its reasons with their times, its transcript with
-uncertain words shaded, and a player. Click on a segment or word to hear it. Correct text in place
-and save the corrected JSON; "whisperbatch convert talk.corrected.json --format srt" renders it.
+uncertain words shaded (which needs --word-timestamps), and a player. Click on a segment, a word or
+the time of missing speech to hear it. Correct text in place and save the corrected JSON;
+"whisperbatch convert talk.corrected.json --format srt" renders it.
+
+The first file in doubt is open. Mark it as checked and go on with "Next in doubt"; the browser
+keeps the marks for this page, and a JSON that you save has "checked": true in its "whisperbatch"
+block, from which the next page takes it.
 
 The page is one file, works from disk without a network, and finds the recordings as long as it is
-moved together with their folder. Keys: j and k for segments, n and p for files, Space plays, e
-edits, / searches.
+moved together with their folder. Keys: j and k for segments, n and p for files, d for the next in
+doubt, c for checked, Space plays, < and > change the speed, e edits, / searches.
 """
 
 OPTIONS = ("--output", "--recordings")
