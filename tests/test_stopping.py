@@ -50,6 +50,9 @@ sys.exit(cli.main(sys.argv[1:]))
 N_FILES = 6
 
 
+STOPPING = "Stopping after the files in progress. Press Ctrl-C again to stop now.\n"
+
+
 class Driven:
     """A run that goes on by a line on its standard input."""
 
@@ -137,7 +140,7 @@ def test_the_first_signal_finishes_what_is_in_the_engine(driven: Driven, number:
     driven.go_on(2)
     driven.until("step 2")
     driven.process.send_signal(number)
-    driven.until("Stopping after the files in progress. Press Ctrl-C again to stop now.\n")
+    driven.until(STOPPING)
     driven.until("nothing more is taken in")
     driven.go_on()
     assert driven.end() == 130, driven.told
@@ -156,7 +159,7 @@ def test_a_signal_at_any_time_leaves_the_journal_true(driven: Driven, when: str)
         driven.go_on(int(when[-1]))
         driven.until(when)
     driven.process.send_signal(signal.SIGTERM)
-    driven.until("Stopping after the files in progress. Press Ctrl-C again to stop now.\n")
+    driven.until(STOPPING)
     driven.until("nothing more is taken in")
     driven.go_on(N_FILES)
     assert driven.end() == 130, driven.told
@@ -169,7 +172,7 @@ def test_the_second_signal_leaves_at_once(driven: Driven):
     driven.go_on(2)
     driven.until("step 2")
     driven.process.send_signal(signal.SIGINT)
-    driven.until("Stopping after the files in progress. Press Ctrl-C again to stop now.\n")
+    driven.until(STOPPING)
     for name in "01":
         driven.until(f"done: in/{name}.wav")
     driven.process.send_signal(signal.SIGINT)

@@ -19,7 +19,8 @@ def shown(text: str | Path) -> str:
 def say(text: str) -> None:
     """One line for people, on standard error; nothing when nobody can read it any more."""
     with suppress(OSError, ValueError):
-        print(shown(text), file=sys.stderr, flush=True)
+        sys.stderr.write(f"{shown(text)}\n")  # print writes the end apart, and another thread's line may come between
+        sys.stderr.flush()
 
 
 def exit_code(error: BaseException, verbose: bool) -> int:
