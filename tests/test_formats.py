@@ -350,8 +350,9 @@ def test_info_lists_every_cache(homes: Path, demo_folder: Path, capsys: pytest.C
     stored.openai(demo_folder, homes / "small").rename(homes / "xdg" / "whisper" / "small.pt")
     assert cli.main(["info"]) == 0
     told = capsys.readouterr().out
-    assert f"models in the cache {homes / 'hub'}: Systran/faster-whisper-base, tiny" in told
-    assert f"models in openai-whisper's cache {homes / 'xdg' / 'whisper'}: small" in told
+    rows = {name.strip(): rest for name, rest in (line.split(maxsplit=1) for line in told.splitlines() if " /" in line)}
+    assert rows["models"] == f"{homes / 'hub'} (--model-dir, HF_HOME): Systran/faster-whisper-base, tiny"
+    assert rows["openai-whisper's"] == f"{homes / 'xdg' / 'whisper'} (XDG_CACHE_HOME): small"
     assert caches.models(None) == ["Systran/faster-whisper-base", "small", "tiny"]
 
 
