@@ -13,7 +13,20 @@ runs are alive), entries (what is known of a file), book (of all files).
 
 from whisperbatch.journal.book import Journal
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
-from whisperbatch.journal.identity import Making, sample
+from whisperbatch.journal.identity import SAMPLED, Making, content, sample
 from whisperbatch.journal.store import default_path
 
-__all__ = ["Claim", "Entry", "Journal", "Key", "Making", "Output", "Recording", "State", "default_path", "sample"]
+__all__ = [
+    "SAMPLED",
+    "Claim",
+    "Entry",
+    "Journal",
+    "Key",
+    "Making",
+    "Output",
+    "Recording",
+    "State",
+    "content",
+    "default_path",
+    "sample",
+]

@@ -14,14 +14,16 @@ from typing import Self
 
 from whisperbatch.errors import RunError, TakenError
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
-from whisperbatch.journal.identity import Making
+from whisperbatch.journal.identity import SAMPLED, Making
 from whisperbatch.journal.runs import RunLock, forget, is_alive
 from whisperbatch.journal.store import INSTEAD, connect, sentences
 
 _ENTRY = (
     "SELECT id, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, language,"
-    " coalesce(audio_s, 0), coalesce(wall_s, 0), attempts, error, is_permanent, changed FROM file"
+    " coalesce(audio_s, 0), coalesce(wall_s, 0), attempts, error, is_permanent, changed,"
+    " content, twin FROM file"
 )
+MAX_SAME = 200  # rows of one content that are looked at, the latest first: there may be any number of copies
 
 
 class Journal:
@@ -59,6 +61,28 @@ class Journal:
             rows = database.execute(
                 f"{_ENTRY} WHERE path = ? AND folder != ? AND state = ? ORDER BY changed DESC",
                 (_bytes(key.path), _bytes(key.folder), State.DONE),
+            ).fetchall()
+            return [_with_outputs(database, row) for row in rows]
+
+    def knows_size(self, size: int) -> bool:
+        """Whether any recording of that many bytes is known."""
+        with self._reading() as database:
+            return database.execute("SELECT 1 FROM file WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
+
+    def done_alike(self, key: Key, recording: Recording, making: Making) -> list[Entry]:
+        """What is done of other files of the same size and sample, with the same settings and a JSON file.
+
+        Recordings that differ may agree in these; see ``identity``.
+        """
+        with self._reading() as database:
+            rows = database.execute(
+                f"SELECT * FROM ({_ENTRY} WHERE size = ? AND sample = ? ORDER BY id DESC LIMIT {MAX_SAME}) AS known"
+                " WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings = ?"
+                " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format = 'json')",
+                (
+                    *(recording.size, recording.sample, _bytes(key.path), _bytes(key.folder)),
+                    *(State.DONE, making.settings),
+                ),
             ).fetchall()
             return [_with_outputs(database, row) for row in rows]
 
@@ -156,9 +180,17 @@ class Journal:
             )
 
     def touch(self, entry: Entry, recording: Recording) -> None:
-        """Note the new mtime of a recording whose content is the same."""
+        """Note the new mtime of a recording whose sample is the same.
+
+        Trap: the rest may have changed. Where no digest tells what was transcribed, the recording that is there now
+        does not tell either; an empty one, which no file has, says so.
+        """
         with self._writing() as database:
-            database.execute("UPDATE file SET mtime_ns = ? WHERE id = ?", (recording.mtime_ns, entry.id))
+            database.execute(
+                "UPDATE file SET mtime_ns = ?, content = CASE WHEN content IS NULL AND sample LIKE ? THEN '' ELSE"
+                " content END WHERE id = ?",
+                (recording.mtime_ns, f"{SAMPLED}%", entry.id),
+            )
 
     def moved(self, key: Key, new: Key) -> None:
         """Know a file by its new place; what was known of another file there is forgotten."""
@@ -210,6 +242,11 @@ class Journal:
     def is_in_hand(self, entry: Entry) -> bool:
         """Whether a run that is alive works on the file."""
         return entry.run is not None and is_alive(self.path, entry.run)
+
+    def is_in_others_hand(self, entry: Entry) -> bool:
+        """Whether another run that is alive works on the file."""
+        assert self._run is not None
+        return entry.run != self._run.token and self.is_in_hand(entry)
 
     def forget(self, entry: Entry) -> bool:
         """Know nothing of a file any more; False when another run has it in hand, or has ended it since that look."""
@@ -292,10 +329,11 @@ def _forget(database: sqlite3.Connection, entry: Entry) -> None:
 def _put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: Making) -> None:
     database.execute(
         "UPDATE file SET state = ?, size = ?, mtime_ns = ?, sample = ?, model = ?, revision = ?, settings = ?,"
-        " changed = ? WHERE id = ?",
+        " changed = ?, content = ?, twin = ? WHERE id = ?",
         (
             *(state, recording.size, recording.mtime_ns, recording.sample),
-            *(making.model, making.revision, making.settings, time.time(), entry.id),
+            *(making.model, making.revision, making.settings, time.time(), recording.content),
+            *(None if recording.twin is None else _bytes(recording.twin), entry.id),
         ),
     )
 
@@ -322,7 +360,7 @@ def _outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output,
 def _made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
     number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
     making = None if model is None else Making(model, revision, settings)  # type: ignore[arg-type]
-    language, audio_s, wall_s, attempts, error, is_permanent, changed = rest
+    language, audio_s, wall_s, attempts, error, is_permanent, changed, content, twin = rest
     return Entry(
         *(number, Key(_path(path), _path(folder)), State(state), run),  # type: ignore[arg-type]
         None if base is None else os.fsdecode(base),  # type: ignore[call-overload]
@@ -330,6 +368,8 @@ def _made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
         is_permanent=bool(is_permanent),
         changed=changed,  # type: ignore[arg-type]
         outputs=outputs,
+        content=content,  # type: ignore[arg-type]
+        twin=None if twin is None else _path(twin),
     )
 
 

@@ -46,7 +46,14 @@ CREATE INDEX output_file ON output (file);
 CREATE TABLE clip (file INTEGER, number INTEGER, mark TEXT, text TEXT, PRIMARY KEY (file, number)) WITHOUT ROWID;
 CREATE TABLE redo (scope TEXT PRIMARY KEY, began REAL) WITHOUT ROWID;
 """
-STEPS = (_V1,)  # STEPS[n] leads from version n to n + 1; a released step is never changed
+_CONTENT = """
+-- digest of the whole recording that the transcript was made of; empty when it can no more be known
+ALTER TABLE file ADD COLUMN content TEXT;
+-- the recording of the same content whose transcript was taken
+ALTER TABLE file ADD COLUMN twin BLOB;
+CREATE INDEX file_content ON file (size, sample);
+"""
+STEPS = (_V1, _CONTENT)  # STEPS[n] leads from version n to n + 1; a released step is never changed
 
 
 def default_path() -> Path:
