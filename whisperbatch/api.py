@@ -71,9 +71,9 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``subtitles`` (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``,
             ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
-            ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``,
-            ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``, ``actors``,
-            ``cpus_per_actor``.
+            ``use_journal``, ``dedupe``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds),
+            ``max_failures``, ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``,
+            ``actors``, ``cpus_per_actor``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
