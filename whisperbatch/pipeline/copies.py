@@ -17,6 +17,7 @@ from whisperbatch.records import Transcript
 from whisperbatch.writers import read_json, render
 
 MAX_BYTES = 32 << 20  # of packed transcripts that are kept for copies that come later
+MAX_DONE = 1_000  # marks that are remembered of groups that have ended; others look for them within moments
 
 T = TypeVar("T")
 
@@ -63,11 +64,13 @@ class Place(Generic[T]):
         group: The group that it is the first of, or waits in.
         waits: Whether it waits, and comes back through ``done`` or ``failed``.
         transcript: What is known of it already; None when it is to be transcribed.
+        is_late: Whether one with its mark has just been done, and may be found where that is noted.
     """
 
     group: Group[T]
     waits: bool = False
     transcript: Transcript | None = None
+    is_late: bool = False
 
 
 class Copies(Generic[T]):
@@ -78,6 +81,7 @@ class Copies(Generic[T]):
         self._max_bytes, self._n_bytes = max_bytes, 0
         self._groups: dict[Mark, list[Group[T]]] = {}
         self._kept: OrderedDict[int, Group[T]] = OrderedDict()  # by id, the one used last at the end
+        self._done: OrderedDict[Mark, None] = OrderedDict()  # the latest at the end
         self._lock = threading.Lock()
 
     def place(self, file: T, path: Path, mark: Mark, content: Callable[[], str | None]) -> Place[T]:
@@ -102,7 +106,8 @@ class Copies(Generic[T]):
             group.waiting.append(file)
         else:
             self._kept.move_to_end(id(group))
-        return Place(group, waits=not is_new and group.packed is None), group.packed
+        is_late = is_new and group.mark in self._done
+        return Place(group, waits=not is_new and group.packed is None, is_late=is_late), group.packed
 
     def done(self, group: Group[T], transcript: Transcript | None) -> list[T]:
         """Those that waited for the first, which has its transcript; it is kept for later ones unless it is None."""
@@ -113,6 +118,9 @@ class Copies(Generic[T]):
                 return waiting
             if packed is None or len(packed) > self._max_bytes:
                 self._drop(group)
+                self._done[group.mark] = None
+                while len(self._done) > MAX_DONE:
+                    self._done.popitem(last=False)
                 return waiting
             group.packed = packed
             self._kept[id(group)] = group

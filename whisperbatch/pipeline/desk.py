@@ -194,12 +194,12 @@ class Desk:
             n_tries += not self._writing.lost_its_folder(job)
             retry = self.retry(error, job, n_tries)
             if retry is None or self.ended.wait(retry.pause_s):
-                self._hand_down(job, heard)
+                self._hand_down(job, heard, is_written=False)
                 self.fail(job, error)
                 return
         self._hand_down(job, heard)
 
-    def _hand_down(self, job: Job, transcript: Transcript | None) -> None:
+    def _hand_down(self, job: Job, transcript: Transcript | None, *, is_written: bool = True) -> None:
         """Write a file's transcript for the copies that waited for it; None when the file has changed since.
 
         Copies that have changed since are decided on again.
@@ -207,7 +207,7 @@ class Desk:
         if self._twins is None or transcript is None:
             self._release(job)
             return
-        for copy in self._twins.heirs(job, transcript):
+        for copy in self._twins.heirs(job, transcript, is_written=is_written):
             if copy.content is None or not copy.content.is_as_found():
                 self.waiting.add(copy)
                 continue
@@ -290,4 +290,5 @@ class Desk:
         job.twin, job.content = decision.twin, Content(job.audio, job.sample, known=decision.content)
         if self.board.claim(job):
             self._writing.put(job, decision.reuse, reason=decision.reason)
+            self._hand_down(job, decision.reuse)
         return True

@@ -82,7 +82,7 @@ class Planner:
         return decision
 
     def _decide(self, job: Job, journal: Journal) -> Decision:
-        key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
+        key = self._key(job)
         entry = journal.look(key)
         if self._is_dry and entry is not None and journal.is_in_hand(entry):
             return Decision(is_elsewhere=True)
@@ -109,8 +109,7 @@ class Planner:
         """Whether another run still has the file in hand."""
         if self.journal is None:
             return False
-        key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
-        entry = self.journal.look(key)
+        entry = self.journal.look(self._key(job))
         return entry is not None and self.journal.is_in_others_hand(entry)
 
     def intend(
@@ -326,6 +325,13 @@ class Planner:
             self.intend(job, plan.found, {})
             self.done(job, plan.found, places, plan.outputs, 0.0)
         return Decision(plan.skip, outputs=plan.outputs, reuse=plan.reuse)
+
+    def known_elsewhere(self, job: Job, decision: Decision) -> Decision:
+        """The decision; what is to be transcribed is made from JSON that the journal knows by now."""
+        return self._from_elsewhere(job, self._key(job), decision)
+
+    def _key(self, job: Job) -> Key:
+        return Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
 
     def _from_elsewhere(self, job: Job, key: Key, decision: Decision) -> Decision:
         """The decision; what is to be transcribed is made from JSON that we left in another folder or for a copy."""

@@ -36,22 +36,22 @@ class Twins:
             return replace(decision, is_copy=True, twin=place.group.path)
         if place.transcript is None:
             job.group = place.group
-            return decision
+            return self._planner.known_elsewhere(job, decision) if place.is_late else decision
         twin = place.group.path
         why = OF_ANOTHER.format(path=twin)
         return replace(decision, reuse=place.transcript, twin=twin, why=why, content=job.content.known)
 
-    def heirs(self, job: Job, transcript: Transcript) -> list[Job]:
+    def heirs(self, job: Job, transcript: Transcript, *, is_written: bool) -> list[Job]:
         """The copies that waited for a file, now that its transcript is there.
 
-        Copies that come later find it in its JSON through the journal; where there will be none, it is kept here.
+        Copies that come later find it in its JSON through the journal; where there is none, it is kept here.
         """
         if job.group is None:
             return []
         group, job.group = job.group, None
         output, has_journal = self._options.output, self._planner.journal is not None
         is_again = output.overwrite or self._options.journal.redo
-        is_found_again = has_journal and "json" in formats_of(job.audio, output) and not is_again
+        is_found_again = is_written and has_journal and "json" in formats_of(job.audio, output) and not is_again
         return self._copies.done(group, None if is_found_again else transcript)
 
     def orphans(self, job: Job) -> list[Job]:
