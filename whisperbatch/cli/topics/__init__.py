@@ -10,7 +10,19 @@ from whisperbatch.cli import layout
 from whisperbatch.cli.help import first_sentence, option
 
 NAMES = (
-    *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "review", "models"),
+    *(
+        "input",
+        "watch",
+        "formats",
+        "subtitles",
+        "resume",
+        "failures",
+        "exit-codes",
+        "report",
+        "hooks",
+        "review",
+        "models",
+    ),
     *("devices", "batching", "decoding", "words", "speech", "settings", "security", "bench"),
 )
 
