@@ -330,6 +330,47 @@ def test_a_moved_recording_is_named_where_it_is(here: Path):
     assert notes(here)[0]["argv"] == [str(here / "archive" / "a.wav"), str(here / "archive" / "a.txt")]
 
 
+def test_a_hook_of_a_recording_that_was_moved_meanwhile_is_still_run(here: Path, monkeypatch, capsys):
+    write_wav(here / "drop" / "a.wav", 1)
+    argv = ["watch", "drop", "--until-idle", "1", "--settle", "0", "--move-done", "archive", "--journal", "journal"]
+    argv += [
+        "--model",
+        "demo",
+        "--max-wait",
+        "0",
+        "--load-workers",
+        "1",
+        "--no-vad",
+        "--on-done",
+        recorder("{id} {path}"),
+    ]
+    monkeypatch.setenv("BEHAVE", "sys.exit(1)")
+    assert cli.main(argv) == 0
+    capsys.readouterr()
+    assert cli.main(["status", "--journal", "journal"]) == 0
+    assert "1 hook is due" in capsys.readouterr().out
+    monkeypatch.setenv("BEHAVE", "")
+    assert cli.main(argv) == 0  # it finds nothing in the drop folder
+    one, two = notes(here)
+    assert one == two and one["argv"][1] == str(here / "archive" / "a.wav")
+    assert cli.main(["status", "--journal", "journal"]) == 0
+    assert "due" not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_parent_of_a_crew_runs_the_hooks(here: Path):
+    import crews
+
+    names = crews.fill(here / "in", 12, poison=5)
+    commands = ["--on-done", recorder("{id} {path} {txt}"), "--on-failed", recorder("{id} {path}")]
+    run = crews.start(here / "in", "--device", "cpu:2", *commands)
+    _, err = run.communicate(timeout=120)
+    assert run.returncode == 1, err
+    assert sorted(Path(told["argv"][1]).name for told in notes(here)) == names
+    (bad,) = [told for told in notes(here) if len(told["argv"]) == 2]
+    assert bad["argv"][1].endswith(names[5])
+
+
 def test_nothing_is_due_for_what_the_journal_forgot(here: Path, monkeypatch):
     write_wav(here / "in" / "a.wav", 1)
     monkeypatch.setenv("BEHAVE", "sys.exit(1)")

@@ -304,6 +304,12 @@ def test_an_interruption_keeps_what_was_read(here: Path):
         assert len(index.find(parse("one"), -1)) == 500
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_only_its_owner_may_read_the_index(here: Path, found):
+    found("harbour")
+    assert [path.stat().st_mode & 0o077 for path in here.glob("search.sqlite3*")] == [0]
+
+
 def test_a_place_that_is_closed_is_a_sentence(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be used"):

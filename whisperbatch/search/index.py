@@ -218,6 +218,8 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
+    if path.name != ":memory:":
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # it holds what was said, so it is its owner's alone
     database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     with ExitStack() as undo:
         undo.callback(database.close)
