@@ -117,7 +117,7 @@ def test_what_is_found(found, words: str, names: list[str]):
 @given(words=st.text(max_size=40) | st.text(alphabet="\"*():^-+{}ab AND OR NEAR,'.%_", max_size=30))
 def test_nothing_that_is_typed_is_an_error_of_the_database(words: str):
     with Index(Path(":memory:"), lambda path: transcript(("a b AND or near",))) as index:
-        index.update([(Path(__file__), 1, 1)], lambda path: None)
+        index.update([(Path(__file__), 1, 1)], lambda: None)
         try:
             query = parse(words)
         except UsageError:
@@ -136,7 +136,7 @@ def test_a_text_is_found_by_its_own_words(text: str):
     if max(map(ord, letters)) > 0x24F:  # SQLite's table of letters is older than Python's
         return
     with Index(Path(":memory:"), lambda path: transcript((text,))) as index:
-        index.update([(Path(__file__), 1, 1)], lambda path: None)
+        index.update([(Path(__file__), 1, 1)], lambda: None)
         assert len(index.find(query, 10)) == 1
 
 
@@ -298,9 +298,9 @@ def test_an_interruption_keeps_what_was_read(here: Path):
     for path, _, _ in files:
         path.touch()
     with Index(here / "index", take) as index, pytest.raises(KeyboardInterrupt):
-        index.update(files, lambda path: None)
+        index.update(files, lambda: None)
     with Index(here / "index", take) as index:
-        assert index.update(files, lambda path: None).n_read == 100
+        assert index.update(files, lambda: None).n_read == 100
         assert len(index.find(parse("one"), -1)) == 500
 
 

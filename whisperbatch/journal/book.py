@@ -222,11 +222,11 @@ class Journal:
             if not below or any(path == place or place in path.parents for place in below):
                 yield _made(row, outputs.get(row[0], ()))
 
-    def outputs_of(self, form: str) -> list[Path]:
-        """All outputs of a format that have been written, by path."""
+    def outputs_of(self, form: str) -> list[str]:
+        """Where all outputs of a format lie that have been written, in order; plain text, as there may be very many."""
         with self._reading() as database:
             query = "SELECT path FROM output WHERE format = ? AND size IS NOT NULL ORDER BY path"
-            return [_path(path) for (path,) in database.execute(query, (form,))]
+            return [os.fsdecode(path) for (path,) in database.execute(query, (form,))]
 
     def is_in_hand(self, entry: Entry) -> bool:
         """Whether a run that is alive works on the file."""

@@ -78,10 +78,10 @@ class Index:
             self._database = _opened(path)
         self._is_whole = False  # whether all that it knows is searched
 
-    def update(self, files: Iterable[tuple[Path, int, int]], on_read: Callable[[Path], None]) -> Changes:
+    def update(self, files: Iterable[tuple[str | Path, int, int]], on_read: Callable[[], None]) -> Changes:
         """Take in the files (path, size, mtime in nanoseconds) that are new or changed, and drop those that are gone.
 
-        ``find`` looks in these files from then on. ``on_read`` hears of each that is read.
+        ``find`` looks in these files from then on. ``on_read`` is called before each that is read.
         """
         changes, scope = Changes(), set()
         with _sentences(self._path), self._writing():
@@ -89,8 +89,8 @@ class Index:
             for path, size, mtime_ns in files:
                 row = known.pop(os.fsencode(path), None)
                 if row is None or row[1:3] != [size, mtime_ns]:
-                    on_read(path)
-                    row = self._take_in(path, size, mtime_ns, changes)
+                    on_read()
+                    row = self._take_in(Path(path), size, mtime_ns, changes)
                 if row is not None and row[3]:
                     scope.add(row[0])
             gone = [row[0] for path, row in known.items() if not os.path.lexists(path)]
