@@ -33,7 +33,16 @@ with os.fdopen(number, "w") as file:
 os.rename(name, name[:-5] + ".json")
 exec(os.environ.get("BEHAVE", ""))
 """
-ODD = ["a b.wav", "-rf.wav", "q'u\"o.wav", "new\nline.wav", "$(touch HIT);`touch HIT`.wav", "{id}{txt}.wav", "ü💡.wav"]
+ODD = [
+    os.fsdecode(b"\xff.wav"),
+    "a b.wav",
+    "-rf.wav",
+    "q'u\"o.wav",
+    "new\nline.wav",
+    "$(touch HIT);`touch HIT`.wav",
+    "{id}{txt}.wav",
+    "ü💡.wav",
+]
 
 
 def write_wav(path: Path, value: int, n: int = 1_600) -> Path:
@@ -439,6 +448,24 @@ local.open_engine = lambda *given, **named: FakeEngine(
 )
 sys.exit(cli.main(sys.argv[1:]))
 """
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals a process group")
+def test_ctrl_c_does_not_hit_a_hook_and_the_run_waits_for_it(here: Path, monkeypatch):
+    monkeypatch.setenv("BEHAVE", "time.sleep(2); open('ended', 'w').close()")
+    write_wav(here / "in" / "a.wav", 1)
+    argv = "watch in --model demo --max-wait 0 --load-workers 1 --no-vad --settle 0 --journal journal -q".split()
+    command = [sys.executable, "-c", KILLED, *argv, "--on-done", recorder("{id}")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    while not notes(here):
+        assert process.poll() is None
+        threading.Event().wait(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) == 130
+    assert Path("ended").exists()
+    with Journal(here / "journal") as journal:
+        assert journal.hooks.n_due() == 0
 
 
 @pytest.mark.slow

@@ -57,6 +57,7 @@ CREATE TABLE hook (
     run TEXT                 -- who runs it, or will
 );
 CREATE INDEX hook_file ON hook (file);
+CREATE INDEX hook_free ON hook (kind, command) WHERE run IS NULL;
 """
 STEPS = (_V1, _HOOKS)  # STEPS[n] leads from version n to n + 1; a released step is never changed
 

@@ -56,7 +56,7 @@ class Hooks:
     def note(self, job: Job, outcome: Outcome) -> None:
         """Keep what the hook of a recording is to be given, for the journal and for ``ended``."""
         kind = KINDS.get(outcome.status)
-        if kind in self._commands:
+        if kind is not None and kind in self._commands:
             told = _told(outcome)
             mark = _mark(job, outcome, self._options)
             job.hook = DueHook(mark, kind, self._commands[kind], {"id": mark, "hook": f"on-{kind}", **told})
