@@ -420,8 +420,8 @@ def test_a_stop_waits_for_the_hooks_that_run_no_longer_than_they_may(here: Path,
             if n == 5:
                 stop.set()
     assert 1 <= len(notes(here)) <= 3
-    (left,) = [e.data["text"] for e in events if e.kind == "notice" and "were not run" in e.data["text"]]
-    assert "the next run does" in left
+    (left,) = [e.data["text"] for e in events if e.kind == "notice" and "not run before the end" in e.data["text"]]
+    assert "the next run catches up" in left
     monkeypatch.setenv("BEHAVE", "")
     assert run("in", "--on-done", recorder("{id}")) == 0
     assert len({told["argv"][0] for told in notes(here)}) == 6
