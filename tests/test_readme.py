@@ -305,32 +305,3 @@ def test_openai_whispers_line_runs(place: Path, environment: dict[str, str]):
     done = subprocess.run(["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (place / "talk.srt").is_file()
-
-
-def test_the_picture_of_the_terminal_asks_nobody_for_anything():
-    picture = (REPOSITORY / ".github" / "terminal.svg").read_text(encoding="utf-8")
-    told = re.sub(r"<!--.*?-->", "", picture, flags=re.S)
-    assert set(re.findall(r"https?://[^\"'\s)]+", told)) <= {"http://www.w3.org/2000/svg"}
-    assert len(picture) < 50_000
-
-
-@pytest.mark.slow
-def test_the_picture_of_the_terminal_can_be_made_again(tmp_path: Path, sample_audio: Path):
-    (tmp_path / ".github").mkdir()
-    (tmp_path / "sample_audio").mkdir()
-    shutil.copy(REPOSITORY / ".github" / "terminal.py", tmp_path / ".github")
-    for name in ("lecture.mp3", "garden.wav"):
-        shutil.copy(sample_audio / name, tmp_path / "sample_audio")
-    done = subprocess.run(
-        [sys.executable, ".github/terminal.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    picture = (tmp_path / ".github" / "terminal.svg").read_text(encoding="utf-8")
-    words = re.sub(r"<[^>]+>|&#160;", " ", picture)
-    for wanted in (r"\d+/8\s+files", r"interviews/\w+/lecture\.mp3", r"done\s+audio\s+time\s+speed", "00:00:00,000"):
-        assert re.search(wanted, words), wanted
