@@ -8,7 +8,7 @@ outputs out of their folder; a line of JSON may choose an "output" below the cur
 recording's or --output-dir, and no other. Control characters in names are spelled out when they
 are printed.
 
-Of models, only safetensors are opened, and code that comes with one is never run.
+Code that comes with a model is never run. Of a pickle (.pt, .bin) only the tensors are read.
 """
 
 OPTIONS = ("--offline", "--load-timeout", "--max-duration")
