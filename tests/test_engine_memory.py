@@ -1,4 +1,4 @@
-"""What an engine takes for free memory: the machine's, less than a container's limit leaves; and what it takes of it."""
+"""What an engine takes for free memory: the machine's, less than a container's limit leaves; what it takes of it."""
 
 import os
 from pathlib import Path
