@@ -1,6 +1,8 @@
 """README, the pages under .github and help: they name what there is, and agree in their figures."""
 
+import json
 import re
+import shutil
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -11,10 +13,11 @@ import test_shape
 import yaml
 
 from whisperbatch import events, report
+from whisperbatch.cli import main
 from whisperbatch.cli.params import names
 from whisperbatch.engine.names import OPENAI_NAMES
 from whisperbatch.engine.shapes import SHAPES, Shape
-from whisperbatch.records import Outcome, Status
+from whisperbatch.records import Outcome, Status, Transcript
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = REPOSITORY / ".github"
@@ -138,18 +141,30 @@ def test_figures_of_readme_are_among_the_benchmarks():
         assert row[5].removesuffix("x") == speeds["whole runs over 12-minute mp3 files, with speech detection"][column]
 
 
-def test_help_says_what_report_and_events_hold(tmp_path: Path):
+def test_help_names_every_key_of_the_report(tmp_path: Path):
     page = topic("report")
     path = tmp_path / "report.json"
     file = report.ReportFile(path)
-    outcome = Outcome(tmp_path / "a.wav", Status.DONE, moved_to=tmp_path / "b.wav")
-    file.add(outcome)
+    transcript = Transcript("en", (), 1.0)
+    file.add(Outcome(tmp_path / "a.wav", Status.DONE, transcript=transcript, moved_to=tmp_path / "b.wav"))
     file.close(report.Report(), 0)
-    written: dict[str, Any] = yaml.safe_load(path.read_text())  # JSON is YAML
+    written: dict[str, Any] = json.loads(path.read_text())
     keys = {*written, *written["files"][0], *written["totals"]}
-    assert {key for key in keys if key not in re.findall(r"\w+", page)} == set()
+    assert keys - set(re.findall(r"\w+", page)) == set()
     assert f"schema       {report.SCHEMA}" in page
-    assert f"v ({events.VERSION})" in page
+
+
+def test_help_names_every_event_of_a_run_and_its_keys(tmp_path: Path, sample_audio: Path):
+    shutil.copy(sample_audio / "garden.wav", tmp_path)
+    log = tmp_path / "events.jsonl"
+    options = ["--model", "demo", "--events", str(log), "--quiet", "--no-journal"]
+    assert main(["transcribe", str(tmp_path / "garden.wav"), *options]) == 0
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    words = set(re.findall(r"\w+", topic("report")))
+    assert {"queued", "started", "loaded", "batch", "segment", "done"} <= {line["event"] for line in lines} <= words
+    assert {key for line in lines for key in line} - words == set()
+    assert {line["v"] for line in lines} == {events.VERSION}
+    assert f"v ({events.VERSION})" in topic("report")
 
 
 def test_the_settings_in_help_are_settings():
