@@ -4,11 +4,13 @@ What is on PATH is used. With WHISPERBATCH_INSTALL_BROWSER set, what is missing 
 it a test is skipped.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +28,10 @@ PACKAGES = ("chromium", "chromium-driver")
 
 def programs() -> tuple[str, str]:
     """Chromium's path and its driver's; the test is skipped when they cannot be had."""
-    if _found() is None and os.environ.get(INSTALL):
-        _apt(*PACKAGES)
+    if os.environ.get(INSTALL):
+        with _one_installs():
+            if _found() is None:
+                _apt(*PACKAGES)
     found = _found()
     if found is None:
         pytest.skip(f"needs chromium and chromedriver on PATH, or {INSTALL}=1 to install them by apt-get")
@@ -38,8 +42,9 @@ def axe(folder: Path) -> str:
     """axe-core's source, fetched by npm into a folder; the test is skipped when it cannot be had."""
     if not os.environ.get(INSTALL):
         pytest.skip(f"needs {INSTALL}=1 to fetch axe-core by npm")
-    if shutil.which("npm") is None:
-        _apt("npm")
+    with _one_installs():
+        if shutil.which("npm") is None:
+            _apt("npm")
     subprocess.run(["npm", "pack", "--silent", "axe-core@4"], cwd=folder, check=True, timeout=300)
     (archive,) = folder.glob("axe-core-*.tgz")
     with tarfile.open(archive) as tar:
@@ -79,6 +84,14 @@ def requests(browser: Any) -> list[str]:
 def _found() -> tuple[str, str] | None:
     chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     return (chromium, driver) if chromium and driver else None
+
+
+@contextmanager
+def _one_installs() -> Iterator[None]:
+    """Wait until no other process of these tests installs anything: pytest may run several."""
+    with open(Path(tempfile.gettempdir(), "whisperbatch-tests-install.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _apt(*packages: str) -> None:
