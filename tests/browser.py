@@ -4,7 +4,6 @@ What is on PATH is used. With WHISPERBATCH_INSTALL_BROWSER set, what is missing 
 it a test is skipped.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 INSTALL = "WHISPERBATCH_INSTALL_BROWSER"
 FLAGS = (
@@ -86,12 +86,9 @@ def _found() -> tuple[str, str] | None:
     return (chromium, driver) if chromium and driver else None
 
 
-@contextmanager
-def _one_installs() -> Iterator[None]:
-    """Wait until no other process of these tests installs anything: pytest may run several."""
-    with open(Path(tempfile.gettempdir(), "whisperbatch-tests-install.lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _one_installs() -> FileLock:
+    """Have others wait while one process of these tests installs anything: pytest may run several."""
+    return FileLock(Path(tempfile.gettempdir(), "whisperbatch-tests-install.lock"))
 
 
 def _apt(*packages: str) -> None:
