@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from whisperbatch.cli import failures
+from whisperbatch.cli.printing import put, require_printable
 from whisperbatch.cli.running import sources_of
 from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
-from whisperbatch.options import OutputOptions
+from whisperbatch.options import BINARY, OutputOptions
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.sources.folders import once
 from whisperbatch.sources.media import is_json
-from whisperbatch.writers import read_json, render_all
+from whisperbatch.writers import Content, read_json, render_all
 from whisperbatch.writers.atomic import write_all
 from whisperbatch.writers.beside import MAX_JSON
 from whisperbatch.writers.order import in_order, n_jumps
@@ -61,6 +62,8 @@ def convert_all(paths: list[str], lists: list[Path], null: bool, options: Output
     source = once(sources_of(paths, lists, null, is_json))
     named = frozenset(Path(path) for path in paths if os.path.lexists(path) and not os.path.isdir(path))  # noqa: PTH112
     is_one = len(paths) == len(named) == 1 and not lists
+    if not options.write:
+        require_printable(options.formats[0], heads=not is_one)
     work = _Work(options, named, bool(lists) or "-" in paths, heads=not is_one)
     with ExitStack() as last:
         for audio in _shown(
@@ -109,15 +112,19 @@ def _convert(audio: AudioFile, work: _Work) -> None:
     """Convert a file; FileError when that cannot be."""
     if audio.asks.fault is not None:
         raise FileError(audio.asks.fault, audio.path)
-    transcript = _read(audio, work)
+    transcript, options = _read(audio, work), work.options
+    formats = formats_of(audio, options)
+    if not options.write and work.heads and formats[0] in BINARY:
+        raise FileError(f"--stdout prints {formats[0]} of a single file only, since it is binary", audio.path)
+    title = Path(file_name("{stem}", audio.path.stem, "", formats[0])).stem
     try:
-        texts = render_all(transcript, formats_of(audio, work.options), work.options.subtitles)
+        texts = render_all(transcript, formats, options.subtitles, options.documents, title)
     except FileError as err:
         raise FileError(err.message, audio.path) from err
     if work.options.write:
         _write(audio, texts, work)
     else:
-        _print(audio.path, texts, work.heads)
+        put(audio.path, next(iter(texts.values())), heads=work.heads)
     work.n_found += 1
 
 
@@ -143,13 +150,7 @@ def _read(audio: AudioFile, work: _Work) -> Transcript:
     return transcript
 
 
-def _print(file: Path, texts: dict[str, str], heads: bool) -> None:
-    head = f"==> {failures.shown(file)} <==\n" if heads else ""
-    sys.stdout.buffer.write((head + next(iter(texts.values()))).encode(errors="replace"))
-    sys.stdout.buffer.flush()
-
-
-def _write(audio: AudioFile, texts: dict[str, str], work: _Work) -> None:
+def _write(audio: AudioFile, texts: dict[str, Content], work: _Work) -> None:
     """Write a file's texts, over none of those that this call has written before."""
     file, top = audio.path, work.options.output_dir
     folder = top if top is not None and file in work.named else folder_of(audio, work.options)

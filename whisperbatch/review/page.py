@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 from whisperbatch import __version__
 from whisperbatch.files import WholeFile, open_regular
-from whisperbatch.records import Outcome, Transcript
-from whisperbatch.review.attention import UNCERTAIN_WORD, attention
+from whisperbatch.records import UNCERTAIN_WORD, Outcome, Transcript
+from whisperbatch.review.attention import attention
 from whisperbatch.review.links import link
 
 MARK = '<meta name="generator" content="whisperbatch review">'  # by which a page of ours is known

@@ -6,10 +6,19 @@
     lrc, csv                    as whisper.cpp writes them
     aud                         labels for Audacity, as whisperX writes them
     ass                         Advanced SubStation Alpha
+    docx                        for Word: a paragraph a turn, uncertain words
+                                shaded (with --word-timestamps)
+    md                          Markdown: a paragraph a turn, headings at long
+                                pauses
 
 Where a transcript says who speaks ("speaker" in its JSON, as whisperX puts it there, or
 "channel"), every format does: [SPEAKER_00]: text, or the format's own place for it (a column in
 csv, the Name field in ass).
+
+docx and md begin with the recording's name, the language and the length. A paragraph ends where
+the speaker changes, at a pause of --paragraph-pause seconds, and with a sentence once it has grown
+long. Each begins with its time, [12:34]; --no-timestamps-in-text leaves the times out.
+--timestamps-in-text gives txt the same paragraphs, which "convert" reads back.
 
 Transcripts lie beside their recordings: talk.wav gives talk.txt and talk.json. --output-dir
 mirrors the tree there instead. --name '{stem}.{language}' names files for players. Two
@@ -33,4 +42,7 @@ transcript is passed over; --output-dir keeps a folder's tree.
 error.
 """
 
-OPTIONS = ("--format", "--output-dir", "--relative-to", "--name", "--overwrite", "--stdout")
+OPTIONS = (
+    *("--format", "--output-dir", "--relative-to", "--name", "--overwrite", "--stdout"),
+    *("--paragraph-pause", "--timestamps-in-text"),
+)
