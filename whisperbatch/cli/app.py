@@ -151,7 +151,9 @@ def convert(
 @app.command(cls=Command)
 @with_options({})
 def review(
-    paths: Annotated[list[Path], typer.Argument(help="Transcripts in JSON, or folders with all below them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Transcripts in JSON, srt, vtt, ass or txt with time stamps; folders.")
+    ],
     page: output.Page = Path("review.html"),
     overwrite: output.ReplacePage = False,
     recordings: output.Recordings = None,

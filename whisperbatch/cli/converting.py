@@ -1,8 +1,8 @@
-"""``convert``: transcripts in JSON to other formats."""
+"""``convert``: transcripts in JSON, subtitles or text with time stamps, to other formats."""
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,25 +10,30 @@ from typing import Any
 
 from whisperbatch.cli import failures
 from whisperbatch.cli.printing import put, require_printable
+from whisperbatch.cli.recordings import has_better
 from whisperbatch.cli.running import sources_of
 from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
-from whisperbatch.options import BINARY, OutputOptions
+from whisperbatch.options import BINARY, READABLE, OutputOptions
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.sources.folders import once
-from whisperbatch.sources.media import is_json
-from whisperbatch.writers import Content, read_json, render_all
+from whisperbatch.sources.media import is_transcript
+from whisperbatch.writers import Content, render_all
 from whisperbatch.writers.atomic import write_all
 from whisperbatch.writers.beside import MAX_JSON
+from whisperbatch.writers.importing import MAX_TEXT, read_transcript
 from whisperbatch.writers.order import in_order, n_jumps
 from whisperbatch.writers.places import absolute, file_name, folded, folder_of, formats_of
 
-NOTHING_FOUND = "no transcripts found; folders are searched for JSON that whisperbatch or openai-whisper wrote"
+NOTHING_FOUND = (
+    "no transcripts found; folders are searched for JSON that whisperbatch or openai-whisper wrote, and for srt, "
+    "vtt, ass and txt with time stamps"
+)
 
 
 class _NotOneError(Exception):
-    """A JSON file that nobody named is not a transcript."""
+    """A file that nobody named is not a transcript."""
 
 
 @dataclass(slots=True)
@@ -59,12 +64,14 @@ def convert_all(paths: list[str], lists: list[Path], null: bool, options: Output
     Raises:
         UsageError: A path does not exist, and nothing is done; or no transcript was found.
     """
-    source = once(sources_of(paths, lists, null, is_json))
     named = frozenset(Path(path) for path in paths if os.path.lexists(path) and not os.path.isdir(path))  # noqa: PTH112
     is_one = len(paths) == len(named) == 1 and not lists
     if not options.write:
         require_printable(options.formats[0], heads=not is_one)
     work = _Work(options, named, bool(lists) or "-" in paths, heads=not is_one)
+    kinds = {Path(path).suffix for path in paths}
+    found = once(sources_of(paths, lists, null, is_transcript))
+    source = (audio for audio in found if not _is_shadowed(audio, work, kinds))
     with ExitStack() as last:
         for audio in _shown(
             source, work, last, is_whole="-" not in paths, only_named=not lists and len(named) == len(paths)
@@ -75,8 +82,15 @@ def convert_all(paths: list[str], lists: list[Path], null: bool, options: Output
                 work.say(str(err))
                 work.n_failed += 1
             except _NotOneError:
-                work.passed_over.append(audio.path)
+                if audio.path.suffix.lower() != ".txt":  # any text may have that
+                    work.passed_over.append(audio.path)
     return _ended(work)
+
+
+def _is_shadowed(audio: AudioFile, work: _Work, kinds: Collection[str]) -> bool:
+    """Whether a file that nobody asked for by its name or kind has a better one of its recording beside it."""
+    is_asked_for = audio.path in work.named or work.has_list or audio.path.suffix in kinds
+    return (audio.root is not None or not is_asked_for) and has_better(audio.path)
 
 
 def _shown(
@@ -98,8 +112,9 @@ def _ended(work: _Work) -> int:
     """Say what was passed over, and how much was done where no line told it; the exit code."""
     if work.passed_over:
         first, n = work.passed_over[0], len(work.passed_over)
-        told = f"1 JSON file that is not a transcript: {first}"
-        failures.say(f"passed over {told if n == 1 else f'{n} JSON files that are not transcripts, as {first}'}")
+        kind = "JSON file" if all(path.suffix.lower() == ".json" for path in work.passed_over) else "file"
+        told = f"1 {kind} that is not a transcript: {first}"
+        failures.say(f"passed over {told if n == 1 else f'{n} {kind}s that are not transcripts, as {first}'}")
     if not work.n_found and not work.n_failed:
         raise UsageError(NOTHING_FOUND)
     if work.bar is not None:
@@ -131,14 +146,15 @@ def _convert(audio: AudioFile, work: _Work) -> None:
 def _read(audio: AudioFile, work: _Work) -> Transcript:
     file = audio.path
     is_found = audio.root is not None or not (work.has_list or file in work.named)
-    if is_found and audio.size > MAX_JSON:
+    limit = MAX_TEXT if file.suffix.lower()[1:] in READABLE[1:] else MAX_JSON
+    if is_found and audio.size > limit:
         raise _NotOneError
     try:
-        data = read_regular(file) if is_found else file.read_bytes()  # what is named may be a pipe
+        data = read_regular(file) if is_found else _named(file, limit)
     except OSError as err:
         raise FileError(f"cannot be read: {err.strerror or err}", file) from err
     try:
-        transcript = read_json(data, file)
+        transcript = read_transcript(file, data)
     except FileError as err:
         if is_found:
             raise _NotOneError from err
@@ -148,6 +164,15 @@ def _read(audio: AudioFile, work: _Work) -> Transcript:
         work.say(f"{file}: its times jump back in {places}; what is made from it is in the order of time")
         transcript = in_order(transcript)
     return transcript
+
+
+def _named(file: Path, limit: int) -> bytes:
+    """All that a named file holds, which may be a pipe; FileError when it is more than a transcript has."""
+    with file.open("rb") as stream:
+        data = stream.read(limit + 1)
+    if len(data) > limit:
+        raise FileError(f"this is not a transcript; it is larger than {limit >> 20} MiB", file)
+    return data
 
 
 def _write(audio: AudioFile, texts: dict[str, Content], work: _Work) -> None:

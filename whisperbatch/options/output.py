@@ -16,6 +16,7 @@ SHAPED = frozenset(("vtt", "srt", "ass"))  # those that SubtitleOptions shape
 DOCUMENTS = frozenset(("txt", "md", "docx"))  # those that DocumentOptions shape
 BINARY = frozenset(("docx",))  # those that are not text
 DEFAULT_FORMATS = ("txt", "json")
+READABLE = ("json", "srt", "vtt", "ass", "txt")  # transcripts can be read from these, the richest first
 BREAKS = ("words", "sentences")
 MEASURES = ("characters", "columns", "wide")
 

@@ -291,7 +291,7 @@ function factsOf(told, data) {
     add("speech with text", `${told.covered_seconds.toFixed(1)} of ${told.speech_seconds.toFixed(1)} s`);
   if (typeof told.avg_logprob === "number") add("log-probability", told.avg_logprob.toFixed(2));
   if (data?.whisperbatch?.model) add("model", plain(data.whisperbatch.model));
-  const source = told.outputs.find((output) => output.endsWith(".json"));
+  const source = told.outputs.find((output) => output.endsWith(".json")) ?? told.outputs.find((output) => /\.(srt|vtt|ass|txt)$/i.test(output));
   if (source) add("transcript", plain(source.split("/").pop()));
   return list;
 }

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from whisperbatch import __version__
 from whisperbatch.files import WholeFile, open_regular
+from whisperbatch.options import READABLE
 from whisperbatch.records import UNCERTAIN_WORD, Outcome, Transcript
 from whisperbatch.review.attention import attention
 from whisperbatch.review.links import link
@@ -103,7 +104,7 @@ class PageFile:
 
 def _is_playable(path: Path) -> bool:
     """Whether a recording is there; a transcript whose recording is not known stands for itself."""
-    return path.suffix.lower() != ".json" and os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises on names too long)
+    return path.suffix.lower()[1:] not in READABLE and os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises on names too long)
 
 
 def is_page(path: Path) -> bool:

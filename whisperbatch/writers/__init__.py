@@ -4,9 +4,9 @@ A format is ``render(transcript) -> str | bytes``; a new one is a leaf, a line i
 ``options``. Those that show cues (``options.SHAPED``) take SubtitleOptions too, and share ``shape`` and its steps:
 ``lines``, ``sentences``, ``timing``. Documents (``options.DOCUMENTS``) take DocumentOptions and share ``paragraphs``;
 ``TITLED`` ones begin with a title, the name of the file without its extension. ``content`` is what a format renders
-to. The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc,
-csv) and whisperX's (aud); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format has no field for
-it. Who calls: the pipeline's writer thread and the CLI.
+to; ``importing`` and ``stamped`` read other tools' files. The bytes are those of openai-whisper's writers
+(whisper/utils.py, MIT), whisper.cpp's (lrc, csv) and whisperX's (aud); a speaker stands as whisperX has it,
+``[SPEAKER_00]: text``, where a format has no field for it.
 """
 
 from collections.abc import Callable, Sequence

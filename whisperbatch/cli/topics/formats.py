@@ -38,6 +38,11 @@ transcribing again:
 It takes files, folders, patterns and lists as transcribe does. JSON in a folder that is not a
 transcript is passed over; --output-dir keeps a folder's tree.
 
+It also reads what other tools made: srt, vtt, ass, and txt whose text begins with a time stamp, as
+in "[00:12] text" or "00:00:12 text". Text must be in UTF-8. In a folder JSON comes first: an srt
+beside talk.json is not read, unless it is named. A name such as talk.de.srt gives the language.
+Without word times, subtitles cannot be reshaped.
+
 --stdout writes transcripts to standard output and nothing else; all messages go to standard
 error.
 """

@@ -1,7 +1,8 @@
 """The review page: what to listen to first, corrections in place.
 
 --report run.html writes a page in place of JSON. "whisperbatch review PATHS" makes one from JSON
-transcripts, ours, openai-whisper's or whisperX's; --output names it (review.html).
+transcripts, ours, openai-whisper's or whisperX's, and from srt, vtt, ass and txt with time stamps
+(see "whisperbatch help formats"); --output names it (review.html).
 
 A recording is looked for beside its transcript, in the folders that --recordings names and where
 the journal saw it; of several transcripts of one recording the newest is shown. A page is replaced
