@@ -21,9 +21,9 @@ PAGES = (".html", ".htm")
 
 def review_page(path: Path) -> PageFile:
     """A page that is to be filled; RunError when it cannot be written."""
-    from whisperbatch.writers import render
+    from whisperbatch.writers import docx, json_
 
-    return PageFile(path, spell=lambda transcript: render(transcript, "json"), recall=transcript_of)
+    return PageFile(path, spell=json_.render, recall=transcript_of, docx=docx.template())
 
 
 def transcript_of(outcome: Outcome) -> Transcript | None:

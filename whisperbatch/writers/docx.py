@@ -1,8 +1,8 @@
 """Word documents (Office Open XML, ECMA-376): a paragraph a turn, uncertain words shaded.
 
 The same transcript gives the same bytes on every machine: dates are fixed, and nothing is compressed, since zlib's
-bytes differ between versions. ``parts`` are the files inside that do not depend on the text; the review page, which
-makes documents too, takes them from here.
+bytes differ between versions. ``template`` is all that does not depend on the transcript; the review page, which makes
+documents too, takes it from here.
 """
 
 import io
@@ -16,7 +16,6 @@ from whisperbatch.options import DocumentOptions
 from whisperbatch.records import UNCERTAIN_WORD, Transcript, Word
 from whisperbatch.writers.paragraphs import DEFAULT, Paragraph, byline, paragraphs, stamp
 
-BODY = "word/document.xml"
 LEGEND = f"shaded words: probability below {UNCERTAIN_WORD}"
 _RIGHT_TO_LEFT = frozenset("ar fa he ps sd ur yi".split())
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
@@ -25,11 +24,22 @@ _WORDS = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
 _OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml"
+_CODE = re.compile("[a-z]{2,3}")
+_BLANK = re.compile(r"\{\{([A-Z]+)\}\}")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # https://www.w3.org/TR/xml/#charsets
 _SECTION = (
     '<w:sectPr><w:pgSz w:w="11906" w:h="16838"/>'
     '<w:pgMar w:top="1134" w:right="1134" w:bottom="1134" w:left="1134" w:header="709" w:footer="709" w:gutter="0"/>'
     "</w:sectPr>"
+)
+_DEFAULTS = (
+    '<w:docDefaults><w:rPrDefault><w:rPr><w:rFonts w:ascii="Calibri" w:hAnsi="Calibri" w:cs="Calibri"/>'
+    '<w:sz w:val="22"/><w:szCs w:val="22"/>{{TONGUE}}</w:rPr></w:rPrDefault><w:pPrDefault><w:pPr>'
+    '<w:spacing w:after="140" w:line="276" w:lineRule="auto"/></w:pPr></w:pPrDefault></w:docDefaults>'
+    '<w:style w:type="paragraph" w:default="1" w:styleId="Normal"><w:name w:val="Normal"/><w:qFormat/>'
+    "<w:pPr>{{PARAGRAPH}}</w:pPr><w:rPr>{{RUN}}</w:rPr></w:style>"
+    '<w:style w:type="character" w:default="1" w:styleId="DefaultParagraphFont">'
+    '<w:name w:val="Default Paragraph Font"/></w:style>'
 )
 
 
@@ -41,30 +51,42 @@ def render(transcript: Transcript, documents: DocumentOptions = DEFAULT, title: 
     body = [_styled("Title", [_run(title)])] if title.strip() else []
     body += [_styled("Subtitle", [_run(about)])] if about else []
     body += [_turn(one, documents.has_stamps("docx")) for one in made]
-    text = f"{_XML}<w:document {_WORDS}><w:body>{''.join(body)}{_SECTION}</w:body></w:document>"
-    return _zipped(parts(transcript.language, title) | {BODY: text})
+    code, turned = transcript.language, transcript.language in _RIGHT_TO_LEFT
+    values = {
+        "BODY": "".join(body),
+        "TITLE": _clean(title),
+        "LANGUAGE": _clean(code),
+        "TONGUE": f'<w:lang w:val="{code}" w:eastAsia="{code}" w:bidi="{code}"/>' if _CODE.fullmatch(code) else "",
+        "PARAGRAPH": "<w:bidi/>" if turned else "",
+        "RUN": "<w:rtl/>" if turned else "",
+    }
+    return _zipped({name: _BLANK.sub(lambda match: values[match[1]], text) for name, text in template().items()})
 
 
-def parts(language: str, title: str = "") -> dict[str, str]:
-    """The document's files but for its text, by their names inside; ``language`` is Whisper's code or empty."""
+def template() -> dict[str, str]:
+    """The document's files by their names inside, in their order, with ``{{NAME}}`` where the transcript's parts go.
+
+    BODY is the text, TONGUE its language as Word has it, PARAGRAPH and RUN turn what is written from right to left.
+    """
+    core = f"{_PACKAGE}/metadata/core-properties"
     return {
         "[Content_Types].xml": _XML + _types(),
         "_rels/.rels": _XML
         + _relations(
-            (f"{_OFFICE}/officeDocument", BODY),
+            (f"{_OFFICE}/officeDocument", "word/document.xml"),
             (f"{_PACKAGE}/relationships/metadata/core-properties", "docProps/core.xml"),
         ),
-        "docProps/core.xml": f'{_XML}<cp:coreProperties xmlns:cp="{_PACKAGE}/metadata/core-properties" '
-        f'xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{_clean(title)}</dc:title>'
-        f"<dc:language>{_clean(language)}</dc:language></cp:coreProperties>",
+        "docProps/core.xml": f'{_XML}<cp:coreProperties xmlns:cp="{core}" xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        "<dc:title>{{TITLE}}</dc:title><dc:language>{{LANGUAGE}}</dc:language></cp:coreProperties>",
         "word/_rels/document.xml.rels": _XML + _relations((f"{_OFFICE}/styles", "styles.xml")),
-        "word/styles.xml": f"{_XML}<w:styles {_WORDS}>{_defaults(language)}{_styles()}</w:styles>",
+        "word/styles.xml": f"{_XML}<w:styles {_WORDS}>{_DEFAULTS}{_styles()}</w:styles>",
+        "word/document.xml": f"{_XML}<w:document {_WORDS}><w:body>{{{{BODY}}}}{_SECTION}</w:body></w:document>",
     }
 
 
 def _types() -> str:
     overrides = (
-        (f"/{BODY}", f"{_TYPE}.document.main+xml"),
+        ("/word/document.xml", f"{_TYPE}.document.main+xml"),
         ("/word/styles.xml", f"{_TYPE}.styles+xml"),
         ("/docProps/core.xml", "application/vnd.openxmlformats-package.core-properties+xml"),
     )
@@ -82,22 +104,6 @@ def _relations(*targets: tuple[str, str]) -> str:
         for number, (kind, target) in enumerate(targets, start=1)
     )
     return f'<Relationships xmlns="{_PACKAGE}/relationships">{rows}</Relationships>'
-
-
-def _defaults(language: str) -> str:
-    """Font, spacing and language of all text; a language that is written from right to left turns it all."""
-    code = _clean(language)
-    tongue = f'<w:lang w:val="{code}" w:eastAsia="{code}" w:bidi="{code}"/>' if re.fullmatch("[a-z]{2,3}", code) else ""
-    turned, right = ("<w:bidi/>", "<w:rtl/>") if language in _RIGHT_TO_LEFT else ("", "")
-    return (
-        '<w:docDefaults><w:rPrDefault><w:rPr><w:rFonts w:ascii="Calibri" w:hAnsi="Calibri" w:cs="Calibri"/>'
-        f'<w:sz w:val="22"/><w:szCs w:val="22"/>{tongue}</w:rPr></w:rPrDefault><w:pPrDefault><w:pPr>'
-        '<w:spacing w:after="140" w:line="276" w:lineRule="auto"/></w:pPr></w:pPrDefault></w:docDefaults>'
-        '<w:style w:type="paragraph" w:default="1" w:styleId="Normal"><w:name w:val="Normal"/><w:qFormat/>'
-        f"<w:pPr>{turned}</w:pPr><w:rPr>{right}</w:rPr></w:style>"
-        '<w:style w:type="character" w:default="1" w:styleId="DefaultParagraphFont">'
-        '<w:name w:val="Default Paragraph Font"/></w:style>'
-    )
 
 
 def _styles() -> str:

@@ -12,7 +12,8 @@ Files that need a listener come first: speech without text, improbable text, loo
 suspects, an uncertain language, damage. Each has its reasons with their times, its transcript with
 uncertain words shaded (which needs --word-timestamps), and a player. Click on a segment, a word or
 the time of missing speech to hear it. Correct text in place and save the corrected JSON;
-"whisperbatch convert talk.corrected.json --format srt" renders it.
+"whisperbatch convert talk.corrected.json --format srt" renders it. "Save as Markdown"
+or "Word" gives a document with the corrections, as convert makes it.
 
 The first file in doubt is open. Mark it as checked and go on with "Next in doubt"; the browser
 keeps the marks for this page, and a JSON that you save has "checked": true in its "whisperbatch"
