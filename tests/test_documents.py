@@ -23,8 +23,9 @@ from whisperbatch import api
 from whisperbatch.cli import app
 from whisperbatch.errors import UsageError
 from whisperbatch.options import FORMATS, DocumentOptions, OutputOptions, SubtitleOptions, form
+from whisperbatch.pipeline import writing
 from whisperbatch.records import Segment, Transcript, Word
-from whisperbatch.writers import md, read_json, render
+from whisperbatch.writers import Content, md, read_json, render
 from whisperbatch.writers.content import encoded
 from whisperbatch.writers.paragraphs import LONG, LONGEST, byline, clock, paragraphs
 from whisperbatch.writers.proof import holds, is_shaped_otherwise
@@ -385,3 +386,31 @@ def test_docx_is_printed_for_one_file_and_not_among_others(folder: Path, capfdbi
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert app.run(["convert", "talk.json", "--format", "docx", "--stdout"]) == 2
     assert b"terminal" in capfdbinary.readouterr().err
+
+
+def test_settings_and_variables_are_heard(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder / "my.toml").write_text("paragraph-pause = 60\ntimestamps-in-text = false\n")
+    assert app.run(["convert", "talk.json", "--format", "md", "--config", "my.toml"]) == 0
+    assert (folder / "talk.md").read_text() == render(TALK, "md", documents=DocumentOptions(60.0, False), title="talk")
+    monkeypatch.setenv("WHISPERBATCH_TIMESTAMPS_IN_TEXT", "true")
+    assert app.run(["convert", "talk.json", "--format", "txt", "--config", "my.toml"]) == 0
+    assert (folder / "talk.txt").read_text() == render(TALK, "txt", documents=DocumentOptions(60.0, True))
+
+
+def test_a_document_whose_name_was_just_taken_has_its_new_name_for_a_title(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    real = writing.write_all
+
+    def taken(texts: dict[Path, Content], **named: object) -> object:
+        monkeypatch.setattr(writing, "write_all", real)
+        for path in texts:
+            path.write_bytes(b"theirs")
+        return real(texts, **named)
+
+    monkeypatch.setattr(writing, "write_all", taken)
+    assert set(told(place.run(output={"formats": ("docx", "json")})).values()) == {"done"}
+    (moved,) = place.audio.glob("*.wav.docx")
+    assert opened(moved.read_bytes()).paragraphs[0].text == moved.stem
+    assert (place.audio / moved.name.replace(".wav.", ".")).read_bytes() == b"theirs"
+    assert set(told(place.run(output={"formats": ("docx", "json")})).values()) == {"skipped"}
