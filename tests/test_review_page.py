@@ -1,13 +1,17 @@
 """The review page in a real browser: listening, sorting, filtering, correcting; nothing asked of the network."""
 
+import io
+import itertools
 import json
 import threading
 import time
 import wave
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import docx
 import numpy as np
 import pytest
 from browser import axe, opened, requests
@@ -62,8 +66,22 @@ def transcripts() -> dict[str, Transcript]:
         f"{ATTACK.replace('/', '_')}.wav": Transcript(
             "en", (Segment(0.0, 2.0, f" {ATTACK}", speaker=ATTACK),), 24.0, warnings=(f"{DAMAGED}{ATTACK}",)
         ),
+        "e people.wav": Transcript("de", people(), 24.0, **asked),
         "d #1 100%.wav": Transcript("zh", (Segment(0.0, 2.0, "今天天气很好。", words=han()),), 24.0),
     }
+
+
+def people() -> tuple[Segment, ...]:
+    """Turns, pauses, long paragraphs, marks of Markdown and of XML, a speaker within a segment."""
+    long = [
+        spoken(30.0 + 2 * k, ["Das", "ist", "ein", "Satz", "von", "z.B.", "Dr.", "Who,", "oder."]) for k in range(40)
+    ]
+    return (
+        spoken(0.0, ["#", "Hello", "*you*", "<b>", "&amp;", "a_b", "_c_"], 0.4, speaker="A_1"),
+        spoken(3.0, ["1.", "First"], speaker="B"), spoken(5.0, ["2)", "second", "#"], speaker="B"),
+        replace(spoken(9.0, ["x", "y"]), words=(Word(" x", 9.0, 9.5, 0.9, "A_1"), Word(" y", 9.5, 10.0, 0.9, "B"))),
+        *long, Segment(3_700.0, 3_701.0, " "), Segment(3_725.5, 3_726.0, " Ende\x0b\x01", channel="left"),
+    )  # fmt: skip
 
 
 def han() -> tuple[Word, ...]:
@@ -169,7 +187,7 @@ def test_a_step_away_and_back_before_the_player_is_there_does_not_stop_it(page: 
 
 
 def test_doubts_come_first_and_lead_to_their_place(page: Any):
-    assert names(page) == ["a", "<", "c", "b", "d"]
+    assert names(page) == ["a", "<", "c", "b", "d", "e"]
     show(page, "c")
     reason = next(one for one in css(page, ".reasons li") if "log-probability" in one.text.lower())
     reason.find_element("css selector", "button").click()
@@ -179,7 +197,7 @@ def test_doubts_come_first_and_lead_to_their_place(page: Any):
 
 def test_sorting_filtering_and_searching(page: Any):
     choose(page, "sort", "path")
-    assert names(page) == ["<", "a", "b", "c", "d"]
+    assert names(page) == ["<", "a", "b", "c", "d", "e"]
     choose(page, "sort", "coverage")
     assert names(page)[0] == "a"
     choose(page, "sort", "logprob")
@@ -191,7 +209,7 @@ def test_sorting_filtering_and_searching(page: Any):
     choose(page, "filter", "all")
     css(page, "#search")[0].send_keys("RAVENS")
     assert until(lambda: names(page) == ["c"])
-    assert css(page, "#count")[0].text == "1 of 5 files"
+    assert css(page, "#count")[0].text == "1 of 6 files"
 
 
 def test_hostile_names_and_texts_are_shown_and_do_nothing(page: Any):
@@ -219,6 +237,33 @@ def saved(page: Any, folder: Path, name: str) -> Path:
     css(page, "#save")[0].click()
     assert until(file.exists)
     return file
+
+
+def downloaded(page: Any, file: Path, label: str) -> bytes:
+    file.unlink(missing_ok=True)
+    next(button for button in css(page, ".documents button") if button.text == label).click()
+    assert until(lambda: file.exists() and file.stat().st_size > 0)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("stem", ["c doubtful", "d #1 100%", "e people"])
+def test_documents_are_those_that_convert_makes(page: Any, desk: Path, stem: str):
+    show(page, stem[0])
+    if stem[0] == "c":
+        correct(page, 3, "Two *ravens* called & left")
+    corrected = read_json((saved(page, desk, stem) if stem[0] == "c" else desk / f"{stem}.wav.json").read_bytes())
+    assert downloaded(page, desk / f"{stem}.md", "Markdown").decode() == render(corrected, "md", title=stem)
+    ours, theirs = (
+        [[(run.style.name, run.text) for run in one.runs] for one in docx.Document(io.BytesIO(data)).paragraphs]
+        for data in (render(corrected, "docx", title=stem), downloaded(page, desk / f"{stem}.docx", "Word"))
+    )
+    assert [joined(one) for one in theirs] == [joined(one) for one in ours]
+
+
+def joined(runs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Runs with those of a style that follow each other as one."""
+    groups = itertools.groupby(runs, key=lambda run: run[0])
+    return [(style, "".join(text for _, text in group)) for style, group in groups]
 
 
 def test_a_correction_is_saved_and_rendered(page: Any, desk: Path):

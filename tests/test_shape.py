@@ -60,6 +60,7 @@ HOMES = {
     "rich": ("cli/",),
     "tqdm": ("cli/",),
     "watchfiles": ("sources/ears.py",),
+    "pysubs2": ("writers/importing.py",),
     "click": (),
     "TYPE_CHECKING": (),
 }

@@ -20,6 +20,7 @@ from whisperbatch.options import (
     BatchOptions,
     CrewOptions,
     DecodeOptions,
+    DocumentOptions,
     EngineOptions,
     FailureOptions,
     JournalOptions,
@@ -49,6 +50,7 @@ _SHORT = {
     "vad_pad": "vad_pad_s",
     "min_cue": "min_cue_s",
     "max_cue": "max_cue_s",
+    "paragraph_pause": "paragraph_pause_s",
     "load_timeout": "load_timeout_s",
     "actors": "n_actors",
 }
@@ -69,7 +71,8 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``formats`` (a sequence, or one string with commas), ``output_dir``, ``relative_to``, ``name``,
             ``overwrite``; ``write=False`` writes nothing. Subtitles:
             ``subtitles`` (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``,
-            ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding:
+            ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Documents:
+            ``paragraph_pause`` (seconds), ``timestamps_in_text``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
             ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``,
             ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``, ``actors``,
@@ -106,7 +109,7 @@ def run_options_from(**options: Any) -> RunOptions:
     for name in ("model_dir", "output_dir", "relative_to", "spool_dir", "journal"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
-    given["subtitles"] = _shaping(given)
+    given["subtitles"], given["documents"] = _shaping(given), _dividing(given)
     rooms = {
         "engine": EngineOptions,
         "load": LoadOptions,
@@ -139,6 +142,13 @@ def _shaping(given: dict[str, Any]) -> SubtitleOptions:
     if isinstance(base, SubtitleOptions):
         return replace(base, **values)
     return subtitle_options(base, values)
+
+
+def _dividing(given: dict[str, Any]) -> DocumentOptions:
+    """How documents are divided, taken out of the flat names; ``documents`` is all of it."""
+    names = {field.name for field in fields(DocumentOptions)}
+    values = {name: given.pop(name) for name in list(given) if name in names}
+    return replace(given.pop("documents", None) or DocumentOptions(), **values)
 
 
 def open_journal(options: RunOptions) -> AbstractContextManager[Journal | None]:

@@ -17,6 +17,7 @@ N_SAMPLES = int(WINDOW_S * SAMPLE_RATE)  # one window
 
 DAMAGED = "damaged: "  # how a warning begins that tells of damage
 NOTHING_HEARD = "nothing heard"  # the warning of a transcript without text
+UNCERTAIN_WORD = 0.5  # the probability below which a word is more likely wrong than right, as the model sees it
 
 
 class Samples(Protocol):

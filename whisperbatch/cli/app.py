@@ -12,7 +12,7 @@ import typer
 from whisperbatch import __version__
 from whisperbatch.cli import config, failures, legacy, settings, topics
 from whisperbatch.cli.help import Command, Group
-from whisperbatch.cli.params import BENCH, RUN, RUN_HELP, SHAPING, output, sources, unasked, with_options
+from whisperbatch.cli.params import BENCH, DIVIDING, RUN, RUN_HELP, SHAPING, output, sources, unasked, with_options
 from whisperbatch.cli.params import bench as bench_params
 from whisperbatch.cli.params import model as model_params
 from whisperbatch.cli.params import running as run_params
@@ -121,7 +121,7 @@ def watch(
 
 
 @app.command(cls=Command)
-@with_options(SHAPING)
+@with_options(SHAPING | DIVIDING)
 def convert(
     paths: sources.Transcripts = None,
     from_file: sources.FromFile = None,
@@ -136,19 +136,24 @@ def convert(
     """Render transcripts in other formats from their JSON: files, folders with all below them, patterns, lists."""
     if not paths and not from_file:
         raise UsageError("nothing to convert; name transcripts or folders, or - for a list on standard input")
-    shaping = settings.shaping_options(given | {"format": format})
+    given |= {"format": format}
+    shaping, documents = settings.shaping_options(given), settings.document_options(given)
     if not format:
         raise UsageError("say which formats to make, as in: whisperbatch convert talk.json --format srt")
     from whisperbatch.cli.converting import convert_all
 
-    options = OutputOptions(parse_formats(format), output_dir, overwrite=overwrite, write=not stdout, subtitles=shaping)
+    options = OutputOptions(
+        parse_formats(format), output_dir, overwrite=overwrite, write=not stdout, subtitles=shaping, documents=documents
+    )
     raise typer.Exit(convert_all(paths or [], from_file or [], null, options))
 
 
 @app.command(cls=Command)
 @with_options({})
 def review(
-    paths: Annotated[list[Path], typer.Argument(help="Transcripts in JSON, or folders with all below them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Transcripts in JSON, srt, vtt, ass or txt with time stamps; folders.")
+    ],
     page: output.Page = Path("review.html"),
     overwrite: output.ReplacePage = False,
     recordings: output.Recordings = None,

@@ -9,10 +9,12 @@ from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     DEFAULT_FORMATS,
+    DOCUMENTS,
     SHAPED,
     BatchOptions,
     CrewOptions,
     DecodeOptions,
+    DocumentOptions,
     EngineOptions,
     FailureOptions,
     JournalOptions,
@@ -66,6 +68,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             given["overwrite"],
             write=not given["stdout"],
             subtitles=shaping_options(given),
+            documents=document_options(given),
             move_done=given.get("move_done"),
             move_failed=given.get("move_failed"),
         ),
@@ -148,3 +151,13 @@ def shaping_options(given: dict[str, Any]) -> SubtitleOptions:
     if shaping != SubtitleOptions() and SHAPED.isdisjoint(formats):
         failures.say(f"shaping has no effect on {', '.join(formats)}; add --format srt, vtt or ass")
     return shaping
+
+
+def document_options(given: dict[str, Any]) -> DocumentOptions:
+    """How documents are divided, from a command's parameters; says so where that has no effect."""
+    documents = DocumentOptions(given["paragraph_pause"], given["timestamps_in_text"])
+    formats = parse_formats(given["format"] or DEFAULT_FORMATS)
+    is_divided = any(name in DOCUMENTS and (name != "txt" or documents.has_stamps(name)) for name in formats)
+    if documents != DocumentOptions() and not is_divided:
+        failures.say(f"paragraph options have no effect on {', '.join(formats)}; add --format docx or md")
+    return documents

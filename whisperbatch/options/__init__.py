@@ -2,7 +2,7 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles), run (journal, failures, all of it), bench (measurements).
+machines), output (formats, names, subtitles, documents), run (journal, failures, all of it), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -33,13 +33,18 @@ from whisperbatch.options.engine import (
 )
 from whisperbatch.options.output import (
     ALL_FORMATS,
+    BINARY,
     BREAKS,
     DEFAULT_FORMATS,
+    DOCUMENTS,
     FORMATS,
     PRESETS,
+    READABLE,
     SHAPED,
+    DocumentOptions,
     OutputOptions,
     SubtitleOptions,
+    form,
     parse_formats,
     subtitle_options,
 )
@@ -49,13 +54,16 @@ __all__ = [
     "ALL_FORMATS",
     "ALL_TRACKS",
     "BACKENDS",
+    "BINARY",
     "BREAKS",
     "CHANNELS",
     "COMPUTE_TYPES",
     "DEFAULT_FORMATS",
+    "DOCUMENTS",
     "FORMATS",
     "LONG_FORMS",
     "PRESETS",
+    "READABLE",
     "SHAPED",
     "TASKS",
     "TEMPERATURES",
@@ -63,6 +71,7 @@ __all__ = [
     "BenchOptions",
     "CrewOptions",
     "DecodeOptions",
+    "DocumentOptions",
     "EngineOptions",
     "FailureOptions",
     "JournalOptions",
@@ -72,6 +81,7 @@ __all__ = [
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
+    "form",
     "load_workers_for",
     "parse_batch_size",
     "parse_counts",

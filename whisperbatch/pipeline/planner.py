@@ -13,7 +13,7 @@ from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
-from whisperbatch.options import SHAPED, RunOptions, SubtitleOptions
+from whisperbatch.options import RunOptions, form
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.outputs import (
@@ -30,6 +30,7 @@ from whisperbatch.pipeline.settings import DEFAULTS, settings_of
 from whisperbatch.records import AudioFile, FileAsks, Transcript
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
+from whisperbatch.writers.content import Content
 from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
 
 MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
@@ -111,9 +112,9 @@ class Planner:
         return entry is not None and self.journal.is_in_hand(entry)
 
     def intend(
-        self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, str]], new: Collection[Path] = ()
+        self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, Content]], new: Collection[Path] = ()
     ) -> None:
-        """Note what is about to be written: format and text by path.
+        """Note what is about to be written: format and content by path.
 
         Raises:
             TakenError: Another recording's output has come to lie at a path in ``new``.
@@ -121,7 +122,8 @@ class Planner:
         if self.journal is None or job.entry is None:
             return
         outputs = [
-            Output(absolute(path), self._form(name), intended=digest(text)) for path, (name, text) in texts.items()
+            Output(absolute(path), form(name, self._options.output), intended=digest(text))
+            for path, (name, text) in texts.items()
         ]
         self.journal.intend(
             job.entry,
@@ -144,11 +146,11 @@ class Planner:
         """Note that all of a file's outputs, by format, lie on disk; ``kept`` are those that lay there before."""
         if self.journal is None or job.entry is None:
             return
-        shaping = self._options.output.subtitles
+        options = self._options.output
         outputs = [
-            as_kept(self._form(name), path, job.entry, transcript, shaping)
+            as_kept(form(name, options), path, job.entry, transcript, options)
             if path in kept
-            else as_left(self._form(name), path)
+            else as_left(form(name, options), path)
             for name, path in places.items()
         ]
         self.journal.done(job.entry, outputs, transcript.duration_s, wall_s)
@@ -277,14 +279,9 @@ class Planner:
         folder = folder_of(audio, self._options.output)
         return tuple(folder / output.path.name for output in outputs)
 
-    def _form(self, name: str) -> str:
-        """A format with what its shape is known by, as in ``srt#1f2e3d4c``; the name alone when it is not shaped."""
-        shaping = self._options.output.subtitles
-        return f"{name}#{digest(repr(shaping))[:8]}" if name in SHAPED and shaping != SubtitleOptions() else name
-
     def _fits(self, output: Output) -> bool:
         """Whether an output has the shape that is asked for, or was corrected by hand and so is kept as it is."""
-        return output.format == self._form(output.format.partition("#")[0]) or not is_as_left(output)
+        return output.format == form(output.format.partition("#")[0], self._options.output) or not is_as_left(output)
 
     def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
         """Where the formats that are asked for lie, from the root."""
@@ -302,8 +299,8 @@ class Planner:
             return Decision()
         plan = self._namer.plan(job.audio)
         if self._redo_since is not None and (plan.found or plan.reuse):
-            shaping, transcript = self._options.output.subtitles, plan.found or plan.reuse
-            proven = [path for path in plan.outputs if transcript and is_made_from(path, transcript, shaping)]
+            transcript, options = plan.found or plan.reuse, self._options.output
+            proven = [path for path in plan.outputs if transcript and is_made_from(path, transcript, options)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
             return Decision(why="--redo")
         if plan.found is not None and entry is not None and job.entry is not None:

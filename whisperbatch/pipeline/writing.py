@@ -10,9 +10,8 @@ from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.outputs import edited
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import Event, Outcome, Status, Transcript
-from whisperbatch.writers import render_all
+from whisperbatch.writers import Content, render
 from whisperbatch.writers.beside import Namer, write_all
-from whisperbatch.writers.places import formats_of
 
 MAX_NAMES = 8  # tried for a file while others take them
 GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
@@ -56,12 +55,11 @@ class Writing:
         return self._is_beside(job) and self._waited_for(job)
 
     def _write(self, job: Job, transcript: Transcript, wall_s: float) -> tuple[Path, ...]:
-        texts = render_all(transcript, formats_of(job.audio, self._options), self._options.subtitles)
         for n_left in reversed(range(MAX_NAMES)):
             places = self._namer.outputs(job.audio, transcript.language)
             if self._is_beside(job):
                 self._require_folder(job)
-            chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
+            chosen = self._rendered(transcript, {n: path for n, path in places.items() if path not in job.kept})
             try:
                 self._place(job, transcript, chosen)
                 break
@@ -74,6 +72,14 @@ class Writing:
         self._planner.done(job, transcript, places, job.kept, wall_s)
         return tuple(places.values())
 
+    def _rendered(self, transcript: Transcript, places: Mapping[str, Path]) -> dict[Path, tuple[str, Content]]:
+        """Format and content by path; documents have their own names for titles."""
+        options = self._options
+        return {
+            path: (name, render(transcript, name, options.subtitles, options.documents, path.stem))
+            for name, path in places.items()
+        }
+
     def _tell_of_edited(self, job: Job, places: Sequence[Path]) -> None:
         """Say which outputs somebody has edited, so that the new ones lie under another name."""
         if job.entry is None or job.entry.base in (None, self._namer.base(job.audio)):
@@ -84,7 +90,7 @@ class Writing:
             made = ", ".join(str(path) for path in places)
             self._board.emit(Event("notice", job.audio.path, {"text": f"{told}; the new transcript is {made}"}))
 
-    def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, str]]) -> None:
+    def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, Content]]) -> None:
         new = self._namer.new(job.audio, chosen)
         self._planner.intend(job, transcript, chosen, new)
         texts = {path: text for path, (_, text) in chosen.items()}

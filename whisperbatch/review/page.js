@@ -1,8 +1,6 @@
 // The review page. Data lies in blocks of JSON: a "file" and a "transcript" for each file, "totals" at the end. The small
 // ones are read at once, a transcript when its file is opened or searched. Whatever comes from a file's name or text goes
 // into the page as text, never as markup.
-"use strict";
-
 const UNSURE = { logprob: -1.0, ratio: 2.4, silence: 0.6 }; // openai-whisper's limits, as attention.py has them
 const STEP_S = 3;
 const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
@@ -291,7 +289,7 @@ function factsOf(told, data) {
     add("speech with text", `${told.covered_seconds.toFixed(1)} of ${told.speech_seconds.toFixed(1)} s`);
   if (typeof told.avg_logprob === "number") add("log-probability", told.avg_logprob.toFixed(2));
   if (data?.whisperbatch?.model) add("model", plain(data.whisperbatch.model));
-  const source = told.outputs.find((output) => output.endsWith(".json"));
+  const source = told.outputs.find((output) => output.endsWith(".json")) ?? told.outputs.find((output) => /\.(srt|vtt|ass|txt)$/i.test(output));
   if (source) add("transcript", plain(source.split("/").pop()));
   return list;
 }
@@ -348,9 +346,13 @@ function deck(file) {
     ...RATES.map((one) => make("option", { value: one, selected: one === rate }, `${one}×`)));
   const save = make("button", { type: "button", id: "save", onclick: () => download(file),
     title: "Download the transcript with your corrections and the mark; whisperbatch convert renders it" }, "Save corrected JSON");
+  const documents = make("span", { class: "documents" }, "Save as ",
+    make("button", { type: "button", onclick: () => saveMarkdown(file), title: "A document for editors and wikis, with your corrections" }, "Markdown"), " ",
+    ...(Object.keys(totals.docx).length ? [make("button", { type: "button", onclick: () => saveWord(file),
+      title: "A document for Word and LibreOffice, with your corrections, uncertain words shaded" }, "Word")] : []));
   return make("div", { class: "deck" }, player, trouble, make("div", { class: "acts" },
     ...checking(file), make("label", {}, "Speed ", speed),
-    make("label", {}, make("input", { type: "checkbox", id: "follow", checked: true }), "Follow along"), save,
+    make("label", {}, make("input", { type: "checkbox", id: "follow", checked: true }), "Follow along"), save, documents,
     make("button", { type: "button", onclick: () => pick.click() }, "Choose the recording…"), pick));
 }
 
@@ -569,13 +571,30 @@ function download(file) {
   const corrected = correctedOf(transcriptOf(file), file.edits);
   const { checked, ...block } = corrected.whisperbatch;
   const data = { ...corrected, whisperbatch: isChecked(file) ? { ...block, checked: true } : block };
-  const name = file.told.name.replace(/\.[^.]*$/, "").replace(/[\p{C}/\\]/gu, "_") || "transcript";
-  const url = URL.createObjectURL(new Blob([JSON.stringify(data)], { type: "application/json" }));
-  make("a", { href: url, download: `${name}.corrected.json` }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  offer(`${stemOf(file)}.corrected.json`, new Blob([JSON.stringify(data)], { type: "application/json" }));
   file.isSaved = true;
   tellWhy(file);
   say("The corrected JSON is saved; whisperbatch convert renders it.");
+}
+
+function stemOf(file) { return file.told.name.replace(/\.[^.]*$/, "").replace(/[\p{C}/\\]/gu, "_") || "transcript"; }
+
+function offer(name, blob) {
+  const url = URL.createObjectURL(blob);
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+function saveMarkdown(file) {
+  leaveEditor();
+  const text = markdownOf(correctedOf(transcriptOf(file), file.edits), stemOf(file));
+  offer(`${stemOf(file)}.md`, new Blob([text], { type: "text/markdown" }));
+}
+
+function saveWord(file) {
+  leaveEditor();
+  const data = correctedOf(transcriptOf(file), file.edits);
+  offer(`${stemOf(file)}.docx`, wordFileOf(data, stemOf(file), totals.docx, totals.uncertain_word));
 }
 
 // The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words.

@@ -308,12 +308,12 @@ class Namer:
                 continue
             places = self._places(audio, base, language)
             taken = {name: path for name, path in places.items() if os.path.lexists(path)}
-            shaping = self._options.subtitles
-            stale = tuple(p for name, p in taken.items() if is_shaped_otherwise(p, name, transcript, shaping))
+            options = self._options
+            stale = tuple(p for name, p in taken.items() if is_shaped_otherwise(p, name, transcript, options))
             ours = tuple(
                 path
                 for name, path in taken.items()
-                if path not in stale and is_from(path, name, file, transcript, shaping)
+                if path not in stale and is_from(path, name, file, transcript, options)
             )
             return _Found(transcript, ours, stale, is_blocked=len(ours) + len(stale) < len(taken))
         return None

@@ -43,7 +43,7 @@ def read(data: str | bytes, path: Path | None = None) -> Transcript:
         content = json.loads(data)
         segments = tuple(_read_segment(entry) for entry in content["segments"])
         if content.get("text") != "".join(segment.text for segment in segments):
-            segments = tuple(_parted(segments))
+            segments = tuple(parted(segments))
         block = content.get("whisperbatch") or {}
         return Transcript(
             language=str(content.get("language") or ""),
@@ -165,7 +165,7 @@ def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     return spaced
 
 
-def _parted(segments: Sequence[Segment]) -> Sequence[Segment]:
+def parted(segments: Sequence[Segment]) -> Sequence[Segment]:
     """The segments of a tool that strips them: where none has a blank around it, with one where words need it."""
     texts = [segment.text for segment in segments]
     if any(text != text.strip() for text in texts):

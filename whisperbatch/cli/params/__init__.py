@@ -15,16 +15,18 @@ from whisperbatch.options import (
     BatchOptions,
     BenchOptions,
     DecodeOptions,
+    DocumentOptions,
     FailureOptions,
     LoadOptions,
     SpeechOptions,
 )
 
 LEAVES = (sources, model, decoding, speech, output, running, crew, settings, bench)
-_BATCH, _BENCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
+_BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
     DecodeOptions(),
+    DocumentOptions(),
     FailureOptions(),
     LoadOptions(),
     SpeechOptions(),
@@ -40,6 +42,10 @@ SHAPING: dict[str, tuple[Any, Any]] = {
     "min_cue": (output.MinCue, None),
     "max_cue": (output.MaxCue, None),
     "max_cps": (output.MaxCps, None),
+}
+DIVIDING: dict[str, tuple[Any, Any]] = {
+    "paragraph_pause": (output.ParagraphPause, _DOCUMENT.paragraph_pause_s),
+    "timestamps_in_text": (output.TimestampsInText, _DOCUMENT.timestamps_in_text),
 }
 RUN: dict[str, tuple[Any, Any]] = {
     "model": (model.Model, "turbo"),
@@ -91,6 +97,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "overwrite": (output.Overwrite, False),
     "stdout": (output.Stdout, False),
     **SHAPING,
+    **DIVIDING,
     "batch_size": (running.BatchSize, "auto"),
     "max_wait": (running.MaxWait, _BATCH.max_wait_s),
     "load_workers": (running.LoadWorkers, 0),

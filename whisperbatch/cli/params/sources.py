@@ -12,8 +12,8 @@ Paths = Annotated[
 Transcripts = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Transcripts in JSON, ours or openai-whisper's; folders, patterns; - reads a list of paths from standard "
-        "input.",
+        help="Transcripts in JSON, ours or openai-whisper's, or in srt, vtt, ass or txt with time stamps; folders, "
+        "patterns; - reads a list of paths from standard input.",
         show_default=False,
     ),
 ]
