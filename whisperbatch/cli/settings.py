@@ -17,6 +17,7 @@ from whisperbatch.options import (
     DocumentOptions,
     EngineOptions,
     FailureOptions,
+    HookOptions,
     JournalOptions,
     LoadOptions,
     OutputOptions,
@@ -26,6 +27,7 @@ from whisperbatch.options import (
     WatchOptions,
     parse_batch_size,
     parse_formats,
+    parse_hook,
     parse_ids,
     parse_names,
     parse_temperatures,
@@ -82,6 +84,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
         journal=_journal_options(given),
         failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
         crew=CrewOptions(str(given["backend"]), given["ray_address"], given["actors"], given["cpus_per_actor"]),
+        hooks=_hook_options(given),
     )
 
 
@@ -124,6 +127,12 @@ def _decode_options(given: dict[str, Any]) -> DecodeOptions:
         temperatures=parse_temperatures(given["temperature"], given["temperature_increment_on_fallback"]),
         suppress_tokens=parse_ids(given["suppress_tokens"]),
     )
+
+
+def _hook_options(given: dict[str, Any]) -> HookOptions:
+    names = ("on_done", "on_failed", "on_end")
+    commands = {name: parse_hook(given[name], f"--{name.replace('_', '-')}") for name in names}
+    return HookOptions(**commands, hook_timeout_s=given["hook_timeout"], hook_jobs=given["hook_jobs"])
 
 
 def _journal_options(given: dict[str, Any]) -> JournalOptions:

@@ -8,12 +8,26 @@ the first rename, and it is done when all of them lie on disk. Commits outlive t
 may take back the latest, never half of one, and what our JSON files prove is adopted again.
 
 Leaves: identity (same recording, same settings), store (the database file: schema, migration, damage), runs (which
-runs are alive), entries (what is known of a file), book (of all files).
+runs are alive), entries (what is known of a file), due (hooks that are to run), book (of all files).
 """
 
 from whisperbatch.journal.book import Journal
+from whisperbatch.journal.due import MAX_TRIES, DueHook
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
 from whisperbatch.journal.identity import Making, sample
 from whisperbatch.journal.store import default_path
 
-__all__ = ["Claim", "Entry", "Journal", "Key", "Making", "Output", "Recording", "State", "default_path", "sample"]
+__all__ = [
+    "MAX_TRIES",
+    "Claim",
+    "DueHook",
+    "Entry",
+    "Journal",
+    "Key",
+    "Making",
+    "Output",
+    "Recording",
+    "State",
+    "default_path",
+    "sample",
+]

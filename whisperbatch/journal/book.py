@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from whisperbatch.errors import RunError, TakenError
+from whisperbatch.journal.due import DueHook, DueHooks
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
 from whisperbatch.journal.identity import Making
 from whisperbatch.journal.runs import RunLock, forget, is_alive
@@ -43,6 +44,7 @@ class Journal:
             undo.callback(self.close)
             with sentences(path):
                 self._run = RunLock(path)
+            self.hooks = DueHooks(self._reading, self._writing, self._run.token)
             with self._writing() as database:
                 database.execute("INSERT INTO run VALUES (?, ?, ?)", (self._run.token, os.getpid(), time.time()))
                 self._void_dead(database)
@@ -132,8 +134,10 @@ class Journal:
                 [(_bytes(path), entry.id) for path in paths],
             )
 
-    def done(self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float) -> None:
-        """Note that the file's outputs lie on disk; its claim ends with that."""
+    def done(
+        self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float, hook: DueHook | None = None
+    ) -> None:
+        """Note that the file's outputs lie on disk, and that a hook is due; its claim ends with that."""
         with self._writing() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?, NULL)",
@@ -145,15 +149,26 @@ class Journal:
                 (State.DONE, audio_s, wall_s, time.time(), entry.id),
             )
             database.execute("DELETE FROM clip WHERE file = ?", (entry.id,))
+            self.hooks.note(database, entry.id, hook)
 
-    def failed(self, entry: Entry, recording: Recording, making: Making, error: str, *, is_permanent: bool) -> None:
-        """Note why a file failed; its claim ends with that."""
+    def failed(
+        self,
+        entry: Entry,
+        recording: Recording,
+        making: Making,
+        error: str,
+        *,
+        is_permanent: bool,
+        hook: DueHook | None = None,
+    ) -> None:
+        """Note why a file failed, and that a hook is due; its claim ends with that."""
         with self._writing() as database:
             _put(database, entry, State.FAILED, recording, making)
             database.execute(
                 "UPDATE file SET run = NULL, error = ?, is_permanent = ?, attempts = attempts + 1 WHERE id = ?",
                 (error, is_permanent, entry.id),
             )
+            self.hooks.note(database, entry.id, hook)
 
     def touch(self, entry: Entry, recording: Recording) -> None:
         """Note the new mtime of a recording whose content is the same."""
@@ -207,6 +222,12 @@ class Journal:
             if not below or any(path == place or place in path.parents for place in below):
                 yield _made(row, outputs.get(row[0], ()))
 
+    def outputs_of(self, form: str) -> list[str]:
+        """Where all outputs of a format lie that have been written, in order; plain text, as there may be very many."""
+        with self._reading() as database:
+            query = "SELECT path FROM output WHERE format = ? AND size IS NOT NULL ORDER BY path"
+            return [os.fsdecode(path) for (path,) in database.execute(query, (form,))]
+
     def is_in_hand(self, entry: Entry) -> bool:
         """Whether a run that is alive works on the file."""
         return entry.run is not None and is_alive(self.path, entry.run)
@@ -228,8 +249,7 @@ class Journal:
         """Give claims and lock back and close the file."""
         if self._run is not None:
             with suppress(RunError), self._writing() as database:
-                database.execute("UPDATE file SET run = NULL WHERE run = ?", (self._run.token,))
-                database.execute("DELETE FROM run WHERE token = ?", (self._run.token,))
+                _void(database, self._run.token)
                 self._void_dead(database)
             self._run.release()
             self._run = None
@@ -247,8 +267,7 @@ class Journal:
     def _void_dead(self, database: sqlite3.Connection) -> None:
         for (token,) in database.execute("SELECT token FROM run").fetchall():
             if not is_alive(self.path, token):
-                database.execute("UPDATE file SET run = NULL WHERE run = ?", (token,))
-                database.execute("DELETE FROM run WHERE token = ?", (token,))
+                _void(database, token)
                 forget(self.path, token)
 
     @contextmanager
@@ -284,8 +303,15 @@ class Journal:
                     self._database.execute("ROLLBACK")
 
 
+def _void(database: sqlite3.Connection, token: str) -> None:
+    """Free what a run had in hand, and forget the run."""
+    for table in ("file", "hook"):
+        database.execute(f"UPDATE {table} SET run = NULL WHERE run = ?", (token,))
+    database.execute("DELETE FROM run WHERE token = ?", (token,))
+
+
 def _forget(database: sqlite3.Connection, entry: Entry) -> None:
-    for table, column in (("clip", "file"), ("output", "file"), ("file", "id")):
+    for table, column in (("clip", "file"), ("output", "file"), ("hook", "file"), ("file", "id")):
         database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
 
 

@@ -11,8 +11,8 @@ Leaves: board (which files are open, and how each ended), planner (what is to be
 we left them?), settings (what matters to a text), revision (which weights), waiting (files that another run has in
 hand), second_tries (clips that failed in passing), stale (is a watched file still what it was?), writing (a transcript
 on disk, told to the journal), moving (recordings that are done or failed, to folders of their own), kept (clips of long
-files), desk (what is to be done for each file, and its end), stages (load, decode, write: the model here), crews and
-handing (the model elsewhere), run (starting and ending all of it).
+files), desk (what is to be done for each file, and its end), hooking (commands that run at its end), stages (load,
+decode, write: the model here), crews and handing (the model elsewhere), run (starting and ending all of it).
 """
 
 from whisperbatch.pipeline.board import Job

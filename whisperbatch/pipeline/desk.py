@@ -11,8 +11,9 @@ from pathlib import Path
 from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.board import Board, Job, failure
 from whisperbatch.pipeline.failing import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
+from whisperbatch.pipeline.hooking import Hooks
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.waiting import WaitingRoom
@@ -32,6 +33,7 @@ class Desk:
         files: Found, and not yet decided on.
         whole: Transcribed, and not yet written.
         ended: Set when nothing more is taken in.
+        hooks: Commands that run when a recording has ended.
         withdraw: Takes a file back from who transcribes it; theirs to set.
     """
 
@@ -48,7 +50,8 @@ class Desk:
         self.mounts = Mounts()
         self.ended = threading.Event()
         self.withdraw: Callable[[Job], None] = lambda job: None
-        self._writing = Writing(options.output, board, namer, planner, self.waited_for)
+        self.hooks = Hooks(options, planner.journal, board.emit)
+        self._writing = Writing(options.output, board, namer, planner, self.waited_for, self.hooks.note)
         self._limit = FailureLimit(options.failures)
 
     def abort(self) -> None:
@@ -138,8 +141,10 @@ class Desk:
         if (reason := stale(job, self.mounts)) is not None:
             self.leave(job, reason)
         elif self.board.seize(job):  # until the journal knows it: new content of the path may be claimed after that
+            outcome = failure(job, error)
+            self.hooks.note(job, outcome)
             self.planner.failed(job, error, is_permanent=lasts(error, job.audio.path))
-            self.board.fail(job, error)
+            self.board.resolve(job, outcome)
             self.withdraw(job)
             self._limit.count()
 
@@ -207,6 +212,7 @@ class Desk:
             self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=outputs, reason=decision.skip))
             return True
         if decision.failed is not None:
+            job.is_failed_before = True
             self.board.fail(job, FileError(decision.failed))
             return True
         job.kept = decision.outputs

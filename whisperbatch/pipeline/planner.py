@@ -153,7 +153,7 @@ class Planner:
             else as_left(form(name, options), path)
             for name, path in places.items()
         ]
-        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s)
+        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s, job.hook)
         self._forget_name(job)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
@@ -161,7 +161,7 @@ class Planner:
         if self.journal is None or job.entry is None:
             return
         making, recording = self._making(job.audio), self._recording(job)
-        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
+        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent, hook=job.hook)
 
     def give_up(self, job: Job) -> None:
         """End the claim on a file with which nothing was done."""
