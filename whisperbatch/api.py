@@ -79,10 +79,10 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Documents:
             ``paragraph_pause`` (seconds), ``timestamps_in_text``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
-            ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``,
-            ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``, ``actors``,
-            ``cpus_per_actor``. Hooks: ``on_done``, ``on_failed`` and ``on_end`` (a command in one string, or a sequence
-            of arguments), ``hook_timeout`` (seconds), ``hook_jobs``.
+            ``use_journal``, ``dedupe``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds),
+            ``max_failures``, ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``,
+            ``actors``, ``cpus_per_actor``. Hooks: ``on_done``, ``on_failed`` and ``on_end`` (a command in one string,
+            or a sequence of arguments), ``hook_timeout`` (seconds), ``hook_jobs``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.

@@ -143,6 +143,7 @@ def _journal_options(given: dict[str, Any]) -> JournalOptions:
         redo=given["redo"],
         redo_scope=repr(named),
         retry_failed=given["retry_failed"],
+        dedupe=not given["no_dedupe"],
     )
 
 

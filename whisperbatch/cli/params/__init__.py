@@ -106,6 +106,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "spool_dir": (running.SpoolDir, None),
     "journal": (running.JournalPath, None),
     "no_journal": (running.NoJournal, False),
+    "no_dedupe": (running.NoDedupe, False),
     "redo": (running.Redo, False),
     "retry_failed": (running.RetryFailed, False),
     "retries": (running.Retries, _FAIL.retries),
