@@ -12,13 +12,13 @@ import typer
 from whisperbatch import __version__
 from whisperbatch.cli import config, failures, legacy, settings, topics
 from whisperbatch.cli.help import Command, Group
-from whisperbatch.cli.params import BENCH, RUN, RUN_HELP, SHAPING, output, sources, unasked, with_options
+from whisperbatch.cli.params import BENCH, REPLACING, RUN, RUN_HELP, SHAPING, output, sources, unasked, with_options
 from whisperbatch.cli.params import bench as bench_params
 from whisperbatch.cli.params import model as model_params
 from whisperbatch.cli.params import running as run_params
 from whisperbatch.cli.signals import interruptible
 from whisperbatch.errors import UsageError
-from whisperbatch.options import OutputOptions, parse_formats
+from whisperbatch.options import OutputOptions, parse_formats, replacements
 
 app = typer.Typer(
     name="whisperbatch",
@@ -121,7 +121,7 @@ def watch(
 
 
 @app.command(cls=Command)
-@with_options(SHAPING)
+@with_options(REPLACING | SHAPING)
 def convert(
     paths: sources.Transcripts = None,
     from_file: sources.FromFile = None,
@@ -141,7 +141,14 @@ def convert(
         raise UsageError("say which formats to make, as in: whisperbatch convert talk.json --format srt")
     from whisperbatch.cli.converting import convert_all
 
-    options = OutputOptions(parse_formats(format), output_dir, overwrite=overwrite, write=not stdout, subtitles=shaping)
+    options = OutputOptions(
+        parse_formats(format),
+        output_dir,
+        overwrite=overwrite,
+        write=not stdout,
+        subtitles=shaping,
+        replace=replacements(given["replace"] or None),
+    )
     raise typer.Exit(convert_all(paths or [], from_file or [], null, options))
 
 

@@ -13,7 +13,8 @@ from whisperbatch.cli.running import sources_of
 from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.options import OutputOptions
-from whisperbatch.records import AudioFile, Transcript
+from whisperbatch.records import UNREPLACED, AudioFile, Transcript
+from whisperbatch.replacements import corrected
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.sources.folders import once
 from whisperbatch.sources.media import is_json
@@ -110,6 +111,11 @@ def _convert(audio: AudioFile, work: _Work) -> None:
     if audio.asks.fault is not None:
         raise FileError(audio.asks.fault, audio.path)
     transcript = _read(audio, work)
+    if work.options.replace is not None:
+        transcript = corrected(transcript, work.options.replace)
+        for told in transcript.warnings:
+            if told.startswith(UNREPLACED):
+                work.say(f"{audio.path}: {told}")
     try:
         texts = render_all(transcript, formats_of(audio, work.options), work.options.subtitles)
     except FileError as err:

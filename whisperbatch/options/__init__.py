@@ -2,7 +2,8 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles), run (journal, failures, all of it), bench (measurements).
+machines), output (formats, names, subtitles), replacements (rules from files), run (journal, failures, all of it),
+bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -27,6 +28,7 @@ from whisperbatch.options.engine import (
     BatchOptions,
     DecodeOptions,
     EngineOptions,
+    join_hotwords,
     parse_batch_size,
     parse_ids,
     parse_temperatures,
@@ -43,12 +45,14 @@ from whisperbatch.options.output import (
     parse_formats,
     subtitle_options,
 )
+from whisperbatch.options.replacements import BLANKLESS, read_rules, replacements
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 
 __all__ = [
     "ALL_FORMATS",
     "ALL_TRACKS",
     "BACKENDS",
+    "BLANKLESS",
     "BREAKS",
     "CHANNELS",
     "COMPUTE_TYPES",
@@ -72,6 +76,7 @@ __all__ = [
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
+    "join_hotwords",
     "load_workers_for",
     "parse_batch_size",
     "parse_counts",
@@ -83,6 +88,8 @@ __all__ = [
     "parse_times",
     "parse_track",
     "parse_waits",
+    "read_rules",
+    "replacements",
     "require",
     "subtitle_options",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
+from whisperbatch.wording import Rules
 
 ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
 FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass")
@@ -109,6 +110,7 @@ class OutputOptions:
         subtitles: How srt, vtt and ass are shaped.
         move_done: Where recordings go that are done; without an ``output_dir``, their outputs go there too.
         move_failed: Where recordings go that failed.
+        replace: Replacement rules, applied to every text; None means none.
     """
 
     formats: tuple[str, ...] = DEFAULT_FORMATS
@@ -120,6 +122,7 @@ class OutputOptions:
     subtitles: SubtitleOptions = field(default_factory=SubtitleOptions)
     move_done: Path | None = None
     move_failed: Path | None = None
+    replace: Rules | None = None
 
     def __post_init__(self) -> None:
         """Check formats and template."""

@@ -17,6 +17,7 @@ class Decision:
         outputs: What lies there already, and stays.
         reuse: The transcript, when it need not be made.
         why: Why it is done although the journal knows it; empty for a new one.
+        notice: What the user should read about it; empty for nothing.
     """
 
     skip: str | None = None
@@ -25,6 +26,7 @@ class Decision:
     outputs: tuple[Path, ...] = ()
     reuse: Transcript | None = None
     why: str = ""
+    notice: str = ""
 
     @property
     def is_settled(self) -> bool:

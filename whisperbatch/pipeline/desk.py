@@ -210,6 +210,8 @@ class Desk:
             self.board.fail(job, FileError(decision.failed))
             return True
         job.kept = decision.outputs
+        if decision.notice:
+            self.tell(job.audio.path, decision.notice)
         if decision.reuse is None:
             return False
         if self.board.claim(job):

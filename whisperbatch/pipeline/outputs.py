@@ -8,11 +8,32 @@ from pathlib import Path
 from whisperbatch.errors import FileError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Entry, Output
-from whisperbatch.options import SubtitleOptions
+from whisperbatch.options import SHAPED, OutputOptions, SubtitleOptions
 from whisperbatch.records import Transcript
+from whisperbatch.wording import Rules
 from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.places import absolute
 from whisperbatch.writers.proof import holds
+
+
+def form(name: str, options: OutputOptions, rules: Rules) -> str:
+    """A format with what its form is known by, as in ``srt#1f2e3d4c#r5a6b7c8d``; the name alone where it has none.
+
+    That is the shape of subtitles, and the replacement rules of whatever format.
+    """
+    shape = f"#{digest(repr(options.subtitles))[:8]}" if options.subtitles != SubtitleOptions() else ""
+    return name + (shape if name in SHAPED else "") + rules_form(rules)
+
+
+def rules_form(rules: Rules) -> str:
+    """The part of a form that names the replacement rules."""
+    return f"#r{rules.digest[:8]}" if rules.digest else ""
+
+
+def has_other_rules(output: Output, rules: Rules) -> bool:
+    """Whether an output was made with other replacement rules."""
+    _, mark, named = output.format.partition("#r")
+    return mark + named != rules_form(rules)
 
 
 def ours(entry: Entry) -> tuple[Output, ...]:

@@ -13,13 +13,15 @@ from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
-from whisperbatch.options import SHAPED, RunOptions, SubtitleOptions
+from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.outputs import (
     as_kept,
     as_left,
     digest,
+    form,
+    has_other_rules,
     is_as_left,
     is_intended,
     is_made_from,
@@ -30,9 +32,11 @@ from whisperbatch.pipeline.settings import DEFAULTS, settings_of
 from whisperbatch.records import AudioFile, FileAsks, Transcript
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
-from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
+from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of, rules_of
 
 MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
+MISSING, OTHER_RULES = "an output is missing", "other replacement rules are asked for"
+TRANSCRIBED_AGAIN = "other replacement rules are asked for and there is no JSON to apply them to; transcribing again"
 FAILED_BEFORE = "failed before: {error} (--retry-failed tries again)"
 
 
@@ -121,7 +125,8 @@ class Planner:
         if self.journal is None or job.entry is None:
             return
         outputs = [
-            Output(absolute(path), self._form(name), intended=digest(text)) for path, (name, text) in texts.items()
+            Output(absolute(path), self._form(job.audio, name), intended=digest(text))
+            for path, (name, text) in texts.items()
         ]
         self.journal.intend(
             job.entry,
@@ -146,9 +151,9 @@ class Planner:
             return
         shaping = self._options.output.subtitles
         outputs = [
-            as_kept(self._form(name), path, job.entry, transcript, shaping)
+            as_kept(self._form(job.audio, name), path, job.entry, transcript, shaping)
             if path in kept
-            else as_left(self._form(name), path)
+            else as_left(self._form(job.audio, name), path)
             for name, path in places.items()
         ]
         self.journal.done(job.entry, outputs, transcript.duration_s, wall_s)
@@ -237,25 +242,29 @@ class Planner:
 
     def _settled(self, job: Job, entry: Entry) -> Decision | None:
         """The file is done: skip it, or make what is missing, from its JSON if there is one."""
-        there = tuple(output for output in entry.outputs if os.path.lexists(output.path) and self._fits(output))
+        left = [output for output in entry.outputs if os.path.lexists(output.path)]
+        there = tuple(output for output in left if self._fits(job.audio, output))
         wanted = self._wanted(job.audio, entry)
         known = {output.path for output in there}
         if known.issuperset(wanted):
             self._clean(entry.key.folder)
             return Decision(skip=ALREADY, outputs=tuple(wanted))
-        transcript = next(filter(None, (transcript_in(o.path) for o in there if o.format == "json")), None)
-        return self._continued(job, entry, there, transcript)
+        transcript = next(filter(None, (transcript_in(o.path) for o in left if o.name == "json")), None)
+        rules = rules_of(job.audio, self._options.output)
+        is_other = any(has_other_rules(output, rules) for output in left if output not in there)
+        return self._continued(job, entry, there, transcript, OTHER_RULES if is_other else MISSING)
 
     def _resumed(self, job: Job, entry: Entry) -> Decision | None:
         """A run was ended while it wrote the file: what it wrote stays, and the rest is made from its JSON."""
         written = tuple(output for output in entry.outputs if output.intended and is_intended(output))
-        transcript = next(filter(None, (transcript_in(o.path) for o in written if o.format == "json")), None)
+        transcript = next(filter(None, (transcript_in(o.path) for o in written if o.name == "json")), None)
         if transcript is None:
             return self._again(job, entry, "was interrupted")
-        return self._continued(job, entry, written, transcript)
+        there = tuple(output for output in written if output.format == self._form(job.audio, output.name))
+        return self._continued(job, entry, there, transcript)
 
     def _continued(
-        self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None
+        self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None, lacks: str = MISSING
     ) -> Decision | None:
         """What is there stays, the rest is made."""
         assert entry.base is not None
@@ -263,7 +272,8 @@ class Planner:
         is_ours = self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, ours(entry))))
         source = "it is made from the JSON" if transcript else "and there is no JSON to make it from"
         if is_ours:
-            return Decision(outputs=paths, reuse=transcript, why=f"an output is missing, {source}")
+            notice = TRANSCRIBED_AGAIN if lacks == OTHER_RULES and transcript is None else ""
+            return Decision(outputs=paths, reuse=transcript, why=f"{lacks}, {source}", notice=notice)
         return Decision(reuse=transcript) if transcript else None
 
     def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
@@ -277,14 +287,13 @@ class Planner:
         folder = folder_of(audio, self._options.output)
         return tuple(folder / output.path.name for output in outputs)
 
-    def _form(self, name: str) -> str:
-        """A format with what its shape is known by, as in ``srt#1f2e3d4c``; the name alone when it is not shaped."""
-        shaping = self._options.output.subtitles
-        return f"{name}#{digest(repr(shaping))[:8]}" if name in SHAPED and shaping != SubtitleOptions() else name
+    def _form(self, audio: AudioFile, name: str) -> str:
+        """A format with what its form is known by."""
+        return form(name, self._options.output, rules_of(audio, self._options.output))
 
-    def _fits(self, output: Output) -> bool:
-        """Whether an output has the shape that is asked for, or was corrected by hand and so is kept as it is."""
-        return output.format == self._form(output.format.partition("#")[0]) or not is_as_left(output)
+    def _fits(self, audio: AudioFile, output: Output) -> bool:
+        """Whether an output has the form that is asked for, or was corrected by hand and so is kept as it is."""
+        return output.format == self._form(audio, output.name) or not is_as_left(output)
 
     def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
         """Where the formats that are asked for lie, from the root."""
@@ -303,7 +312,8 @@ class Planner:
         plan = self._namer.plan(job.audio)
         if self._redo_since is not None and (plan.found or plan.reuse):
             shaping, transcript = self._options.output.subtitles, plan.found or plan.reuse
-            proven = [path for path in plan.outputs if transcript and is_made_from(path, transcript, shaping)]
+            there = (*plan.outputs, *plan.stale)
+            proven = [path for path in there if transcript and is_made_from(path, transcript, shaping)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
             return Decision(why="--redo")
         if plan.found is not None and entry is not None and job.entry is not None:
@@ -322,7 +332,7 @@ class Planner:
             if entry.making is None or not asked.agrees(entry.making) or not self._is_same(job, entry):
                 continue
             for output in entry.outputs:
-                transcript = transcript_in(output.path) if output.format == "json" and is_as_left(output) else None
+                transcript = transcript_in(output.path) if output.name == "json" and is_as_left(output) else None
                 if transcript is not None:
                     return replace(decision, reuse=transcript, why=f"it is made from {output.path}")
         return decision

@@ -10,9 +10,10 @@ from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.outputs import edited
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import Event, Outcome, Status, Transcript
+from whisperbatch.replacements import corrected
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
-from whisperbatch.writers.places import formats_of
+from whisperbatch.writers.places import formats_of, rules_of
 
 MAX_NAMES = 8  # tried for a file while others take them
 GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
@@ -35,6 +36,7 @@ class Writing:
             WriteError: They could not be written; none is half written.
         """
         outputs: tuple[Path, ...] = ()
+        transcript = corrected(transcript, rules_of(job.audio, self._options))
         wall_s = time.monotonic() - job.started_s
         if self._options.write:
             outputs = self._write(job, transcript, wall_s)

@@ -8,9 +8,10 @@ it. Who calls: the pipeline's writer thread and the CLI.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from whisperbatch.options import SHAPED, SubtitleOptions
-from whisperbatch.records import Transcript
+from whisperbatch.records import Segment, Transcript
 from whisperbatch.writers import ass, aud, csv_, json_, lrc, srt, tsv, txt, vtt
 from whisperbatch.writers.json_ import read as read_json
 from whisperbatch.writers.shape import PLAIN
@@ -32,9 +33,16 @@ __all__ = ["FORMATS", "PLAIN", "read_json", "render", "render_all"]
 
 def render(transcript: Transcript, name: str, shaping: SubtitleOptions = PLAIN) -> str:
     """The transcript in one format; FileError when shaping needs word times that it has not."""
+    if name != "json" and any(_is_gone(segment) for segment in transcript.segments):
+        transcript = replace(transcript, segments=tuple(one for one in transcript.segments if not _is_gone(one)))
     return FORMATS[name](transcript, shaping) if name in SHAPED else FORMATS[name](transcript)
 
 
 def render_all(transcript: Transcript, formats: Sequence[str], shaping: SubtitleOptions = PLAIN) -> dict[str, str]:
     """The transcript in each of the formats, by the format's name; FileError as for one."""
     return {name: render(transcript, name, shaping) for name in formats}
+
+
+def _is_gone(segment: Segment) -> bool:
+    """Whether replacement rules have left nothing of a segment."""
+    return segment.original is not None and not segment.text.strip()

@@ -29,6 +29,12 @@ def is_shaped_otherwise(path: Path, name: str, transcript: Transcript, wanted: S
     return any(holds(path, name, transcript, shaping) for shaping in (PLAIN, *PRESETS.values()))
 
 
+def holds_in_any_shape(path: Path, name: str, transcript: Transcript) -> bool:
+    """Whether a file holds the transcript, its subtitles unshaped or as a preset has them."""
+    shapes = (PLAIN, *PRESETS.values()) if name in SHAPED else (PLAIN,)
+    return any(holds(path, name, transcript, shaping) for shaping in shapes)
+
+
 def holds(path: Path, name: str, transcript: Transcript, shaping: SubtitleOptions) -> bool:
     """Whether a file holds the transcript in that format and shape, to the byte."""
     try:

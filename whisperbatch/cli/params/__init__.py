@@ -41,6 +41,7 @@ SHAPING: dict[str, tuple[Any, Any]] = {
     "max_cue": (output.MaxCue, None),
     "max_cps": (output.MaxCps, None),
 }
+REPLACING: dict[str, tuple[Any, Any]] = {"replace": (output.Replace, None)}
 RUN: dict[str, tuple[Any, Any]] = {
     "model": (model.Model, "turbo"),
     "model_dir": (model.ModelDir, None),
@@ -51,6 +52,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "task": (decoding.TaskOption, decoding.Task.TRANSCRIBE),
     "prompt": (decoding.Prompt, None),
     "hotwords": (decoding.Hotwords, None),
+    "hotwords_file": (decoding.HotwordsFile, None),
     "multilingual": (decoding.Multilingual, _DECODE.multilingual),
     "beam_size": (decoding.BeamSize, _DECODE.beam_size),
     "best_of": (decoding.BestOf, _DECODE.best_of),
@@ -84,12 +86,14 @@ RUN: dict[str, tuple[Any, Any]] = {
     "channels": (speech.ChannelsOption, speech.Channels.MIX),
     "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
     "track": (speech.Track, None),
+    "sidecars": (sources.Sidecars, _LOAD.sidecars),
     "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
     "format": (output.Format, None),
     "output_dir": (output.OutputDir, None),
     "name": (output.Name, "{stem}"),
     "overwrite": (output.Overwrite, False),
     "stdout": (output.Stdout, False),
+    **REPLACING,
     **SHAPING,
     "batch_size": (running.BatchSize, "auto"),
     "max_wait": (running.MaxWait, _BATCH.max_wait_s),
