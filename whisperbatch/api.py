@@ -38,7 +38,7 @@ from whisperbatch.options import (
     subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
-from whisperbatch.sources import from_paths
+from whisperbatch.sources import from_paths, with_sidecars
 from whisperbatch.writers.beside import check_writable
 
 _SHORT = {
@@ -84,7 +84,7 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
     """
     run_options = run_options_from(model=model, **options)
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    source = from_paths(given)
+    source = with_sidecars(from_paths(given), run_options.load.sidecars)
 
     def outcomes() -> Iterator[Outcome]:
         with Transcriber(run_options) as transcriber:
@@ -170,7 +170,7 @@ class Transcriber:
     def transcribe(self, paths: str | Path | Sequence[str | Path]) -> Iterator[Outcome]:
         """The outcome of each file below ``paths``, as it finishes."""
         given = [paths] if isinstance(paths, str | Path) else list(paths)
-        return self.run(from_paths(given))
+        return self.run(with_sidecars(from_paths(given), self.options.load.sidecars))
 
     def run(
         self,

@@ -82,9 +82,10 @@ def transcribe(
     named = {"paths": paths, "from_file": from_file, "relative_to": relative_to}
     options = settings.run_options(given | named)
     from whisperbatch.cli import running
+    from whisperbatch.sources import with_sidecars
 
     with interruptible() as stop:
-        source = running.sources_of(paths or [], from_file or [], null)
+        source = with_sidecars(running.sources_of(paths or [], from_file or [], null), options.load.sidecars)
         if dry_run:
             from whisperbatch.cli.dry_run import tell_plan
 
@@ -116,7 +117,14 @@ def watch(
     from whisperbatch.sources import watch as watched
 
     with interruptible() as stop:
-        source = watched(folders, watching, stop, on_notice=running.notice, is_cut=is_cut_short)
+        source = watched(
+            folders,
+            watching,
+            stop,
+            on_notice=running.notice,
+            is_cut=is_cut_short,
+            sidecars=options.load.sidecars,
+        )
         running.execute(source, options, given, stop, heads=True, may_be_empty=True)
 
 
