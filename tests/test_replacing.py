@@ -8,9 +8,12 @@ from test_resume import DONE, SKIPPED, Place, told
 
 from whisperbatch import api
 from whisperbatch.cli import main
+from whisperbatch.errors import RunError
 from whisperbatch.options import SubtitleOptions, read_rules
+from whisperbatch.pipeline import writing
 from whisperbatch.records import AudioFile, Event, FileAsks
 from whisperbatch.wording import Rules
+from whisperbatch.writers import atomic
 
 ALL = {"formats": ("txt", "srt", "json")}
 
@@ -107,6 +110,29 @@ def test_shape_and_rules_are_both_part_of_the_form(place: Place, tmp_path: Path)
     for one in ({**ALL, "subtitles": shape}, {**ALL, "replace": asked}):
         assert told(place.run(output=one)) == DONE
     assert place.n_opened == 1
+
+
+def test_a_run_that_was_ended_while_it_rendered_anew_needs_no_model_to_go_on(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place.run(output=ALL)
+    asked = {**ALL, "replace": rules(tmp_path, "clip -> stretch")}
+
+    def writes_one(texts, **more):
+        path, text = next(iter(texts.items()))
+        atomic.write_all({path: text}, **more)
+        raise RunError("killed")
+
+    monkeypatch.setattr(writing, "write_all", writes_one)
+    with pytest.raises(RunError, match="killed"):
+        place.run(output=asked)
+    monkeypatch.undo()
+    assert "stretch" in texts(place, ".txt")
+    assert "clip" in texts(place, ".json")
+    assert told(place.run(output=asked)) == DONE
+    assert texts(place).count("stretch 0 at") == texts(place, ".srt").count("stretch 0 at") == 3
+    assert place.n_opened == 1
+    assert told(place.run(output=asked)) == SKIPPED
 
 
 def test_a_transcript_in_another_folder_is_replaced_anew(place: Place, tmp_path: Path):

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import FileError
 from whisperbatch.files import read_regular
-from whisperbatch.journal import Entry, Output
+from whisperbatch.journal import Entry, Output, sample
 from whisperbatch.options import SHAPED, OutputOptions, SubtitleOptions
 from whisperbatch.records import Transcript
 from whisperbatch.wording import Rules
@@ -94,6 +95,19 @@ def transcript_in(path: Path) -> Transcript | None:
     try:
         return read_json(read_regular(path))
     except (OSError, FileError):
+        return None
+
+
+def transcript_among(outputs: Iterable[Output]) -> Transcript | None:
+    """The transcript in the JSON among outputs; None when there is none."""
+    return next(filter(None, (transcript_in(output.path) for output in outputs if output.name == "json")), None)
+
+
+def sample_of(path: Path) -> str | None:
+    """The digest of a recording's bytes; None when they cannot be read."""
+    try:
+        return sample(path)
+    except (OSError, ValueError):
         return None
 
 

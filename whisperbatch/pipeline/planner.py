@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
+from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.decision import Decision
@@ -26,6 +26,8 @@ from whisperbatch.pipeline.outputs import (
     is_intended,
     is_made_from,
     ours,
+    sample_of,
+    transcript_among,
     transcript_in,
 )
 from whisperbatch.pipeline.settings import DEFAULTS, settings_of
@@ -202,7 +204,7 @@ class Planner:
 
     def _recording(self, job: Job) -> Recording:
         if job.sample is None:
-            job.sample = _sample(job.audio.path)
+            job.sample = sample_of(job.audio.path)
         return Recording(job.audio.size, job.audio.mtime_ns, job.sample)
 
     def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
@@ -249,7 +251,7 @@ class Planner:
         if known.issuperset(wanted):
             self._clean(entry.key.folder)
             return Decision(skip=ALREADY, outputs=tuple(wanted))
-        transcript = next(filter(None, (transcript_in(o.path) for o in left if o.name == "json")), None)
+        transcript = transcript_among(left)
         rules = rules_of(job.audio, self._options.output)
         is_other = any(has_other_rules(output, rules) for output in left if output not in there)
         return self._continued(job, entry, there, transcript, OTHER_RULES if is_other else MISSING)
@@ -257,11 +259,17 @@ class Planner:
     def _resumed(self, job: Job, entry: Entry) -> Decision | None:
         """A run was ended while it wrote the file: what it wrote stays, and the rest is made from its JSON."""
         written = tuple(output for output in entry.outputs if output.intended and is_intended(output))
-        transcript = next(filter(None, (transcript_in(o.path) for o in written if o.name == "json")), None)
+        transcript = transcript_among(written) or self._rendered_before(job, entry)
         if transcript is None:
             return self._again(job, entry, "was interrupted")
         there = tuple(output for output in written if output.format == self._form(job.audio, output.name))
         return self._continued(job, entry, there, transcript)
+
+    def _rendered_before(self, job: Job, entry: Entry) -> Transcript | None:
+        """The transcript that a run was about to render anew when it was ended, if it is still what is asked for."""
+        transcript = transcript_among([output for output in entry.outputs if is_as_left(output)])
+        is_wanted = transcript is not None and self._redo_since is None
+        return transcript if is_wanted and self._is_from(job.audio, transcript, entry.key.path) else None
 
     def _continued(
         self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None, lacks: str = MISSING
@@ -343,7 +351,7 @@ class Planner:
             return False
         if self._options.output.overwrite:
             return True
-        if transcript.sha256 is not None and transcript.sha256 != _sample(audio.path):
+        if transcript.sha256 is not None and transcript.sha256 != sample_of(audio.path):
             return False
         if not self._making(audio).agrees(self._making_of(transcript)):
             return False
@@ -387,10 +395,3 @@ class Planner:
                 return
             self._cleaned.add(folder)
         remove_stale(folder)
-
-
-def _sample(path: Path) -> str | None:
-    try:
-        return sample(path)
-    except (OSError, ValueError):
-        return None
