@@ -244,6 +244,21 @@ def test_a_rule_that_makes_a_text_far_longer_is_stopped():
     assert made.warnings == (f"{UNREPLACED}names.txt, line 1 was stopped, since it makes a text far longer",)
 
 
+def test_words_are_found_in_many_segments_however_often_these_change(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(replacements, "MAX_CHANGED", 2)
+    texts = [f" Straße {k % 7}, word{k % 5}" if k % 3 else f" word{k % 5} 天气{k % 4}" for k in range(40)]
+    lines = [
+        *(f"word{k} -> term{k}" for k in range(5)),
+        "strasse -> street",
+        "天气 -> 气",
+        "term3 ->",
+        "2, -> two",
+        "2 -> zwei",
+    ]
+    whole = corrected(heard(*texts), rules(*lines))
+    assert [one.text for one in whole.segments] == [after(text, *lines) for text in texts]
+
+
 PIECES = st.sampled_from(
     [" a", " b", " ab", " Jon", " smith,", ".", " c-d", "天", "气", "。", "\n", " ", " É", " 12", "’s"]
 )

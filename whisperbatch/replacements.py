@@ -6,6 +6,7 @@ words in the time of the old ones. Pure, but for the clock that stops a regular 
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -23,9 +24,14 @@ LIMIT_S = 2.0  # for one rule on one transcript; a plain one takes a millisecond
 MAX_GROWTH, MIN_LIMIT = 10, 10_000  # times its length, or characters, that a segment's text may become
 INSERTED_S = 0.3  # most seconds of a word that was put before or after others and has no time of its own
 N_DECIMALS = 3
+MAX_CHANGED = 500  # texts; to look through as many takes about as long as to find words in the others
+BETWEEN = "\0"  # texts of segments where they are joined; neither blank nor part of a word, and in no rule
 _PIECES = regex.compile(
     rf"\s*(?:[{BLANKLESS}]\p{{M}}*[^\s\w]*|[^\s\w]*[\w--[{BLANKLESS}]][^\s{BLANKLESS}]*|[^\s\w]+)", regex.VERSION1
 )
+
+
+_Match = tuple[int, int, str]  # start and end in a text, and what is put there
 
 
 class _StoppedError(Exception):
@@ -38,7 +44,8 @@ def corrected(transcript: Transcript, rules: Rules | None) -> Transcript:
     if rules is None or not rules.rules:
         return text
     drafts = [_Draft(segment, segment.language or text.language) for segment in text.segments]
-    stopped = [told for rule in rules.rules if (told := _apply(rule, drafts)) is not None]
+    texts = _Texts(drafts)
+    stopped = [told for rule in rules.rules if (told := _apply(rule, texts)) is not None]
     return replace(
         text,
         segments=tuple(draft.segment() for draft in drafts),
@@ -72,43 +79,42 @@ def _restored(segment: Segment) -> Segment:
     return replace(segment, text=text, words=words, original=None, original_words=None)
 
 
-def _apply(rule: Rule, drafts: Sequence["_Draft"]) -> str | None:
+def _apply(rule: Rule, texts: "_Texts") -> str | None:
     """Apply a rule to all segments; a warning when it had to be stopped, and then it has changed none."""
-    until_s = time.monotonic() + LIMIT_S
-    found: list[tuple[_Draft, list[_Piece]]] = []
     try:
-        for draft in drafts:
-            if matches := _matches(rule, draft, until_s):
-                found.append((draft, _replaced(draft.pieces, matches)))
-                _require_size(draft, matches)
+        found = list(texts.with_words(rule) if rule.words else _with_expression(rule, texts.drafts))
+        for draft, matches in found:
+            _require_size(draft, matches)
     except _StoppedError as err:
         return f"{UNREPLACED}{rule.where} {err}"
-    for draft, pieces in found:
-        draft.take(pieces)
+    for draft, matches in found:
+        draft.take(_replaced(draft.pieces, matches))
+    texts.changed([draft for draft, _ in found])
     return None
 
 
-def _matches(rule: Rule, draft: "_Draft", until_s: float) -> list[tuple[int, int, str]]:
-    """Where a rule changes a segment's text, and to what; in order."""
-    if rule.language not in (None, draft.language) or any(word not in draft.folded for word in rule.words):
-        return []
-    if not draft.text.strip():
-        return []
-    left_s = until_s - time.monotonic()
+def _with_expression(rule: Rule, drafts: Sequence["_Draft"]) -> Iterator[tuple["_Draft", list[_Match]]]:
+    """The segments in which a regular expression changes something, and what."""
+    until_s = time.monotonic() + LIMIT_S
+    for draft in drafts:
+        if rule.language in (None, draft.language) and draft.text.strip():
+            left_s = until_s - time.monotonic()
+            if matches := _matches(rule, draft.text, left_s):
+                yield draft, matches
+
+
+def _matches(rule: Rule, text: str, left_s: float) -> list[_Match]:
+    """Where a rule changes a text, and to what; in order."""
     try:
         if left_s <= 0:
             raise TimeoutError
-        matches = [
-            (*match.span(), new)
-            for match in _compiled(rule.pattern, rule.ignores_case).finditer(draft.text, timeout=left_s)
-            if (new := _expanded(rule, match)) != match[0]
-        ]
+        found = _compiled(rule.pattern, rule.ignores_case).finditer(text, timeout=left_s)
+        return sorted((*match.span(), new) for match in found if (new := _expanded(rule, match)) != match[0])
     except (TimeoutError, MemoryError, RecursionError) as err:
         raise _StoppedError(f"was stopped, since it took longer than {LIMIT_S:g} seconds") from err
-    return sorted(matches)
 
 
-def _require_size(draft: "_Draft", matches: Sequence[tuple[int, int, str]]) -> None:
+def _require_size(draft: "_Draft", matches: Sequence[_Match]) -> None:
     n_more = sum(len(new) - (end - start) for start, end, new in matches)
     if len(draft.text) + n_more > max(MIN_LIMIT, MAX_GROWTH * len(draft.before.text)):
         raise _StoppedError("was stopped, since it makes a text far longer")
@@ -172,7 +178,67 @@ def _with_blank(word: Word) -> Word:
     return replace(word, word=f" {word.word}", original=word.word if word.original is None else word.original)
 
 
-def _replaced(pieces: Sequence[_Piece], matches: Sequence[tuple[int, int, str]]) -> list[_Piece]:
+class _Texts:
+    """The texts of all segments as one, in which words are found far faster than in each by itself.
+
+    Looked through by themselves are texts whose letters fold to several, and those that have changed lately.
+    """
+
+    def __init__(self, drafts: Sequence[_Draft]) -> None:
+        """Take the texts as they are now."""
+        self.drafts = drafts
+        self._join()
+
+    def changed(self, drafts: Sequence[_Draft]) -> None:
+        """Note segments whose texts are others now."""
+        self._alone.update((id(draft), draft) for draft in drafts)
+        if len(self._alone) > self._n_odd + MAX_CHANGED:
+            self._join()
+
+    def _join(self) -> None:
+        self._alone = {id(draft): draft for draft in self.drafts if len(draft.folded) != len(draft.text)}
+        self._n_odd = len(self._alone)
+        self._even = [draft for draft in self.drafts if len(draft.folded) == len(draft.text)]
+        self._starts = list(accumulate((len(draft.text) + 1 for draft in self._even), initial=0))
+        self._text = BETWEEN.join(draft.text for draft in self._even)
+        self._folded = BETWEEN.join(draft.folded for draft in self._even)
+
+    def with_words(self, rule: Rule) -> Iterator[tuple[_Draft, list[_Match]]]:
+        """The segments in which a rule of whole words changes something, and what."""
+        found: dict[int, list[_Match]] = {}
+        for start, end, new in _spoken(rule, self._text, self._folded):
+            k = bisect_right(self._starts, end - 1) - 1
+            if rule.language in (None, self._even[k].language) and id(self._even[k]) not in self._alone:
+                at = self._starts[k]
+                found.setdefault(k, []).append((start - at, end - at, new))
+        yield from ((self._even[k], matches) for k, matches in found.items())
+        for draft in self._alone.values():
+            if rule.language in (None, draft.language) and all(word in draft.folded for word in rule.words):
+                matches = _matches(rule, draft.text, LIMIT_S)
+                if matches := [_with_blanks(draft.text, match) for match in matches]:
+                    yield draft, matches
+
+
+def _spoken(rule: Rule, text: str, folded: str) -> Iterator[_Match]:
+    """Where the words of a rule stand in a text whose letters fold one by one, and what they become."""
+    pattern, new = _compiled(rule.pattern, rule.ignores_case), "".join(map(str, rule.right))
+    at = folded.find(rule.words[0])
+    while at >= 0:
+        match = pattern.match(text, at)
+        if match is not None and match[0] != new:
+            yield _with_blanks(text, (*match.span(), new))
+        at = folded.find(rule.words[0], at + 1 if match is None else match.end())
+
+
+def _with_blanks(text: str, match: _Match) -> _Match:
+    """Words that go, with the blanks before them."""
+    start, end, new = match
+    while not new and start and text[start - 1].isspace():
+        start -= 1
+    return start, end, new
+
+
+def _replaced(pieces: Sequence[_Piece], matches: Sequence[_Match]) -> list[_Piece]:
     """The pieces with each match, in the text that they make, replaced; what it touches of replaced ones joins it."""
     made = list(pieces)
     for start, end, new in reversed(matches):

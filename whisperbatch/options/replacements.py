@@ -117,10 +117,8 @@ def _rule(text: str) -> _Found:
     spelled = r"\s+".join(regex.escape(word, special_only=False) for word in words)
     before = "" if _is_blankless(words[0][0]) else f"(?<!{_EDGE})"
     after = "" if _is_blankless(words[-1][-1]) else f"(?!{_EDGE})"
-    gone = "" if right else r"\s*"  # the blank before a word that goes, goes with it
-    return _Found(
-        f"{gone}{before}{spelled}{after}", (right,) if right else (), True, tuple(one.casefold() for one in words)
-    )
+    folded = tuple(word.casefold() for word in words)
+    return _Found(f"{before}{spelled}{after}", (right,) if right else (), True, folded)
 
 
 def _expression(text: str) -> _Found:
