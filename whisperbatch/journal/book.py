@@ -87,7 +87,7 @@ class Journal:
             rows = database.execute(
                 f"SELECT * FROM ({ENTRY} WHERE size = ? AND sample = ? ORDER BY id DESC LIMIT {MAX_SAME}) AS known"
                 " WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings = ?"
-                " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format = 'json')",
+                " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format GLOB 'json*')",
                 (
                     *(recording.size, recording.sample, as_bytes(key.path), as_bytes(key.folder)),
                     *(State.DONE, making.settings),
@@ -262,11 +262,11 @@ class Journal:
             if not below or any(path == place or place in path.parents for place in below):
                 yield made(row, outputs.get(row[0], ()))
 
-    def outputs_of(self, form: str) -> list[str]:
+    def outputs_of(self, name: str) -> list[str]:
         """Where all outputs of a format lie that have been written, in order; plain text, as there may be very many."""
         with self._reading() as database:
-            query = "SELECT path FROM output WHERE format = ? AND size IS NOT NULL ORDER BY path"
-            return [os.fsdecode(path) for (path,) in database.execute(query, (form,))]
+            query = "SELECT path FROM output WHERE (format = ? OR format GLOB ?) AND size IS NOT NULL ORDER BY path"
+            return [os.fsdecode(path) for (path,) in database.execute(query, (name, f"{name}#*"))]
 
     def is_in_hand(self, entry: Entry) -> bool:
         """Whether a run that is alive works on the file."""

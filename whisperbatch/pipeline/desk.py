@@ -290,6 +290,8 @@ class Desk:
             job.is_failed_before = True
             self.board.fail(job, FileError(decision.failed))
             return True
+        if decision.notice:
+            self.tell(job.audio.path, decision.notice)
         if decision.reuse is None:
             return False
         job.twin, job.content = decision.twin, FileDigest(job.audio, job.sample, known=decision.content)

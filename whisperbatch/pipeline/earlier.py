@@ -73,7 +73,7 @@ def _agrees(entry: Entry, asked: Making) -> bool:
 def _kept(entry: Entry) -> Iterator[Found]:
     """The transcripts that the entry's JSON files hold."""
     for output in entry.outputs:
-        if output.format == "json" and is_as_left(output) and (transcript := transcript_in(output.path)) is not None:
+        if output.name == "json" and is_as_left(output) and (transcript := transcript_in(output.path)) is not None:
             yield Found(transcript, output.path, entry)
 
 

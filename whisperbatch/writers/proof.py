@@ -43,6 +43,11 @@ def _others(name: str, wanted: OutputOptions) -> Iterator[OutputOptions]:
             yield replace(wanted, documents=DocumentOptions(pause_s, has_stamps))
 
 
+def holds_in_any_shape(path: Path, name: str, transcript: Transcript, wanted: OutputOptions) -> bool:
+    """Whether a file holds the transcript, in the shape that is wanted or in another."""
+    return holds(path, name, transcript, wanted) or is_shaped_otherwise(path, name, transcript, wanted)
+
+
 def holds(path: Path, name: str, transcript: Transcript, options: OutputOptions) -> bool:
     """Whether a file holds the transcript in that format and shape, to the byte; its own name is the title."""
     try:

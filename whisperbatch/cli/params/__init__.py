@@ -49,6 +49,7 @@ DIVIDING: dict[str, tuple[Any, Any]] = {
     "paragraph_pause": (output.ParagraphPause, _DOCUMENT.paragraph_pause_s),
     "timestamps_in_text": (output.TimestampsInText, _DOCUMENT.timestamps_in_text),
 }
+REPLACING: dict[str, tuple[Any, Any]] = {"replace": (output.Replace, None)}
 RUN: dict[str, tuple[Any, Any]] = {
     "model": (model.Model, "turbo"),
     "model_dir": (model.ModelDir, None),
@@ -59,6 +60,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "task": (decoding.TaskOption, decoding.Task.TRANSCRIBE),
     "prompt": (decoding.Prompt, None),
     "hotwords": (decoding.Hotwords, None),
+    "hotwords_file": (decoding.HotwordsFile, None),
     "multilingual": (decoding.Multilingual, _DECODE.multilingual),
     "beam_size": (decoding.BeamSize, _DECODE.beam_size),
     "best_of": (decoding.BestOf, _DECODE.best_of),
@@ -92,12 +94,14 @@ RUN: dict[str, tuple[Any, Any]] = {
     "channels": (speech.ChannelsOption, speech.Channels.MIX),
     "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
     "track": (speech.Track, None),
+    "sidecars": (sources.Sidecars, _LOAD.sidecars),
     "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
     "format": (output.Format, None),
     "output_dir": (output.OutputDir, None),
     "name": (output.Name, "{stem}"),
     "overwrite": (output.Overwrite, False),
     "stdout": (output.Stdout, False),
+    **REPLACING,
     **SHAPING,
     **DIVIDING,
     "batch_size": (running.BatchSize, "auto"),

@@ -68,6 +68,17 @@ Name = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", rich_help_panel=_OUT, help="Do recordings again and replace what is in the way.")
 ]
+Replace = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--replace",
+        metavar="FILE",
+        rich_help_panel=_OUT,
+        help="Correct the text by the rules in FILE, one a line, as in: wrong -> right; may be repeated "
+        "('whisperbatch help corrections').",
+        show_default=False,
+    ),
+]
 Page = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="FILE", rich_help_panel=_OUT, help="The page to write."),
