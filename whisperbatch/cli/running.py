@@ -12,9 +12,10 @@ from typing import Any, BinaryIO
 import typer
 
 from whisperbatch.cli import failures
+from whisperbatch.cli.printing import put, require_printable
 from whisperbatch.cli.signals import CONTINUE
 from whisperbatch.errors import FileError, RunError, UsageError
-from whisperbatch.options import RunOptions, SubtitleOptions, parse_formats
+from whisperbatch.options import OutputOptions, RunOptions, parse_formats
 from whisperbatch.records import AudioFile, Outcome, Status
 from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
 from whisperbatch.sources.media import is_media
@@ -42,7 +43,8 @@ def sources_of(
             stream = file.open("rb")
         except OSError as err:
             raise UsageError(f"the list {file} cannot be read: {err.strerror}") from err
-        parts.append(_to_its_end(stream, sources.from_list(stream, nul=null, name=str(file), is_wanted=is_wanted)))
+        listed = sources.from_list(stream, nul=null, name=str(file), is_wanted=is_wanted, rules_base=file.parent)
+        parts.append(_to_its_end(stream, listed))
     if "-" in paths:
         parts.append(sources.from_list(_standard_input(), nul=null, is_wanted=is_wanted))
     return itertools.chain(*parts)
@@ -81,6 +83,8 @@ def execute(
     if given["stdout"] and given["events"] == "-":
         raise UsageError("--stdout and --events - both want standard output; give --events a file")
     report, head = Report(), parse_formats(given["format"] or ["txt"])[0]
+    if given["stdout"]:
+        require_printable(head, heads=heads)
     with ExitStack() as last:
         told = last.enter_context(reporting(given["report"]))
         screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
@@ -95,7 +99,7 @@ def execute(
         transcriber = last.enter_context(Transcriber(options))
         for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty, ends=False):
             if given["stdout"] and outcome.transcript is not None:
-                outcome = _printed(outcome, head, options.output.subtitles, heads)
+                outcome = _printed(outcome, head, options.output, heads)
             report.add(outcome)
             if told is not None:
                 told.add(outcome)
@@ -133,19 +137,17 @@ def _is_to_continue(code: int, report: Report, given: dict[str, Any], *, is_endl
     return has_rest and code == EXIT_INTERRUPTED and not (given["stdout"] or given["quiet"])
 
 
-def _printed(outcome: Outcome, name: str, shaping: SubtitleOptions, heads: bool) -> Outcome:
+def _printed(outcome: Outcome, name: str, options: OutputOptions, heads: bool) -> Outcome:
     """The outcome, its transcript printed; failed when it cannot be had in that shape."""
     from whisperbatch.writers import render
 
     assert outcome.transcript is not None
     try:
-        text = render(outcome.transcript, name, shaping)
+        text = render(outcome.transcript, name, options.subtitles, options.documents, outcome.path.stem)
     except FileError as err:
         failures.say(f"{outcome.path}: {err.message}")
         return replace(outcome, status=Status.FAILED, error=err, reason=err.message)
-    head = f"==> {failures.shown(outcome.path)} <==\n" if heads else ""
-    sys.stdout.buffer.write((head + text + ("" if text.endswith("\n") else "\n")).encode(errors="replace"))
-    sys.stdout.buffer.flush()
+    put(outcome.path, text, heads=heads, ends_line=True)
     return outcome
 
 

@@ -14,6 +14,7 @@ from whisperbatch.sources import from_paths
 from whisperbatch.writers.places import absolute
 
 SCHEMA = 1
+MAX_TAKEN = 20  # recordings listed that have another's transcript
 DONE, FAILED, IN_HAND, PENDING = KINDS = ("done", "failed", "in hand", "pending")
 
 
@@ -36,6 +37,7 @@ def status(paths: list[str], journal: Path | None, *, as_json: bool) -> None:
             print(f"in hand: {shown(row['path'])}")
     if n_due:
         print(f"{n_due} {'hook is' if n_due == 1 else 'hooks are'} due: the next run with the same --on-done runs them")
+    _tell_taken([row for row in rows if row["state"] == DONE and row["made_from"] is not None])
     print(", ".join(f"{n} {kind}" for kind, n in counts.items()) + f"; {audio_s / 3600:.2f} hours of audio done")
 
 
@@ -67,7 +69,7 @@ def _rows(paths: list[str], place: Path) -> Iterator[dict[str, Any]]:
     for audio in from_paths(unknown) if unknown else ():
         if absolute(audio.path) not in known:
             yield {"path": str(absolute(audio.path)), "state": PENDING, "error": None, "attempts": 0,
-                   "audio_seconds": 0.0, "outputs": []}  # fmt: skip
+                   "made_from": None, "audio_seconds": 0.0, "outputs": []}  # fmt: skip
 
 
 def _n_due(place: Path) -> int:
@@ -95,9 +97,18 @@ def _row(entry: Entry, kind: str) -> dict[str, Any]:
         "state": kind,
         "error": entry.error,
         "attempts": entry.attempts,
+        "made_from": None if entry.twin is None else str(entry.twin),
         "audio_seconds": round(entry.audio_s, 3),
         "outputs": [str(output.path) for output in entry.outputs],
     }
+
+
+def _tell_taken(rows: list[dict[str, Any]]) -> None:
+    """Print which recordings have the transcript of the same recording elsewhere; a tree of them by its number."""
+    for row in rows[:MAX_TAKEN]:
+        print(f"made from the transcript of {shown(row['made_from'])}: {shown(row['path'])}")
+    if len(rows) > MAX_TAKEN:
+        print(f"{len(rows) - MAX_TAKEN} more made from the transcript of the same recording (--json lists them)")
 
 
 def _times(n: int) -> str:

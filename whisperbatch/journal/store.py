@@ -59,7 +59,14 @@ CREATE TABLE hook (
 CREATE INDEX hook_file ON hook (file);
 CREATE INDEX hook_free ON hook (kind, command) WHERE run IS NULL;
 """
-STEPS = (_V1, _HOOKS)  # STEPS[n] leads from version n to n + 1; a released step is never changed
+_CONTENT = """
+-- digest of the whole recording that the transcript was made of; empty when it can no more be known
+ALTER TABLE file ADD COLUMN content TEXT;
+-- the recording of the same content whose transcript was taken
+ALTER TABLE file ADD COLUMN twin BLOB;
+CREATE INDEX file_content ON file (size, sample);
+"""
+STEPS = (_V1, _HOOKS, _CONTENT)  # STEPS[n] leads from version n to n + 1; a released step is never changed
 
 
 def default_path() -> Path:

@@ -2,8 +2,8 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles), hooks (commands to run), run (journal, failures, all of it), bench
-(measurements).
+machines), output (formats, names, subtitles, documents), replacements (rules from files), hooks (commands to run), run
+(journal, failures, all of it), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -28,6 +28,7 @@ from whisperbatch.options.engine import (
     BatchOptions,
     DecodeOptions,
     EngineOptions,
+    join_hotwords,
     parse_batch_size,
     parse_ids,
     parse_temperatures,
@@ -35,30 +36,40 @@ from whisperbatch.options.engine import (
 from whisperbatch.options.hooks import PLACEHOLDER, HookOptions, parse_hook, placeholders
 from whisperbatch.options.output import (
     ALL_FORMATS,
+    BINARY,
     BREAKS,
     DEFAULT_FORMATS,
+    DOCUMENTS,
     FORMATS,
     PRESETS,
+    READABLE,
     SHAPED,
+    DocumentOptions,
     OutputOptions,
     SubtitleOptions,
+    form,
     parse_formats,
     subtitle_options,
 )
+from whisperbatch.options.replacements import BLANKLESS, read_rules, replacements
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 
 __all__ = [
     "ALL_FORMATS",
     "ALL_TRACKS",
     "BACKENDS",
+    "BINARY",
+    "BLANKLESS",
     "BREAKS",
     "CHANNELS",
     "COMPUTE_TYPES",
     "DEFAULT_FORMATS",
+    "DOCUMENTS",
     "FORMATS",
     "LONG_FORMS",
     "PLACEHOLDER",
     "PRESETS",
+    "READABLE",
     "SHAPED",
     "TASKS",
     "TEMPERATURES",
@@ -66,6 +77,7 @@ __all__ = [
     "BenchOptions",
     "CrewOptions",
     "DecodeOptions",
+    "DocumentOptions",
     "EngineOptions",
     "FailureOptions",
     "HookOptions",
@@ -76,6 +88,8 @@ __all__ = [
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
+    "form",
+    "join_hotwords",
     "load_workers_for",
     "parse_batch_size",
     "parse_counts",
@@ -89,6 +103,8 @@ __all__ = [
     "parse_track",
     "parse_waits",
     "placeholders",
+    "read_rules",
+    "replacements",
     "require",
     "subtitle_options",
 ]

@@ -28,6 +28,8 @@ class JournalOptions:
         redo: Do again what was done before; after an interruption the same again goes on where it was.
         redo_scope: Which redo is meant by "the same again", any text.
         retry_failed: Try again what failed for a reason that seemed to last.
+        dedupe: Take the transcript of a recording with the same content, in this run or in the journal, for its copies
+            and for what was renamed or moved.
     """
 
     use_journal: bool = True
@@ -35,6 +37,7 @@ class JournalOptions:
     redo: bool = False
     redo_scope: str = ""
     retry_failed: bool = False
+    dedupe: bool = True
 
     def __post_init__(self) -> None:
         """Check that the parts go together."""
@@ -102,6 +105,7 @@ class RunOptions:
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )
         require_text(clip.prompt, "--prompt")
+        require_text(clip.hotwords, "--hotwords")
         require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
         require(
             clip.long_form in LONG_FORMS,

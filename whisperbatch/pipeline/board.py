@@ -14,6 +14,8 @@ from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import DueHook, Entry
+from whisperbatch.pipeline.copies import Group
+from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status, Transcript
 from whisperbatch.transcripts import Assembly
 
@@ -41,6 +43,10 @@ class Job:
         transcript: What a crew heard in it.
         hook: What is to run when it has ended; None until then, or for nothing.
         is_failed_before: True when its failure is an earlier run's and was not tried again.
+        content: The digest of all its bytes, or of those that a transcript which is taken was made of.
+        twin: The recording of the same content whose transcript is taken.
+        group: The copies that wait for it.
+        is_alone: Whether it waits for no copy: one has failed for good.
     """
 
     file_id: int
@@ -59,6 +65,10 @@ class Job:
     transcript: Transcript | None = None
     hook: DueHook | None = None
     is_failed_before: bool = False
+    content: FileDigest | None = None
+    twin: Path | None = None
+    group: Group["Job"] | None = None
+    is_alone: bool = False
     n_clips: int | None = None  # None until the loader is done
     starts: dict[int, float] = field(default_factory=dict)  # of its clips
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -193,6 +203,7 @@ class Board:
                 return None
             fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
             fresh.entry, fresh.sample, fresh.kept = job.entry, job.sample, job.kept
+            fresh.content, fresh.group, fresh.is_alone = job.content, job.group, job.is_alone
             self._open[fresh.file_id] = fresh
             self._of_path.setdefault(job.audio.path, []).insert(0, fresh.file_id)
             return fresh

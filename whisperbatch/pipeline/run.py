@@ -78,13 +78,13 @@ def run(
         journal: What is done; None keeps none, and what lies on disk tells it.
         revision: Which weights the model's name stands for, None when that shows only once the model is open.
         at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
-        shelf: Where finished clips of long files are kept; None means the journal.
+        shelf: Where finished clips of long files are kept; None means the journal. A crew's member has one.
 
     Raises:
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
     """
     planner = Planner(options, namer, journal, revision)
-    desk = Desk(options, Board(on_event), namer, planner)
+    desk = Desk(options, Board(on_event), namer, planner, is_member=shelf is not None)
     shelf = shelf or JournalShelf(journal)
     if crew is not None:
         hands: Hands = Handing(desk, crew, shelf)

@@ -11,9 +11,10 @@ from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.outputs import edited
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import Event, Outcome, Status, Transcript
-from whisperbatch.writers import render_all
+from whisperbatch.replacements import corrected
+from whisperbatch.writers import Content, render
 from whisperbatch.writers.beside import Namer, write_all
-from whisperbatch.writers.places import formats_of
+from whisperbatch.writers.places import rules_of
 
 MAX_NAMES = 8  # tried for a file while others take them
 GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
@@ -45,6 +46,7 @@ class Writing:
         Raises:
             WriteError: They could not be written; none is half written.
         """
+        transcript = corrected(transcript, rules_of(job.audio, self._options))
         wall_s = time.monotonic() - job.started_s
         audio_s = transcript.duration_s
         outcome = Outcome(job.audio.path, Status.DONE, transcript, reason=reason, audio_s=audio_s, wall_s=wall_s)
@@ -58,12 +60,11 @@ class Writing:
 
     def _write(self, job: Job, transcript: Transcript, outcome: Outcome) -> Outcome:
         """The outcome with the outputs that are written."""
-        texts = render_all(transcript, formats_of(job.audio, self._options), self._options.subtitles)
         for n_left in reversed(range(MAX_NAMES)):
             places = self._namer.outputs(job.audio, transcript.language)
             if self._is_beside(job):
                 self._require_folder(job)
-            chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
+            chosen = self._rendered(transcript, {n: path for n, path in places.items() if path not in job.kept})
             try:
                 self._place(job, transcript, chosen)
                 break
@@ -78,6 +79,14 @@ class Writing:
         self._planner.done(job, transcript, places, job.kept, outcome.wall_s)
         return outcome
 
+    def _rendered(self, transcript: Transcript, places: Mapping[str, Path]) -> dict[Path, tuple[str, Content]]:
+        """Format and content by path; documents have their own names for titles."""
+        options = self._options
+        return {
+            path: (name, render(transcript, name, options.subtitles, options.documents, path.stem))
+            for name, path in places.items()
+        }
+
     def _tell_of_edited(self, job: Job, places: Sequence[Path]) -> None:
         """Say which outputs somebody has edited, so that the new ones lie under another name."""
         if job.entry is None or job.entry.base in (None, self._namer.base(job.audio)):
@@ -88,7 +97,7 @@ class Writing:
             made = ", ".join(str(path) for path in places)
             self._board.emit(Event("notice", job.audio.path, {"text": f"{told}; the new transcript is {made}"}))
 
-    def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, str]]) -> None:
+    def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, Content]]) -> None:
         new = self._namer.new(job.audio, chosen)
         self._planner.intend(job, transcript, chosen, new)
         texts = {path: text for path, (_, text) in chosen.items()}

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -19,8 +19,9 @@ from typing import Any, Protocol
 
 from whisperbatch import __version__
 from whisperbatch.files import WholeFile, open_regular
-from whisperbatch.records import Outcome, Transcript
-from whisperbatch.review.attention import UNCERTAIN_WORD, attention
+from whisperbatch.options import READABLE
+from whisperbatch.records import UNCERTAIN_WORD, Outcome, Transcript
+from whisperbatch.review.attention import attention
 from whisperbatch.review.links import link
 
 MARK = '<meta name="generator" content="whisperbatch review">'  # by which a page of ours is known
@@ -41,7 +42,8 @@ class PageFile:
     """A review page that grows with a run; owned by one thread.
 
     ``spell`` gives a transcript as JSON, as ``convert`` reads it. ``recall`` gives that of a file which was done
-    before, None when there is none.
+    before, None when there is none. ``docx`` are the files in a Word document, with blanks for what is a transcript's;
+    without them the page makes none.
     """
 
     def __init__(
@@ -49,9 +51,10 @@ class PageFile:
         path: Path,
         spell: Callable[[Transcript], str],
         recall: Callable[[Outcome], Transcript | None] = lambda outcome: outcome.transcript,
+        docx: Mapping[str, str] | None = None,
     ) -> None:
         """Open the temporary file; RunError when that cannot be."""
-        self._path, self._spell, self._recall = path, spell, recall
+        self._path, self._spell, self._recall, self._docx = path, spell, recall, dict(docx or {})
         head, self._tail = _template(_title(path))
         self._file = WholeFile(path, "the review page")
         self._file.write(head)
@@ -68,7 +71,7 @@ class PageFile:
         """Put the totals in and the page in its place; RunError when that cannot be."""
         totals = report.as_dict() | {"exit_code": exit_code}
         totals.pop("failures", None)
-        told = totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD}
+        told = totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD, "docx": self._docx}
         self._file.write(_block("totals", told) + self._tail)
         self._file.place()
 
@@ -106,7 +109,8 @@ class PageFile:
 
 def _is_playable(path: Path) -> bool:
     """Whether a recording is there; a transcript whose recording is not known stands for itself."""
-    return path.suffix.lower() != ".json" and os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises on names too long)
+    is_transcript = path.suffix.lower()[1:] in READABLE
+    return not is_transcript and os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises on names too long)
 
 
 def is_page(path: Path) -> bool:
@@ -171,7 +175,9 @@ def _title(path: Path) -> str:
 def _template(title: str) -> tuple[str, str]:
     """What stands before and after the files; style and script are named by their hashes, and nothing else may act."""
     folder = resources.files(__package__)
-    page, style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js"))
+    names = ("page.html", "page.css", "documents.js", "page.js")
+    page, style, *scripts = ((folder / name).read_text(encoding="utf-8") for name in names)
+    script = "".join(scripts)
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "
         "media-src 'self' file: blob:; base-uri 'none'; form-action 'none'"

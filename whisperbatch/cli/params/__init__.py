@@ -15,6 +15,7 @@ from whisperbatch.options import (
     BatchOptions,
     BenchOptions,
     DecodeOptions,
+    DocumentOptions,
     FailureOptions,
     HookOptions,
     LoadOptions,
@@ -22,10 +23,11 @@ from whisperbatch.options import (
 )
 
 LEAVES = (sources, model, decoding, speech, output, running, crew, hooks, settings, bench)
-_BATCH, _BENCH, _DECODE, _FAIL, _HOOKS, _LOAD, _SPEECH = (
+_BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _HOOKS, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
     DecodeOptions(),
+    DocumentOptions(),
     FailureOptions(),
     HookOptions(),
     LoadOptions(),
@@ -43,6 +45,11 @@ SHAPING: dict[str, tuple[Any, Any]] = {
     "max_cue": (output.MaxCue, None),
     "max_cps": (output.MaxCps, None),
 }
+DIVIDING: dict[str, tuple[Any, Any]] = {
+    "paragraph_pause": (output.ParagraphPause, _DOCUMENT.paragraph_pause_s),
+    "timestamps_in_text": (output.TimestampsInText, _DOCUMENT.timestamps_in_text),
+}
+REPLACING: dict[str, tuple[Any, Any]] = {"replace": (output.Replace, None)}
 RUN: dict[str, tuple[Any, Any]] = {
     "model": (model.Model, "turbo"),
     "model_dir": (model.ModelDir, None),
@@ -53,6 +60,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "task": (decoding.TaskOption, decoding.Task.TRANSCRIBE),
     "prompt": (decoding.Prompt, None),
     "hotwords": (decoding.Hotwords, None),
+    "hotwords_file": (decoding.HotwordsFile, None),
     "multilingual": (decoding.Multilingual, _DECODE.multilingual),
     "beam_size": (decoding.BeamSize, _DECODE.beam_size),
     "best_of": (decoding.BestOf, _DECODE.best_of),
@@ -86,19 +94,23 @@ RUN: dict[str, tuple[Any, Any]] = {
     "channels": (speech.ChannelsOption, speech.Channels.MIX),
     "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
     "track": (speech.Track, None),
+    "sidecars": (sources.Sidecars, _LOAD.sidecars),
     "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
     "format": (output.Format, None),
     "output_dir": (output.OutputDir, None),
     "name": (output.Name, "{stem}"),
     "overwrite": (output.Overwrite, False),
     "stdout": (output.Stdout, False),
+    **REPLACING,
     **SHAPING,
+    **DIVIDING,
     "batch_size": (running.BatchSize, "auto"),
     "max_wait": (running.MaxWait, _BATCH.max_wait_s),
     "load_workers": (running.LoadWorkers, 0),
     "spool_dir": (running.SpoolDir, None),
     "journal": (running.JournalPath, None),
     "no_journal": (running.NoJournal, False),
+    "no_dedupe": (running.NoDedupe, False),
     "redo": (running.Redo, False),
     "retry_failed": (running.RetryFailed, False),
     "retries": (running.Retries, _FAIL.retries),

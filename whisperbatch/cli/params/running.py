@@ -72,6 +72,14 @@ JournalPath = Annotated[
 NoJournal = Annotated[
     bool, typer.Option("--no-journal", rich_help_panel=_DONE, help="Keep no journal; look at the files on disk only.")
 ]
+NoDedupe = Annotated[
+    bool,
+    typer.Option(
+        "--no-dedupe",
+        rich_help_panel=_DONE,
+        help="Transcribe every recording, also copies and those that were only renamed or moved since they were done.",
+    ),
+]
 Redo = Annotated[
     bool,
     typer.Option("--redo", rich_help_panel=_DONE, help="Do again what is done; interrupted, the same again goes on."),

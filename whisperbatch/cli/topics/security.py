@@ -12,7 +12,7 @@ Commands of --on-done and its like come from the command line, the environment a
 file alone, and names are passed to them as arguments of their own. The index of "whisperbatch search"
 holds the text of transcripts, and only you may read it.
 
-Of models, only safetensors are opened, and code that comes with one is never run.
+Code that comes with a model is never run. Of a pickle (.pt, .bin) only the tensors are read.
 """
 
 OPTIONS = ("--offline", "--load-timeout", "--max-duration")
