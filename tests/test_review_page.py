@@ -18,6 +18,7 @@ from browser import axe, opened, requests
 
 from whisperbatch.cli import main
 from whisperbatch.records import DAMAGED, Segment, Transcript, Word
+from whisperbatch.review import link_into
 from whisperbatch.writers import read_json, render
 
 pytestmark = [
@@ -336,6 +337,22 @@ def test_the_first_in_doubt_is_open_and_the_page_has_a_title_of_its_own(page: An
     assert css(page, "#files [aria-current]")[0].text.startswith("a missing")
     assert page.execute_script("return document.activeElement === document.body")  # which keys still scroll
     assert page.execute_script("return document.querySelector('audio').paused")
+
+
+def test_a_link_opens_the_page_at_a_second_of_a_transcript(page: Any, desk: Path):
+    page.get("about:blank")  # else only what stands behind # would change
+    page.get(link_into(desk / "review.html", desk / "d #1 100%.wav.json", 1.2))
+    assert css(page, "#files [aria-current]")[0].text.startswith("d #1 100%")
+    assert until(lambda: at_s(page) >= 1.2) and at_s(page) < 4.0
+    assert now(page) == 0
+    page.get(link_into(desk / "review.html", Path("/elsewhere/b clear.wav.json"), 9.0))  # the page was moved
+    assert until(lambda: css(page, "#files [aria-current]")[0].text.startswith("b clear"))
+    assert until(lambda: at_s(page) >= 9.0 and now(page) >= 4)
+    page.get(link_into(desk / "review.html", Path("/elsewhere/none.json"), 3.0))
+    assert until(
+        lambda: css(page, "#said")[0].get_attribute("textContent") == "/elsewhere/none.json is not on this page."
+    )
+    assert css(page, "#files [aria-current]")[0].text.startswith("b clear")
 
 
 def test_missing_speech_is_named_by_its_times_which_play(page: Any):

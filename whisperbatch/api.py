@@ -4,8 +4,8 @@ Who calls: users' scripts and the CLI.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from itertools import chain
@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from whisperbatch.backends import open_backend
 from whisperbatch.errors import RunError, UsageError
+from whisperbatch.hooks import run_at_end
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
@@ -23,6 +24,7 @@ from whisperbatch.options import (
     DocumentOptions,
     EngineOptions,
     FailureOptions,
+    HookOptions,
     JournalOptions,
     LoadOptions,
     OutputOptions,
@@ -31,12 +33,14 @@ from whisperbatch.options import (
     SubtitleOptions,
     parse_batch_size,
     parse_formats,
+    parse_hook,
     parse_names,
     parse_times,
     parse_track,
     subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
+from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
 from whisperbatch.sources import from_paths
 from whisperbatch.writers.beside import check_writable
 
@@ -53,6 +57,7 @@ _SHORT = {
     "paragraph_pause": "paragraph_pause_s",
     "load_timeout": "load_timeout_s",
     "actors": "n_actors",
+    "hook_timeout": "hook_timeout_s",
 }
 
 
@@ -74,9 +79,10 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Documents:
             ``paragraph_pause`` (seconds), ``timestamps_in_text``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
-            ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``,
-            ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``, ``actors``,
-            ``cpus_per_actor``.
+            ``use_journal``, ``dedupe``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds),
+            ``max_failures``, ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``,
+            ``actors``, ``cpus_per_actor``. Hooks: ``on_done``, ``on_failed`` and ``on_end`` (a command in one string,
+            or a sequence of arguments), ``hook_timeout`` (seconds), ``hook_jobs``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -109,6 +115,9 @@ def run_options_from(**options: Any) -> RunOptions:
     for name in ("model_dir", "output_dir", "relative_to", "spool_dir", "journal"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
+    for name in ("on_done", "on_failed", "on_end"):
+        if name in given:
+            given[name] = parse_hook(given[name], f"--{name.replace('_', '-')}")
     given["subtitles"], given["documents"] = _shaping(given), _dividing(given)
     rooms = {
         "engine": EngineOptions,
@@ -121,6 +130,7 @@ def run_options_from(**options: Any) -> RunOptions:
         "journal": JournalOptions,
         "failures": FailureOptions,
         "crew": CrewOptions,
+        "hooks": HookOptions,
     }
     names = {room: {field.name for field in fields(kind)} for room, kind in rooms.items()}
     made = {
@@ -158,6 +168,28 @@ def open_journal(options: RunOptions) -> AbstractContextManager[Journal | None]:
     return Journal(options.journal.journal or default_path())
 
 
+def run_on_end(options: RunOptions, totals: Mapping[str, Any], on_event: Callable[[Event], None]) -> None:
+    """Run the command for the end of a run; a notice tells when it failed."""
+    status = {0: "done", EXIT_INTERRUPTED: "interrupted"}.get(totals["exit_code"], "failed")
+    fault = run_at_end(options.hooks, {"hook": "on-end", "status": status, **totals})
+    if fault is not None:
+        data = {"text": f"--on-end failed, {fault}; not tried again", "hook": "on-end", "reason": fault}
+        on_event(Event("notice", None, data))
+
+
+@contextmanager
+def _ending(options: RunOptions, stop: threading.Event, on_event: Callable[[Event], None]) -> Iterator[Report]:
+    """A report to be filled; with its totals the end's command runs, also when an error ended the run."""
+    report = Report()
+    try:
+        yield report
+    except RunError as err:
+        run_on_end(options, report.as_dict() | {"exit_code": EXIT_RUN, "reason": str(err)}, on_event)
+        raise
+    code = EXIT_INTERRUPTED if stop.is_set() else report.exit_code
+    run_on_end(options, report.as_dict() | {"exit_code": code}, on_event)
+
+
 class Transcriber:
     """A model that stays loaded; ``run`` may be called again and again, by one thread at a time."""
 
@@ -183,6 +215,7 @@ class Transcriber:
         on_event: Callable[[Event], None] | None = None,
         stop: threading.Event | None = None,
         at_once: bool = False,
+        ends: bool = True,
     ) -> Iterator[Outcome]:
         """The outcome of each file that ``source`` gives, as it finishes.
 
@@ -191,6 +224,7 @@ class Transcriber:
             on_event: Told what happens, from threads of the run, one at a time.
             stop: Set it to end the run soon.
             at_once: Load the model without waiting for a file that needs it.
+            ends: Run the ``on_end`` command when all have ended; False leaves that to ``run_on_end``.
 
         Raises:
             UsageError, RunError: Out of the iterator.
@@ -198,12 +232,14 @@ class Transcriber:
         if not self._busy.acquire(blocking=False):
             raise RunError("this Transcriber is in a run already; make another one for a second run at once")
         try:
-            tell = on_event or (lambda event: None)
+            tell, stop = on_event or (lambda event: None), stop or threading.Event()
             check_writable(self.options.output)
-            with open_journal(self.options) as journal:
-                yield from self._backend.run(
-                    source, on_event=tell, stop=stop or threading.Event(), journal=journal, at_once=at_once
-                )
+            with ExitStack() as last:
+                report = last.enter_context(_ending(self.options, stop, tell)) if ends else Report()
+                journal = last.enter_context(open_journal(self.options))
+                for outcome in self._backend.run(source, on_event=tell, stop=stop, journal=journal, at_once=at_once):
+                    report.add(outcome)
+                    yield outcome
         finally:
             self._busy.release()
 

@@ -9,8 +9,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from whisperbatch.errors import FileError, WhisperbatchError
 
 SAMPLE_RATE = 16_000  # Hz; what Whisper was trained on
@@ -29,8 +27,8 @@ class Samples(Protocol):
         """How many samples there are."""
         ...
 
-    def __getitem__(self, span: slice, /) -> np.ndarray:
-        """The samples of ``[start, stop)``, without a step."""
+    def __getitem__(self, span: slice, /) -> Any:
+        """The samples of ``[start, stop)``, without a step, as an array; numpy is not imported for its name alone."""
         ...
 
 

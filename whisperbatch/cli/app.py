@@ -167,6 +167,27 @@ def review(
 
 
 @app.command(cls=Command)
+@with_options({})
+def search(
+    words: Annotated[str, typer.Argument(help='What to look for: words, a "phrase in quotes", a beginning*.')],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Transcripts in JSON, or folders with all below them (default: all that the journal knows)."
+        ),
+    ] = None,
+    journal: run_params.JournalPath = None,
+    limit: run_params.Limit = 100,
+    opens: run_params.Opens = False,
+    json: run_params.LinesAsJson = False,
+) -> None:
+    """Search transcripts for words, and show where they are said."""
+    from whisperbatch.cli.searching import search as look
+
+    raise typer.Exit(look(words, paths or [], journal, limit, as_json=json, opens=opens))
+
+
+@app.command(cls=Command)
 @with_options(BENCH)
 def bench(audio: bench_params.Audio = None, **given: Any) -> None:
     """Measure this machine: throughput against batch size, latency, load workers, cost."""

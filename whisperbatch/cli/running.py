@@ -4,7 +4,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,10 +14,10 @@ import typer
 from whisperbatch.cli import failures
 from whisperbatch.cli.printing import put, require_printable
 from whisperbatch.cli.signals import CONTINUE
-from whisperbatch.errors import FileError, UsageError
+from whisperbatch.errors import FileError, RunError, UsageError
 from whisperbatch.options import OutputOptions, RunOptions, parse_formats
 from whisperbatch.records import AudioFile, Outcome, Status
-from whisperbatch.report import EXIT_INTERRUPTED, Report
+from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
 from whisperbatch.sources.media import is_media
 
 NOTHING_FOUND = (
@@ -76,7 +76,7 @@ def execute(
 ) -> None:
     """Run, show, and leave with the exit code."""
     from whisperbatch.cli.advice import advising
-    from whisperbatch.cli.listeners import listening, reporting
+    from whisperbatch.cli.listeners import counting_hooks, listening, reporting
     from whisperbatch.cli.screen import open_screen, telling
 
     if given["stdout"] and given["events"] == "-":
@@ -90,11 +90,13 @@ def execute(
         screen.is_endless = may_be_empty
         screen.lists_failed = _lists_failed(given)
         listen = last.enter_context(listening(advising(screen, options, not given["quiet"]), given["events"]))
+        listen = counting_hooks(listen, report)
         last.enter_context(telling(listen, screen))
-        from whisperbatch.api import Transcriber
+        from whisperbatch.api import Transcriber, run_on_end
 
+        last.enter_context(_broken_off(lambda told: run_on_end(options, told, listen), report))
         transcriber = last.enter_context(Transcriber(options))
-        for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty):
+        for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty, ends=False):
             if given["stdout"] and outcome.transcript is not None:
                 outcome = _printed(outcome, head, options.output, heads)
             report.add(outcome)
@@ -105,9 +107,20 @@ def execute(
         code = EXIT_INTERRUPTED if stop.is_set() else report.exit_code
         if told is not None:
             told.close(report, code)
+        run_on_end(options, report.as_dict() | {"exit_code": code}, listen)
     if _is_to_continue(code, report, given, is_endless=may_be_empty):
         failures.say(CONTINUE)
     raise typer.Exit(code)
+
+
+@contextmanager
+def _broken_off(run_on_end: Callable[[dict[str, Any]], None], report: Report) -> Iterator[None]:
+    """Run the end's command also when an error ended the run."""
+    try:
+        yield
+    except RunError as err:
+        run_on_end(report.as_dict() | {"exit_code": EXIT_RUN, "reason": str(err)})
+        raise
 
 
 def _lists_failed(given: dict[str, Any]) -> str | None:

@@ -17,6 +17,7 @@ from whisperbatch.options import (
     DocumentOptions,
     EngineOptions,
     FailureOptions,
+    HookOptions,
     JournalOptions,
     LoadOptions,
     OutputOptions,
@@ -26,6 +27,7 @@ from whisperbatch.options import (
     WatchOptions,
     parse_batch_size,
     parse_formats,
+    parse_hook,
     parse_ids,
     parse_names,
     parse_temperatures,
@@ -82,6 +84,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
         journal=_journal_options(given),
         failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
         crew=CrewOptions(str(given["backend"]), given["ray_address"], given["actors"], given["cpus_per_actor"]),
+        hooks=_hook_options(given),
     )
 
 
@@ -126,6 +129,12 @@ def _decode_options(given: dict[str, Any]) -> DecodeOptions:
     )
 
 
+def _hook_options(given: dict[str, Any]) -> HookOptions:
+    names = ("on_done", "on_failed", "on_end")
+    commands = {name: parse_hook(given[name], f"--{name.replace('_', '-')}") for name in names}
+    return HookOptions(**commands, hook_timeout_s=given["hook_timeout"], hook_jobs=given["hook_jobs"])
+
+
 def _journal_options(given: dict[str, Any]) -> JournalOptions:
     named = [given.get("paths"), given.get("folders"), given.get("from_file"), Path.cwd()]
     return JournalOptions(
@@ -134,6 +143,7 @@ def _journal_options(given: dict[str, Any]) -> JournalOptions:
         redo=given["redo"],
         redo_scope=repr(named),
         retry_failed=given["retry_failed"],
+        dedupe=not given["no_dedupe"],
     )
 
 

@@ -264,6 +264,10 @@ class ContinuousEngine:
         (window,) = windows
         request = window.request
         window.tried.append(self.device.read(window, sampled))
+        if (instead := self._languages.instead_of(window)) is not None:
+            lane.slots.clear(slot)
+            self._scheduler.add(instead)
+            return
         if request.wants_more(window):
             if self.device.lane_of(window) is lane:
                 self.device.begin(lane, [(slot, window)])

@@ -123,6 +123,7 @@ class Request(ABC):
         language: Whisper's code, once it is known.
         language_probability: Of the detected language; None when it was given.
         has_voted: Whether the file knows what the clip has to say of its language.
+        is_multilingual: Whether the clip has a language of its own, in place of its file's.
     """
 
     def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
@@ -137,7 +138,7 @@ class Request(ABC):
         self._speller, self._options = speller, options
         self._heard: list[Segment] = []
         self._suspects: list[dict[str, Any]] = []
-        self._is_multilingual = options.multilingual and self.language is None
+        self.is_multilingual = options.multilingual and self.language is None
         self._rules = WordRules(options, speller.decode, speller.end)
         self._words = self._rules if options.word_timestamps else None
         self._last_spoken_s = 0.0
@@ -170,8 +171,16 @@ class Request(ABC):
     def votes(self, window: Window) -> Sequence[tuple[float, Mapping[str, float]]]:
         """What a clip that votes says of its file's language, seconds and chances; nothing while it looks closer."""
         assert window.chances is not None
-        weight_s = sum(end_s - start_s for start_s, end_s in self.clip.speech) or self.clip.duration_s
-        return [(weight_s, window.chances)]
+        return [(self.speech_s, window.chances)]
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech in the clip; all of it where no speech detection ran."""
+        return coverage.seconds_in(self.clip.speech) or self.clip.duration_s
+
+    def is_opened_by(self, window: Window) -> bool:
+        """Whether the clip may still change its language, as the window is the first of it."""
+        return False
 
     def among(self, window: Window, languages: Sequence[str]) -> Window:
         """What runs in place of a window of a file in several languages."""
@@ -215,7 +224,7 @@ class Request(ABC):
             avg_logprob=decoded.avg_logprob,
             compression_ratio=decoded.compression_ratio,
             no_speech_prob=decoded.no_speech_prob,
-            language=self.language if self._is_multilingual else None,
+            language=self.language if self.is_multilingual else None,
         )
 
     def _with_words(

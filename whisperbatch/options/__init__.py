@@ -2,7 +2,8 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles, documents), run (journal, failures, all of it), bench (measurements).
+machines), output (formats, names, subtitles, documents), hooks (commands to run), run (journal, failures, all of it),
+bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -31,6 +32,7 @@ from whisperbatch.options.engine import (
     parse_ids,
     parse_temperatures,
 )
+from whisperbatch.options.hooks import PLACEHOLDER, HookOptions, parse_hook, placeholders
 from whisperbatch.options.output import (
     ALL_FORMATS,
     BINARY,
@@ -62,6 +64,7 @@ __all__ = [
     "DOCUMENTS",
     "FORMATS",
     "LONG_FORMS",
+    "PLACEHOLDER",
     "PRESETS",
     "READABLE",
     "SHAPED",
@@ -74,6 +77,7 @@ __all__ = [
     "DocumentOptions",
     "EngineOptions",
     "FailureOptions",
+    "HookOptions",
     "JournalOptions",
     "LoadOptions",
     "OutputOptions",
@@ -86,6 +90,7 @@ __all__ = [
     "parse_batch_size",
     "parse_counts",
     "parse_formats",
+    "parse_hook",
     "parse_ids",
     "parse_names",
     "parse_rate",
@@ -93,6 +98,7 @@ __all__ = [
     "parse_times",
     "parse_track",
     "parse_waits",
+    "placeholders",
     "require",
     "subtitle_options",
 ]

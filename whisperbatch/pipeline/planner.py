@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
+from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State
 from whisperbatch.options import RunOptions, form
+from whisperbatch.pipeline import earlier
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.file_digest import FileDigest, sample_of
 from whisperbatch.pipeline.outputs import (
     as_kept,
     as_left,
@@ -58,6 +60,7 @@ class Planner:
         self.journal = journal
         self._revision = revision
         self._is_dry = is_dry
+        self.is_over: Callable[[], bool] = lambda: False  # whether reading of recordings is to be broken off
         self._known_revision = None
         self._asked: dict[FileAsks, Making] = {}
         self._lock = threading.Lock()
@@ -76,11 +79,11 @@ class Planner:
         self._refresh(job)
         decision = self._from_disk(job, None) if self.journal is None else self._decide(job, self.journal)
         if not (decision.is_settled or decision.is_elsewhere or self._is_dry):
-            self._recording(job)  # as it is before it is loaded
+            self.recording(job)  # as it is before it is loaded
         return decision
 
     def _decide(self, job: Job, journal: Journal) -> Decision:
-        key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
+        key = self._key(job)
         entry = journal.look(key)
         if self._is_dry and entry is not None and journal.is_in_hand(entry):
             return Decision(is_elsewhere=True)
@@ -107,9 +110,8 @@ class Planner:
         """Whether another run still has the file in hand."""
         if self.journal is None:
             return False
-        key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
-        entry = self.journal.look(key)
-        return entry is not None and self.journal.is_in_hand(entry)
+        entry = self.journal.look(self._key(job))
+        return entry is not None and self.journal.is_in_others_hand(entry)
 
     def intend(
         self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, Content]], new: Collection[Path] = ()
@@ -127,7 +129,7 @@ class Planner:
         ]
         self.journal.intend(
             job.entry,
-            self._recording(job),
+            self._recording_of(job, transcript),
             self._making_of(transcript),
             self._namer.base(job.audio),
             transcript.language,
@@ -153,15 +155,15 @@ class Planner:
             else as_left(form(name, options), path)
             for name, path in places.items()
         ]
-        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s)
+        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s, job.hook)
         self._forget_name(job)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
         """Note why a file failed."""
         if self.journal is None or job.entry is None:
             return
-        making, recording = self._making(job.audio), self._recording(job)
-        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
+        making, recording = self._making(job.audio), self.recording(job)
+        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent, hook=job.hook)
 
     def give_up(self, job: Job) -> None:
         """End the claim on a file with which nothing was done."""
@@ -195,12 +197,23 @@ class Planner:
             return
         if (status.st_size, status.st_mtime_ns) != (job.audio.size, job.audio.mtime_ns):
             job.audio = replace(job.audio, size=status.st_size, mtime_ns=status.st_mtime_ns)
-            job.assembly = Assembly(job.audio)
+            job.assembly, job.sample, job.content = Assembly(job.audio), None, None
 
-    def _recording(self, job: Job) -> Recording:
+    def recording(self, job: Job) -> Recording:
+        """The recording as it was found, with a sample of its bytes."""
         if job.sample is None:
-            job.sample = _sample(job.audio.path)
+            job.sample = sample_of(job.audio.path)
+        if job.content is None:
+            job.content = FileDigest(job.audio, job.sample, self.is_over)
         return Recording(job.audio.size, job.audio.mtime_ns, job.sample)
+
+    def _recording_of(self, job: Job, transcript: Transcript) -> Recording:
+        """The recording with what is known of the bytes that the transcript was made of."""
+        recording = self.recording(job)
+        is_proven = job.content is not None and transcript.sha256 is not None and transcript.sha256 == job.sample
+        content = job.content.known if is_proven and job.content is not None else None
+        is_kept = job.entry is not None and not job.is_to_load  # it has its transcript from where it had it
+        return replace(recording, content=content, twin=job.twin or (job.entry.twin if is_kept else None))
 
     def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
         """The journal's answer; None when it has none and the disk is to be asked."""
@@ -265,8 +278,9 @@ class Planner:
         is_ours = self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, ours(entry))))
         source = "it is made from the JSON" if transcript else "and there is no JSON to make it from"
         if is_ours:
-            return Decision(outputs=paths, reuse=transcript, why=f"an output is missing, {source}")
-        return Decision(reuse=transcript) if transcript else None
+            why = f"an output is missing, {source}"
+            return Decision(outputs=paths, reuse=transcript, why=why, content=entry.content)
+        return Decision(reuse=transcript, content=entry.content) if transcript else None
 
     def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
         """Do a known file again, under its name, in place of what we wrote and nobody has changed since."""
@@ -309,20 +323,25 @@ class Planner:
             self.done(job, plan.found, places, plan.outputs, 0.0)
         return Decision(plan.skip, outputs=plan.outputs, reuse=plan.reuse)
 
+    def known_elsewhere(self, job: Job, decision: Decision) -> Decision:
+        """The decision; what is to be transcribed is made from JSON that the journal knows by now."""
+        return self._from_elsewhere(job, self._key(job), decision)
+
+    def _key(self, job: Job) -> Key:
+        return Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
+
     def _from_elsewhere(self, job: Job, key: Key, decision: Decision) -> Decision:
-        """The decision; what is to be transcribed is made from the JSON in another folder if we left one there."""
+        """The decision; what is to be transcribed is made from JSON that we left in another folder or for a copy."""
         is_again = self._options.output.overwrite or self._redo_since is not None
-        if decision.is_settled or decision.reuse is not None or is_again or self.journal is None:
+        if not decision.is_work or is_again or self.journal is None:
             return decision
         asked = self._making(job.audio)
-        for entry in self.journal.done_elsewhere(key):
-            if entry.making is None or not asked.agrees(entry.making) or not self._is_same(job, entry):
-                continue
-            for output in entry.outputs:
-                transcript = transcript_in(output.path) if output.format == "json" and is_as_left(output) else None
-                if transcript is not None:
-                    return replace(decision, reuse=transcript, why=f"it is made from {output.path}")
-        return decision
+        found = earlier.in_another_folder(self.journal, key, asked, lambda entry: self._is_same(job, entry))
+        if found is None and self._options.journal.dedupe and self.journal.knows_size(job.audio.size):
+            recording = self.recording(job)
+            assert job.content is not None
+            found = earlier.of_the_same_content(self.journal, key, asked, recording, job.content)
+        return decision if found is None else found.taken(decision)
 
     def _is_from(self, audio: AudioFile, transcript: Transcript, path: Path) -> bool:
         """Whether a transcript on disk is of this recording, made as is asked for now, and nobody else's."""
@@ -330,7 +349,7 @@ class Planner:
             return False
         if self._options.output.overwrite:
             return True
-        if transcript.sha256 is not None and transcript.sha256 != _sample(audio.path):
+        if transcript.sha256 is not None and transcript.sha256 != sample_of(audio.path):
             return False
         if not self._making(audio).agrees(self._making_of(transcript)):
             return False
@@ -345,7 +364,7 @@ class Planner:
             return False
         if entry.mtime_ns == job.audio.mtime_ns:
             return True
-        recording = self._recording(job)
+        recording = self.recording(job)
         if entry.sample is None or entry.sample != recording.sample:
             return False
         if self.journal is not None and not self._is_dry:
@@ -374,10 +393,3 @@ class Planner:
                 return
             self._cleaned.add(folder)
         remove_stale(folder)
-
-
-def _sample(path: Path) -> str | None:
-    try:
-        return sample(path)
-    except (OSError, ValueError):
-        return None

@@ -11,7 +11,7 @@ from whisperbatch.options import RunOptions
 from whisperbatch.records import AudioFile, ClipSettings
 
 # what may be changed without changing the text; a new option counts until it is named here
-ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "crew"})
+ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "crew", "hooks"})
 FIELDS_WITHOUT = frozenset(
     {
         *("model", "model_dir", "offline", "device", "compute_type", "n_sharing"),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import TakenError, WriteError
@@ -21,11 +22,21 @@ class Writing:
     """Writes transcripts of files that are claimed; any thread may call it."""
 
     def __init__(
-        self, options: OutputOptions, board: Board, namer: Namer, planner: Planner, waited_for: Callable[[Job], bool]
+        self,
+        options: OutputOptions,
+        board: Board,
+        namer: Namer,
+        planner: Planner,
+        waited_for: Callable[[Job], bool],
+        note: Callable[[Job, Outcome], None],
     ) -> None:
-        """Keep the rooms; ``waited_for`` tells whether a file's folder was away and is there again."""
+        """Keep the rooms.
+
+        ``waited_for`` tells whether a file's folder was away and is there again; ``note`` is given the outcome before
+        the journal knows that the file is done.
+        """
         self._options, self._board, self._namer, self._planner = options, board, namer, planner
-        self._waited_for = waited_for
+        self._waited_for, self._note = waited_for, note
 
     def put(self, job: Job, transcript: Transcript, reason: str = "") -> None:
         """Write a file's outputs and resolve it as done.
@@ -33,28 +44,19 @@ class Writing:
         Raises:
             WriteError: They could not be written; none is half written.
         """
-        outputs: tuple[Path, ...] = ()
         wall_s = time.monotonic() - job.started_s
+        audio_s = transcript.duration_s
+        outcome = Outcome(job.audio.path, Status.DONE, transcript, reason=reason, audio_s=audio_s, wall_s=wall_s)
         if self._options.write:
-            outputs = self._write(job, transcript, wall_s)
-        self._board.resolve(
-            job,
-            Outcome(
-                job.audio.path,
-                Status.DONE,
-                transcript=transcript,
-                outputs=outputs,
-                reason=reason,
-                audio_s=transcript.duration_s,
-                wall_s=wall_s,
-            ),
-        )
+            outcome = self._write(job, transcript, outcome)
+        self._board.resolve(job, outcome)
 
     def lost_its_folder(self, job: Job) -> bool:
         """Whether a file is to be written anew, since the folder of its outputs was away for a while."""
         return self._is_beside(job) and self._waited_for(job)
 
-    def _write(self, job: Job, transcript: Transcript, wall_s: float) -> tuple[Path, ...]:
+    def _write(self, job: Job, transcript: Transcript, outcome: Outcome) -> Outcome:
+        """The outcome with the outputs that are written."""
         for n_left in reversed(range(MAX_NAMES)):
             places = self._namer.outputs(job.audio, transcript.language)
             if self._is_beside(job):
@@ -69,8 +71,10 @@ class Writing:
                 if not n_left:
                     raise
         self._tell_of_edited(job, list(places.values()))
-        self._planner.done(job, transcript, places, job.kept, wall_s)
-        return tuple(places.values())
+        outcome = replace(outcome, outputs=tuple(places.values()))
+        self._note(job, outcome)
+        self._planner.done(job, transcript, places, job.kept, outcome.wall_s)
+        return outcome
 
     def _rendered(self, transcript: Transcript, places: Mapping[str, Path]) -> dict[Path, tuple[str, Content]]:
         """Format and content by path; documents have their own names for titles."""

@@ -496,6 +496,27 @@ function jump(at) { // to a place that perhaps no segment begins at or before
   play(player);
 }
 
+// What another program links to: #t=SECONDS&file=TRANSCRIPT, without a file the one that is open.
+function visit() {
+  const asked = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")); // "+" is not a blank here
+  const [at, name] = [Number(asked.get("t") ?? NaN), asked.get("file")];
+  if (!Number.isFinite(at)) return false;
+  const file = name === null ? open ?? shown[0] : fileOf(name);
+  if (!file) { say(`${plain(name ?? "a file")} is not on this page.`); return false; }
+  if (file !== open) show(file);
+  row(file).scrollIntoView({ block: "nearest" });
+  if (transcriptOf(file) !== null) jump(at);
+  return true;
+}
+
+// The file with that transcript or recording: of that path, else of as much of its end as the page knows, else of that name.
+function fileOf(name) {
+  const ends = (path) => path === name || name.endsWith(`/${path}`) || path.endsWith(`/${name}`);
+  const last = (path) => path.split("/").pop();
+  const known = (is) => files.find(({ told }) => [...told.outputs, told.path].some(is));
+  return known((path) => path === name) ?? known(ends) ?? known((path) => last(path) === last(name));
+}
+
 function play(player) {
   player.play().catch((error) => { if (error.name === "NotAllowedError") say("The browser wants a click on the player first."); });
 }
@@ -742,4 +763,5 @@ NARROW.addEventListener("change", () => {
   const folded = document.querySelector(".about");
   if (folded) folded.open = !NARROW.matches;
 });
-if (shown.some(isDoubtful)) show(shown.find(FILTERS.unchecked) ?? shown.find(isDoubtful), false);
+window.addEventListener("hashchange", visit);
+if (!visit() && shown.some(isDoubtful)) show(shown.find(FILTERS.unchecked) ?? shown.find(isDoubtful), false);

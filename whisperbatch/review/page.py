@@ -10,7 +10,9 @@ import html
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +26,8 @@ from whisperbatch.review.links import link
 
 MARK = '<meta name="generator" content="whisperbatch review">'  # by which a page of ours is known
 _IN_REASONS = ("suspects", "warnings")  # which the page tells as sentences
-_HEAD_BYTES = 4096  # MARK stands before this
+_HEAD_BYTES = 4096  # MARK stands before this; no name is longer
+_PART_BYTES = 1 << 20
 
 
 class Totals(Protocol):
@@ -119,6 +122,20 @@ def is_page(path: Path) -> bool:
         return False
 
 
+def shows(path: Path, transcript: Path) -> bool:
+    """Whether a file is a review page on which a transcript of that name is; in which folder it was is not compared."""
+    if not is_page(path):
+        return False
+    wanted = re.compile(rb'["/\\\\]' + re.escape(_spelled(transcript.name)[1:-1].encode()) + rb'"')
+    rest = b""
+    with suppress(OSError), open_regular(path) as file:
+        while part := file.read(_PART_BYTES):
+            if wanted.search(rest + part):
+                return True
+            rest = part[-_HEAD_BYTES:]
+    return False
+
+
 def _packed(transcript: dict[str, Any]) -> dict[str, Any]:
     """The transcript with its segments and their words as tables, which makes a page less than half as large."""
     segments = [
@@ -143,8 +160,11 @@ def _finite(value: Any) -> Any:
 
 def _block(kind: str, data: Any) -> str:
     r"""A block of JSON as HTML carries it: in ASCII, and without ``<``, which alone could end or change it."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" class="{kind}">{text}</script>\n'
+    return f'<script type="application/json" class="{kind}">{_spelled(data)}</script>\n'
+
+
+def _spelled(data: Any) -> str:
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _title(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, crew, settings, bench.
-``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who calls:
-``cli/app``, and ``cli/legacy``, which asks for the names.
+A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, crew, hooks, settings,
+bench. ``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who
+calls: ``cli/app``, and ``cli/legacy``, which asks for the names.
 """
 
 import functools
@@ -10,24 +10,26 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_args
 
-from whisperbatch.cli.params import bench, crew, decoding, model, output, running, settings, sources, speech
+from whisperbatch.cli.params import bench, crew, decoding, hooks, model, output, running, settings, sources, speech
 from whisperbatch.options import (
     BatchOptions,
     BenchOptions,
     DecodeOptions,
     DocumentOptions,
     FailureOptions,
+    HookOptions,
     LoadOptions,
     SpeechOptions,
 )
 
-LEAVES = (sources, model, decoding, speech, output, running, crew, settings, bench)
-_BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _LOAD, _SPEECH = (
+LEAVES = (sources, model, decoding, speech, output, running, crew, hooks, settings, bench)
+_BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _HOOKS, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
     DecodeOptions(),
     DocumentOptions(),
     FailureOptions(),
+    HookOptions(),
     LoadOptions(),
     SpeechOptions(),
 )
@@ -104,6 +106,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "spool_dir": (running.SpoolDir, None),
     "journal": (running.JournalPath, None),
     "no_journal": (running.NoJournal, False),
+    "no_dedupe": (running.NoDedupe, False),
     "redo": (running.Redo, False),
     "retry_failed": (running.RetryFailed, False),
     "retries": (running.Retries, _FAIL.retries),
@@ -114,6 +117,11 @@ RUN: dict[str, tuple[Any, Any]] = {
     "ray_address": (crew.RayAddress, None),
     "actors": (crew.Actors, None),
     "cpus_per_actor": (crew.CpusPerActor, None),
+    "on_done": (hooks.OnDone, None),
+    "on_failed": (hooks.OnFailed, None),
+    "on_end": (hooks.OnEnd, None),
+    "hook_timeout": (hooks.HookTimeout, _HOOKS.hook_timeout_s),
+    "hook_jobs": (hooks.HookJobs, _HOOKS.hook_jobs),
     "report": (running.ReportPath, None),
     "events": (running.Events, None),
     "progress": (running.Progress, running.ProgressKind.AUTO),

@@ -10,8 +10,8 @@ from whisperbatch.cli import layout
 from whisperbatch.cli.help import first_sentence, option
 
 NAMES = (
-    *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "review", "models"),
-    *("devices", "batching", "decoding", "words", "speech", "settings", "security", "bench"),
+    *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "hooks", "review"),
+    *("search", "models", "devices", "batching", "decoding", "words", "speech", "settings", "security", "bench"),
 )
 
 
