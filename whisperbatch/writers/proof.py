@@ -1,5 +1,6 @@
 """Whether a file on disk was made from a transcript. Who calls: ``beside`` and the planner's ``outputs``."""
 
+import json
 from pathlib import Path
 
 from whisperbatch.errors import FileError
@@ -29,10 +30,26 @@ def is_shaped_otherwise(path: Path, name: str, transcript: Transcript, wanted: S
     return any(holds(path, name, transcript, shaping) for shaping in (PLAIN, *PRESETS.values()))
 
 
-def holds_in_any_shape(path: Path, name: str, transcript: Transcript) -> bool:
-    """Whether a file holds the transcript, its subtitles unshaped or as a preset has them."""
+def is_as_made(path: Path, name: str, transcript: Transcript) -> bool:
+    """Whether a file holds the transcript as we write it, its subtitles unshaped or as a preset has them.
+
+    JSON that another program or version wrote is told by its spelling: a review page's, an editor's.
+    """
+    if name == "json":
+        return _is_our_json(path, transcript)
     shapes = (PLAIN, *PRESETS.values()) if name in SHAPED else (PLAIN,)
     return any(holds(path, name, transcript, shaping) for shaping in shapes)
+
+
+def _is_our_json(path: Path, transcript: Transcript) -> bool:
+    """Whether a transcript's JSON is spelled as ours, and its words are those of its text."""
+    spelled = ((one.text, one.words) for one in transcript.segments if one.words)
+    try:
+        data = read_regular(path)
+        is_spelled = json.dumps(json.loads(data)).encode() == data
+    except (OSError, ValueError, RecursionError):
+        return False
+    return is_spelled and all("".join(word.word for word in words) == text for text, words in spelled)
 
 
 def holds(path: Path, name: str, transcript: Transcript, shaping: SubtitleOptions) -> bool:
