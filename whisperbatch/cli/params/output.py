@@ -11,8 +11,8 @@ from whisperbatch.options import BREAKS, DEFAULT_FORMATS, FORMATS, PRESETS
 _OUT = "Output"
 _SHAPE = "Subtitles (srt, vtt, ass)"
 
-Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})
-Break = StrEnum("Break", {name.upper(): name for name in BREAKS})
+Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})  # type: ignore[misc]  # members of options
+Break = StrEnum("Break", {name.upper(): name for name in BREAKS})  # type: ignore[misc]  # members of options
 Format = Annotated[
     list[str] | None,
     typer.Option(
