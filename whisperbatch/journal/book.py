@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from whisperbatch.errors import RunError, TakenError
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
@@ -305,7 +305,7 @@ def _entry(database: sqlite3.Connection, key: Key) -> Entry | None:
     return None if row is None else _with_outputs(database, row)
 
 
-def _with_outputs(database: sqlite3.Connection, row: Sequence[object]) -> Entry:
+def _with_outputs(database: sqlite3.Connection, row: Sequence[Any]) -> Entry:
     outputs = database.execute(
         "SELECT path, format, size, mtime_ns, intended FROM output WHERE file = ? ORDER BY path", (row[0],)
     )
@@ -319,16 +319,16 @@ def _outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output,
     return found
 
 
-def _made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
+def _made(row: Sequence[Any], outputs: tuple[Output, ...]) -> Entry:
     number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
-    making = None if model is None else Making(model, revision, settings)  # type: ignore[arg-type]
+    making = None if model is None else Making(model, revision, settings)
     language, audio_s, wall_s, attempts, error, is_permanent, changed = rest
+    key, name = Key(_path(path), _path(folder)), None if base is None else os.fsdecode(base)
     return Entry(
-        *(number, Key(_path(path), _path(folder)), State(state), run),  # type: ignore[arg-type]
-        None if base is None else os.fsdecode(base),  # type: ignore[call-overload]
-        *(size, mtime_ns, sample, making, language, audio_s, wall_s, attempts, error),  # type: ignore[arg-type]
+        *(number, key, State(state), run, name, size, mtime_ns, sample, making, language, audio_s, wall_s, attempts),
+        error=error,
         is_permanent=bool(is_permanent),
-        changed=changed,  # type: ignore[arg-type]
+        changed=changed,
         outputs=outputs,
     )
 
@@ -346,5 +346,5 @@ def _bytes(path: Path) -> bytes:
     return os.fsencode(path)
 
 
-def _path(data: object) -> Path:
-    return Path(os.fsdecode(data))  # type: ignore[arg-type]
+def _path(data: bytes) -> Path:
+    return Path(os.fsdecode(data))

@@ -57,7 +57,7 @@ class Planner:
         self.journal = journal
         self._revision = revision
         self._is_dry = is_dry
-        self._known_revision = None
+        self._known_revision: str | None = None
         self._asked: dict[FileAsks, Making] = {}
         self._lock = threading.Lock()
         self._cleaned: set[Path] = set()
