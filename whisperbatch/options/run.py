@@ -11,6 +11,7 @@ from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions, l
 from whisperbatch.options.checks import require, require_text
 from whisperbatch.options.crew import CrewOptions
 from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
+from whisperbatch.options.hooks import HookOptions
 from whisperbatch.options.output import OutputOptions
 from whisperbatch.records import ClipSettings
 
@@ -27,6 +28,8 @@ class JournalOptions:
         redo: Do again what was done before; after an interruption the same again goes on where it was.
         redo_scope: Which redo is meant by "the same again", any text.
         retry_failed: Try again what failed for a reason that seemed to last.
+        dedupe: Take the transcript of a recording with the same content, in this run or in the journal, for its copies
+            and for what was renamed or moved.
     """
 
     use_journal: bool = True
@@ -34,6 +37,7 @@ class JournalOptions:
     redo: bool = False
     redo_scope: str = ""
     retry_failed: bool = False
+    dedupe: bool = True
 
     def __post_init__(self) -> None:
         """Check that the parts go together."""
@@ -82,6 +86,7 @@ class RunOptions:
     journal: JournalOptions = field(default_factory=JournalOptions)
     failures: FailureOptions = field(default_factory=FailureOptions)
     crew: CrewOptions = field(default_factory=CrewOptions)
+    hooks: HookOptions = field(default_factory=HookOptions)
 
     @property
     def n_load_workers(self) -> int:
@@ -92,6 +97,7 @@ class RunOptions:
         """Check what clips ask for; whether the model can do it is the engine's to say. Shaped subtitles need words."""
         if self.output.subtitles.needs_words and not self.decode.word_timestamps:
             object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
+        self.hooks.check_formats(self.output.formats if self.output.write else ())
         clip = self.clip
         is_plain = self.crew.backend == "local" or self.engine.devices in (("auto",), ("cpu",))
         require(is_plain, "--device names devices of this machine; with --backend ray each actor has its own")
@@ -99,6 +105,7 @@ class RunOptions:
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )
         require_text(clip.prompt, "--prompt")
+        require_text(clip.hotwords, "--hotwords")
         require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
         require(
             clip.long_form in LONG_FORMS,

@@ -154,7 +154,8 @@ class Stages:
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
         """Load a file; what may pass is tried again, and a folder that went away is waited for."""
-        self.desk.settle(job)
+        if not self.desk.settle(job):
+            return
         n_tries, retry = 0, Retry(0.0)
         while job.is_to_load:
             with self._alone.hold(alone=retry.alone):
@@ -197,7 +198,10 @@ class Stages:
                     self._withdraw(job)
                     return
             else:
+                content = self.desk.content_of(job)
                 told = {"duration_s": item.duration_s, "n_clips": item.n_clips, "n_waiting": len(self.clips)}
+                if self.desk.is_member:
+                    told["content"] = content
                 self.board.emit(Event("loaded", job.audio.path, told))
                 if job.loaded(item) and not self.desk.whole.put(job):
                     self.desk.interrupt(job)
