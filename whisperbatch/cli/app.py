@@ -44,7 +44,7 @@ app = typer.Typer(
 def run(argv: list[str]) -> int:
     """The exit code of a command line."""
     with suppress(AttributeError):  # of a standard output that is not Python's own
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # see above
     arguments, notices, unasked = legacy.translate(argv)
     for notice in (*notices, *config.strangers(os.environ, legacy.DECLARED)):
         failures.say(notice)
@@ -279,7 +279,7 @@ def show_help(
     ] = None,
 ) -> None:
     """Tell of a topic, such as formats, resume or exit-codes; without one, list them."""
-    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]  # the root is a group
     if topic is None:
         print(topics.contents(commands))
     elif topic in topics.NAMES:

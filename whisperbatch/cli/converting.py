@@ -103,10 +103,9 @@ def _shown(
     from tqdm import tqdm
 
     files: Sequence[AudioFile] | Iterator[AudioFile] = list(source) if is_whole else source
-    work.bar = last.enter_context(
-        tqdm(files, unit="file", file=sys.stderr, dynamic_ncols=True, desc="convert", leave=False)
-    )
-    return work.bar
+    bar = last.enter_context(tqdm(files, unit="file", file=sys.stderr, dynamic_ncols=True, desc="convert", leave=False))
+    work.bar = bar
+    return bar
 
 
 def _ended(work: _Work) -> int:
