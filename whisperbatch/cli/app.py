@@ -197,9 +197,7 @@ def search(
     words: Annotated[str, typer.Argument(help='What to look for: words, a "phrase in quotes", a beginning*.')],
     paths: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Transcripts in JSON, or folders with all below them (default: all that the journal knows)."
-        ),
+        typer.Argument(help="Transcripts, or folders with all below them (default: all that the journal knows)."),
     ] = None,
     journal: run_params.JournalPath = None,
     limit: run_params.Limit = 100,
