@@ -107,13 +107,18 @@ def started(desk: Path) -> Iterator[Any]:
         yield browser
 
 
-@pytest.fixture
-def page(started: Any, desk: Path) -> Iterator[Any]:
-    """The page, opened afresh; whatever a test did, nothing was complained of and nothing asked of a network."""
-    started.execute_script(
+def clear(browser: Any) -> None:
+    """Take back what a test has left in the page, which would ask whether to be left."""
+    browser.execute_script(
         "if (typeof files !== 'undefined') {"
         "leaveEditor(); files.forEach((one) => one.edits.clear()); localStorage.clear(); }"
     )
+
+
+@pytest.fixture
+def page(started: Any, desk: Path) -> Iterator[Any]:
+    """The page, opened afresh; whatever a test did, nothing was complained of and nothing asked of a network."""
+    clear(started)
     started.get((desk / "review.html").as_uri())
     yield started
     assert started.get_log("browser") == []
@@ -310,6 +315,73 @@ def test_a_correction_in_a_script_without_blanks(page: Any, desk: Path):
     assert [word.word for word in segment.words][-1].endswith("。")
     assert len(segment.words) > 1
     assert [word.start_s for word in segment.words if word.word == "天气"] == [0.5]
+
+
+def exported(page: Any, folder: Path) -> str:
+    file = folder / "corrections.txt"
+    file.unlink(missing_ok=True)
+    css(page, "#export")[0].click()
+    assert until(file.exists)
+    return file.read_text()
+
+
+def test_what_was_corrected_twice_is_exported_as_rules_that_convert_reads(page: Any, desk: Path, tmp_path: Path):
+    assert not css(page, "#export")[0].is_displayed()
+    show(page, "b")
+    correct(page, 0, "The Harbour lay quite, under a pale morning sky")
+    assert css(page, "#export")[0].text == "Export corrections (none made twice)"
+    assert not css(page, "#export")[0].is_enabled()
+    correct(page, 1, "the Harbour lay quite under a pale sky")
+    show(page, "c")
+    correct(page, 2, "the Harbour lay quiet under a pale sky")
+    correct(page, 4, "the quay lay quiet under a light morning")
+    show(page, "a")
+    correct(page, 3, "the harbour lay quiet under a bright morning sky")
+    correct(page, 4, "the quay lay quiet under a bright morning sky")
+    correct(page, 5, "the haven lay quiet under a pale morning sky")
+    show(page, "b")
+    correct(page, 2, "the haven lay quiet under a pale morning sky")
+    assert css(page, "#export")[0].text == "Export corrections (6)"
+    head, *lines = exported(page, desk).splitlines()
+    assert head.startswith("# ")
+    assert sorted(lines[1:]) == sorted(
+        [
+            *("# harbour -> Harbour", "# harbour -> haven", "# harbour -> quay"),
+            *("morning ->", "pale -> bright", "quiet -> quite"),
+        ]
+    )
+    assert lines[0] == "[en]"  # there is Chinese on the page too
+    rules = ["--replace", str(desk / "corrections.txt")]
+    file = desk / "b clear.wav.json"
+    assert main(["convert", str(file), "--format", "txt", "-o", str(tmp_path), *rules]) == 0
+    assert (tmp_path / "b clear.wav.txt").read_text() == "the harbour lay quite under a bright sky\n" * N_SEGMENTS
+
+
+def test_a_correction_of_a_replaced_text_is_not_undone_with_the_rules(desk: Path, tmp_path: Path, started: Any):
+    (tmp_path / "names.txt").write_text("quiet -> calm\n")
+    rules = ["--replace", str(tmp_path / "names.txt")]
+    talk = tmp_path / "talk.json"
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "talk.json").write_text((desk / "b clear.wav.json").read_text())
+    assert main(["convert", str(tmp_path / "b" / "talk.json"), "--format", "json", "-o", str(tmp_path), *rules]) == 0
+    assert read_json(talk.read_bytes()).segments[0].original is not None
+    assert main(["review", str(talk), "--output", str(tmp_path / "review.html")]) == 0
+    clear(started)
+    started.get((tmp_path / "review.html").as_uri())
+    next(button for button in css(started, "#files button") if button.text.startswith("talk")).click()
+    correct(started, 0, "the harbour lay very calm under a pale morning sky")
+    after = json.loads(saved(started, desk, "talk").read_text())
+    assert [("original" in one, "original_words" in one) for one in after["segments"][:2]] == [
+        (False, False),
+        (True, True),
+    ]
+    assert all("original" not in word for word in after["segments"][0]["words"])
+    (tmp_path / "empty.txt").write_text("")
+    file, undo = desk / "talk.corrected.json", ["--replace", str(tmp_path / "empty.txt")]
+    assert main(["convert", str(file), "--format", "txt", "-o", str(tmp_path), *undo]) == 0
+    first, second, *_ = (tmp_path / "talk.corrected.txt").read_text().splitlines()
+    assert first == "the harbour lay very calm under a pale morning sky"
+    assert second == "the harbour lay quiet under a pale morning sky"
 
 
 def test_a_correction_dropped_or_taken_back_changes_nothing(page: Any):

@@ -12,11 +12,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "whisperbatch"
 
 FLOORS = (
-    ("errors", "records", "languages", "files", "processes"),
+    ("errors", "wording", "records", "languages", "files", "processes"),
     ("options",),
     (
         *("sources", "audio", "batcher", "engine", "transcripts", "writers", "journal", "report", "events"),
-        *("review", "demo", "hooks", "search"),
+        *("review", "demo", "hooks", "replacements", "search"),
     ),
     ("pipeline",),
     ("backends",),
@@ -27,6 +27,7 @@ FLOORS = (
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 GROUND_IMPORTS = {
     ("records", "errors"),
+    ("records", "wording"),
     ("languages", "errors"),
     ("files", "errors"),
 }  # within the ground floor, errors lies lowest
@@ -46,6 +47,7 @@ HOMES = {
     "soundfile": ("audio/load.py",),
     "onnxruntime": ("audio/speech.py",),
     "silero_vad": (),
+    "regex": ("options/replacements.py", "replacements.py"),
     "av": (
         "audio/decoding.py",
         "audio/lengths.py",

@@ -31,17 +31,19 @@ from whisperbatch.options import (
     RunOptions,
     SpeechOptions,
     SubtitleOptions,
+    join_hotwords,
     parse_batch_size,
     parse_formats,
     parse_hook,
     parse_names,
     parse_times,
     parse_track,
+    replacements,
     subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
 from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
-from whisperbatch.sources import from_paths
+from whisperbatch.sources import from_paths, with_sidecars
 from whisperbatch.writers.beside import check_writable
 
 _SHORT = {
@@ -68,13 +70,14 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
         paths: A file, a folder (taken with all below it), a pattern, or several of them.
         model: One of OpenAI's names, a hub id, a folder, or ``demo``.
         **options: Any field of the option classes in ``whisperbatch.options`` and of ``ClipSettings``:
-            ``language``, ``task``, ``prompt``, ``device``, ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
+            ``language``, ``task``, ``prompt``, ``hotwords``, ``hotwords_file``, ``sidecars``, ``device``,
+            ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
             (clips, or ``auto``), ``max_wait`` (seconds), ``load_workers``, ``max_duration`` (seconds), ``vad``,
             ``vad_threshold``, ``vad_min_silence``, ``vad_min_speech``, ``vad_pad`` (seconds), ``long_form`` (``clips``
             or ``sequential``), ``clip_timestamps`` and ``channel_names`` (sequences, or one string with commas),
             ``channels`` (``mix`` or ``split``), ``track`` (a number from 1, a language, or ``all``), ``spool_dir``,
             ``formats`` (a sequence, or one string with commas), ``output_dir``, ``relative_to``, ``name``,
-            ``overwrite``; ``write=False`` writes nothing. Subtitles:
+            ``overwrite``, ``replace`` (a file of rules, or several); ``write=False`` writes nothing. Subtitles:
             ``subtitles`` (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``,
             ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Documents:
             ``paragraph_pause`` (seconds), ``timestamps_in_text``. Decoding:
@@ -90,7 +93,7 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
     """
     run_options = run_options_from(model=model, **options)
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    source = from_paths(given)
+    source = with_sidecars(from_paths(given), run_options.load.sidecars)
 
     def outcomes() -> Iterator[Outcome]:
         with Transcriber(run_options) as transcriber:
@@ -109,6 +112,9 @@ def run_options_from(**options: Any) -> RunOptions:
     if given.get("language") is not None:
         given["language"] = parse_language(given["language"])
     given["track"] = parse_track(given.get("track"))
+    given["replace"] = replacements(given.get("replace"))
+    file = given.pop("hotwords_file", None)
+    given["hotwords"] = join_hotwords(given.get("hotwords"), None if file is None else Path(file))
     for name, parse in (("clip_timestamps", parse_times), ("channel_names", parse_names)):
         if name in given:
             given[name] = parse(given[name]) if isinstance(given[name], str) else tuple(given[name])
@@ -169,7 +175,7 @@ def open_journal(options: RunOptions) -> AbstractContextManager[Journal | None]:
 
 
 def run_on_end(options: RunOptions, totals: Mapping[str, Any], on_event: Callable[[Event], None]) -> None:
-    """Run the command for the end of a run; a notice tells when it failed."""
+    """Run the command for the end of a run; a notice reports it if it fails."""
     status = {0: "done", EXIT_INTERRUPTED: "interrupted"}.get(totals["exit_code"], "failed")
     fault = run_at_end(options.hooks, {"hook": "on-end", "status": status, **totals})
     if fault is not None:
@@ -206,7 +212,7 @@ class Transcriber:
     def transcribe(self, paths: str | Path | Sequence[str | Path]) -> Iterator[Outcome]:
         """The outcome of each file below ``paths``, as it finishes."""
         given = [paths] if isinstance(paths, str | Path) else list(paths)
-        return self.run(from_paths(given))
+        return self.run(with_sidecars(from_paths(given), self.options.load.sidecars))
 
     def run(
         self,

@@ -12,13 +12,24 @@ import typer
 from whisperbatch import __version__
 from whisperbatch.cli import config, failures, legacy, settings, topics
 from whisperbatch.cli.help import Command, Group
-from whisperbatch.cli.params import BENCH, DIVIDING, RUN, RUN_HELP, SHAPING, output, sources, unasked, with_options
+from whisperbatch.cli.params import (
+    BENCH,
+    DIVIDING,
+    REPLACING,
+    RUN,
+    RUN_HELP,
+    SHAPING,
+    output,
+    sources,
+    unasked,
+    with_options,
+)
 from whisperbatch.cli.params import bench as bench_params
 from whisperbatch.cli.params import model as model_params
 from whisperbatch.cli.params import running as run_params
 from whisperbatch.cli.signals import interruptible
 from whisperbatch.errors import UsageError
-from whisperbatch.options import OutputOptions, parse_formats
+from whisperbatch.options import OutputOptions, parse_formats, replacements
 
 app = typer.Typer(
     name="whisperbatch",
@@ -33,7 +44,7 @@ app = typer.Typer(
 def run(argv: list[str]) -> int:
     """The exit code of a command line."""
     with suppress(AttributeError):  # of a standard output that is not Python's own
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # see above
     arguments, notices, unasked = legacy.translate(argv)
     for notice in (*notices, *config.strangers(os.environ, legacy.DECLARED)):
         failures.say(notice)
@@ -82,9 +93,10 @@ def transcribe(
     named = {"paths": paths, "from_file": from_file, "relative_to": relative_to}
     options = settings.run_options(given | named)
     from whisperbatch.cli import running
+    from whisperbatch.sources import with_sidecars
 
     with interruptible() as stop:
-        source = running.sources_of(paths or [], from_file or [], null)
+        source = with_sidecars(running.sources_of(paths or [], from_file or [], null), options.load.sidecars)
         if dry_run:
             from whisperbatch.cli.dry_run import tell_plan
 
@@ -116,12 +128,19 @@ def watch(
     from whisperbatch.sources import watch as watched
 
     with interruptible() as stop:
-        source = watched(folders, watching, stop, on_notice=running.notice, is_cut=is_cut_short)
+        source = watched(
+            folders,
+            watching,
+            stop,
+            on_notice=running.notice,
+            is_cut=is_cut_short,
+            sidecars=options.load.sidecars,
+        )
         running.execute(source, options, given, stop, heads=True, may_be_empty=True)
 
 
 @app.command(cls=Command)
-@with_options(SHAPING | DIVIDING)
+@with_options(REPLACING | SHAPING | DIVIDING)
 def convert(
     paths: sources.Transcripts = None,
     from_file: sources.FromFile = None,
@@ -143,7 +162,13 @@ def convert(
     from whisperbatch.cli.converting import convert_all
 
     options = OutputOptions(
-        parse_formats(format), output_dir, overwrite=overwrite, write=not stdout, subtitles=shaping, documents=documents
+        parse_formats(format),
+        output_dir,
+        overwrite=overwrite,
+        write=not stdout,
+        subtitles=shaping,
+        documents=documents,
+        replace=replacements(given["replace"] or None),
     )
     raise typer.Exit(convert_all(paths or [], from_file or [], null, options))
 
@@ -254,7 +279,7 @@ def show_help(
     ] = None,
 ) -> None:
     """Tell of a topic, such as formats, resume or exit-codes; without one, list them."""
-    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]  # the root is a group
     if topic is None:
         print(topics.contents(commands))
     elif topic in topics.NAMES:

@@ -15,7 +15,8 @@ from whisperbatch.cli.running import sources_of
 from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.options import BINARY, READABLE, OutputOptions
-from whisperbatch.records import AudioFile, Transcript
+from whisperbatch.records import UNREPLACED, AudioFile, Transcript
+from whisperbatch.replacements import corrected
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.sources.folders import once
 from whisperbatch.sources.media import is_transcript
@@ -102,10 +103,9 @@ def _shown(
     from tqdm import tqdm
 
     files: Sequence[AudioFile] | Iterator[AudioFile] = list(source) if is_whole else source
-    work.bar = last.enter_context(
-        tqdm(files, unit="file", file=sys.stderr, dynamic_ncols=True, desc="convert", leave=False)
-    )
-    return work.bar
+    bar = last.enter_context(tqdm(files, unit="file", file=sys.stderr, dynamic_ncols=True, desc="convert", leave=False))
+    work.bar = bar
+    return bar
 
 
 def _ended(work: _Work) -> int:
@@ -132,6 +132,11 @@ def _convert(audio: AudioFile, work: _Work) -> None:
     if not options.write and work.heads and formats[0] in BINARY:
         raise FileError(f"--stdout prints {formats[0]} of a single file only, since it is binary", audio.path)
     title = Path(file_name("{stem}", audio.path.stem, "", formats[0])).stem
+    if options.replace is not None:
+        transcript = corrected(transcript, options.replace)
+        for told in transcript.warnings:
+            if told.startswith(UNREPLACED):
+                work.say(f"{audio.path}: {told}")
     try:
         texts = render_all(transcript, formats, options.subtitles, options.documents, title)
     except FileError as err:

@@ -43,7 +43,8 @@ def sources_of(
             stream = file.open("rb")
         except OSError as err:
             raise UsageError(f"the list {file} cannot be read: {err.strerror}") from err
-        parts.append(_to_its_end(stream, sources.from_list(stream, nul=null, name=str(file), is_wanted=is_wanted)))
+        listed = sources.from_list(stream, nul=null, name=str(file), is_wanted=is_wanted, rules_base=file.parent)
+        parts.append(_to_its_end(stream, listed))
     if "-" in paths:
         parts.append(sources.from_list(_standard_input(), nul=null, is_wanted=is_wanted))
     return itertools.chain(*parts)

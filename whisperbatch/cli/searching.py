@@ -67,7 +67,7 @@ def _known(place: Path) -> Iterator[tuple[str | Path, int, int]]:
 
 
 def _below(paths: Sequence[str]) -> Iterator[tuple[str | Path, int, int]]:
-    """The JSON files that the paths name and those below them; a path that does not exist is told at once."""
+    """The JSON files that the paths name and those below them; a path that does not exist is refused at once."""
     try:
         files = from_paths(paths, is_json)
     except UsageError as err:

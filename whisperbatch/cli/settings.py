@@ -25,6 +25,7 @@ from whisperbatch.options import (
     SpeechOptions,
     SubtitleOptions,
     WatchOptions,
+    join_hotwords,
     parse_batch_size,
     parse_formats,
     parse_hook,
@@ -33,6 +34,7 @@ from whisperbatch.options import (
     parse_temperatures,
     parse_times,
     parse_track,
+    replacements,
     subtitle_options,
 )
 from whisperbatch.records import ClipSettings
@@ -52,6 +54,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             given["max_duration"],
             given["spool_dir"],
             parse_track(given["track"]),
+            given["sidecars"],
         ),
         speech=SpeechOptions(
             given["vad"],
@@ -73,6 +76,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             documents=document_options(given),
             move_done=given.get("move_done"),
             move_failed=given.get("move_failed"),
+            replace=replacements(given["replace"] or None),
         ),
         clip=ClipSettings(
             parse_language(given["language"]) if given["language"] else None,
@@ -80,6 +84,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             given["prompt"],
             str(given["long_form"]),
             parse_times(given["clip_timestamps"] or ""),
+            join_hotwords(given["hotwords"], given["hotwords_file"]),
         ),
         journal=_journal_options(given),
         failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
@@ -119,7 +124,7 @@ def _decode_options(given: dict[str, Any]) -> DecodeOptions:
         beam_size best_of length_penalty compression_ratio_threshold logprob_threshold no_speech_threshold
         condition_on_previous_text carry_initial_prompt prefix without_timestamps seed second_pass
         word_timestamps prepend_punctuations append_punctuations hallucination_silence_threshold
-        repetition_penalty no_repeat_ngram_size hotwords multilingual
+        repetition_penalty no_repeat_ngram_size multilingual
     """.split()
     return DecodeOptions(
         **{name: given[name] for name in names},

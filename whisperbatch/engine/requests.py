@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from whisperbatch.engine import coverage, inventions, segments
 from whisperbatch.engine.fallback import Decoded, Judge
+from whisperbatch.engine.hotwords import N_PROMPT, hot_ids, ids_of
 from whisperbatch.engine.words import Timings, WordRules, last_end_s
 from whisperbatch.errors import InferenceError
 from whisperbatch.options import DecodeOptions
@@ -21,7 +22,6 @@ FRAMES_A_SECOND = 100
 N_FRAMES = int(WINDOW_S * FRAMES_A_SECOND)
 N_HOP = SAMPLE_RATE // FRAMES_A_SECOND
 MADE_UP = "text that may be made up was left out"
-N_PROMPT = 223  # openai-whisper keeps the last so many tokens of a prompt
 
 
 class Speller(Protocol):
@@ -29,6 +29,11 @@ class Speller(Protocol):
 
     end: int
     timestamp_begin: int
+
+    @property
+    def languages(self) -> Mapping[str, int]:
+        """Id by language code; empty for English-only models."""
+        ...
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
@@ -124,6 +129,7 @@ class Request(ABC):
         language_probability: Of the detected language; None when it was given.
         has_voted: Whether the file knows what the clip has to say of its language.
         is_multilingual: Whether the clip has a language of its own, in place of its file's.
+        n_left_out: How many of its hotwords have no room.
     """
 
     def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
@@ -142,8 +148,9 @@ class Request(ABC):
         self._rules = WordRules(options, speller.decode, speller.end)
         self._words = self._rules if options.word_timestamps else None
         self._last_spoken_s = 0.0
-        self._hot = _ids(speller, options.hotwords)[:N_PROMPT] if not (options.prefix or "").strip() else []
-        self._asked = _ids(speller, clip.settings.prompt)
+        hotwords = clip.settings.hotwords if not (options.prefix or "").strip() else None
+        self._hot, self.n_left_out = hot_ids(speller, hotwords or "")
+        self._asked = ids_of(speller, clip.settings.prompt)
 
     @abstractmethod
     def next(self) -> Window | None:
@@ -159,9 +166,10 @@ class Request(ABC):
 
     def take_chances(self, window: Window) -> None:
         """Take the most probable language of a window for the clip's."""
-        assert window.chances is not None
-        self.language = max(window.chances, key=lambda code: window.chances[code])
-        self.language_probability = window.chances[self.language]
+        chances = window.chances
+        assert chances is not None
+        self.language = max(chances, key=lambda code: chances[code])
+        self.language_probability = chances[self.language]
 
     @property
     def looks_closer(self) -> bool:
@@ -275,8 +283,3 @@ def failure_of(clip: Clip, err: Exception, *, lacks_memory: bool) -> ClipFailed:
         failure.__cause__ = MemoryError(reason)
         failure.__cause__.__cause__ = err
     return ClipFailed(clip.file_id, clip.index, failure)
-
-
-def _ids(speller: Speller, text: str | None) -> list[int]:
-    """The ids of a text that follows other text; none of a blank one."""
-    return speller.encode(" " + text.strip()) if text and text.strip() else []

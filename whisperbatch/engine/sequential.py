@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from whisperbatch.engine import segments
 from whisperbatch.engine.fallback import Judge
-from whisperbatch.engine.requests import FRAMES_A_SECOND, N_FRAMES, N_PROMPT, Request, Speller, Window
+from whisperbatch.engine.hotwords import N_PROMPT
+from whisperbatch.engine.requests import FRAMES_A_SECOND, N_FRAMES, Request, Speller, Window
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipText, Segment
 

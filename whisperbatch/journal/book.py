@@ -87,7 +87,7 @@ class Journal:
             rows = database.execute(
                 f"SELECT * FROM ({ENTRY} WHERE size = ? AND sample = ? ORDER BY id DESC LIMIT {MAX_SAME}) AS known"
                 " WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings = ?"
-                " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format = 'json')",
+                " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format GLOB 'json*')",
                 (
                     *(recording.size, recording.sample, as_bytes(key.path), as_bytes(key.folder)),
                     *(State.DONE, making.settings),
@@ -168,7 +168,7 @@ class Journal:
     def done(
         self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float, hook: DueHook | None = None
     ) -> None:
-        """Note that the file's outputs lie on disk, and that a hook is due; its claim ends with that."""
+        """Note that the file's outputs are on disk, and that a hook is due; its claim ends with that."""
         with self._writing() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?, NULL)",
@@ -262,11 +262,11 @@ class Journal:
             if not below or any(path == place or place in path.parents for place in below):
                 yield made(row, outputs.get(row[0], ()))
 
-    def outputs_of(self, form: str) -> list[str]:
-        """Where all outputs of a format lie that have been written, in order; plain text, as there may be very many."""
+    def outputs_of(self, name: str) -> list[str]:
+        """The paths of all outputs of a format, in order; as text, since there may be very many."""
         with self._reading() as database:
-            query = "SELECT path FROM output WHERE format = ? AND size IS NOT NULL ORDER BY path"
-            return [os.fsdecode(path) for (path,) in database.execute(query, (form,))]
+            query = "SELECT path FROM output WHERE (format = ? OR format GLOB ?) AND size IS NOT NULL ORDER BY path"
+            return [os.fsdecode(path) for (path,) in database.execute(query, (name, f"{name}#*"))]
 
     def is_in_hand(self, entry: Entry) -> bool:
         """Whether a run that is alive works on the file."""

@@ -2,8 +2,8 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles, documents), hooks (commands to run), run (journal, failures, all of it),
-bench (measurements).
+machines), output (formats, names, subtitles, documents), replacements (rules from files), hooks (commands to run), run
+(journal, failures, all of it), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -28,6 +28,7 @@ from whisperbatch.options.engine import (
     BatchOptions,
     DecodeOptions,
     EngineOptions,
+    join_hotwords,
     parse_batch_size,
     parse_ids,
     parse_temperatures,
@@ -50,6 +51,7 @@ from whisperbatch.options.output import (
     parse_formats,
     subtitle_options,
 )
+from whisperbatch.options.replacements import BLANKLESS, read_rules, replacements
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "ALL_TRACKS",
     "BACKENDS",
     "BINARY",
+    "BLANKLESS",
     "BREAKS",
     "CHANNELS",
     "COMPUTE_TYPES",
@@ -86,6 +89,7 @@ __all__ = [
     "SubtitleOptions",
     "WatchOptions",
     "form",
+    "join_hotwords",
     "load_workers_for",
     "parse_batch_size",
     "parse_counts",
@@ -99,6 +103,8 @@ __all__ = [
     "parse_track",
     "parse_waits",
     "placeholders",
+    "read_rules",
+    "replacements",
     "require",
     "subtitle_options",
 ]

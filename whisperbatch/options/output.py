@@ -9,6 +9,7 @@ from typing import Any
 
 from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
+from whisperbatch.wording import Rules
 
 ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
 FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass", "md", "docx")
@@ -135,6 +136,7 @@ class OutputOptions:
         documents: How txt, md and docx are divided.
         move_done: Where recordings go that are done; without an ``output_dir``, their outputs go there too.
         move_failed: Where recordings go that failed.
+        replace: Replacement rules, applied to every text; None means none.
     """
 
     formats: tuple[str, ...] = DEFAULT_FORMATS
@@ -147,6 +149,7 @@ class OutputOptions:
     documents: DocumentOptions = field(default_factory=DocumentOptions)
     move_done: Path | None = None
     move_failed: Path | None = None
+    replace: Rules | None = None
 
     def __post_init__(self) -> None:
         """Check formats and template."""

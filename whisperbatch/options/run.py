@@ -105,6 +105,7 @@ class RunOptions:
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )
         require_text(clip.prompt, "--prompt")
+        require_text(clip.hotwords, "--hotwords")
         require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
         require(
             clip.long_form in LONG_FORMS,

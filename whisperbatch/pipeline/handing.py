@@ -160,7 +160,12 @@ class Handing:
             return
         with self._lock:
             self._given.add(job.file_id)
-        audio = replace(job.audio, path=absolute(job.audio.path), root=job.audio.root and absolute(job.audio.root))
+        audio = replace(
+            job.audio,
+            path=absolute(job.audio.path),
+            root=job.audio.root and absolute(job.audio.root),
+            asks=replace(job.audio.asks, replace=None),  # rules are many, and are applied here
+        )
         if not self._crew.hand(Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job))):
             self._ungive(job.file_id)
             self._desk.interrupt(job)
@@ -170,7 +175,7 @@ class Handing:
             match tiding:
                 case Happened(None, kind, data, path):
                     self._tell(Event(kind, path, data))
-                case Happened(number, kind, data) if job := self._board.find(number):
+                case Happened(int(number), kind, data) if job := self._board.find(number):
                     if kind == "loading":
                         job.started_s = time.monotonic()
                     job.duration_s = data.get("duration_s", job.duration_s)

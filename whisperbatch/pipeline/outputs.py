@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,22 @@ from whisperbatch.files import read_regular
 from whisperbatch.journal import Entry, Output
 from whisperbatch.options import OutputOptions
 from whisperbatch.records import Transcript
+from whisperbatch.wording import Rules
 from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.content import Content, encoded
 from whisperbatch.writers.places import absolute
 from whisperbatch.writers.proof import holds
+
+
+def rules_form(rules: Rules) -> str:
+    """The part of a form that names the replacement rules."""
+    return f"#r{rules.digest[:8]}" if rules.digest else ""
+
+
+def has_other_rules(output: Output, rules: Rules) -> bool:
+    """Whether an output was made with other replacement rules."""
+    _, mark, named = output.format.partition("#r")
+    return mark + named != rules_form(rules)
 
 
 def ours(entry: Entry) -> tuple[Output, ...]:
@@ -75,6 +88,11 @@ def transcript_in(path: Path) -> Transcript | None:
         return read_json(read_regular(path))
     except (OSError, FileError):
         return None
+
+
+def transcript_among(outputs: Iterable[Output]) -> Transcript | None:
+    """The transcript in the JSON among outputs; None when there is none."""
+    return next(filter(None, (transcript_in(output.path) for output in outputs if output.name == "json")), None)
 
 
 def digest(content: Content) -> str:

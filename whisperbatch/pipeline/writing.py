@@ -11,8 +11,10 @@ from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.outputs import edited
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import Event, Outcome, Status, Transcript
+from whisperbatch.replacements import corrected
 from whisperbatch.writers import Content, render
 from whisperbatch.writers.beside import Namer, write_all
+from whisperbatch.writers.places import rules_of
 
 MAX_NAMES = 8  # tried for a file while others take them
 GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
@@ -32,7 +34,7 @@ class Writing:
     ) -> None:
         """Keep the rooms.
 
-        ``waited_for`` tells whether a file's folder was away and is there again; ``note`` is given the outcome before
+        ``waited_for`` is true when a file's folder was away and is there again; ``note`` is given the outcome before
         the journal knows that the file is done.
         """
         self._options, self._board, self._namer, self._planner = options, board, namer, planner
@@ -44,6 +46,7 @@ class Writing:
         Raises:
             WriteError: They could not be written; none is half written.
         """
+        transcript = corrected(transcript, rules_of(job.audio, self._options))
         wall_s = time.monotonic() - job.started_s
         audio_s = transcript.duration_s
         outcome = Outcome(job.audio.path, Status.DONE, transcript, reason=reason, audio_s=audio_s, wall_s=wall_s)

@@ -585,6 +585,7 @@ function close(index, typed) {
   item.querySelector(".edit").focus({ preventScroll: true });
   tellChecked(file);
   tellWhy(file);
+  tellRules();
 }
 
 function download(file) {
@@ -618,12 +619,14 @@ function saveWord(file) {
   offer(`${stemOf(file)}.docx`, wordFileOf(data, stemOf(file), totals.docx, totals.uncertain_word));
 }
 
-// The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words.
+// The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words. What the
+// decoder wrote before replacement rules goes too: to undo these would undo the correction.
 function correctedOf(data, edits) {
   const segments = data.segments.map((segment, index) => {
     const text = edits.get(index);
     if (text === undefined) return segment;
-    const changed = { ...segment, text: text.trim() ? text : "", tokens: [] };
+    const { original, original_words, ...rest } = segment;
+    const changed = { ...rest, text: text.trim() ? text : "", tokens: [] };
     if (segment.words) changed.words = wordsOf(changed, segment.words);
     return changed;
   });
@@ -634,7 +637,7 @@ function correctedOf(data, edits) {
 function wordsOf(segment, old) {
   const fresh = split(segment.text, old);
   const kept = matches(old.map((word) => word.word.trim()), fresh.map((word) => word.trim()));
-  const words = fresh.map((word, k) => (kept[k] >= 0 ? { ...old[kept[k]], word } : { word }));
+  const words = fresh.map((word, k) => (kept[k] >= 0 ? { ...old[kept[k]], original: undefined, word } : { word }));
   for (let from = 0; from < words.length; from += 1) {
     if (words[from].start !== undefined) continue;
     let to = from;
@@ -685,6 +688,87 @@ function matches(old, fresh) {
     else k += 1;
   }
   return found;
+}
+
+// ---- corrections as rules
+
+const MARKS = /^[\s.,;:!?…"“”„«»()。、，！？：；]+|[\s.,;:!?…"“”„«»()。、，！？：；]+$/g; // that a rule does without
+const NO_RULE = /->|^[#/]|^\[[^\]]*\]$/; // what would be read as something else on the left of a rule
+
+const MAX_PAIR = 200; // characters; more is a sentence and no rule
+
+// What a correction has put in place of what: stretches of words that differ, without the marks around them.
+function pairsOf(before, after) {
+  const [old, fresh] = [split(before, []), split(after, [])];
+  const kept = matches(old.map((word) => word.trim()), fresh.map((word) => word.trim()));
+  const pairs = [];
+  for (let i = 0, k = 0; i < old.length || k < fresh.length;) {
+    if (k < fresh.length && kept[k] === i) { i += 1; k += 1; continue; }
+    let to = k;
+    while (to < fresh.length && kept[to] < 0) to += 1;
+    const end = to < fresh.length ? kept[to] : old.length;
+    const [wrong, right] = [old.slice(i, end), fresh.slice(k, to)].map((words) => words.join("").replace(MARKS, ""));
+    const isStart = k === 0 || /[.?!…。！？]["”»]?$/.test(fresh[k - 1].trim());
+    const isCapital = isStart && wrong.toLowerCase() === right.toLowerCase(); // a sentence begins there, no name
+    const isShort = wrong.length + right.length <= MAX_PAIR;
+    if (wrong && wrong !== right && isShort && !isCapital && !NO_RULE.test(wrong)) pairs.push([wrong.replace(/\s+/g, " "), right]);
+    [i, k] = [end, to];
+  }
+  return pairs;
+}
+
+// The same, looked for once for each text.
+function pairsIn(file, index, before, after) {
+  file.pairs ??= new Map();
+  if (file.pairs.get(index)?.after !== after) file.pairs.set(index, { after, found: pairsOf(before, after) });
+  return file.pairs.get(index).found;
+}
+
+// Pairs that occurred at least twice over all files, by what is wrong, whatever its case, and what is right.
+function repeated() {
+  const found = new Map();
+  for (const file of files) {
+    for (const [index, text] of file.edits) {
+      const segment = transcriptOf(file).segments[index];
+      for (const [wrong, right] of pairsIn(file, index, segment.text, text)) {
+        const key = `${wrong.toLowerCase()}\n${right}`;
+        const pair = found.get(key) ?? { wrong, right, n: 0, languages: new Set() };
+        pair.n += 1;
+        pair.languages.add(segment.language ?? file.told.language ?? "");
+        found.set(key, pair);
+      }
+    }
+  }
+  return [...found.values()].filter(({ n }) => n > 1).sort((a, b) => b.n - a.n || byPath.compare(a.wrong, b.wrong));
+}
+
+// A file of rules; those that were wanted in one language of several stand below its name. Of two rights for one wrong
+// neither is a rule: they are left as comments to choose from.
+function rulesOf(pairs) {
+  const isMixed = new Set(files.map(({ told }) => told.language).filter(Boolean)).size > 1;
+  const sections = new Map([["", []]]);
+  for (const pair of pairs) {
+    const isClear = pairs.every((other) => other === pair || other.wrong.toLowerCase() !== pair.wrong.toLowerCase());
+    const [language] = pair.languages;
+    const section = isMixed && pair.languages.size === 1 && /^[a-z]{2,3}$/.test(language) ? language : "";
+    if (!sections.has(section)) sections.set(section, [`[${section}]`]);
+    sections.get(section).push(`${isClear ? "" : "# "}${pair.wrong} -> ${pair.right}`.trimEnd());
+  }
+  const head = "# Corrected in the same way at least twice; for whisperbatch convert --replace and transcribe --replace";
+  return `${[head, ...[...sections.values()].flat()].join("\n")}\n`;
+}
+
+function tellRules() {
+  const n = repeated().length;
+  byId("rules").hidden = files.every((file) => file.edits.size === 0);
+  byId("export").disabled = n === 0;
+  byId("export").textContent = n ? `Export corrections (${n})` : "Export corrections (none made twice)";
+}
+
+function exportRules() {
+  leaveEditor();
+  offer("corrections.txt", new Blob([rulesOf(repeated())], { type: "text/plain" }));
+  say("The corrections are saved as rules; whisperbatch help corrections tells of them.");
 }
 
 // ---- keys
@@ -754,6 +838,7 @@ function tellTotals() {
 for (const id of ["filter", "sort"]) byId(id).addEventListener("change", refresh);
 let waiting = 0;
 byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(refresh, 120); });
+byId("export").addEventListener("click", exportRules);
 byId("tools").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
 tellTotals();
 refresh();

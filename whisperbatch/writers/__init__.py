@@ -10,9 +10,10 @@ to; ``importing`` and ``stamped`` read other tools' files. The bytes are those o
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from whisperbatch.options import DOCUMENTS, SHAPED, DocumentOptions, SubtitleOptions
-from whisperbatch.records import Transcript
+from whisperbatch.records import Segment, Transcript
 from whisperbatch.writers import ass, aud, csv_, docx, json_, lrc, md, srt, tsv, txt, vtt
 from whisperbatch.writers.content import Content
 from whisperbatch.writers.json_ import read as read_json
@@ -45,6 +46,8 @@ def render(
     title: str = "",
 ) -> Content:
     """The transcript in one format; FileError when shaping needs word times that it has not."""
+    if name != "json" and any(_is_gone(segment) for segment in transcript.segments):
+        transcript = replace(transcript, segments=tuple(one for one in transcript.segments if not _is_gone(one)))
     if name in SHAPED:
         return FORMATS[name](transcript, shaping)
     if name in TITLED:
@@ -61,3 +64,8 @@ def render_all(
 ) -> dict[str, Content]:
     """The transcript in each of the formats, by the format's name; FileError as for one."""
     return {name: render(transcript, name, shaping, documents, title) for name in formats}
+
+
+def _is_gone(segment: Segment) -> bool:
+    """Whether replacement rules have left nothing of a segment."""
+    return segment.original is not None and not segment.text.strip()

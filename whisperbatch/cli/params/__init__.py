@@ -49,16 +49,18 @@ DIVIDING: dict[str, tuple[Any, Any]] = {
     "paragraph_pause": (output.ParagraphPause, _DOCUMENT.paragraph_pause_s),
     "timestamps_in_text": (output.TimestampsInText, _DOCUMENT.timestamps_in_text),
 }
+REPLACING: dict[str, tuple[Any, Any]] = {"replace": (output.Replace, None)}
 RUN: dict[str, tuple[Any, Any]] = {
     "model": (model.Model, "turbo"),
     "model_dir": (model.ModelDir, None),
     "offline": (model.Offline, False),
     "device": (model.Device, "auto"),
-    "compute_type": (model.Compute, model.ComputeType.AUTO),
+    "compute_type": (model.Compute, model.ComputeType("auto")),
     "language": (decoding.Language, None),
-    "task": (decoding.TaskOption, decoding.Task.TRANSCRIBE),
+    "task": (decoding.TaskOption, decoding.Task("transcribe")),
     "prompt": (decoding.Prompt, None),
     "hotwords": (decoding.Hotwords, None),
+    "hotwords_file": (decoding.HotwordsFile, None),
     "multilingual": (decoding.Multilingual, _DECODE.multilingual),
     "beam_size": (decoding.BeamSize, _DECODE.beam_size),
     "best_of": (decoding.BestOf, _DECODE.best_of),
@@ -87,17 +89,19 @@ RUN: dict[str, tuple[Any, Any]] = {
     "vad_min_silence": (speech.VadMinSilence, _SPEECH.vad_min_silence_s),
     "vad_min_speech": (speech.VadMinSpeech, _SPEECH.vad_min_speech_s),
     "vad_pad": (speech.VadPad, _SPEECH.vad_pad_s),
-    "long_form": (speech.LongFormOption, speech.LongForm.CLIPS),
+    "long_form": (speech.LongFormOption, speech.LongForm("clips")),
     "clip_timestamps": (speech.ClipTimestamps, None),
-    "channels": (speech.ChannelsOption, speech.Channels.MIX),
+    "channels": (speech.ChannelsOption, speech.Channels("mix")),
     "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
     "track": (speech.Track, None),
+    "sidecars": (sources.Sidecars, _LOAD.sidecars),
     "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
     "format": (output.Format, None),
     "output_dir": (output.OutputDir, None),
     "name": (output.Name, "{stem}"),
     "overwrite": (output.Overwrite, False),
     "stdout": (output.Stdout, False),
+    **REPLACING,
     **SHAPING,
     **DIVIDING,
     "batch_size": (running.BatchSize, "auto"),
@@ -113,7 +117,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "load_timeout": (running.LoadTimeout, None),
     "max_failures": (running.MaxFailures, None),
     "fail_fast": (running.FailFast, False),
-    "backend": (crew.Backend, crew.BackendKind.LOCAL),
+    "backend": (crew.Backend, crew.BackendKind("local")),
     "ray_address": (crew.RayAddress, None),
     "actors": (crew.Actors, None),
     "cpus_per_actor": (crew.CpusPerActor, None),
@@ -175,7 +179,7 @@ def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[...,
         def run(config: object = None, help_all: bool = False, **given: Any) -> None:
             command(**given)
 
-        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]  # Typer reads it
         run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
         return run
 

@@ -12,8 +12,8 @@ _OUT = "Output"
 _SHAPE = "Subtitles (srt, vtt, ass)"
 _DOCUMENT = "Documents (docx, md, txt)"
 
-Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})
-Break = StrEnum("Break", {name.upper(): name for name in BREAKS})
+Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})  # type: ignore[misc]  # members of options
+Break = StrEnum("Break", {name.upper(): name for name in BREAKS})  # type: ignore[misc]  # members of options
 Format = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,6 +67,17 @@ Name = Annotated[
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", rich_help_panel=_OUT, help="Do recordings again and replace what is in the way.")
+]
+Replace = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--replace",
+        metavar="FILE",
+        rich_help_panel=_OUT,
+        help="Correct the text by the rules in FILE, one a line, as in: wrong -> right; may be repeated "
+        "('whisperbatch help corrections').",
+        show_default=False,
+    ),
 ]
 Page = Annotated[
     Path,

@@ -17,7 +17,8 @@ or "Word" gives a document with the corrections, as convert makes it.
 
 The first file in doubt is open. Mark it as checked and go on with "Next in doubt"; the browser
 keeps the marks for this page, and a JSON that you save has "checked": true in its "whisperbatch"
-block, from which the next page takes it.
+block, from which the next page takes it. "Export corrections" saves words that you have corrected
+in the same way at least twice as rules for --replace ('whisperbatch help corrections').
 
 The page is one file, works from disk without a network, and finds the recordings as long as it is
 moved together with their folder. Keys: j and k for segments, n and p for files, d for the next in
