@@ -147,7 +147,7 @@ def _input(data: bytes | None) -> BinaryIO:
     file = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
     file.write(data or b"")
     file.seek(0)
-    return file  # type: ignore[return-value]
+    return file
 
 
 def _values(told: Mapping[str, Any]) -> dict[str, str]:

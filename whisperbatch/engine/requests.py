@@ -6,7 +6,7 @@ Comes in: a clip, and what was decoded of its windows. Goes out: windows, segmen
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ N_HOP = SAMPLE_RATE // FRAMES_A_SECOND
 MADE_UP = "text that may be made up was left out"
 
 
-class Speller(Protocol):
+class Speller(Hashable, Protocol):
     """What a request asks of ``engine/spelling``."""
 
     end: int

@@ -76,7 +76,7 @@ def made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
     language, audio_s, wall_s, attempts, error, is_permanent, changed, content, twin = rest
     return Entry(
         *(number, Key(as_path(path), as_path(folder)), State(state), run),  # type: ignore[arg-type]
-        None if base is None else os.fsdecode(base),  # type: ignore[call-overload]
+        None if base is None else os.fsdecode(base),  # type: ignore[arg-type]
         *(size, mtime_ns, sample, making, language, audio_s, wall_s, attempts, error),  # type: ignore[arg-type]
         is_permanent=bool(is_permanent),
         changed=changed,  # type: ignore[arg-type]
