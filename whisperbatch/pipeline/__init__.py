@@ -19,8 +19,9 @@ and its end), hooking (commands that run at its end), stages (load, decode, writ
 
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, Order, Tiding
+from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.kept import Shelf
-from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.revision import revision_of
 from whisperbatch.pipeline.run import run
 

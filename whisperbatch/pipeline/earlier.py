@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from whisperbatch.journal import Entry, Journal, Key, Making, Recording
+from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording
 from whisperbatch.pipeline.decision import OF_ANOTHER, Decision
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.outputs import is_as_left, transcript_in
@@ -57,11 +57,11 @@ def of_the_same_content(
     """
     for entry in journal.done_alike(key, recording, asked) if recording.sample else ():
         suffixes = {path.suffix.lower() for path in (entry.key.path, key.path)}  # they may decide how a file is read
-        if len(suffixes) > 1 or not _agrees(entry, asked):
+        is_candidate = len(suffixes) == 1 and _agrees(entry, asked) and any(map(_is_kept, entry.outputs))
+        if not (is_candidate and _has(entry, content.ask())):
             continue
         for found in _kept(entry):
-            is_proven = (found.transcript.size, found.transcript.sha256) == (recording.size, recording.sample)
-            if is_proven and _has(entry, content.ask()):
+            if (found.transcript.size, found.transcript.sha256) == (recording.size, recording.sample):
                 return replace(found, content=content.ask(), twin=entry.key.path)
     return None
 
@@ -72,9 +72,13 @@ def _agrees(entry: Entry, asked: Making) -> bool:
 
 def _kept(entry: Entry) -> Iterator[Found]:
     """The transcripts that the entry's JSON files hold."""
-    for output in entry.outputs:
-        if output.name == "json" and is_as_left(output) and (transcript := transcript_in(output.path)) is not None:
+    for output in filter(_is_kept, entry.outputs):
+        if (transcript := transcript_in(output.path)) is not None:
             yield Found(transcript, output.path, entry)
+
+
+def _is_kept(output: Output) -> bool:
+    return output.name == "json" and is_as_left(output)
 
 
 def _has(entry: Entry, content: str | None) -> bool:

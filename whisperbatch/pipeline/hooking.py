@@ -20,7 +20,7 @@ from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, WriteError
 from whisperbatch.hooks import Running, call_of, run
 from whisperbatch.journal import MAX_TRIES, DueHook, Journal
-from whisperbatch.options import RunOptions
+from whisperbatch.options import FORMATS, RunOptions, form
 from whisperbatch.pipeline.board import Job
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.writers.places import absolute, folder_of
@@ -175,7 +175,7 @@ def _mark(job: Job, outcome: Outcome, options: RunOptions) -> str:
         os.fsencode(absolute(job.audio.path)).hex(),
         job.sample or [job.audio.size, job.audio.mtime_ns],
         sorted(os.fsencode(absolute(path)).hex() for path in outcome.outputs),
-        repr(options.output.subtitles),
+        [form(name, options.output) for name in FORMATS],
         [transcript.model, transcript.revision, transcript.settings] if transcript is not None else outcome.reason,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:N_ID]
