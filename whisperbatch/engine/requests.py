@@ -35,6 +35,10 @@ class Speller(Hashable, Protocol):
         """Id by language code; empty for English-only models."""
         ...
 
+    def __hash__(self) -> int:
+        """As any object; ids of hotwords are kept for each speller."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
         ...

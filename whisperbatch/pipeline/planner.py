@@ -213,8 +213,8 @@ class Planner:
         recording = self.recording(job)
         is_proven = job.content is not None and transcript.sha256 is not None and transcript.sha256 == job.sample
         content = job.content.known if is_proven and job.content is not None else None
-        known = None if job.is_to_load else job.entry  # it has its transcript from where it had it
-        return replace(recording, content=content, twin=job.twin or (known.twin if known else None))
+        kept = None if job.is_to_load else job.entry  # it has its transcript from where it had it
+        return replace(recording, content=content, twin=job.twin or (None if kept is None else kept.twin))
 
     def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
         """The journal's answer; None when it has none and the disk is to be asked."""
