@@ -17,7 +17,7 @@ from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.journal import Journal, content, sample
 from whisperbatch.pipeline import stages
-from whisperbatch.pipeline.content import Content
+from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import from_paths
 
@@ -303,7 +303,7 @@ def test_the_digest_is_of_all_bytes_and_of_the_version_that_is_asked_for(tmp_pat
     assert content(file, *known, lambda: True) is None
     assert content(tmp_path / "gone", *known) is None
     audio = AudioFile(file, size=status.st_size, mtime_ns=status.st_mtime_ns)
-    kept = Content(audio, known[0])
+    kept = FileDigest(audio, known[0])
     assert kept.known is None
     assert (kept.ask(), kept.known) == (whole, whole)
     os.utime(file, (1, 1))
@@ -312,14 +312,14 @@ def test_the_digest_is_of_all_bytes_and_of_the_version_that_is_asked_for(tmp_pat
 
 def test_a_whole_reading_is_taken_only_where_size_and_sample_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     read: list[Path] = []
-    real = Content.ask
+    real = FileDigest.ask
 
-    def ask(self: Content) -> str | None:
+    def ask(self: FileDigest) -> str | None:
         read.append(self._audio.path)
         return real(self)
 
     tree = Tree(tmp_path, 2)
-    monkeypatch.setattr(Content, "ask", ask)
+    monkeypatch.setattr(FileDigest, "ask", ask)
     write_large(tree.audio / "longer.wav", 1, N_LARGE + 1)
     tree.run(with_journal=False)
     assert {path.name for path in read} == {"000.wav", "001.wav"}

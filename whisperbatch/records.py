@@ -9,9 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from whisperbatch.errors import FileError, WhisperbatchError
+from whisperbatch.wording import Rules
 
 SAMPLE_RATE = 16_000  # Hz; what Whisper was trained on
 WINDOW_S = 30.0  # what the model looks at
@@ -19,6 +18,8 @@ N_SAMPLES = int(WINDOW_S * SAMPLE_RATE)  # one window
 
 DAMAGED = "damaged: "  # how a warning begins that tells of damage
 NOTHING_HEARD = "nothing heard"  # the warning of a transcript without text
+UNCERTAIN_WORD = 0.5  # the probability below which a word is more likely wrong than right, as the model sees it
+UNREPLACED = "not replaced: "  # how a warning begins that names a replacement rule which was stopped
 
 
 class Samples(Protocol):
@@ -28,8 +29,8 @@ class Samples(Protocol):
         """How many samples there are."""
         ...
 
-    def __getitem__(self, span: slice, /) -> np.ndarray:
-        """The samples of ``[start, stop)``, without a step."""
+    def __getitem__(self, span: slice, /) -> Any:
+        """The samples of ``[start, stop)``, without a step, as an array; numpy is not imported for its name alone."""
         ...
 
 
@@ -41,8 +42,10 @@ class FileAsks:
         language: Whisper's code.
         task: ``transcribe`` or ``translate``.
         prompt: Text put before the first window.
+        hotwords: Words that may be said, put before every window.
         output: The folder of its outputs.
         formats: Names of formats.
+        replace: Replacement rules for its text.
         fault: Why the file cannot be taken at all: the line that named it makes no sense.
     """
 
@@ -52,6 +55,8 @@ class FileAsks:
     output: Path | None = None
     formats: tuple[str, ...] | None = None
     fault: str | None = None
+    hotwords: str | None = None
+    replace: Rules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class ClipSettings:
             file, decoded window after window by openai-whisper's rules).
         clip_timestamps: Seconds of the file, start and end in turn, outside of which nothing is decoded; the last end
             may be missing. Empty means all of it.
+        hotwords: Words that may be said, put before each window; not when there is a ``prefix``.
     """
 
     language: str | None = None
@@ -94,6 +100,7 @@ class ClipSettings:
     prompt: str | None = None
     long_form: str = "clips"
     clip_timestamps: tuple[float, ...] = ()
+    hotwords: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,13 +157,17 @@ class FileLoaded:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its times in seconds and its probability; ``word`` keeps its leading space."""
+    """A word with its times in seconds and its probability; ``word`` keeps its leading space.
+
+    ``original`` is what the decoder wrote there where replacement rules have changed it, None elsewhere.
+    """
 
     word: str
     start_s: float
     end_s: float
     probability: float
     speaker: str | None = None
+    original: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +175,8 @@ class Segment:
     """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
 
     ``speaker`` and ``channel`` name who said it and on which channel, None when not known. ``language`` is Whisper's
-    code where it was found for this stretch alone, None where it is the file's.
+    code where it was found for this stretch alone, None where it is the file's. ``original`` and ``original_words`` are
+    the decoder's text and words where replacement rules have changed them.
     """
 
     start_s: float
@@ -180,6 +192,8 @@ class Segment:
     speaker: str | None = None
     channel: str | None = None
     language: str | None = None
+    original: str | None = None
+    original_words: tuple[Word, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +253,10 @@ class Transcript:
         revision: Which weights: a commit, or a digest of the weights file.
         settings: Those that matter to the text, as plain JSON values.
         suspects: Stretches worth a listener's ear, as plain JSON values.
-        warnings: Sentences without a full stop: what is damaged (begins with ``DAMAGED``), what is worth knowing, and
-            ``NOTHING_HEARD``.
+        warnings: Sentences without a full stop: what is damaged (begins with ``DAMAGED``), what is worth knowing,
+            which replacement rules were stopped (``UNREPLACED``), and ``NOTHING_HEARD``.
         is_checked: Whether somebody has marked it as checked on a review page.
+        replacements: The digest of the replacement rules that were applied to it; empty when none were.
     """
 
     language: str
@@ -258,6 +273,7 @@ class Transcript:
     suspects: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
     is_checked: bool = False
+    replacements: str = ""
 
     @property
     def text(self) -> str:

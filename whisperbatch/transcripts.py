@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from whisperbatch.languages import LANGUAGES
-from whisperbatch.records import NOTHING_HEARD, AudioFile, ClipText, FileLoaded, Segment, Transcript
+from whisperbatch.records import NOTHING_HEARD, AudioFile, ClipText, FileLoaded, Segment, Transcript, Word
 
 FRAMES_A_SECOND = 100  # what openai-whisper's ``seek`` counts
 N_DECIMALS = 3  # a clip's start is a sample's, and the sum of two floats has noise
@@ -154,15 +154,18 @@ class Assembly:
         seconds: dict[str, float] = {}
         for _, text in self._placed():
             for segment in _heard(text):
-                if segment.language is not None:
-                    lasts_s = segment.end_s - segment.start_s
-                    seconds[segment.language] = seconds.get(segment.language, 0.0) + lasts_s
-        if len(seconds) < 2:
+                code, lasts_s = segment.language or text.language, segment.end_s - segment.start_s
+                seconds[code] = seconds.get(code, 0.0) + lasts_s
+        if len(seconds) < 2 or not self._is_multilingual():
             return []
         total_s = sum(seconds.values()) or 1.0
         ordered = sorted(seconds, key=lambda code: -seconds[code])
         shares = [f"{LANGUAGES[code].title()} ({seconds[code] / total_s:.0%})" for code in ordered]
         return [f"several languages: {', '.join(shares)}"]
+
+    def _is_multilingual(self) -> bool:
+        """Whether some of the file has a language of its own."""
+        return any(segment.language is not None for text in self._texts.values() for segment in _heard(text))
 
     def _placed(self) -> list[tuple[_Place, ClipText]]:
         """Each clip's place and text, in order."""
@@ -172,11 +175,15 @@ class Assembly:
         """All clips' segments in the file's time; those of several channels merged."""
         assert self._loaded is not None
         segments: list[Segment] = []
+        is_multilingual = self._is_multilingual()
         for place, text in self._placed():
             limit_s = min(place.at_s(place.duration_s, is_end=True), self._loaded.duration_s)
             name = _channel_name(place.channel, channel_names)
             kept = text.segments if keeps_blanks else _heard(text)
-            segments += [replace(_moved(segment, place, limit_s), channel=name) for segment in kept]
+            moved = [replace(_moved(segment, place, limit_s), channel=name) for segment in kept]
+            if is_multilingual:
+                moved = [replace(segment, language=segment.language or text.language) for segment in moved]
+            segments += moved
         if any(place.channel is not None for place, _ in self._placed()):
             segments.sort(key=lambda segment: segment.start_s)
         return tuple(segments)
@@ -243,19 +250,22 @@ def _moved(segment: Segment, place: _Place, limit_s: float) -> Segment:
     Trap: the model pads a short clip to 30 s and may well give times in the padding, where the next clip lies.
     """
 
-    def moved(start_s: float, end_s: float) -> dict[str, float]:
+    def moved(start_s: float, end_s: float) -> tuple[float, float]:
         start_s, end_s = place.clear_of_pauses(start_s, max(start_s, end_s))
         start_s = round(min(place.at_s(start_s), limit_s), N_DECIMALS)
         end_s = round(min(place.at_s(end_s, is_end=True), limit_s), N_DECIMALS)
-        return {"start_s": start_s, "end_s": max(start_s, end_s)}
+        return start_s, max(start_s, end_s)
 
-    words = segment.words
-    if words is not None:
-        words = tuple(replace(word, **moved(word.start_s, word.end_s)) for word in words)
+    def moved_word(word: Word) -> Word:
+        start_s, end_s = moved(word.start_s, word.end_s)
+        return replace(word, start_s=start_s, end_s=end_s)
+
+    start_s, end_s = moved(segment.start_s, segment.end_s)
     window_s = place.at_s(segment.seek / FRAMES_A_SECOND) - segment.seek / FRAMES_A_SECOND
     return replace(
         segment,
-        **moved(segment.start_s, segment.end_s),
+        start_s=start_s,
+        end_s=end_s,
         seek=segment.seek + round(window_s * FRAMES_A_SECOND),
-        words=words,
+        words=None if segment.words is None else tuple(moved_word(word) for word in segment.words),
     )

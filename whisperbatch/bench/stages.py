@@ -19,7 +19,6 @@ from whisperbatch.options import RunOptions
 from whisperbatch.records import AudioFile, Clip, Status
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
-from whisperbatch.writers.places import formats_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def profile(engine: Engine, paths: Sequence[Path], options: RunOptions) -> Profi
             pipeline.run(
                 [AudioFile(path) for path in paths],
                 options,
-                open_engine=lambda: timed,  # type: ignore[return-value]
+                open_engine=lambda: timed,
                 namer=namer,
                 on_event=lambda event: None,
                 stop=threading.Event(),
@@ -102,7 +101,8 @@ def _write_s(outcomes: Sequence[Any], options: RunOptions, namer: Namer) -> floa
     for outcome in outcomes:
         if outcome.transcript is not None:
             audio = AudioFile(outcome.path)
-            texts = render_all(outcome.transcript, formats_of(audio, options.output), options.output.subtitles)
             places = namer.outputs(audio, outcome.transcript.language)
+            output, title = options.output, next(iter(places.values())).stem
+            texts = render_all(outcome.transcript, tuple(places), output.subtitles, output.documents, title)
             write_all({path: texts[name] for name, path in places.items()})
     return time.perf_counter() - began_s

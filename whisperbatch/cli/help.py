@@ -15,7 +15,7 @@ COMMON = frozenset(
     """
     paths folders from_file dry_run format output_dir overwrite stdout
     model device compute_type language task prompt beam_size word_timestamps
-    vad long_form channels subtitles batch_size redo retry_failed report quiet verbose
+    vad long_form channels subtitles replace batch_size redo retry_failed report quiet verbose
     settle until_idle move_done move_failed
     config help help_all
     """.split()
@@ -26,7 +26,7 @@ ALL = "help_all"
 class Command(TyperCommand):
     """A command with our help page."""
 
-    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # Typer passes its own
         """Write the page into ``formatter``."""
         formatter.write(page(ctx))
 
@@ -34,7 +34,7 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The program itself with our help page."""
 
-    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # Typer passes its own
         """Write the page into ``formatter``."""
         formatter.write(page(ctx))
 
@@ -87,7 +87,8 @@ def option(param: Any) -> tuple[str, str]:
 
 
 def _side(param: Any) -> str:
-    return (param.opts if param.default else param.secondary_opts)[0]
+    names: list[str] = param.opts if param.default else param.secondary_opts
+    return names[0]
 
 
 def _panels(params: Sequence[Any]) -> list[tuple[str, str]]:

@@ -26,13 +26,21 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output as we left it: size and mtime; while it is being written, the digest of what it will be."""
+    """An output as we left it: size and mtime; while it is being written, the digest of what it will be.
+
+    ``format`` is its format's name; after # may stand what its form is known by, as in ``srt#1f2e3d4c``.
+    """
 
     path: Path
     format: str
     size: int | None = None
     mtime_ns: int | None = None
     intended: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its format."""
+        return self.format.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions, l
 from whisperbatch.options.checks import require, require_text
 from whisperbatch.options.crew import CrewOptions
 from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
+from whisperbatch.options.hooks import HookOptions
 from whisperbatch.options.output import OutputOptions
 from whisperbatch.records import ClipSettings
 
@@ -85,6 +86,7 @@ class RunOptions:
     journal: JournalOptions = field(default_factory=JournalOptions)
     failures: FailureOptions = field(default_factory=FailureOptions)
     crew: CrewOptions = field(default_factory=CrewOptions)
+    hooks: HookOptions = field(default_factory=HookOptions)
 
     @property
     def n_load_workers(self) -> int:
@@ -95,6 +97,7 @@ class RunOptions:
         """Check what clips ask for; whether the model can do it is the engine's to say. Shaped subtitles need words."""
         if self.output.subtitles.needs_words and not self.decode.word_timestamps:
             object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
+        self.hooks.check_formats(self.output.formats if self.output.write else ())
         clip = self.clip
         is_plain = self.crew.backend == "local" or self.engine.devices in (("auto",), ("cpu",))
         require(is_plain, "--device names devices of this machine; with --backend ray each actor has its own")
@@ -102,6 +105,7 @@ class RunOptions:
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )
         require_text(clip.prompt, "--prompt")
+        require_text(clip.hotwords, "--hotwords")
         require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
         require(
             clip.long_form in LONG_FORMS,

@@ -8,17 +8,20 @@ is called by the backends and the bench. Every file that the source gave ends in
 its file into an Outcome at once and cancels it in every room.
 
 Leaves: board (which files are open, and how each ended), planner (what is to be done for a file), outputs (are they as
-we left them?), settings (what matters to a text), revision (which weights), waiting (files that another run has in
-hand), second_tries (clips that failed in passing), stale (is a watched file still what it was?), writing (a transcript
-on disk, told to the journal), moving (recordings that are done or failed, to folders of their own), kept (clips of long
-files), desk (what is to be done for each file, and its end), stages (load, decode, write: the model here), crews and
-handing (the model elsewhere), run (starting and ending all of it).
+we left them?), file_digest (of a recording's bytes), earlier (transcripts of a recording that moved), copies and twins
+(one recording under several names), settings (what matters to a text), makings (model, weights and settings of each),
+revision (which weights), waiting (files that another run has in hand), second_tries (clips that failed in passing),
+stale (is a watched file still what it was?), writing (a transcript on disk, told to the journal), moving (recordings
+that are done or failed, to folders of their own), kept (clips of long files), desk (what is to be done for each file,
+and its end), hooking (commands that run at its end), stages (load, decode, write: the model here), crews and handing
+(the model elsewhere), run (starting and ending all of it).
 """
 
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, Order, Tiding
+from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.kept import Shelf
-from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.revision import revision_of
 from whisperbatch.pipeline.run import run
 

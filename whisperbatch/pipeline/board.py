@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.journal import Entry
-from whisperbatch.pipeline.content import Content
+from whisperbatch.journal import DueHook, Entry
 from whisperbatch.pipeline.copies import Group
+from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status, Transcript
 from whisperbatch.transcripts import Assembly
 
@@ -41,6 +41,8 @@ class Job:
         n_in_engine: How many of its clips the engine has taken, or need no engine.
         n_deaths: How many members of a crew died that had it.
         transcript: What a crew heard in it.
+        hook: What is to run when it has ended; None until then, or for nothing.
+        is_failed_before: True when its failure is an earlier run's and was not tried again.
         content: The digest of all its bytes, or of those that a transcript which is taken was made of.
         twin: The recording of the same content whose transcript is taken.
         group: The copies that wait for it.
@@ -61,7 +63,9 @@ class Job:
     n_in_engine: int = 0
     n_deaths: int = 0
     transcript: Transcript | None = None
-    content: Content | None = None
+    hook: DueHook | None = None
+    is_failed_before: bool = False
+    content: FileDigest | None = None
     twin: Path | None = None
     group: Group["Job"] | None = None
     is_alone: bool = False
@@ -190,15 +194,7 @@ class Board:
 
     def fail(self, job: Job, error: WhisperbatchError) -> bool:
         """Resolve a file as failed."""
-        if error.path is None:
-            error.path = job.audio.path
-        wall_s = time.monotonic() - job.started_s
-        return self.resolve(
-            job,
-            Outcome(
-                job.audio.path, Status.FAILED, error=error, reason=error.message, audio_s=job.duration_s, wall_s=wall_s
-            ),
-        )
+        return self.resolve(job, failure(job, error))
 
     def again(self, job: Job) -> Job | None:
         """The same file anew, under another number, for another try; None when it has ended meanwhile."""
@@ -257,6 +253,16 @@ class Board:
     def _end_when_all_ended(self) -> None:
         if self._source_ended and not self._open:
             self._outcomes.put(None)
+
+
+def failure(job: Job, error: WhisperbatchError) -> Outcome:
+    """The outcome of a file that failed."""
+    if error.path is None:
+        error.path = job.audio.path
+    wall_s = time.monotonic() - job.started_s
+    return Outcome(
+        job.audio.path, Status.FAILED, error=error, reason=error.message, audio_s=job.duration_s, wall_s=wall_s
+    )
 
 
 def batch_event(clips: Sequence[Clip], n_waiting: int) -> Event:

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from whisperbatch.records import Transcript
 from whisperbatch.writers import read_json, render
+from whisperbatch.writers.content import encoded
 
 MAX_BYTES = 32 << 20  # of packed transcripts that are kept for copies that come later
 MIN_PACKED = 4_096  # bytes; to set up the compression takes longer than to write a short transcript
@@ -151,7 +152,7 @@ class Copies(Generic[T]):
 
 
 def _packed(transcript: Transcript) -> bytes:
-    data = render(transcript, "json").encode()
+    data = encoded(render(transcript, "json"))
     return data if len(data) < MIN_PACKED else zlib.compress(data, 1)
 
 

@@ -24,6 +24,7 @@ class Decision:
         twin: The recording of the same content whose transcript is taken; None when it is the file's own.
         content: Digest of all the bytes that ``reuse`` was made of; None when not known.
         is_copy: It waits for ``twin``, which is being transcribed.
+        notice: What the user should read about it; empty for nothing.
     """
 
     skip: str | None = None
@@ -35,6 +36,7 @@ class Decision:
     twin: Path | None = None
     content: str | None = None
     is_copy: bool = False
+    notice: str = ""
 
     @property
     def is_settled(self) -> bool:

@@ -12,11 +12,12 @@ from pathlib import Path
 from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Board, Job
-from whisperbatch.pipeline.content import Content
-from whisperbatch.pipeline.decision import TAKEN
+from whisperbatch.pipeline.board import Board, Job, failure
+from whisperbatch.pipeline.decision import TAKEN, Decision
 from whisperbatch.pipeline.failing import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
-from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.file_digest import FileDigest
+from whisperbatch.pipeline.hooking import Hooks
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.twins import Twins
 from whisperbatch.pipeline.waiting import WaitingRoom
@@ -36,6 +37,7 @@ class Desk:
         files: Found, and not yet decided on.
         whole: Transcribed, and not yet written.
         ended: Set when nothing more is taken in.
+        hooks: Commands that run when a recording has ended.
         withdraw: Takes a file back from who transcribes it; theirs to set.
         takes_content: Whether all bytes of what is loaded are read for their digest.
         is_member: Whether this is the pipeline of a crew's member, which has no say in what copies are.
@@ -56,7 +58,8 @@ class Desk:
         self.mounts = Mounts()
         self.ended = threading.Event()
         self.withdraw: Callable[[Job], None] = lambda job: None
-        self._writing = Writing(options.output, board, namer, planner, self.waited_for)
+        self.hooks = Hooks(options, planner.journal, board.emit)
+        self._writing = Writing(options.output, board, namer, planner, self.waited_for, self.hooks.note)
         self._limit = FailureLimit(options.failures)
         dedupe = options.journal.dedupe
         self.is_member = is_member
@@ -148,9 +151,10 @@ class Desk:
         if (reason := stale(job, self.mounts)) is not None:
             self.leave(job, reason)
         elif self.board.seize(job):  # until the journal knows it: new content of the path may be claimed after that
-            is_permanent = lasts(error, job.audio.path)
+            outcome, is_permanent = failure(job, error), lasts(error, job.audio.path)
+            self.hooks.note(job, outcome)
             self.planner.failed(job, error, is_permanent=is_permanent)
-            self.board.fail(job, error)
+            self.board.resolve(job, outcome)
             self.withdraw(job)
             self._release(job, is_permanent=is_permanent)
             self._limit.count()
@@ -283,11 +287,14 @@ class Desk:
             self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=outputs, reason=decision.skip))
             return True
         if decision.failed is not None:
+            job.is_failed_before = True
             self.board.fail(job, FileError(decision.failed))
             return True
+        if decision.notice:
+            self.tell(job.audio.path, decision.notice)
         if decision.reuse is None:
             return False
-        job.twin, job.content = decision.twin, Content(job.audio, job.sample, known=decision.content)
+        job.twin, job.content = decision.twin, FileDigest(job.audio, job.sample, known=decision.content)
         if self.board.claim(job):
             self._writing.put(job, decision.reuse, reason=decision.reason)
             self._hand_down(job, decision.reuse)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording
-from whisperbatch.pipeline.content import Content
 from whisperbatch.pipeline.decision import OF_ANOTHER, Decision
+from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.outputs import is_as_left, transcript_in
 from whisperbatch.records import AudioFile, Transcript
 
@@ -49,7 +49,7 @@ def in_another_folder(journal: Journal, key: Key, asked: Making, is_same: Callab
 
 
 def of_the_same_content(
-    journal: Journal, key: Key, asked: Making, recording: Recording, content: Content
+    journal: Journal, key: Key, asked: Making, recording: Recording, content: FileDigest
 ) -> Found | None:
     """The transcript of a recording at another path that has the same bytes; None when there is none.
 
@@ -78,7 +78,7 @@ def _kept(entry: Entry) -> Iterator[Found]:
 
 
 def _is_kept(output: Output) -> bool:
-    return output.format == "json" and is_as_left(output)
+    return output.name == "json" and is_as_left(output)
 
 
 def _has(entry: Entry, content: str | None) -> bool:
@@ -88,4 +88,4 @@ def _has(entry: Entry, content: str | None) -> bool:
     if entry.size is None or entry.mtime_ns is None:
         return False
     old = AudioFile(entry.key.path, size=entry.size, mtime_ns=entry.mtime_ns)
-    return Content(old, entry.sample).ask() == content
+    return FileDigest(old, entry.sample).ask() == content

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from whisperbatch.errors import WorkerDiedError
 from whisperbatch.pipeline.board import Job
-from whisperbatch.pipeline.content import Content
 from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, Order
 from whisperbatch.pipeline.desk import INTERRUPTED, Desk
+from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.kept import Shelf
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.writers.places import absolute
@@ -160,7 +160,12 @@ class Handing:
             return
         with self._lock:
             self._given.add(job.file_id)
-        audio = replace(job.audio, path=absolute(job.audio.path), root=job.audio.root and absolute(job.audio.root))
+        audio = replace(
+            job.audio,
+            path=absolute(job.audio.path),
+            root=job.audio.root and absolute(job.audio.root),
+            asks=replace(job.audio.asks, replace=None),  # rules are many, and are applied here
+        )
         if not self._crew.hand(Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job))):
             self._ungive(job.file_id)
             self._desk.interrupt(job)
@@ -170,12 +175,12 @@ class Handing:
             match tiding:
                 case Happened(None, kind, data, path):
                     self._tell(Event(kind, path, data))
-                case Happened(number, kind, data) if job := self._board.find(number):
+                case Happened(int(number), kind, data) if job := self._board.find(number):
                     if kind == "loading":
                         job.started_s = time.monotonic()
                     job.duration_s = data.get("duration_s", job.duration_s)
                     if kind == "loaded":
-                        job.content = Content(job.audio, job.sample, known=data.get("content"))
+                        job.content = FileDigest(job.audio, job.sample, known=data.get("content"))
                     told = {key: value for key, value in data.items() if key != "content"}
                     self._board.emit(Event(kind, job.audio.path, told))
                 case Finished(number, index, mark, text) if job := self._board.find(number):

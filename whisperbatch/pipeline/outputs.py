@@ -2,17 +2,31 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import FileError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Entry, Output
-from whisperbatch.options import SubtitleOptions
+from whisperbatch.options import OutputOptions
 from whisperbatch.records import Transcript
+from whisperbatch.wording import Rules
 from whisperbatch.writers import FORMATS, read_json
+from whisperbatch.writers.content import Content, encoded
 from whisperbatch.writers.places import absolute
 from whisperbatch.writers.proof import holds
+
+
+def rules_form(rules: Rules) -> str:
+    """The part of a form that names the replacement rules."""
+    return f"#r{rules.digest[:8]}" if rules.digest else ""
+
+
+def has_other_rules(output: Output, rules: Rules) -> bool:
+    """Whether an output was made with other replacement rules."""
+    _, mark, named = output.format.partition("#r")
+    return mark + named != rules_form(rules)
 
 
 def ours(entry: Entry) -> tuple[Output, ...]:
@@ -54,18 +68,18 @@ def as_left(name: str, path: Path) -> Output:
     return Output(absolute(path), name, status.st_size, status.st_mtime_ns)
 
 
-def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, shaping: SubtitleOptions) -> Output:
+def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, options: OutputOptions) -> Output:
     """An output that lay there before; one that somebody has corrected is never ours, however often it is kept."""
     known = next((output for output in entry.outputs if output.path == absolute(path)), None)
     if known is None:
-        return as_left(form, path) if is_made_from(path, transcript, shaping) else Output(absolute(path), form)
+        return as_left(form, path) if is_made_from(path, transcript, options) else Output(absolute(path), form)
     return as_left(known.format, path) if is_as_left(known) or is_intended(known) else replace(known, intended=None)
 
 
-def is_made_from(path: Path, transcript: Transcript, shaping: SubtitleOptions) -> bool:
+def is_made_from(path: Path, transcript: Transcript, options: OutputOptions) -> bool:
     """Whether an output is a transcript's JSON, or what it renders to."""
     name = path.suffix[1:]
-    return name == "json" or (name in FORMATS and holds(path, name, transcript, shaping))
+    return name == "json" or (name in FORMATS and holds(path, name, transcript, options))
 
 
 def transcript_in(path: Path) -> Transcript | None:
@@ -76,6 +90,11 @@ def transcript_in(path: Path) -> Transcript | None:
         return None
 
 
-def digest(text: str) -> str:
-    """What tells a text on disk from others."""
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+def transcript_among(outputs: Iterable[Output]) -> Transcript | None:
+    """The transcript in the JSON among outputs; None when there is none."""
+    return next(filter(None, (transcript_in(output.path) for output in outputs if output.name == "json")), None)
+
+
+def digest(content: Content) -> str:
+    """What tells an output on disk from others."""
+    return hashlib.sha256(encoded(content)).hexdigest()

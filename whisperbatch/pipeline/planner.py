@@ -12,29 +12,33 @@ from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State
-from whisperbatch.options import SHAPED, RunOptions, SubtitleOptions
+from whisperbatch.journal import Entry, Journal, Key, Output, Recording, State
+from whisperbatch.options import RunOptions, form
 from whisperbatch.pipeline import earlier
 from whisperbatch.pipeline.board import Job
-from whisperbatch.pipeline.content import Content, sample_of
 from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.file_digest import FileDigest, sample_of
+from whisperbatch.pipeline.makings import Makings
 from whisperbatch.pipeline.outputs import (
     as_kept,
     as_left,
     digest,
+    has_other_rules,
     is_as_left,
     is_intended,
     is_made_from,
     ours,
-    transcript_in,
+    rules_form,
+    transcript_among,
 )
-from whisperbatch.pipeline.settings import DEFAULTS, settings_of
-from whisperbatch.records import AudioFile, FileAsks, Transcript
+from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
-from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
+from whisperbatch.writers.content import Content
+from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of, rules_of
 
-MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
+MISSING, OTHER_RULES = "an output is missing", "other replacement rules are asked for"
+TRANSCRIBED_AGAIN = "other replacement rules are asked for and there is no JSON to apply them to; transcribing again"
 FAILED_BEFORE = "failed before: {error} (--retry-failed tries again)"
 
 
@@ -57,11 +61,9 @@ class Planner:
         self._options = options
         self._namer = namer
         self.journal = journal
-        self._revision = revision
+        self._makings = Makings(options, revision)
         self._is_dry = is_dry
         self.is_over: Callable[[], bool] = lambda: False  # whether reading of recordings is to be broken off
-        self._known_revision = None
-        self._asked: dict[FileAsks, Making] = {}
         self._lock = threading.Lock()
         self._cleaned: set[Path] = set()
         self._redo_since: float | None = None
@@ -102,7 +104,7 @@ class Planner:
 
     def making_told(self, job: Job) -> str:
         """What the file's text depends on beside the recording, as one text."""
-        making = self._making(job.audio)
+        making = self._makings.of(job.audio)
         return f"{making.revision or making.model} {making.settings}"
 
     def is_elsewhere(self, job: Job) -> bool:
@@ -113,9 +115,9 @@ class Planner:
         return entry is not None and self.journal.is_in_others_hand(entry)
 
     def intend(
-        self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, str]], new: Collection[Path] = ()
+        self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, Content]], new: Collection[Path] = ()
     ) -> None:
-        """Note what is about to be written: format and text by path.
+        """Note what is about to be written: format and content by path.
 
         Raises:
             TakenError: Another recording's output has come to lie at a path in ``new``.
@@ -123,12 +125,13 @@ class Planner:
         if self.journal is None or job.entry is None:
             return
         outputs = [
-            Output(absolute(path), self._form(name), intended=digest(text)) for path, (name, text) in texts.items()
+            Output(absolute(path), self._form(job.audio, name), intended=digest(text))
+            for path, (name, text) in texts.items()
         ]
         self.journal.intend(
             job.entry,
             self._recording_of(job, transcript),
-            self._making_of(transcript),
+            self._makings.of_transcript(transcript),
             self._namer.base(job.audio),
             transcript.language,
             outputs,
@@ -146,22 +149,22 @@ class Planner:
         """Note that all of a file's outputs, by format, lie on disk; ``kept`` are those that lay there before."""
         if self.journal is None or job.entry is None:
             return
-        shaping = self._options.output.subtitles
+        options = self._options.output
         outputs = [
-            as_kept(self._form(name), path, job.entry, transcript, shaping)
+            as_kept(self._form(job.audio, name), path, job.entry, transcript, options)
             if path in kept
-            else as_left(self._form(name), path)
+            else as_left(self._form(job.audio, name), path)
             for name, path in places.items()
         ]
-        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s)
+        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s, job.hook)
         self._forget_name(job)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
         """Note why a file failed."""
         if self.journal is None or job.entry is None:
             return
-        making, recording = self._making(job.audio), self.recording(job)
-        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
+        making, recording = self._makings.of(job.audio), self.recording(job)
+        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent, hook=job.hook)
 
     def give_up(self, job: Job) -> None:
         """End the claim on a file with which nothing was done."""
@@ -202,7 +205,7 @@ class Planner:
         if job.sample is None:
             job.sample = sample_of(job.audio.path)
         if job.content is None:
-            job.content = Content(job.audio, job.sample, self.is_over)
+            job.content = FileDigest(job.audio, job.sample, self.is_over)
         return Recording(job.audio.size, job.audio.mtime_ns, job.sample)
 
     def _recording_of(self, job: Job, transcript: Transcript) -> Recording:
@@ -210,12 +213,12 @@ class Planner:
         recording = self.recording(job)
         is_proven = job.content is not None and transcript.sha256 is not None and transcript.sha256 == job.sample
         content = job.content.known if is_proven and job.content is not None else None
-        is_kept = job.entry is not None and not job.is_to_load  # it has its transcript from where it had it
-        return replace(recording, content=content, twin=job.twin or (job.entry.twin if is_kept else None))
+        kept = None if job.is_to_load else job.entry  # it has its transcript from where it had it
+        return replace(recording, content=content, twin=job.twin or (None if kept is None else kept.twin))
 
     def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
         """The journal's answer; None when it has none and the disk is to be asked."""
-        asked, output = self._making(job.audio), self._options.output
+        asked, output = self._makings.of(job.audio), self._options.output
         is_same = self._is_same(job, entry)
         agrees = entry.making is not None and asked.agrees(entry.making)
         if entry.base is None and entry.state is not State.FAILED:
@@ -250,25 +253,36 @@ class Planner:
 
     def _settled(self, job: Job, entry: Entry) -> Decision | None:
         """The file is done: skip it, or make what is missing, from its JSON if there is one."""
-        there = tuple(output for output in entry.outputs if os.path.lexists(output.path) and self._fits(output))
+        left = [output for output in entry.outputs if os.path.lexists(output.path)]
+        there = tuple(output for output in left if self._fits(job.audio, output))
         wanted = self._wanted(job.audio, entry)
         known = {output.path for output in there}
         if known.issuperset(wanted):
             self._clean(entry.key.folder)
             return Decision(skip=ALREADY, outputs=tuple(wanted))
-        transcript = next(filter(None, (transcript_in(o.path) for o in there if o.format == "json")), None)
-        return self._continued(job, entry, there, transcript)
+        transcript = transcript_among(left)
+        rules = rules_of(job.audio, self._options.output)
+        is_other = any(has_other_rules(output, rules) for output in left if output not in there)
+        return self._continued(job, entry, there, transcript, OTHER_RULES if is_other else MISSING)
 
     def _resumed(self, job: Job, entry: Entry) -> Decision | None:
         """A run was ended while it wrote the file: what it wrote stays, and the rest is made from its JSON."""
         written = tuple(output for output in entry.outputs if output.intended and is_intended(output))
-        transcript = next(filter(None, (transcript_in(o.path) for o in written if o.format == "json")), None)
+        transcript = transcript_among(written) or self._rendered_before(job, entry)
         if transcript is None:
             return self._again(job, entry, "was interrupted")
-        return self._continued(job, entry, written, transcript)
+        there = tuple(output for output in written if output.format == self._form(job.audio, output.name))
+        return self._continued(job, entry, there, transcript)
+
+    def _rendered_before(self, job: Job, entry: Entry) -> Transcript | None:
+        """The transcript that a run was about to render anew when it was ended, if it is still what is asked for."""
+        transcript = transcript_among([output for output in entry.outputs if is_as_left(output)])
+        if transcript is None or self._redo_since is not None:
+            return None
+        return transcript if self._is_from(job.audio, transcript, entry.key.path) else None
 
     def _continued(
-        self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None
+        self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None, lacks: str = MISSING
     ) -> Decision | None:
         """What is there stays, the rest is made."""
         assert entry.base is not None
@@ -276,8 +290,9 @@ class Planner:
         is_ours = self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, ours(entry))))
         source = "it is made from the JSON" if transcript else "and there is no JSON to make it from"
         if is_ours:
-            why = f"an output is missing, {source}"
-            return Decision(outputs=paths, reuse=transcript, why=why, content=entry.content)
+            notice = TRANSCRIBED_AGAIN if lacks == OTHER_RULES and transcript is None else ""
+            why = f"{lacks}, {source}"
+            return Decision(outputs=paths, reuse=transcript, why=why, notice=notice, content=entry.content)
         return Decision(reuse=transcript, content=entry.content) if transcript else None
 
     def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
@@ -291,14 +306,13 @@ class Planner:
         folder = folder_of(audio, self._options.output)
         return tuple(folder / output.path.name for output in outputs)
 
-    def _form(self, name: str) -> str:
-        """A format with what its shape is known by, as in ``srt#1f2e3d4c``; the name alone when it is not shaped."""
-        shaping = self._options.output.subtitles
-        return f"{name}#{digest(repr(shaping))[:8]}" if name in SHAPED and shaping != SubtitleOptions() else name
+    def _form(self, audio: AudioFile, name: str) -> str:
+        """A format with what its form is known by."""
+        return form(name, self._options.output) + rules_form(rules_of(audio, self._options.output))
 
-    def _fits(self, output: Output) -> bool:
-        """Whether an output has the shape that is asked for, or was corrected by hand and so is kept as it is."""
-        return output.format == self._form(output.format.partition("#")[0]) or not is_as_left(output)
+    def _fits(self, audio: AudioFile, output: Output) -> bool:
+        """Whether an output has the form that is asked for, or was corrected by hand and so is kept as it is."""
+        return output.format == self._form(audio, output.name) or not is_as_left(output)
 
     def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
         """Where the formats that are asked for lie, from the root."""
@@ -316,8 +330,9 @@ class Planner:
             return Decision()
         plan = self._namer.plan(job.audio)
         if self._redo_since is not None and (plan.found or plan.reuse):
-            shaping, transcript = self._options.output.subtitles, plan.found or plan.reuse
-            proven = [path for path in plan.outputs if transcript and is_made_from(path, transcript, shaping)]
+            transcript, options = plan.found or plan.reuse, self._options.output
+            there = (*plan.outputs, *plan.stale)
+            proven = [path for path in there if transcript and is_made_from(path, transcript, options)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
             return Decision(why="--redo")
         if plan.found is not None and entry is not None and job.entry is not None:
@@ -338,7 +353,7 @@ class Planner:
         is_again = self._options.output.overwrite or self._redo_since is not None
         if not decision.is_work or is_again or self.journal is None:
             return decision
-        asked = self._making(job.audio)
+        asked = self._makings.of(job.audio)
         found = earlier.in_another_folder(self.journal, key, asked, lambda entry: self._is_same(job, entry))
         if found is None and self._options.journal.dedupe and self.journal.knows_size(job.audio.size):
             recording = self.recording(job)
@@ -354,7 +369,7 @@ class Planner:
             return True
         if transcript.sha256 is not None and transcript.sha256 != sample_of(audio.path):
             return False
-        if not self._making(audio).agrees(self._making_of(transcript)):
+        if not self._makings.of(audio).agrees(self._makings.of_transcript(transcript)):
             return False
         if self._options.output.move_done is not None and transcript.sha256 is not None:
             return True  # it was moved away, and the same has been brought again
@@ -373,22 +388,6 @@ class Planner:
         if self.journal is not None and not self._is_dry:
             self.journal.touch(entry, recording)
         return True
-
-    def _making(self, audio: AudioFile) -> Making:
-        with self._lock:
-            if audio.asks not in self._asked:
-                self._asked[audio.asks] = self._made(audio)
-            return self._asked[audio.asks]
-
-    def _made(self, audio: AudioFile) -> Making:
-        if not self._asked:
-            self._known_revision = self._revision()
-        elif len(self._asked) >= MAX_MAKINGS:
-            self._asked.clear()
-        return Making.of(self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS)
-
-    def _making_of(self, transcript: Transcript) -> Making:
-        return Making.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)
 
     def _clean(self, folder: Path) -> None:
         with self._lock:

@@ -102,6 +102,7 @@ class _Run:
     ) -> None:
         self._source = source
         self._desk, self._board, self._hands, self._mover = desk, desk.board, hands, mover
+        self._hooks = desk.hooks
         self._stop = stop
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -111,11 +112,15 @@ class _Run:
             self._hands.want_engine()
         with ExitStack() as last:
             last.callback(self._shut_down)
+            last.enter_context(self._hooks)
             self._start()
             while (ended := self._board.next_outcome()) is not None:
+                due = self._hooks.left_due(ended[0])
                 outcome = self._mover.settle(*ended)
                 self._board.emit(Event("finished", outcome.path, {"outcome": outcome}))
+                self._hooks.ended(ended[0], outcome, due)
                 yield outcome
+            self._hooks.finish(self._stop, is_hurried=self._board.fatal is not None)
         if self._board.fatal is not None:
             raise self._board.fatal
         if not self._stop.is_set():
@@ -124,6 +129,8 @@ class _Run:
     def _start(self) -> None:
         self._spawn("source", lambda: self._desk.find(self._source))
         for name, work in self._hands.threads():
+            self._spawn(name, work)
+        for name, work in self._hooks.threads():
             self._spawn(name, work)
         self._spawn("waiting", self._desk.waiting.work)
         self._spawn("stop", self._watch_stop)

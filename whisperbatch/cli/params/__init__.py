@@ -1,8 +1,8 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, crew, settings, bench.
-``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who calls:
-``cli/app``, and ``cli/legacy``, which asks for the names.
+A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, crew, hooks, settings,
+bench. ``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who
+calls: ``cli/app``, and ``cli/legacy``, which asks for the names.
 """
 
 import functools
@@ -10,22 +10,26 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_args
 
-from whisperbatch.cli.params import bench, crew, decoding, model, output, running, settings, sources, speech
+from whisperbatch.cli.params import bench, crew, decoding, hooks, model, output, running, settings, sources, speech
 from whisperbatch.options import (
     BatchOptions,
     BenchOptions,
     DecodeOptions,
+    DocumentOptions,
     FailureOptions,
+    HookOptions,
     LoadOptions,
     SpeechOptions,
 )
 
-LEAVES = (sources, model, decoding, speech, output, running, crew, settings, bench)
-_BATCH, _BENCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
+LEAVES = (sources, model, decoding, speech, output, running, crew, hooks, settings, bench)
+_BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _HOOKS, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
     DecodeOptions(),
+    DocumentOptions(),
     FailureOptions(),
+    HookOptions(),
     LoadOptions(),
     SpeechOptions(),
 )
@@ -41,16 +45,22 @@ SHAPING: dict[str, tuple[Any, Any]] = {
     "max_cue": (output.MaxCue, None),
     "max_cps": (output.MaxCps, None),
 }
+DIVIDING: dict[str, tuple[Any, Any]] = {
+    "paragraph_pause": (output.ParagraphPause, _DOCUMENT.paragraph_pause_s),
+    "timestamps_in_text": (output.TimestampsInText, _DOCUMENT.timestamps_in_text),
+}
+REPLACING: dict[str, tuple[Any, Any]] = {"replace": (output.Replace, None)}
 RUN: dict[str, tuple[Any, Any]] = {
     "model": (model.Model, "turbo"),
     "model_dir": (model.ModelDir, None),
     "offline": (model.Offline, False),
     "device": (model.Device, "auto"),
-    "compute_type": (model.Compute, model.ComputeType.AUTO),
+    "compute_type": (model.Compute, model.ComputeType("auto")),
     "language": (decoding.Language, None),
-    "task": (decoding.TaskOption, decoding.Task.TRANSCRIBE),
+    "task": (decoding.TaskOption, decoding.Task("transcribe")),
     "prompt": (decoding.Prompt, None),
     "hotwords": (decoding.Hotwords, None),
+    "hotwords_file": (decoding.HotwordsFile, None),
     "multilingual": (decoding.Multilingual, _DECODE.multilingual),
     "beam_size": (decoding.BeamSize, _DECODE.beam_size),
     "best_of": (decoding.BestOf, _DECODE.best_of),
@@ -79,18 +89,21 @@ RUN: dict[str, tuple[Any, Any]] = {
     "vad_min_silence": (speech.VadMinSilence, _SPEECH.vad_min_silence_s),
     "vad_min_speech": (speech.VadMinSpeech, _SPEECH.vad_min_speech_s),
     "vad_pad": (speech.VadPad, _SPEECH.vad_pad_s),
-    "long_form": (speech.LongFormOption, speech.LongForm.CLIPS),
+    "long_form": (speech.LongFormOption, speech.LongForm("clips")),
     "clip_timestamps": (speech.ClipTimestamps, None),
-    "channels": (speech.ChannelsOption, speech.Channels.MIX),
+    "channels": (speech.ChannelsOption, speech.Channels("mix")),
     "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
     "track": (speech.Track, None),
+    "sidecars": (sources.Sidecars, _LOAD.sidecars),
     "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
     "format": (output.Format, None),
     "output_dir": (output.OutputDir, None),
     "name": (output.Name, "{stem}"),
     "overwrite": (output.Overwrite, False),
     "stdout": (output.Stdout, False),
+    **REPLACING,
     **SHAPING,
+    **DIVIDING,
     "batch_size": (running.BatchSize, "auto"),
     "max_wait": (running.MaxWait, _BATCH.max_wait_s),
     "load_workers": (running.LoadWorkers, 0),
@@ -104,10 +117,15 @@ RUN: dict[str, tuple[Any, Any]] = {
     "load_timeout": (running.LoadTimeout, None),
     "max_failures": (running.MaxFailures, None),
     "fail_fast": (running.FailFast, False),
-    "backend": (crew.Backend, crew.BackendKind.LOCAL),
+    "backend": (crew.Backend, crew.BackendKind("local")),
     "ray_address": (crew.RayAddress, None),
     "actors": (crew.Actors, None),
     "cpus_per_actor": (crew.CpusPerActor, None),
+    "on_done": (hooks.OnDone, None),
+    "on_failed": (hooks.OnFailed, None),
+    "on_end": (hooks.OnEnd, None),
+    "hook_timeout": (hooks.HookTimeout, _HOOKS.hook_timeout_s),
+    "hook_jobs": (hooks.HookJobs, _HOOKS.hook_jobs),
     "report": (running.ReportPath, None),
     "events": (running.Events, None),
     "progress": (running.Progress, running.ProgressKind.AUTO),
@@ -161,7 +179,7 @@ def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[...,
         def run(config: object = None, help_all: bool = False, **given: Any) -> None:
             command(**given)
 
-        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]  # Typer reads it
         run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
         return run
 

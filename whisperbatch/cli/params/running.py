@@ -151,3 +151,8 @@ Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", rich_help_panel=_SHOW, help="Tell each batch; show tracebacks.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, every file in it.")]
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", help="Most places that are shown; 0 shows all that are found.")
+]
+Opens = Annotated[bool, typer.Option("--open", help="Open the review page that shows the first place, at that second.")]
+LinesAsJson = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each place.")]

@@ -16,7 +16,7 @@ def sample_of(path: Path) -> str | None:
         return None
 
 
-class Content:
+class FileDigest:
     """The digest of one recording; any thread may ask for it."""
 
     def __init__(

@@ -1,0 +1,40 @@
+"""How a file's text is made: model, weights and settings, for each of what files ask for."""
+
+import threading
+from collections.abc import Callable
+
+from whisperbatch.journal import Making
+from whisperbatch.options import RunOptions
+from whisperbatch.pipeline.settings import DEFAULTS, settings_of
+from whisperbatch.records import AudioFile, FileAsks, Transcript
+
+MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
+
+
+class Makings:
+    """The makings of one run's files; any thread may call it."""
+
+    def __init__(self, options: RunOptions, revision: Callable[[], str | None]) -> None:
+        """Ask with the first file which weights the model's name stands for; None: that shows once it is open."""
+        self._options, self._revision = options, revision
+        self._known_revision: str | None = None
+        self._asked: dict[FileAsks, Making] = {}
+        self._lock = threading.Lock()
+
+    def of(self, audio: AudioFile) -> Making:
+        """How a file's text would be made now."""
+        with self._lock:
+            if audio.asks not in self._asked:
+                self._asked[audio.asks] = self._made(audio)
+            return self._asked[audio.asks]
+
+    def of_transcript(self, transcript: Transcript) -> Making:
+        """How a transcript was made."""
+        return Making.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)
+
+    def _made(self, audio: AudioFile) -> Making:
+        if not self._asked:
+            self._known_revision = self._revision()
+        elif len(self._asked) >= MAX_MAKINGS:
+            self._asked.clear()
+        return Making.of(self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS)
