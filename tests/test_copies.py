@@ -12,10 +12,12 @@ import pytest
 from test_renamed import QuickWorker, Tree, write_large
 from test_resume import told, write_wav
 
+from whisperbatch.options.replacements import parse_rules
 from whisperbatch.pipeline import stages
 from whisperbatch.pipeline.copies import Copies, Mark
 from whisperbatch.records import AudioFile, Clip, FileAsks, Segment, Status, Transcript
 from whisperbatch.sources import from_paths
+from whisperbatch.wording import Rules
 
 MARK = Mark(10, ".wav", "sampled:x", "turbo {}")
 TEXT = Transcript("en", (Segment(0.0, 1.0, " x"),), 1.0)
@@ -195,6 +197,24 @@ def test_copies_that_ask_for_something_else_are_their_own_work(tmp_path: Path):
     assert tree.n_heard == 3
     assert {name[:3] for name, outcome in outcomes.items() if outcome.reason} == {"003", "004", "005"}
     assert (tree.audio / "005.srt").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_copies_and_what_was_renamed_have_replacement_rules_of_their_own(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 3)
+    made = [Rules(), *(Rules(word, tuple(parse_rules(f"clip -> {word}".encode(), Path("r.txt")))) for word in "XY")]
+
+    def source() -> Iterator[AudioFile]:
+        for audio in from_paths([tree.audio]):
+            yield replace(audio, asks=FileAsks(replace=made[int(audio.path.stem[2])]))
+
+    tree.run(source=source())
+    first = [(tree.audio / f"00{number}.txt").read_text().split()[0] for number in range(3)]
+    (tree.audio / "002.wav").rename(tree.audio / "011.wav")
+    tree.run(source=source())
+    assert tree.n_heard == 1
+    assert [*first, (tree.audio / "011.txt").read_text().split()[0]] == ["clip", "X", "Y", "X"]
 
 
 @pytest.mark.usefixtures("quick")
