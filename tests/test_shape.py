@@ -16,7 +16,7 @@ FLOORS = (
     ("options",),
     (
         *("sources", "audio", "batcher", "engine", "transcripts", "writers", "journal", "report", "events"),
-        *("review", "demo"),
+        *("review", "demo", "speakers"),
     ),
     ("pipeline",),
     ("backends",),

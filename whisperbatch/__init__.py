@@ -4,7 +4,8 @@ The house, floor by floor (a room imports only from the floors below it):
 
     errors, records                 what crosses rooms; files: regular ones only; languages
     options                         settings, checked once at the edge
-    sources, audio, batcher, engine, transcripts, writers, journal, report, events, demo
+    sources, audio, batcher, engine, transcripts, writers, journal, report, events, demo,
+    speakers
     pipeline                        threads and bounded queues that join the rooms
     bench, api                      measurements; the Python face
     cli                             commands, sentences, screen

@@ -160,6 +160,23 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A stretch in which one speaker talks; turns of two speakers may overlap.
+
+    Attributes:
+        start_s: Where it starts in the file.
+        end_s: Where it ends.
+        speaker: Number of the speaker, from 0 in order of first speech.
+        confidence: How clearly the voice is this speaker's and nobody else's, 0 to 1.
+    """
+
+    start_s: float
+    end_s: float
+    speaker: int
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
 

@@ -2,7 +2,8 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles), run (journal, failures, all of it), bench (measurements).
+machines), output (formats, names, subtitles), speakers (who speaks), run (journal, failures, all of it), bench
+(measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -44,6 +45,7 @@ from whisperbatch.options.output import (
     subtitle_options,
 )
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
+from whisperbatch.options.speakers import SpeakerOptions
 
 __all__ = [
     "ALL_FORMATS",
@@ -69,6 +71,7 @@ __all__ = [
     "LoadOptions",
     "OutputOptions",
     "RunOptions",
+    "SpeakerOptions",
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
