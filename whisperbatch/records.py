@@ -43,6 +43,7 @@ class FileAsks:
         prompt: Text put before the first window.
         output: The folder of its outputs.
         formats: Names of formats.
+        speakers: The fewest and the most speakers, None where that is open.
         fault: Why the file cannot be taken at all: the line that named it makes no sense.
     """
 
@@ -51,6 +52,7 @@ class FileAsks:
     prompt: str | None = None
     output: Path | None = None
     formats: tuple[str, ...] | None = None
+    speakers: tuple[int | None, int | None] | None = None
     fault: str | None = None
 
 

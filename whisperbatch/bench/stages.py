@@ -102,7 +102,9 @@ def _write_s(outcomes: Sequence[Any], options: RunOptions, namer: Namer) -> floa
     for outcome in outcomes:
         if outcome.transcript is not None:
             audio = AudioFile(outcome.path)
-            texts = render_all(outcome.transcript, formats_of(audio, options.output), options.output.subtitles, audio.path.stem)
+            texts = render_all(
+                outcome.transcript, formats_of(audio, options.output), options.output.subtitles, audio.path.stem
+            )
             places = namer.outputs(audio, outcome.transcript.language)
             write_all({path: texts[name] for name, path in places.items()})
     return time.perf_counter() - began_s

@@ -45,7 +45,7 @@ from whisperbatch.options.output import (
     subtitle_options,
 )
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
-from whisperbatch.options.speakers import SpeakerOptions
+from whisperbatch.options.speakers import SpeakerOptions, parse_speakers
 
 __all__ = [
     "ALL_FORMATS",
@@ -82,6 +82,7 @@ __all__ = [
     "parse_ids",
     "parse_names",
     "parse_rate",
+    "parse_speakers",
     "parse_temperatures",
     "parse_times",
     "parse_track",

@@ -1,8 +1,10 @@
 """Who speaks: how many speakers to expect, which model tells their voices apart, and how they are named."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require, require_text
 
 MAX_SPEAKERS = 50  # more voices than one recording holds
@@ -40,3 +42,20 @@ class SpeakerOptions:
             )
         require_text(self.model, "the speaker model's name")
         require(self.model is None or bool(self.model.strip()), "the speaker model's name is empty")
+
+
+def parse_speakers(given: str | int | bool | None) -> tuple[int | None, int | None] | None:
+    """The fewest and the most speakers out of ``auto``, ``2`` or ``2-4``; None when nobody is to be looked for.
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if given is None or given is False:
+        return None
+    asked = "auto" if given is True else str(given).strip().lower()
+    if asked == "auto":
+        return None, None
+    found = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", asked, re.ASCII)
+    if found is None:
+        raise UsageError(f"--speakers '{given}' is not a number; give 2, a range such as 2-4, or auto")
+    return int(found[1]), int(found[2] or found[1])

@@ -36,8 +36,9 @@ def attributed(transcript: Transcript, channels: Sequence[Voices], settings: Map
     """The transcript with its speakers.
 
     A word is its speaker's whose turns cover most of it, of equals the one that spoke before, else that of the nearest
-    turn within a second. A segment in which the speaker changes is cut between the words; tokens stay with its first
-    part, since they spell all of it. A segment without words is its speaker's who talks most in it, and is not cut.
+    turn within a second, else that of the word before it. A segment in which the speaker changes is cut between the
+    words; tokens stay with its first part, since they spell all of it. A segment without words is its speaker's who
+    talks most in it, and is not cut.
 
     Args:
         transcript: What was heard.
@@ -52,7 +53,7 @@ def attributed(transcript: Transcript, channels: Sequence[Voices], settings: Map
     for segment in transcript.segments:
         timeline = timelines.get(segment.channel)
         if timeline is None:
-            segments.append(segment)
+            segments.append(_anonymous(segment))
         else:
             segments += _attributed(segment, timeline, names[segment.channel])
     numbered = tuple(replace(turn, speaker=labels.index(label)) for turn, label in turns)
@@ -128,6 +129,11 @@ class _Timeline:
         """Seconds of the longest turn of a speaker at a word."""
         turns = (turn for turn in self.near(word.start_s, word.end_s) if turn.speaker == speaker)
         return max((turn.end_s - turn.start_s for turn in turns), default=0.0)
+
+
+def _anonymous(segment: Segment) -> Segment:
+    words = None if segment.words is None else tuple(replace(word, speaker=None) for word in segment.words)
+    return replace(segment, words=words, speaker=None)
 
 
 def _attributed(segment: Segment, timeline: _Timeline, labels: Sequence[str]) -> list[Segment]:

@@ -22,6 +22,7 @@ from whisperbatch.writers.beside import Namer
 
 INTERRUPTED = "interrupted"
 RENDERED = "made from its JSON"
+SPEAKERS_ADDED = "speakers were added to its transcript"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 
 
@@ -97,7 +98,7 @@ class Desk:
             elif stale(job, self.mounts) == CHANGED:
                 self.leave(job, CHANGED)
             else:
-                self._writing.put(job, transcript)
+                self._writing.put(job, transcript, reason=SPEAKERS_ADDED if job.reuse is not None else "")
 
         while jobs := self.whole.take(1, idle=True):
             (job,) = jobs
@@ -210,7 +211,8 @@ class Desk:
             self.board.fail(job, FileError(decision.failed))
             return True
         job.kept = decision.outputs
-        if decision.reuse is None:
+        if decision.reuse is None or decision.adds_speakers:
+            job.reuse = decision.reuse
             return False
         if self.board.claim(job):
             self._writing.put(job, decision.reuse, reason=RENDERED)

@@ -4,7 +4,8 @@ A format is ``render(transcript) -> str``; a new one is a leaf, a line in ``FORM
 that show cues (``options.SHAPED``) take SubtitleOptions too, and share ``shape`` and its steps: ``lines``,
 ``sentences``, ``timing``. The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc,
 csv), whisperX's (aud) and NIST's (rttm); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format
-has no field for it; ``speakers_json`` is the part of the JSON that says who speaks. Who calls: the pipeline's writer thread and the CLI.
+has no field for it; ``speakers_json`` is the part of the JSON that says who speaks. Who calls: the pipeline's writer
+thread and the CLI.
 """
 
 from collections.abc import Callable, Sequence
