@@ -1,9 +1,14 @@
 """Who speaks when: stretches of speech in, turns with speakers out; torch is imported by the leaves that need it.
 
 A diarizer (``Diarizer`` below) takes the speech of many files at once, from any thread and in any order;
-``open_diarizer`` makes the one that the options ask for. Speakers are found a file at a time, at its end.
+``open_diarizer`` makes the one that the options ask for. ``stretches.stretches_of(clip)`` gives what it takes of a
+clip. Speakers are found a file at a time, at its end.
 
-Leaves: build (all of it put together), fake (the same contract, no weights).
+Leaves, in the order data takes: weights (where the networks' files are), build (all of it put together), stretches (of
+speech in a clip), windows and chunks (in a stretch; ``windows``), fbank (log-mel energies of a window), campplus (its
+voice), segmentation (how many talk at each moment), onnx (both networks from ONNX files), diarizer (batches across
+files), clustering (voices to speakers), turns (who talks from when to when), names (speakers that reference clips
+name), fake (the same contract, no weights).
 """
 
 from collections.abc import Callable
@@ -41,7 +46,7 @@ class Diarizer(Protocol):
     """
 
     def add(self, file_id: int, start_s: float, samples: np.ndarray) -> None:
-        """Take a stretch of speech.
+        """Take a stretch of speech, as ``stretches.stretches_of`` gives them.
 
         Stretches of a file may come in any order. The samples are copied where they are needed later. The call may
         run the network on a batch of windows and return after that.
