@@ -14,6 +14,7 @@ from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.failing import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.settings import fault_of
 from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.pipeline.writing import Writing
@@ -70,8 +71,8 @@ class Desk:
             if job is None:
                 return
             self.board.emit(Event("queued", audio.path))
-            if audio.asks.fault is not None:
-                self.board.fail(job, LoadError(audio.asks.fault))
+            if (fault := fault_of(self.options, audio)) is not None:
+                self.board.fail(job, LoadError(fault))
                 self._limit.count()
                 continue
             self._overtake(job)

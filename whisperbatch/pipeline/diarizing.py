@@ -7,7 +7,7 @@ file its speakers and nothing else.
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from whisperbatch.errors import FileError, ModelError, RunError, UsageError
@@ -16,8 +16,9 @@ from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.desk import Desk
 from whisperbatch.pipeline.settings import speakers_of
 from whisperbatch.pipeline.speaker_marks import settings_of_speakers
-from whisperbatch.records import N_SAMPLES, SAMPLE_RATE, Clip, Event, Transcript
+from whisperbatch.records import Clip, Event, Transcript
 from whisperbatch.speakers import Diarizer
+from whisperbatch.speakers.stretches import stretches_of
 
 MAX_CLIPS = 32  # that wait for the diarizer, at most 1 MB each
 NOT_FOUND = "speakers were not found: "  # how the warning begins
@@ -144,8 +145,8 @@ class Diarizing:
         with self._changed:
             numbers = self._numbers.setdefault(job.file_id, {})
             number = numbers.setdefault(clip.channel, next(self._next_number))
-        for first, last in stretches(clip):
-            self._diarizer.add(number, file_time_s(clip, first / SAMPLE_RATE), clip.samples[first:last])
+        for start_s, samples in stretches_of(clip):
+            self._diarizer.add(number, start_s, samples)
 
     def _finish(self, job: Job) -> None:
         assert self._diarizer is not None
@@ -157,26 +158,3 @@ class Diarizing:
             found = self._diarizer.finish(number, options)
             voices.append(Voices(job.assembly.channel_name(channel, names), found.turns, found.names))
         job.voices = tuple(voices)
-
-
-def stretches(clip: Clip) -> Iterator[tuple[int, int]]:
-    """The samples of a clip that are speech, ``[first, last)``, a window at a time; all where none was looked for.
-
-    Trap: a span is a place in the clip; a time in the file that is taken from its middle would be wrong behind a join,
-    but joins lie between spans.
-    """
-    spans = clip.speech or ((0.0, clip.duration_s),)
-    for start_s, end_s in spans:
-        first, last = round(start_s * SAMPLE_RATE), min(round(end_s * SAMPLE_RATE), len(clip.samples))
-        for at in range(first, last, N_SAMPLES):
-            yield at, min(last, at + N_SAMPLES)
-
-
-def file_time_s(clip: Clip, seconds: float) -> float:
-    """A time in the clip as one in its file."""
-    skipped_s = 0.0
-    for join_s, so_far_s in clip.joins:
-        if join_s > seconds:
-            break
-        skipped_s = so_far_s
-    return clip.start_s + seconds + skipped_s

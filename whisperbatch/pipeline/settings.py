@@ -33,6 +33,13 @@ def clip_settings(options: RunOptions, audio: AudioFile) -> ClipSettings:
     return replace(options.clip, **{name: value for name, value in own.items() if value is not None})
 
 
+def fault_of(options: RunOptions, audio: AudioFile) -> str | None:
+    """Why a file cannot be taken at all; None when it can."""
+    if audio.asks.speakers is not None and not options.speakers.enabled:
+        return 'its "speakers" needs --speakers on the command line'  # word times and the diarizer are the run's
+    return audio.asks.fault
+
+
 def speakers_of(options: RunOptions, audio: AudioFile) -> SpeakerOptions:
     """How a file's speakers are looked for: its own numbers before the run's."""
     if audio.asks.speakers is None:
