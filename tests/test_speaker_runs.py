@@ -341,7 +341,8 @@ def test_an_interrupted_long_file_has_the_same_speakers_when_it_goes_on(tmp_path
     parts = [((LOW, MIDDLE, HIGH)[k % 3], 5.0 + k % 3) for k in range(30)]
     file = write_wav(tmp_path / "audio" / "long.wav", tones(*parts))
     wanted = alone(file)
-    run = Run(replace(BASE, batch=BatchOptions(1, 0.0)), tmp_path / "journal")
+    base = replace(BASE, clip=ClipSettings("en"))  # a clip that votes on the language is always decoded
+    run = Run(replace(base, batch=BatchOptions(1, 0.0)), tmp_path / "journal")
     n_decoded = 0
 
     def dies_late(clips: list[Clip]) -> None:
@@ -352,7 +353,7 @@ def test_an_interrupted_long_file_has_the_same_speakers_when_it_goes_on(tmp_path
 
     with pytest.raises(RunError):
         run([file], engine=lambda: WordEngine(1, dies_late))
-    again = Run(BASE, tmp_path / "journal")
+    again = Run(base, tmp_path / "journal")
     (outcome,) = again([file])
     assert len([one for batch in again.engines[0].batches for one in batch]) < 7
     assert outcome.transcript is not None
