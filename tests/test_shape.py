@@ -32,10 +32,10 @@ GROUND_IMPORTS = {
 }  # within the ground floor, errors lies lowest
 
 HOMES = {
-    "torch": ("engine/", "demo/"),
+    "torch": ("engine/", "demo/", "speakers/"),  # speakers has two networks of its own beside Whisper
     "transformers": ("engine/", "demo/"),
-    "huggingface_hub": ("engine/",),
-    "safetensors": ("engine/", "demo/"),
+    "huggingface_hub": ("engine/", "speakers/weights.py"),
+    "safetensors": ("engine/", "demo/", "speakers/build.py"),
     "tokenizers": ("engine/", "demo/"),
     "whisper": ("demo/",),
     "faster_whisper": ("demo/",),
@@ -44,7 +44,7 @@ HOMES = {
     "soxr": ("demo/",),
     "librosa": ("audio/load.py", "engine/features.py", "demo/"),
     "soundfile": ("audio/load.py",),
-    "onnxruntime": ("audio/speech.py",),
+    "onnxruntime": ("audio/speech.py", "speakers/onnx.py"),
     "silero_vad": (),
     "av": (
         "audio/decoding.py",

@@ -7,6 +7,7 @@ anew as functions on the checkpoint's tensors. Changed: a batch norm that follow
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (the name everybody gives it)
@@ -37,9 +38,11 @@ class CampPlus:
         self.n_dims = len(self._folded["xvector.dense.linear"][1])
 
     @torch.inference_mode()
-    def __call__(self, features: Tensor) -> Tensor:
+    def __call__(self, features: np.ndarray) -> np.ndarray:
         """Voices, float32 (n_windows, n_dims), of float32 (n_windows, n_frames, n_mels) energies."""
-        x = self._head(features.to(self._device).transpose(1, 2)[:, None])  # (n_windows, n_channels * n_mels / 8, ...)
+        x = self._head(
+            torch.from_numpy(features).to(self._device).transpose(1, 2)[:, None]
+        )  # (n_windows, n_channels * n_mels / 8, ...)
         x = F.relu_(self._conv1d(x, "xvector.tdnn.linear", stride=2, padding=2))  # (n_windows, 128, n_steps)
         for number, (n_layers, dilation) in enumerate(BLOCKS, 1):
             x = self._block(x, f"xvector.block{number}", n_layers, dilation)
@@ -49,7 +52,7 @@ class CampPlus:
             )
         x = self._normed(x, "xvector.out_nonlinear.batchnorm")
         pooled = torch.cat([x.mean(-1), x.std(-1)], dim=-1)[..., None]  # (n_windows, 1024, 1)
-        return self._conv1d(pooled, "xvector.dense.linear")[..., 0]
+        return self._conv1d(pooled, "xvector.dense.linear")[..., 0].cpu().numpy()
 
     def _head(self, x: Tensor) -> Tensor:
         """Residual convolutions over frequency and time, which leave an eighth of the frequencies."""

@@ -7,6 +7,7 @@ diarization" (arXiv:2310.13025). Written anew; the filters are computed once, wh
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
@@ -39,9 +40,9 @@ class Segmentation:
             raise KeyError("classifier.weight")
 
     @torch.inference_mode()
-    def __call__(self, wave: Tensor) -> Tensor:
+    def __call__(self, wave: np.ndarray) -> np.ndarray:
         """Logits, float32 (n_frames, 7), of float32 (n_samples,) at 16 kHz, at least ``N_FIELD`` samples."""
-        x = self._normed(wave.to(self._device)[None, None], "sincnet.wav_norm1d")
+        x = self._normed(torch.from_numpy(wave).to(self._device)[None, None], "sincnet.wav_norm1d")
         x = F.conv1d(x, self._filters, stride=CONV_STRIDE).abs()  # (1, 80, n_samples / 10)
         for number in range(3):
             if number:
@@ -50,7 +51,7 @@ class Segmentation:
         x, _ = self._lstm(x.transpose(1, 2))  # (1, n_frames, 2 * n_hidden)
         for number in (0, 1):
             x = F.leaky_relu(F.linear(x, *self._pair(f"linear.{number}")))
-        return F.linear(x, *self._pair("classifier"))[0]
+        return F.linear(x, *self._pair("classifier"))[0].cpu().numpy()
 
     def _normed(self, x: Tensor, name: str) -> Tensor:
         weight, bias = self._pair(name)
