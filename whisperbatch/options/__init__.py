@@ -45,7 +45,7 @@ from whisperbatch.options.output import (
     subtitle_options,
 )
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
-from whisperbatch.options.speakers import SpeakerOptions, parse_speakers
+from whisperbatch.options.speakers import SpeakerOptions, parse_speakers, speaker_options
 
 __all__ = [
     "ALL_FORMATS",
@@ -88,5 +88,6 @@ __all__ = [
     "parse_track",
     "parse_waits",
     "require",
+    "speaker_options",
     "subtitle_options",
 ]
