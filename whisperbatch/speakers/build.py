@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -118,15 +119,15 @@ def _state(path: Path) -> Mapping[str, Any]:
     """The tensors of a checkpoint; nothing in it is run."""
     if os.path.getsize(path) > weights.MAX_BYTES:  # noqa: PTH202
         raise ModelError(f"is larger than {weights.MAX_BYTES // 1_000_000} MB, so it is not a speaker model", path)
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         if path.suffix.lower() == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
-        import torch
-
         told = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as err:
+    except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError, SafetensorError) as err:
         raise ModelError("is not a checkpoint that can be read safely", path) from err
     state = told.get("state_dict", told) if isinstance(told, dict) else {}
     return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}

@@ -40,9 +40,8 @@ class CampPlus:
     @torch.inference_mode()
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Voices, float32 (n_windows, n_dims), of float32 (n_windows, n_frames, n_mels) energies."""
-        x = self._head(
-            torch.from_numpy(features).to(self._device).transpose(1, 2)[:, None]
-        )  # (n_windows, n_channels * n_mels / 8, ...)
+        x = torch.from_numpy(features).to(self._device).transpose(1, 2)[:, None]  # (n_windows, 1, n_mels, n_frames)
+        x = self._head(x)  # (n_windows, 320, n_frames)
         x = F.relu_(self._conv1d(x, "xvector.tdnn.linear", stride=2, padding=2))  # (n_windows, 128, n_steps)
         for number, (n_layers, dilation) in enumerate(BLOCKS, 1):
             x = self._block(x, f"xvector.block{number}", n_layers, dilation)

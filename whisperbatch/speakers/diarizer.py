@@ -16,6 +16,7 @@ from whisperbatch.speakers.turns import N_CELL, Heard, turns_of
 
 N_BATCH = 8  # windows; more are no faster on a CPU
 N_FIELD = 991  # samples that the segmentation needs for one frame
+MIN_FILE_S = 0.5  # a bark or a sneeze passes for shorter speech
 MIN_SPEECH_S = 0.5  # of one voice that a window needs to have a say in who there is
 
 Embed = Callable[[np.ndarray], np.ndarray]  # float32 (N_BATCH, n_frames, n_mels) to (N_BATCH, n_dims)
@@ -106,12 +107,14 @@ class WindowDiarizer:
 
     def _run(self) -> None:
         """Run the first windows that wait as a batch, filled up with blank ones."""
-        batch = [self._waiting.popleft() for _ in range(min(N_BATCH, len(self._waiting)))]
+        batch = [self._waiting[row] for row in range(min(N_BATCH, len(self._waiting)))]
         features = np.zeros((N_BATCH, *batch[0].features.shape), np.float32)
         for row, one in enumerate(batch):
             features[row] = one.features
-        for one, voice in zip(batch, unit(self._embed(features)), strict=False):
+        voices = unit(self._embed(features))  # where this fails they wait on: they may be another file's
+        for one, voice in zip(batch, voices, strict=False):
             one.stretch.voices[one.index] = voice
+            self._waiting.popleft()
 
 
 def diarized(heard: list[Heard], bounds: Bounds, references: Mapping[str, np.ndarray]) -> Diarization:
@@ -119,10 +122,11 @@ def diarized(heard: list[Heard], bounds: Bounds, references: Mapping[str, np.nda
     if not heard:
         return Diarization()
     voices = np.concatenate([one.voices for one in heard])
-    seconds = np.array([one.speech_s(place) for one in heard for place in one.places])
-    clear = seconds >= min(MIN_SPEECH_S, seconds.max())
-    if not seconds.max():
+    clear = np.array([one.speech_s(place) >= MIN_SPEECH_S for one in heard for place in one.places])
+    seconds = np.array([second for one in heard for second in one.windows_s])
+    if sum(one.alone_s for one in heard) < MIN_FILE_S:
         return Diarization()
+    clear = clear if clear.any() else seconds > 0
     labels = cluster(voices[clear], seconds[clear], bounds)
     centres = centres_of(voices[clear], labels)
     turns = turns_of(heard, centres)

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-SAME = (
-    0.6  # cosine from which on a mean voice is a reference's; two people reach 0.51, one on two channels falls to 0.7
-)
+SAME = 0.6  # cosine from which on a voice is a reference's: two people reach 0.51, one on two channels falls to 0.70
 
 
 def named(centres: np.ndarray, references: Mapping[str, np.ndarray]) -> tuple[str | None, ...]:

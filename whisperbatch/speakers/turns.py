@@ -6,6 +6,7 @@ begin, if that is near; where it hears two, the second one is the nearest other 
 """
 
 import itertools
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,17 @@ class Heard:
         """How many cells it has, the last one perhaps in part."""
         return -(-self.n_samples // N_CELL)
 
+    @property
+    def alone_s(self) -> float:
+        """How much of it is speech of one voice at a time, as far as is known."""
+        return self.speech_s((0, self.n_samples))
+
+    @property
+    def windows_s(self) -> list[float]:
+        """How much speech of one voice each window stands for, so that all of it is counted once."""
+        covered = sum(end - start for start, end in self.places)
+        return [self.speech_s(place) * self.n_samples / covered for place in self.places]
+
     def speech_s(self, place: tuple[int, int]) -> float:
         """How much of a window is speech of one voice, as far as is known."""
         start, end = place
@@ -77,8 +89,9 @@ def turns_of(stretches: Sequence[Heard], centres: np.ndarray) -> list[Turn]:
             for run in _runs(one.classes >= 4)
             if one.classes[run[0]] >= 4 and (run[1] - run[0]) * CELL_S >= MIN_BOTH_S
         ]
-    seconds = [second for one in overlaps for second in _second(one, pieces)]
-    return sorted(_joined(pieces + seconds), key=lambda turn: (turn.start_s, turn.end_s, turn.speaker))
+    return sorted(
+        _joined([*pieces, *_seconds(overlaps, pieces)]), key=lambda turn: (turn.start_s, turn.end_s, turn.speaker)
+    )
 
 
 def _scores(one: Heard, centres: np.ndarray) -> np.ndarray:
@@ -136,27 +149,44 @@ def _turn(one: Heard, run: tuple[int, int], speaker: int, confidences: np.ndarra
     return Turn(one.start_s + start / SAMPLE_RATE, one.start_s + end / SAMPLE_RATE, int(speaker), confidence)
 
 
-def _second(both: Turn, pieces: Sequence[Turn]) -> Iterator[Turn]:
-    """The turns of the second voice while two talk: beside each speaker there, the nearest other one."""
-    for first in (one for one in pieces if one.start_s < both.end_s and one.end_s > both.start_s):
-        start_s, end_s = max(first.start_s, both.start_s), min(first.end_s, both.end_s)
-        others = [one for one in pieces if one.speaker != first.speaker]
-        away = [max(one.start_s - end_s, start_s - one.end_s, 0.0) for one in others]
-        if others and min(away) <= MAX_AWAY_S and end_s > start_s:
-            nearest = others[int(np.argmin(away))]
-            yield Turn(start_s, end_s, nearest.speaker, both.confidence / 2)
+def _seconds(overlaps: Sequence[Turn], pieces: Sequence[Turn]) -> Iterator[Turn]:
+    """The turns of the second voice while two talk: beside each speaker there, the nearest other one.
+
+    Args:
+        overlaps: When two talk.
+        pieces: Who talks when otherwise, in order of time; none overlaps another.
+    """
+    starts, ends = [one.start_s for one in pieces], [one.end_s for one in pieces]
+    for both in overlaps:
+        around = slice(bisect_left(ends, both.start_s - MAX_AWAY_S), bisect_right(starts, both.end_s + MAX_AWAY_S))
+        near = pieces[around]
+        for first in (one for one in near if one.start_s < both.end_s and one.end_s > both.start_s):
+            start_s, end_s = max(first.start_s, both.start_s), min(first.end_s, both.end_s)
+            others = [one for one in near if one.speaker != first.speaker]
+            away = [max(one.start_s - end_s, start_s - one.end_s) for one in others]
+            if others:
+                yield Turn(start_s, end_s, others[int(np.argmin(away))].speaker, both.confidence / 2)
 
 
 def _joined(turns: Sequence[Turn]) -> Iterator[Turn]:
     """The turns, those of one speaker with short pauses between them put together; very short ones left out."""
-    for _, own in itertools.groupby(sorted(turns, key=lambda one: (one.speaker, one.start_s)), lambda one: one.speaker):
-        held = next(own)
-        for one in own:
-            if one.start_s - held.end_s >= MAX_GAP_S:
-                yield from (held,) if held.end_s - held.start_s >= MIN_TURN_S else ()
-                held = one
-                continue
-            spoken, more = held.end_s - held.start_s, one.end_s - one.start_s
-            confidence = (held.confidence * spoken + one.confidence * more) / max(spoken + more, 1e-9)
-            held = replace(held, end_s=max(held.end_s, one.end_s), confidence=confidence)
-        yield from (held,) if held.end_s - held.start_s >= MIN_TURN_S else ()
+    held: dict[int, Turn] = {}
+    for one in sorted(turns, key=lambda turn: turn.start_s):
+        before = held.get(one.speaker)
+        if before is not None and one.start_s - before.end_s < MAX_GAP_S:
+            held[one.speaker] = _together(before, one)
+            continue
+        if before is not None and _length_s(before) >= MIN_TURN_S:
+            yield before
+        held[one.speaker] = one
+    yield from (one for one in held.values() if _length_s(one) >= MIN_TURN_S)
+
+
+def _together(one: Turn, other: Turn) -> Turn:
+    share = _length_s(other) / max(_length_s(one) + _length_s(other), 1e-9)
+    confidence = one.confidence * (1 - share) + other.confidence * share
+    return replace(one, end_s=max(one.end_s, other.end_s), confidence=confidence)
+
+
+def _length_s(turn: Turn) -> float:
+    return turn.end_s - turn.start_s

@@ -167,8 +167,8 @@ def _repository(repo: str, *, offline: bool) -> Path:
         return Path(snapshot_download(repo, allow_patterns=patterns, local_files_only=offline or _is_offline()))
     except (OSError, HTTPError, HFValidationError, LocalEntryNotFoundError) as err:
         raise ModelError(
-            f"the speaker model {repo} is not in the cache and cannot be fetched ({type(err).__name__}); fetch it where "
-            "there is a network, or name a folder with --speaker-model"
+            f"the speaker model {repo} is not in the cache and cannot be fetched ({type(err).__name__}); fetch it "
+            "where there is a network, or name a folder with --speaker-model"
         ) from err
 
 
