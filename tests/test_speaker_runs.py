@@ -1,12 +1,14 @@
 """Runs that look for speakers, with the fake diarizer: the same labels in any order, batch, process, restart."""
 
 import json
+import os
 import threading
 import wave
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import crews
 import numpy as np
 import pytest
 
@@ -58,7 +60,7 @@ def tones(*parts: tuple[float, float]) -> np.ndarray:
 
 
 def write_wav(path: Path, *channels: np.ndarray) -> Path:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with wave.open(str(path), "wb") as out:
         out.setparams((len(channels), 2, SAMPLE_RATE, 0, "NONE", ""))
         out.writeframes(np.stack(channels, axis=1).tobytes())
@@ -392,3 +394,34 @@ def test_a_file_that_fails_leaves_nothing_with_the_diarizer(tmp_path: Path):
     run = Run()
     run(files, engine=lambda: WordEngine(fails=lambda clip: clip.file_id == 3))
     assert not {key for key, pieces in run.diarizers[0]._pieces.items() if pieces}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills")
+@pytest.mark.parametrize("where", [(), ("--device", "cpu:2")])
+def test_a_run_that_is_killed_and_goes_on_finds_the_same_speakers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: tuple[str, ...]
+):
+    monkeypatch.setenv("LONG_S", "60")
+    given = ("--language", "en", "--speakers", "--format", "rttm")
+    for name in ("whole", "killed"):
+        parts = [((LOW, HIGH)[k % 2], 20.0 + 3 * (k % 3)) for k in range(12)]
+        write_wav(tmp_path / name / "audio" / "long.wav", tones(*parts))
+    whole, killed = tmp_path / "whole" / "audio", tmp_path / "killed" / "audio"
+    process = crews.start(whole, *given)
+    assert process.communicate(timeout=120) is not None
+    assert process.returncode == 0
+    process = crews.start(killed, *given, *where, step_s=0.3)
+    crews.wait_until(lambda: sum(one["event"] == "segment" for one in crews.events(killed)) >= 5)
+    process.kill()
+    process.communicate(timeout=120)
+    assert not (killed / "long.json").exists()
+    (tmp_path / "killed" / "events").unlink()
+    process = crews.start(killed, *given, *where)
+    assert process.communicate(timeout=120) is not None
+    assert process.returncode == 0
+    assert crews.contents(killed) == crews.contents(whole)
+    assert len(read_json((killed / "long.json").read_bytes()).turns) == 12
+    n_all, n_again = (
+        sum(one["n_clips"] for one in crews.events(place) if one["event"] == "batch") for place in (whole, killed)
+    )
+    assert 1 <= n_again <= n_all - 3  # the text of the others was kept, their speakers were found anew
