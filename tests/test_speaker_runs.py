@@ -26,7 +26,7 @@ from whisperbatch.options import (
     SpeakerOptions,
     SpeechOptions,
 )
-from whisperbatch.pipeline import kept
+from whisperbatch.pipeline import diarizing, kept
 from whisperbatch.pipeline.diarizing import NOT_FOUND
 from whisperbatch.records import (
     SAMPLE_RATE,
@@ -203,6 +203,23 @@ def test_the_same_in_any_order_and_batch_and_beside_other_files(tmp_path: Path, 
     for file in files[::3]:
         assert Run(base)([file])[0].transcript == found[0][file]
     assert all(len(one.speakers or ()) == 3 for one in found[0].values() if one is not None)
+
+
+def test_several_diarizers_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    files, quiet = many(tmp_path), replace(BASE, output=OutputOptions(write=False))
+    found = []
+    for n in (1, 3):
+        monkeypatch.setattr(diarizing, "lanes_for", lambda n_cores, is_beside_gpu, n=n: n)
+        run = Run(quiet)
+        found.append({outcome.path: outcome.transcript for outcome in run(files)})
+        assert len(run.diarizers) == n
+        assert all(diarizer.n_added for diarizer in run.diarizers)
+    assert found[0] == found[1]
+
+
+def test_beside_a_gpu_there_are_several_diarizers():
+    assert [diarizing.lanes_for(n, True) for n in (1, 8, 16, 100)] == [1, 2, 4, 8]
+    assert diarizing.lanes_for(16, False) == 1
 
 
 def test_long_and_split_recordings_take_pauses_into_account(tmp_path: Path):

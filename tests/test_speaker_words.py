@@ -62,6 +62,8 @@ def test_a_word_that_nobody_is_near_cuts_nothing():
 def test_in_an_overlap_who_spoke_before_goes_on():
     found = labelled([segment((0, 1), (1, 1.5), (2, 2.5), (3, 4))], (0, 2.6, 0), (0.9, 5, 1))
     assert speakers(found) == [["0", "0", "0"], ["1"]]
+    found = labelled([segment((0, 0.5), (1.8, 2.3), (3.1, 3.4))], (0, 0.5, 1), (1, 3, 0), (1.2, 4, 1))
+    assert speakers(found) == [["1", "1", "1"]]
 
 
 def test_a_stray_word_is_smoothed_only_if_its_turn_could_not_hold_it():

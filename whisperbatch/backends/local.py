@@ -33,7 +33,7 @@ class Local:
         self._options = options
         self._shelf, self._on_open = shelf, on_open
         self._engine: Engine | None = None
-        self._diarizer: Diarizer | None = None
+        self._diarizers: list[Diarizer] = []
 
     def run(
         self,
@@ -54,7 +54,7 @@ class Local:
             journal=journal,
             at_once=at_once,
             shelf=self._shelf,
-            open_diarizer=self._open_diarizer if self._options.speakers.enabled else None,
+            open_diarizer=self._diarizers_of_run() if self._options.speakers.enabled else None,
             **rooms_of(self._options),
         )
 
@@ -77,17 +77,23 @@ class Local:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-        if self._diarizer is not None:
-            self._diarizer.close()
-            self._diarizer = None
+        while self._diarizers:
+            self._diarizers.pop().close()
 
-    def _open_diarizer(self) -> Diarizer:
-        """What finds speakers, its networks loaded."""
-        if self._diarizer is None:
-            self._diarizer = open_diarizer(
-                self._options.speakers, offline=self._options.engine.offline, read_clip=self._read_clip
-            )
-        return self._diarizer
+    def _diarizers_of_run(self) -> Callable[[], Diarizer]:
+        """Gives a run one diarizer after another, those of earlier runs first."""
+        kept, lock, options = iter(list(self._diarizers)), threading.Lock(), self._options
+
+        def give() -> Diarizer:
+            with lock:
+                found = next(kept, None)
+                if found is None:
+                    offline = options.engine.offline
+                    found = open_diarizer(options.speakers, offline=offline, read_clip=self._read_clip)
+                    self._diarizers.append(found)
+                return found
+
+        return give
 
     def _read_clip(self, path: Path) -> np.ndarray:
         """A reference clip as int16 (n_samples,), decoded in a process of its own as every recording is.

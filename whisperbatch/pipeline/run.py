@@ -82,7 +82,7 @@ def run(
         revision: Which weights the model's name stands for, None when that shows only once the model is open.
         at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
         shelf: Where finished clips of long files are kept; None means the journal.
-        open_diarizer: Gives what finds speakers; called once, before the first file is loaded. None looks for none.
+        open_diarizer: Gives what finds speakers; the first one before any file is loaded. None looks for none.
 
     Raises:
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.

@@ -75,7 +75,7 @@ class Stages:
             yield f"load-{index}", lambda worker=worker: self.load(worker)
         yield "engine", self.decode
         if self._diarizing is not None:
-            yield "speakers", self._diarizing.work
+            yield from self._diarizing.threads()
         for index in range(N_WRITERS):
             yield f"writer-{index}", lambda: self.desk.write(self._transcript)
 
