@@ -355,6 +355,21 @@ def test_weights_that_are_missing_end_the_run_before_anything_is_decoded(talk: P
     assert list(talk.parent.iterdir()) == [talk]
 
 
+def test_a_watch_says_at_its_start_that_weights_are_missing():
+    def missing() -> FakeDiarizer:
+        raise ModelError("the speaker model is not here")
+
+    def nothing_yet():
+        raise AssertionError("no file is looked for")
+        yield
+
+    quiet: dict = {"on_event": lambda event: None, "stop": threading.Event(), "at_once": True}
+    namer = Namer(BASE.output, MEDIA_SUFFIXES)
+    run = pipeline.run(nothing_yet(), BASE, open_engine=WordEngine, open_diarizer=missing, namer=namer, **quiet)
+    with pytest.raises(UsageError, match="the speaker model is not here"):
+        next(run)
+
+
 def test_an_interrupted_long_file_has_the_same_speakers_when_it_goes_on(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(kept.ClipKeeper.__init__, "__defaults__", (60.0,))
     parts = [((LOW, MIDDLE, HIGH)[k % 3], 5.0 + k % 3) for k in range(30)]

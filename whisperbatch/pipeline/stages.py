@@ -93,7 +93,9 @@ class Stages:
             worker.close()
 
     def want_engine(self) -> None:
-        """Have the engine opened now."""
+        """Have the engine opened now; UsageError when speakers are wanted and their weights are missing."""
+        if self._diarizing is not None:
+            self._diarizing.open()
         self._needs_engine = True
         self._engine_wanted.set()
 
