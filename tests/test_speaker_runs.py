@@ -83,14 +83,14 @@ class WordEngine(FakeEngine):
         return replace(result, segments=(segment,))
 
 
-BASE = RunOptions(
+PLAIN = RunOptions(
     engine=EngineOptions("fake"),
     load=LoadOptions(1),
     speech=SpeechOptions(vad=False),
     batch=BatchOptions(4, 0.0),
     output=OutputOptions(formats=("txt", "json", "rttm")),
-    speakers=SpeakerOptions(enabled=True),
 )
+BASE = replace(PLAIN, speakers=SpeakerOptions(enabled=True))
 
 
 class Run:
@@ -248,7 +248,7 @@ def test_a_list_may_say_how_many_speakers_a_file_has(talk: Path):
 
 def test_a_list_that_names_speakers_in_a_run_that_looks_for_none_is_told(talk: Path):
     asks = FileAsks(speakers=(1, 1))
-    (outcome,) = Run(replace(BASE, speakers=SpeakerOptions()))([AudioFile(talk, asks=asks)])
+    (outcome,) = Run(PLAIN)([AudioFile(talk, asks=asks)])
     assert (outcome.status, outcome.reason) == (Status.FAILED, 'its "speakers" needs --speakers on the command line')
 
 
@@ -306,7 +306,7 @@ def test_speakers_asked_for_later_are_added_without_decoding(
 
     Engine.has_words = has_words
     journal = tmp_path / "journal" if has_journal else None
-    Run(replace(BASE, speakers=SpeakerOptions()), journal)([talk], engine=Engine)
+    Run(PLAIN, journal)([talk], engine=Engine)
     assert written(talk).speakers is None
     run = Run(journal=journal)
     (outcome,) = run([talk])
@@ -324,7 +324,7 @@ def test_speakers_asked_for_later_are_added_without_decoding(
 
 def test_a_run_that_asks_for_no_speakers_leaves_those_that_are_there(talk: Path, tmp_path: Path):
     Run(journal=tmp_path / "journal")([talk])
-    plain = Run(replace(BASE, speakers=SpeakerOptions()), tmp_path / "journal")
+    plain = Run(PLAIN, tmp_path / "journal")
     assert [one.status for one in plain([talk])] == [Status.SKIPPED]
     talk.with_suffix(".txt").unlink()
     assert [one.reason for one in plain([talk])] == ["made from its JSON"]
