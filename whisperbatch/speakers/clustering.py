@@ -88,7 +88,8 @@ def _few(voices: np.ndarray, bounds: Bounds) -> np.ndarray:
 
     if len(voices) == 1:
         return np.zeros(1, int)
-    joins = average((1 - voices @ voices.T)[np.triu_indices(len(voices), 1)])
+    distances = np.maximum(0.0, 1 - voices @ voices.T)  # rounding leaves less than 0 between equal voices
+    joins = average(distances[np.triu_indices(len(voices), 1)])
     n_alike = 1 + int((joins[:, 2] > 1 - FEW_SAME).sum())
     n_speakers = max(bounds.least, min(n_alike, bounds.most or MOST))
     return np.unique(fcluster(joins, n_speakers, "maxclust"), return_inverse=True)[1]
