@@ -17,7 +17,7 @@ MIN_KEPT = 8
 SAME = 0.875  # cosine of two speakers' centres from which on they are one
 MIN_SPEAKER_S = 3.0  # a speaker with less is somebody else's noise
 MIN_SHARE = 0.15  # unless that is so much of all speech
-FEW = 12  # voices too few for a spectrum
+FEW = 40  # voices too few for a spectrum: about half a minute of speech
 FEW_SAME = 0.46  # mean cosine of two groups from which on they are one, where voices are few
 N_ROUNDS = 50  # of k-means at most
 
@@ -84,18 +84,15 @@ def _pruned(affinity: np.ndarray) -> np.ndarray:
 
 def _few(voices: np.ndarray, bounds: Bounds) -> np.ndarray:
     """Groups joined from the two most alike on, by the mean cosine between their voices, while that is high."""
-    groups = [[index] for index in range(len(voices))]
-    cosines = voices @ voices.T
-    while len(groups) > bounds.least:
-        alike = np.array([[cosines[np.ix_(a, b)].mean() if a is not b else -2.0 for b in groups] for a in groups])
-        one, other = sorted(np.unravel_index(alike.argmax(), alike.shape))
-        if alike[one, other] < FEW_SAME and len(groups) <= (bounds.most or MOST):
-            break
-        groups[one] += groups.pop(other)
-    labels = np.zeros(len(voices), int)
-    for label, group in enumerate(groups):
-        labels[group] = label
-    return labels
+    from scipy.cluster.hierarchy import average, fcluster
+
+    if len(voices) == 1:
+        return np.zeros(1, int)
+    distances = np.maximum(0.0, 1 - voices @ voices.T)  # rounding leaves less than 0 between equal voices
+    joins = average(distances[np.triu_indices(len(voices), 1)])
+    n_alike = 1 + int((joins[:, 2] > 1 - FEW_SAME).sum())
+    n_speakers = max(bounds.least, min(n_alike, bounds.most or MOST))
+    return np.unique(fcluster(joins, n_speakers, "maxclust"), return_inverse=True)[1]
 
 
 def _k_means(rows: np.ndarray, n_groups: int) -> np.ndarray:

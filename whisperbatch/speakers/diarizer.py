@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from whisperbatch.options import SpeakerOptions
+from whisperbatch.records import SAMPLE_RATE
 from whisperbatch.speakers import Diarization, windows
 from whisperbatch.speakers.clustering import Bounds, centres_of, cluster
 from whisperbatch.speakers.fbank import fbank
@@ -15,7 +16,8 @@ from whisperbatch.speakers.names import named
 from whisperbatch.speakers.turns import N_CELL, Heard, turns_of
 
 N_BATCH = 8  # windows; more are no faster on a CPU
-N_FIELD = 991  # samples that the segmentation needs for one frame
+N_FIELD = 991  # samples that a frame of the segmentation sees
+N_LEAST = SAMPLE_RATE // 10  # samples without which it is not asked; its norms need several frames
 MIN_FILE_S = 0.5  # a bark or a sneeze passes for shorter speech
 MIN_SPEECH_S = 0.5  # of one voice that a window needs to have a say in who there is
 
@@ -141,7 +143,7 @@ def classes_of(samples: np.ndarray, segment: Segment | None) -> np.ndarray:
     n_cells = -(-len(samples) // N_CELL)
     if segment is None:
         return np.zeros(0, np.uint8)
-    if len(samples) < N_FIELD:
+    if len(samples) < N_LEAST:
         return np.ones(n_cells, np.uint8)  # too short to tell
     wave = samples.astype(np.float32) / np.float32(32768)
     places = windows.places(len(samples), windows.N_CHUNK, windows.N_CHUNK_HOP)

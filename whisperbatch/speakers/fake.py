@@ -66,6 +66,8 @@ class FakeDiarizer:
             self._before_finish(file_id)
         with self._lock:
             pieces = sorted(self._pieces.pop(file_id, []))
+        if not pieces:
+            return Diarization()
         voices = sorted({voice for *_, voice in pieces})
         kept = voices[: options.max_speakers]
         order = list(dict.fromkeys(min(voice, kept[-1]) for *_, voice in pieces))
