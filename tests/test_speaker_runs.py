@@ -1,5 +1,6 @@
 """Runs that look for speakers, with the fake diarizer: the same labels in any order, batch, process, restart."""
 
+import errno
 import json
 import os
 import threading
@@ -7,6 +8,7 @@ import wave
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import crews
 import numpy as np
@@ -14,7 +16,7 @@ import pytest
 
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.errors import ModelError, RunError, UsageError
+from whisperbatch.errors import LoadError, ModelError, RunError, UsageError
 from whisperbatch.journal import Journal
 from whisperbatch.options import (
     BatchOptions,
@@ -26,7 +28,8 @@ from whisperbatch.options import (
     SpeakerOptions,
     SpeechOptions,
 )
-from whisperbatch.pipeline import diarizing, kept
+from whisperbatch.pipeline import diarizing, kept, stages
+from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.diarizing import NOT_FOUND
 from whisperbatch.records import (
     SAMPLE_RATE,
@@ -44,6 +47,7 @@ from whisperbatch.records import (
 )
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.speakers.fake import FakeDiarizer
+from whisperbatch.transcripts import Assembly
 from whisperbatch.writers import read_json
 from whisperbatch.writers.beside import Namer
 
@@ -426,6 +430,52 @@ def test_a_file_that_fails_leaves_nothing_with_the_diarizer(tmp_path: Path):
     run = Run()
     run(files, engine=lambda: WordEngine(fails=lambda clip: clip.file_id == 3))
     assert not {key for key, pieces in run.diarizers[0]._pieces.items() if pieces}
+
+
+def test_a_file_that_fails_while_it_is_listened_to_leaves_nothing_either(talk: Path):
+    has_failed, run = threading.Event(), Run()
+    (outcome,) = run(
+        [talk],
+        engine=lambda: WordEngine(fails=lambda clip: True),
+        diarizer=lambda: FakeDiarizer(before_add=lambda *given: has_failed.wait(60)),
+        on_event=lambda event: has_failed.set() if event.kind == "finished" else None,
+    )
+    assert outcome.status is Status.FAILED
+    assert run.diarizers[0].n_added == 1
+    assert not run.diarizers[0]._pieces
+
+
+def test_no_more_clips_wait_for_a_diarizer_than_it_may_have(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(diarizing, "MAX_CLIPS", 2)
+    queue = diarizing.Diarizing(SimpleNamespace(board=None, options=BASE), FakeDiarizer)
+    clip, taken = Clip(0, 0, 0.0, np.zeros(1, np.int16)), []
+    job = Job(0, AudioFile(Path("a.wav")), Assembly(AudioFile(Path("a.wav"))))
+    putting = threading.Thread(target=lambda: taken.extend(queue.take(job, clip) for _ in range(3)), daemon=True)
+    putting.start()
+    crews.wait_until(lambda: queue._lanes[0].n_clips == 2)
+    putting.join(0.3)
+    assert putting.is_alive()
+    queue.abort()
+    putting.join(60)
+    assert taken == [True, True, False]
+
+
+def test_a_file_whose_speakers_are_added_is_loaded_again_after_an_error_that_passes(talk: Path, monkeypatch):
+    Run(PLAIN)([talk])
+    load, n_loads = stages.LoadWorker.load, []
+
+    def fails_once(self, file_id: int, path: Path, settings: ClipSettings):
+        n_loads.append(file_id)
+        if len(n_loads) == 1:
+            error = LoadError("the disk stumbled", path)
+            error.__cause__ = OSError(errno.EIO, "")
+            raise error
+        yield from load(self, file_id, path, settings)
+
+    monkeypatch.setattr(stages.LoadWorker, "load", fails_once)
+    run = Run()
+    assert [one.status for one in run([talk])] == [Status.DONE]
+    assert (len(n_loads), run.engines) == (2, [])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills")

@@ -184,6 +184,8 @@ class Diarizing:
             number = numbers.setdefault(clip.channel, next(self._next_number))
         for start_s, samples in stretches_of(clip):
             diarizer.add(number, start_s, samples)
+        if not self._is_open(job):  # it ended meanwhile, and its number is forgotten
+            diarizer.forget(number)
 
     def _finish(self, job: Job) -> None:
         diarizer = self._opened(self._lane_of(job))
