@@ -433,11 +433,16 @@ def test_a_file_that_fails_leaves_nothing_with_the_diarizer(tmp_path: Path):
 
 
 def test_a_file_that_fails_while_it_is_listened_to_leaves_nothing_either(talk: Path):
-    has_failed, run = threading.Event(), Run()
+    listens, has_failed, run = threading.Event(), threading.Event(), Run()
+
+    def listen(file_id: int, start_s: float, samples: np.ndarray) -> None:
+        listens.set()
+        assert has_failed.wait(60)
+
     (outcome,) = run(
         [talk],
-        engine=lambda: WordEngine(fails=lambda clip: True),
-        diarizer=lambda: FakeDiarizer(before_add=lambda *given: has_failed.wait(60)),
+        engine=lambda: WordEngine(fails=lambda clip: listens.wait(60)),
+        diarizer=lambda: FakeDiarizer(before_add=listen),
         on_event=lambda event: has_failed.set() if event.kind == "finished" else None,
     )
     assert outcome.status is Status.FAILED
