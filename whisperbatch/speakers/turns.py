@@ -17,6 +17,7 @@ from whisperbatch.records import SAMPLE_RATE, Turn
 N_CELL = 270  # samples; segmentation-3.0's step
 CELL_S = N_CELL / SAMPLE_RATE
 MAX_GAP_S = 0.5  # a shorter pause does not end a turn
+MIN_PAUSE_S = 1.0  # within a stretch of speech
 MIN_TURN_S = 0.1
 NEAR_S = 0.6  # how far an edge moves at most
 MAX_AWAY_S = 15.0  # how far from two voices the second one's nearest turn may be
@@ -114,7 +115,19 @@ def _labels(one: Heard, scores: np.ndarray) -> np.ndarray:
     moved = [0, *(_near(edge, changes) for edge in edges), len(labels)]
     for edge, (start, end) in zip([0, *edges], itertools.pairwise(np.maximum.accumulate(moved)), strict=True):
         labels[start:end] = scores[edge].argmax()
-    return np.where(one.classes == 0, NOBODY, labels)
+    return np.where(_silent(one.classes), NOBODY, labels)
+
+
+def _silent(classes: np.ndarray) -> np.ndarray:
+    """Bool (n_cells,): where nobody talks: at either end of the stretch, or for long.
+
+    Shorter pauses within speech are the network's doubt: over the telephone it hears some where there are none.
+    """
+    silent = np.zeros(len(classes), bool)
+    for start, end in _runs(classes == 0):
+        is_long = start == 0 or end == len(classes) or (end - start) * CELL_S >= MIN_PAUSE_S
+        silent[start:end] = classes[start] == 0 and is_long
+    return silent
 
 
 def _changes(classes: np.ndarray) -> np.ndarray:
