@@ -3,10 +3,10 @@
 A format is ``render(transcript) -> str | bytes``; a new one is a leaf, a line in ``FORMATS`` and its name in
 ``options``. Those that show cues (``options.SHAPED``) take SubtitleOptions too, and share ``shape`` and its steps:
 ``lines``, ``sentences``, ``timing``. Documents (``options.DOCUMENTS``) take DocumentOptions and share ``paragraphs``;
-``TITLED`` ones begin with a title, the name of the file without its extension. ``content`` is what a format renders
-to; ``importing`` and ``stamped`` read other tools' files. The bytes are those of openai-whisper's writers
-(whisper/utils.py, MIT), whisper.cpp's (lrc, csv) and whisperX's (aud); a speaker stands as whisperX has it,
-``[SPEAKER_00]: text``, where a format has no field for it.
+``TITLED`` ones name the recording, by its file without the extension. ``content`` is what a format renders to;
+``speakers_json`` is the part of the JSON that says who speaks; ``importing`` and ``stamped`` read other tools' files.
+The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc, csv), whisperX's (aud) and
+NIST's (rttm); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format has no field for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from whisperbatch.options import DOCUMENTS, SHAPED, DocumentOptions, SubtitleOptions
 from whisperbatch.records import Segment, Transcript
-from whisperbatch.writers import ass, aud, csv_, docx, json_, lrc, md, srt, tsv, txt, vtt
+from whisperbatch.writers import ass, aud, csv_, docx, json_, lrc, md, rttm, srt, tsv, txt, vtt
 from whisperbatch.writers.content import Content
 from whisperbatch.writers.json_ import read as read_json
 from whisperbatch.writers.paragraphs import DEFAULT
@@ -32,6 +32,7 @@ FORMATS: dict[str, Callable[..., Content]] = {
     "ass": ass.render,
     "md": md.render,
     "docx": docx.render,
+    "rttm": rttm.render,
 }
 TITLED = frozenset(("md", "docx"))
 
