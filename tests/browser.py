@@ -9,12 +9,14 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 INSTALL = "WHISPERBATCH_INSTALL_BROWSER"
 FLAGS = (
@@ -26,8 +28,10 @@ PACKAGES = ("chromium", "chromium-driver")
 
 def programs() -> tuple[str, str]:
     """Chromium's path and its driver's; the test is skipped when they cannot be had."""
-    if _found() is None and os.environ.get(INSTALL):
-        _apt(*PACKAGES)
+    if os.environ.get(INSTALL):
+        with _one_installs():
+            if _found() is None:
+                _apt(*PACKAGES)
     found = _found()
     if found is None:
         pytest.skip(f"needs chromium and chromedriver on PATH, or {INSTALL}=1 to install them by apt-get")
@@ -38,8 +42,9 @@ def axe(folder: Path) -> str:
     """axe-core's source, fetched by npm into a folder; the test is skipped when it cannot be had."""
     if not os.environ.get(INSTALL):
         pytest.skip(f"needs {INSTALL}=1 to fetch axe-core by npm")
-    if shutil.which("npm") is None:
-        _apt("npm")
+    with _one_installs():
+        if shutil.which("npm") is None:
+            _apt("npm")
     subprocess.run(["npm", "pack", "--silent", "axe-core@4"], cwd=folder, check=True, timeout=300)
     (archive,) = folder.glob("axe-core-*.tgz")
     with tarfile.open(archive) as tar:
@@ -79,6 +84,11 @@ def requests(browser: Any) -> list[str]:
 def _found() -> tuple[str, str] | None:
     chromium, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     return (chromium, driver) if chromium and driver else None
+
+
+def _one_installs() -> FileLock:
+    """Have others wait while one process of these tests installs anything: pytest may run several."""
+    return FileLock(Path(tempfile.gettempdir(), "whisperbatch-tests-install.lock"))
 
 
 def _apt(*packages: str) -> None:

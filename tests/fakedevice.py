@@ -148,8 +148,10 @@ class FakeDevice:
     def guess(self, lane: FakeLane, slots: Sequence[int]) -> list[dict[str, float]]:
         seats = dict(lane.slots)
         self.fault("guess", [seats[slot].window for slot in slots])
-        told = [self.language(seats[slot].window) for slot in slots]
-        return [{code: 0.9 if code == one else 0.1 for code in ("en", "de")} for one in told]
+        return [self.chances(seats[slot].window) for slot in slots]
+
+    def chances(self, window: Window) -> dict[str, float]:
+        return {code: 0.9 if code == self.language(window) else 0.1 for code in ("en", "de")}
 
     def begin(self, lane: FakeLane, seated: Sequence[tuple[int, Window]]) -> None:
         seats = dict(lane.slots)
@@ -170,6 +172,9 @@ class FakeDevice:
         for _, seat in seats:
             seat.left -= 1
         found = [(slot, seat.window, Sampled((), 0.0)) for slot, seat in seats if seat.left == 0]
+        for _, window, _ in found:
+            if not (window.tried or window.prompt):
+                window.chances = self.chances(window)
         self.ended += [window for _, window, _ in found]
         return found
 

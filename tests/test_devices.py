@@ -170,3 +170,25 @@ def test_a_device_that_is_not_there_is_told_in_one_sentence(tmp_path: Path):
     assert code == 2
     assert told.splitlines()[-1].startswith("whisperbatch: --device cuda:")
     assert "asks for a CUDA device and torch sees" in told.splitlines()[-1]
+
+
+def test_copies_are_transcribed_once_by_several_processes_and_what_was_renamed_not_again(tmp_path: Path):
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    sound = np.full(200_000, 5)  # too large for its sample to be all of it
+    for index in range(10):
+        write_wav(folder / f"{index:03d}.wav", sound)
+    write_wav(folder / "other.wav", sound + 1)
+    code, told = end_of(start(folder, "--device", "cpu:2", step_s=0.02))
+    assert code == 0, told
+    told = events(folder)
+    one, other = names_of(told, "loaded")  # whichever copy was decided on first
+    assert (one in names_of(told, "done")[:10], other) == (True, "other.wav")
+    assert all("content" not in one for one in told)
+    assert len(names_of(told, "done")) == 11
+    (folder / "other.wav").rename(folder / "renamed.wav")
+    (tmp_path / "events").unlink()
+    code, told = end_of(start(folder, "--device", "cpu:2"))
+    assert code == 0, told
+    assert names_of(events(folder), "done") == ["renamed.wav"]
+    assert names_of(events(folder), "loaded") == []  # the digest came from the process that had loaded it

@@ -15,6 +15,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options import ALL_FORMATS, FORMATS, PRESETS, SubtitleOptions, parse_formats
 from whisperbatch.records import Segment, Word
 from whisperbatch.writers import read_json, render
+from whisperbatch.writers.content import encoded
 
 NO_MEANING = {"--threads"}
 UNDERSTOOD = [  # flag, value, what our run is then told
@@ -225,9 +226,10 @@ def test_the_api_takes_shaping_by_flat_names():
 def test_all_means_the_five_and_more_are_known():
     assert parse_formats(["all"]) == ALL_FORMATS == ("txt", "vtt", "srt", "tsv", "json")
     assert parse_formats(["all,ass", "lrc"]) == (*ALL_FORMATS, "ass", "lrc")
-    assert set(FORMATS) - set(ALL_FORMATS) == {"lrc", "csv", "aud", "ass", "rttm"}
-    with pytest.raises(UsageError, match="choose from txt, vtt, srt, tsv, json, lrc, csv, aud, ass, rttm or all"):
-        parse_formats(["docx"])
+    assert set(FORMATS) - set(ALL_FORMATS) == {"lrc", "csv", "aud", "ass", "md", "docx", "rttm"}
+    known = "choose from txt, vtt, srt, tsv, json, lrc, csv, aud, ass, md, docx, rttm or all"
+    with pytest.raises(UsageError, match=known):
+        parse_formats(["odt"])
 
 
 # convert
@@ -260,9 +262,9 @@ def test_convert_shapes_from_any_json(folder, stem):
 
 
 def test_convert_makes_every_format_and_preset(folder):
-    assert app.run(["convert", "ours.json", "--format", "all,lrc,csv,aud,ass,rttm", "--subtitles", "standard"]) == 0
+    assert app.run(["convert", "ours.json", "--format", ",".join(FORMATS), "--subtitles", "standard"]) == 0
     for name in FORMATS:
-        assert (folder / f"ours.{name}").read_text() == render(TALK, name, PRESETS["standard"], "ours")
+        assert (folder / f"ours.{name}").read_bytes() == encoded(render(TALK, name, PRESETS["standard"], title="ours"))
     assert "One two three four five, six seven eight.\n" in (folder / "ours.srt").read_text()
     assert "Nine ten eleven twelve.\n" in (folder / "ours.srt").read_text()
 

@@ -288,7 +288,7 @@ def test_a_clip_waits_for_its_files_vote_whichever_engine_has_room(n_elsewhere: 
     engines[0].step()
     both = EnginesAbreast(engines, lambda n: None)
     both.admit([Clip(7, k, 20.0 * k, samples(20), vote=(k, 5)) for k in range(5)])
-    both.admit([Clip(7, 5 + k, 100.0 + 3 * k, samples(3)) for k in range(3)])
+    both.admit([Clip(7, 5 + k, 100.0 + 3 * k, samples(2.9)) for k in range(3)])
     told: dict[int, str] = {}
     while not both.idle:
         told |= {one.index: one.language for one in both.step() if isinstance(one, ClipText) and one.file_id == 7}

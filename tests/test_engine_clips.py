@@ -330,13 +330,14 @@ def test_words_have_no_rest_heard_again_in_which_there_is_no_speech():
 # several languages
 
 EN, DE = {"en": 0.97, "de": 0.02}, {"en": 0.03, "de": 0.96}
+DOUBT = {"en": 0.2, "de": 0.8}
 TWO = ((0.0, 4.0), (4.4, 8.0), (8.6, 12.0), (12.4, 16.0))
 
 
 def hear_file(clips: Sequence[Clip], chances: Callable[[Window], dict[str, float]], **device: object):
     """The texts of a file's clips, by number, and the device."""
     made = FakeDevice(3, **device)
-    made.guess = lambda lane, slots: [chances(dict(lane.slots)[slot].window) for slot in slots]
+    made.chances = chances
     found = run(make(made, ONCE), clips)
     return {index: found[0, index] for _, index in found}, made
 
@@ -351,6 +352,31 @@ def test_where_voters_are_sure_of_two_languages_each_clip_has_its_own():
     assert [texts[k].language for k in range(4)] == ["en", "de", "de", "en"]
     assert [one.language for k in range(4) for one in texts[k].segments] == ["en", "de", "de", "en"]
     assert device.n_encoded == 4
+
+
+@pytest.mark.parametrize(("later", "seconds", "expected"), [(DE, 16.0, "de"), (DOUBT, 16.0, "en"), (DE, 2.9, "en")])
+def test_a_clip_after_the_voters_that_is_surely_in_another_language_has_its_own(later, seconds, expected):
+    clips = [clip(0, 0, 16.0, vote=(0, 1), speech=((0.0, 16.0),)), clip(0, 1, 16.0, speech=((0.0, seconds),))]
+    texts, device = hear_file(clips, lambda window: later if window.request.clip.index else EN)
+    assert (texts[0].language, texts[1].language) == ("en", expected)
+    assert {one.language for one in texts[1].segments} == {"de" if expected == "de" else None}
+    assert device.n_encoded == 2
+
+
+def test_a_clip_after_the_voters_is_cut_where_its_language_changes():
+    def chances(window: Window) -> dict[str, float]:
+        return EN if window.request.clip.index == 0 or (window.is_probe and window.start < 800) else DE
+
+    clips = [clip(0, 0, 17.0, vote=(0, 1), speech=TWO), clip(0, 1, 17.0, speech=TWO)]
+    texts, _ = hear_file(clips, chances, verdict=lambda window: spoken((0.0, window.duration_s))(window))
+    assert heard_in(texts[0]) == [(0.0, 17.0, None)]
+    assert heard_in(texts[1]) == [(0.0, 8.3, "en"), (8.3, 17.0, "de")]
+
+
+def test_a_clip_after_the_voters_keeps_the_language_that_was_asked_for():
+    clips = [clip(0, k, 16.0, speech=((0.0, 16.0),), language="en") for k in range(2)]
+    texts, _ = hear_file(clips, lambda window: DE)
+    assert [texts[k].language for k in range(2)] == ["en", "en"]
 
 
 def test_a_clip_is_cut_where_its_language_changes():

@@ -14,6 +14,7 @@ from transformers import WhisperFeatureExtractor
 
 from whisperbatch import demo
 from whisperbatch.demo import peers
+from whisperbatch.engine.hotwords import N_PROMPT, hot_ids
 from whisperbatch.engine.rules import Rules
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions, RunOptions
@@ -21,19 +22,19 @@ from whisperbatch.records import SAMPLE_RATE, ClipSettings
 
 HOTWORDS = "The old village, the station and the garden."
 END, BEGIN = 50_257, 50_364
+# as faster-whisper decodes: at most 224 tokens, and without the rule that ends a text which goes in circles
+GREEDY = DecodeOptions(
+    beam_size=1, temperatures=(0.0,), second_pass=False, compression_ratio_threshold=None, sample_len=224
+)
 CASES = {
-    "plain": DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False),
-    "penalty": DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False, repetition_penalty=1.6),
-    "reward": DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False, repetition_penalty=0.8),
-    "no pairs": DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False, no_repeat_ngram_size=2),
-    "no tokens": DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False, no_repeat_ngram_size=1),
-    "both": DecodeOptions(
-        beam_size=1, temperatures=(0.0,), second_pass=False, repetition_penalty=1.2, no_repeat_ngram_size=3
-    ),
-    "hotwords": DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False, hotwords=HOTWORDS),
-    "hotwords, untimed": DecodeOptions(
-        beam_size=1, temperatures=(0.0,), second_pass=False, hotwords=HOTWORDS, without_timestamps=True
-    ),
+    "plain": GREEDY,
+    "penalty": replace(GREEDY, repetition_penalty=1.6),
+    "reward": replace(GREEDY, repetition_penalty=0.8),
+    "no pairs": replace(GREEDY, no_repeat_ngram_size=2),
+    "no tokens": replace(GREEDY, no_repeat_ngram_size=1),
+    "both": replace(GREEDY, repetition_penalty=1.2, no_repeat_ngram_size=3),
+    "hotwords": GREEDY,
+    "hotwords, untimed": replace(GREEDY, without_timestamps=True),
 }
 
 
@@ -42,14 +43,16 @@ def faster(tmp_path_factory: pytest.TempPathFactory):
     return peers.faster_whisper(Path(demo.FOLDER), tmp_path_factory.mktemp("converted"))
 
 
-def theirs(faster, samples: np.ndarray, options: DecodeOptions, prompt: str | None = None) -> list[int]:
+def theirs(
+    faster, samples: np.ndarray, options: DecodeOptions, prompt: str | None = None, hotwords: str | None = None
+) -> list[int]:
     """What faster-whisper's decoder gives for a first window, with the prompt that faster-whisper makes."""
     features = WhisperFeatureExtractor()(samples.astype(np.float32) / 32768, sampling_rate=SAMPLE_RATE)
     view = ctranslate2.StorageView.from_array(np.asarray(features.input_features, np.float32))
     spelled = hearing.spelling()
     opening = faster.get_prompt(
         _Tokenizer(spelled), spelled.encode(" " + prompt) if prompt else [], options.without_timestamps,
-        options.prefix, options.hotwords,
+        options.prefix, hotwords,
     )  # fmt: skip
     found = faster.model.generate(
         faster.model.encode(view),
@@ -75,7 +78,7 @@ class _Tokenizer:
 
 
 def first_windows(
-    recordings: list[np.ndarray], options: DecodeOptions, prompt: str | None = None
+    recordings: list[np.ndarray], options: DecodeOptions, prompt: str | None = None, hotwords: str | None = None
 ) -> list[tuple[list[int], float]]:
     """What our engine samples in the first window of each, all side by side, and its mean log-probability."""
     engine, found = hearing.engine(options, 8), {}
@@ -86,7 +89,8 @@ def first_windows(
         return read(window, sampled)
 
     engine.device.read = reading
-    hearing.hear(engine, [hearing.clip(one, k, language="en", prompt=prompt) for k, one in enumerate(recordings)])
+    asked = {"language": "en", "prompt": prompt, "hotwords": hotwords}
+    hearing.hear(engine, [hearing.clip(one, k, **asked) for k, one in enumerate(recordings)])
     return [found[k] for k in range(len(recordings))]
 
 
@@ -94,33 +98,36 @@ def first_windows(
 @pytest.mark.parametrize("name", CASES)
 def test_penalties_and_hotwords_give_faster_whispers_tokens(faster, name: str):
     options, recordings = CASES[name], [one.samples for one in corpus.clips()]
-    mine = first_windows(recordings, options)
-    judge = [theirs(faster, one, options) for one in recordings]
+    hotwords = HOTWORDS if name.startswith("hotwords") else None
+    mine = first_windows(recordings, options, hotwords=hotwords)
+    judge = [theirs(faster, one, options, hotwords=hotwords) for one in recordings]
     differing = [k for k, (a, b) in enumerate(zip(mine, judge, strict=True)) if a[0] != b]
     print(name, len(recordings) - len(differing), "of", len(recordings))
     for k in differing:
-        assert is_tie(recordings[k], options, mine[k][0], judge[k]), f"{k}\n{mine[k][0]}\n{judge[k]}"
+        assert is_tie(recordings[k], options, mine[k][0], judge[k], hotwords), f"{k}\n{mine[k][0]}\n{judge[k]}"
     assert len(differing) <= 0.05 * len(recordings)
     if name != "plain":
         plain = first_windows(recordings, CASES["plain"])
         assert sum(a[0] != b[0] for a, b in zip(mine, plain, strict=True)) >= 2, "the option changes nothing"
 
 
-def is_tie(samples: np.ndarray, options: DecodeOptions, ours: list[int], theirs: list[int]) -> bool:
+def is_tie(
+    samples: np.ndarray, options: DecodeOptions, ours: list[int], theirs: list[int], hotwords: str | None = None
+) -> bool:
     """Whether, where they part, the model holds both tokens for as probable."""
     at = next((k for k, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs)))
     seen: list[torch.Tensor] = []
     engine = hearing.engine(options, 1)
     apply = engine.device._rules.apply
 
-    def applying(logits, tokens, n_tokens, n_opening, **more):
-        made = apply(logits, tokens, n_tokens, n_opening, **more)
+    def applying(logits, tokens, n_tokens, n_opening, *more):
+        made = apply(logits, tokens, n_tokens, n_opening, *more)
         if int(n_tokens[0] - n_opening[0]) == at:
             seen.append(made[0].clone())
         return made
 
     engine.device._rules.apply = applying
-    hearing.hear(engine, [hearing.clip(samples, language="en")])
+    hearing.hear(engine, [hearing.clip(samples, language="en", hotwords=hotwords)])
     end = hearing.spelling().end
     one, two = (tokens[at] if at < len(tokens) else end for tokens in (ours, theirs))
     return abs(float(seen[0][one] - seen[0][two])) < 1e-2
@@ -163,7 +170,7 @@ def test_runs_are_banned_where_a_plain_search_finds_them(n: int):
 
 
 def test_hotwords_leave_as_much_room_as_there_is_to_the_text_before():
-    options = DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False, hotwords="word " * 60)
+    options, hotwords = DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False), "word " * 60
     engine, prompts = hearing.engine(options, 1), []
     seat = engine.device._seat
 
@@ -174,17 +181,34 @@ def test_hotwords_leave_as_much_room_as_there_is_to_the_text_before():
     engine.device._seat = seating
     wave = corpus.speech(np.random.default_rng(1), 2)
     spelled, prompt = hearing.spelling(), "garden " * 200
-    hearing.hear(engine, [hearing.clip(wave, language="en", prompt=prompt)])
-    hot, asked = spelled.encode(" " + options.hotwords.strip()), spelled.encode(" " + prompt.strip())
+    hearing.hear(engine, [hearing.clip(wave, language="en", prompt=prompt, hotwords=hotwords)])
+    hot, asked = spelled.encode(" " + hotwords.strip()), spelled.encode(" " + prompt.strip())
     assert prompts[0] == [*hot, *asked[-(223 - len(hot)) :]]
     assert len(prompts[0]) == 223
 
 
 def test_hotwords_are_left_out_where_there_is_a_prefix(faster):
-    options = DecodeOptions(beam_size=1, temperatures=(0.0,), hotwords=HOTWORDS, prefix="Where is", second_pass=False)
-    unhot = DecodeOptions(beam_size=1, temperatures=(0.0,), prefix="Where is", second_pass=False)
+    options = DecodeOptions(beam_size=1, temperatures=(0.0,), prefix="Where is", second_pass=False)
     wave = corpus.speech(np.random.default_rng(2), 2)
-    assert first_windows([wave], options) == first_windows([wave], unhot)
+    assert first_windows([wave], options, hotwords=HOTWORDS) == first_windows([wave], options)
+
+
+def test_hotwords_without_room_are_left_out_whole_and_named_once():
+    told: list[str] = []
+    engine = hearing.engine(
+        DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False), 4, on_notice=told.append
+    )
+    spelled, terms = hearing.spelling(), [f"village {number}" for number in range(300)]
+    wave = corpus.speech(np.random.default_rng(1), 1)
+    hotwords = ", ".join(terms)
+    hearing.hear(engine, [hearing.clip(wave, k, language="en", hotwords=hotwords) for k in range(3)])
+    ids, n_left_out = hot_ids(engine._speller, hotwords)
+    n_fit = len(terms) - n_left_out
+    assert ids == spelled.encode(" " + ", ".join(terms[:n_fit]))
+    assert len(ids) <= N_PROMPT < len(spelled.encode(" " + ", ".join(terms[: n_fit + 1])))
+    assert told == [
+        f"the last {n_left_out} hotwords were left out: there is room for 223 tokens of text before a window"
+    ]
 
 
 def german_and_english() -> tuple[np.ndarray, np.ndarray]:

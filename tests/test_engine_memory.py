@@ -1,11 +1,17 @@
-"""What an engine takes for free memory: the machine's, less than a container's limit leaves."""
+"""What an engine takes for free memory: the machine's, less than a container's limit leaves; what it takes of it."""
 
+import os
 from pathlib import Path
 
+import hearing
 import pytest
 import torch
 
 from whisperbatch.engine import memory
+from whisperbatch.engine.requests import N_FRAMES, Window
+from whisperbatch.engine.runner import Runner
+from whisperbatch.engine.spelling import Spelling
+from whisperbatch.options import DecodeOptions
 
 GIB = 2**30
 MEMINFO = "MemTotal:  16777216 kB\nMemFree:  524288 kB\nMemAvailable: {kib} kB\nHugePages_Total:  0\n"
@@ -77,3 +83,32 @@ def test_what_is_used_up_leaves_nothing(root: Path):
 def test_a_system_that_tells_nothing_is_asked_otherwise(root: Path):
     known = memory.free_bytes(torch.device("cpu"))
     assert known is None or known > 0
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux's /proc")
+def test_slots_that_nothing_sits_in_take_no_memory():
+    """A run on one short file must not pay for the slots that a folder would fill."""
+    loaded, options = hearing.loaded(), DecodeOptions(beam_size=5, temperatures=(0.0,))
+    runner = Runner(loaded, Spelling(loaded), options, 1)
+    n_slots = 64
+    before = resident_bytes()
+    runner.resize(n_slots)
+    empty = resident_bytes() - before
+    lane = runner.lanes[0]
+    windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]
+    audio = torch.ones(1, loaded.config["max_source_positions"], loaded.config["d_model"])
+    with torch.inference_mode():
+        for window in windows[:4]:
+            lane.take([window], audio)
+        few = resident_bytes() - before
+        for window in windows[4:]:
+            lane.take([window], audio)
+    full = resident_bytes() - before
+    assert full > n_slots * runner.bytes_a_slot / 8  # the keys and values of what is heard, if not of what is said
+    assert empty < full / 8
+    assert few < full / 4
+    runner.close()

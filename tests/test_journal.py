@@ -270,6 +270,80 @@ def test_an_older_journal_is_migrated_with_what_it_holds(place: Path):
         Journal(place)
 
 
+def test_a_journal_of_before_contents_were_kept_is_migrated(place: Path):
+    old = store_room.STEPS[: store_room.STEPS.index(store_room._CONTENT)]
+    place.parent.mkdir()
+    database = store_room.connect(place, old)
+    database.execute(
+        "INSERT INTO file (path, folder, state, base, size, mtime_ns, sample, model, revision, settings, changed)"
+        " VALUES (?, ?, 'done', ?, 100, 5, 'abc', 'demo', 'r1', ?, 1.0)",
+        (b"/in/talk.wav", b"/in", b"talk", MAKING.settings),
+    )
+    database.execute("INSERT INTO output VALUES (?, 1, 'json', 7, 9, NULL)", (b"/in/talk.json",))
+    database.close()
+    with Journal(place) as journal:
+        (entry,) = journal.entries()
+        assert (entry.key, entry.state, entry.content, entry.twin) == (KEY, State.DONE, None, None)
+        (alike,) = journal.done_alike(Key(Path("/new/talk.wav"), Path("/new")), RECORDING, MAKING)
+        assert (alike.key, [output.path.name for output in alike.outputs]) == (KEY, ["talk.json"])
+
+
+JSON = Output(Path("/in/talk.json"), "json", 7, 9)
+OTHER = Key(Path("/new/talk.wav"), Path("/new"))
+
+
+@pytest.mark.parametrize(
+    ("key", "recording", "making", "outputs", "is_found"),
+    [
+        (OTHER, RECORDING, MAKING, (TEXT, JSON), True),
+        (KEY, RECORDING, MAKING, (TEXT, JSON), False),  # itself
+        (OTHER, Recording(101, 5, "abc"), MAKING, (TEXT, JSON), False),
+        (OTHER, Recording(100, 5, "abd"), MAKING, (TEXT, JSON), False),
+        (OTHER, RECORDING, Making.of("demo", "r1", {"language": "de"}), (TEXT, JSON), False),
+        (OTHER, RECORDING, MAKING, (TEXT,), False),
+    ],
+)
+def test_files_of_the_same_size_and_sample_with_json_are_found(
+    place: Path, key: Key, recording: Recording, making: Making, outputs: tuple[Output, ...], is_found: bool
+):
+    with Journal(place) as journal:
+        finish(journal, outputs=outputs)
+        assert bool(journal.done_alike(key, recording, making)) is is_found
+        assert journal.knows_size(recording.size) is (recording.size == 100)
+
+
+def test_the_digest_and_whose_transcript_it_is_are_kept_and_a_touch_leaves_no_false_proof(place: Path):
+    sampled, twin = "sampled:abc", Path("/old/talk.wav")
+    with Journal(place) as journal:
+        for recording, after in (
+            (Recording(100, 5, sampled, "d1", twin), "d1"),
+            (Recording(100, 5, sampled), ""),  # unlike any digest
+            (Recording(100, 5, "abc"), None),  # the sample is all of it
+        ):
+            entry = journal.claim(KEY).entry
+            journal.intend(entry, recording, MAKING, "talk", "en", [TEXT])
+            journal.done(entry, [TEXT], 2.0, 0.5)
+            known = journal.look(KEY)
+            assert known is not None
+            assert (known.content, known.twin) == (recording.content, recording.twin)
+            journal.touch(entry, Recording(100, 6, recording.sample))
+            known = journal.look(KEY)
+            assert known is not None
+            assert (known.mtime_ns, known.content) == (6, after)
+
+
+def test_a_claim_of_this_run_is_in_no_others_hand(place: Path):
+    with Journal(place) as mine, Journal(place) as other:
+        mine.claim(KEY)
+        entry = mine.look(KEY)
+        assert entry is not None
+        assert (mine.is_in_hand(entry), mine.is_in_others_hand(entry), other.is_in_others_hand(entry)) == (
+            True,
+            False,
+            True,
+        )
+
+
 def test_a_migration_that_fails_leaves_the_journal_as_it_was(place: Path):
     Journal(place).close()
     with pytest.raises(RunError):

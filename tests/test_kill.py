@@ -225,3 +225,37 @@ def test_three_runs_share_a_folder_and_take_over_from_one_that_is_killed(tmp_pat
     assert all(len(names) == 60 for names in told)
     assert_nothing_left(folder)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def fill_with_copies(folder: Path) -> Path:
+    """Two recordings, each four times; large ones, of which a sample is taken."""
+    folder.mkdir(parents=True)
+    for index in range(8):
+        write_wav(folder / f"{index:03d}.wav", np.full(200_000, index % 2 + 1))
+    return folder
+
+
+@pytest.mark.parametrize("fault", ["claim after:3", "intend after:1", "link after:3", "done before:1", "done after:2"])
+def test_killed_among_copies_each_has_its_transcript_in_the_end(tmp_path: Path, fault: str):
+    expected = fill_with_copies(tmp_path / "undisturbed" / "in")
+    assert start(expected).wait(60) == 0
+    assert len([kind for kind, _ in events(expected) if kind == "started"]) == 2
+    folder = fill_with_copies(tmp_path / "killed" / "in")
+    assert start(folder, 0, fault).wait(60) == -signal.SIGKILL
+    assert start(folder, 1).wait(60) == 0
+    check(folder, contents(expected))
+    assert len([kind for kind, _ in events(folder) if kind == "started"]) <= 4
+
+
+def test_two_runs_share_a_folder_of_copies_and_one_that_is_killed_leaves_none_waiting(tmp_path: Path):
+    expected = fill_with_copies(tmp_path / "undisturbed" / "in")
+    assert start(expected).wait(60) == 0
+    folder = fill_with_copies(tmp_path / "shared" / "in")
+    runs = [start(folder, number, step_s=1.0) for number in range(2)]
+    log = folder.parent / "events-000"
+    while not (log.exists() and b'"started"' in log.read_bytes()):
+        assert runs[0].poll() is None
+        threading.Event().wait(0.02)
+    runs[0].kill()
+    assert [run.wait(120) for run in runs] == [-signal.SIGKILL, 0]
+    check(folder, contents(expected))

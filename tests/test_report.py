@@ -102,6 +102,7 @@ def test_the_plain_values_say_the_same_and_go_into_json():
         "wall_seconds": 4.0,
         "real_time_factor": 2.5,
         "exit_code": 1,
+        "hooks_failed": 0,
         "failures": [{"path": "bad\udcff.wav", "reason": "this is no recording"}],
     }
     assert json.loads(json.dumps(told)) == told

@@ -1,19 +1,24 @@
 """The review page in a real browser: listening, sorting, filtering, correcting; nothing asked of the network."""
 
+import io
+import itertools
 import json
 import threading
 import time
 import wave
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import docx
 import numpy as np
 import pytest
 from browser import axe, opened, requests
 
 from whisperbatch.cli import main
 from whisperbatch.records import DAMAGED, Segment, Transcript, Word
+from whisperbatch.review import link_into
 from whisperbatch.writers import read_json, render
 
 pytestmark = [
@@ -62,8 +67,22 @@ def transcripts() -> dict[str, Transcript]:
         f"{ATTACK.replace('/', '_')}.wav": Transcript(
             "en", (Segment(0.0, 2.0, f" {ATTACK}", speaker=ATTACK),), 24.0, warnings=(f"{DAMAGED}{ATTACK}",)
         ),
+        "e people.wav": Transcript("de", people(), 24.0, **asked),
         "d #1 100%.wav": Transcript("zh", (Segment(0.0, 2.0, "今天天气很好。", words=han()),), 24.0),
     }
+
+
+def people() -> tuple[Segment, ...]:
+    """Turns, pauses, long paragraphs, marks of Markdown and of XML, a speaker within a segment."""
+    long = [
+        spoken(30.0 + 2 * k, ["Das", "ist", "ein", "Satz", "von", "z.B.", "Dr.", "Who,", "oder."]) for k in range(40)
+    ]
+    return (
+        spoken(0.0, ["#", "Hello", "*you*", "<b>", "&amp;", "a_b", "_c_"], 0.4, speaker="A_1"),
+        spoken(3.0, ["1.", "First"], speaker="B"), spoken(5.0, ["2)", "second", "#"], speaker="B"),
+        replace(spoken(9.0, ["x", "y"]), words=(Word(" x", 9.0, 9.5, 0.9, "A_1"), Word(" y", 9.5, 10.0, 0.9, "B"))),
+        *long, Segment(3_700.0, 3_701.0, " "), Segment(3_725.5, 3_726.0, " Ende\x0b\x01", channel="left"),
+    )  # fmt: skip
 
 
 def han() -> tuple[Word, ...]:
@@ -88,14 +107,19 @@ def started(desk: Path) -> Iterator[Any]:
         yield browser
 
 
-@pytest.fixture
-def page(started: Any, desk: Path) -> Iterator[Any]:
-    """The page, opened afresh; whatever a test did, nothing was complained of and nothing asked of a network."""
-    started.execute_script(
+def clear(browser: Any) -> None:
+    """Take back what a test has left in the page, which would ask whether to be left."""
+    browser.execute_script(
         "if (typeof files !== 'undefined') {"
         "leaveEditor(); localStorage.clear();"
         "files.forEach((one) => [one.edits, one.names, one.moves].forEach((map) => map.clear())); }"
     )
+
+
+@pytest.fixture
+def page(started: Any, desk: Path) -> Iterator[Any]:
+    """The page, opened afresh; whatever a test did, nothing was complained of and nothing asked of a network."""
+    clear(started)
     started.get((desk / "review.html").as_uri())
     yield started
     assert started.get_log("browser") == []
@@ -170,7 +194,7 @@ def test_a_step_away_and_back_before_the_player_is_there_does_not_stop_it(page: 
 
 
 def test_doubts_come_first_and_lead_to_their_place(page: Any):
-    assert names(page) == ["a", "<", "c", "b", "d"]
+    assert names(page) == ["a", "<", "c", "b", "d", "e"]
     show(page, "c")
     reason = next(one for one in css(page, ".reasons li") if "log-probability" in one.text.lower())
     reason.find_element("css selector", "button").click()
@@ -180,7 +204,7 @@ def test_doubts_come_first_and_lead_to_their_place(page: Any):
 
 def test_sorting_filtering_and_searching(page: Any):
     choose(page, "sort", "path")
-    assert names(page) == ["<", "a", "b", "c", "d"]
+    assert names(page) == ["<", "a", "b", "c", "d", "e"]
     choose(page, "sort", "coverage")
     assert names(page)[0] == "a"
     choose(page, "sort", "logprob")
@@ -192,7 +216,7 @@ def test_sorting_filtering_and_searching(page: Any):
     choose(page, "filter", "all")
     css(page, "#search")[0].send_keys("RAVENS")
     assert until(lambda: names(page) == ["c"])
-    assert css(page, "#count")[0].text == "1 of 5 files"
+    assert css(page, "#count")[0].text == "1 of 6 files"
 
 
 def test_hostile_names_and_texts_are_shown_and_do_nothing(page: Any):
@@ -220,6 +244,33 @@ def saved(page: Any, folder: Path, name: str) -> Path:
     css(page, "#save")[0].click()
     assert until(file.exists)
     return file
+
+
+def downloaded(page: Any, file: Path, label: str) -> bytes:
+    file.unlink(missing_ok=True)
+    next(button for button in css(page, ".documents button") if button.text == label).click()
+    assert until(lambda: file.exists() and file.stat().st_size > 0)
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("stem", ["c doubtful", "d #1 100%", "e people"])
+def test_documents_are_those_that_convert_makes(page: Any, desk: Path, stem: str):
+    show(page, stem[0])
+    if stem[0] == "c":
+        correct(page, 3, "Two *ravens* called & left")
+    corrected = read_json((saved(page, desk, stem) if stem[0] == "c" else desk / f"{stem}.wav.json").read_bytes())
+    assert downloaded(page, desk / f"{stem}.md", "Markdown").decode() == render(corrected, "md", title=stem)
+    ours, theirs = (
+        [[(run.style.name, run.text) for run in one.runs] for one in docx.Document(io.BytesIO(data)).paragraphs]
+        for data in (render(corrected, "docx", title=stem), downloaded(page, desk / f"{stem}.docx", "Word"))
+    )
+    assert [joined(one) for one in theirs] == [joined(one) for one in ours]
+
+
+def joined(runs: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Runs with those of a style that follow each other as one."""
+    groups = itertools.groupby(runs, key=lambda run: run[0])
+    return [(style, "".join(text for _, text in group)) for style, group in groups]
 
 
 def test_a_correction_is_saved_and_rendered(page: Any, desk: Path):
@@ -267,6 +318,73 @@ def test_a_correction_in_a_script_without_blanks(page: Any, desk: Path):
     assert [word.start_s for word in segment.words if word.word == "天气"] == [0.5]
 
 
+def exported(page: Any, folder: Path) -> str:
+    file = folder / "corrections.txt"
+    file.unlink(missing_ok=True)
+    css(page, "#export")[0].click()
+    assert until(file.exists)
+    return file.read_text()
+
+
+def test_what_was_corrected_twice_is_exported_as_rules_that_convert_reads(page: Any, desk: Path, tmp_path: Path):
+    assert not css(page, "#export")[0].is_displayed()
+    show(page, "b")
+    correct(page, 0, "The Harbour lay quite, under a pale morning sky")
+    assert css(page, "#export")[0].text == "Export corrections (none made twice)"
+    assert not css(page, "#export")[0].is_enabled()
+    correct(page, 1, "the Harbour lay quite under a pale sky")
+    show(page, "c")
+    correct(page, 2, "the Harbour lay quiet under a pale sky")
+    correct(page, 4, "the quay lay quiet under a light morning")
+    show(page, "a")
+    correct(page, 3, "the harbour lay quiet under a bright morning sky")
+    correct(page, 4, "the quay lay quiet under a bright morning sky")
+    correct(page, 5, "the haven lay quiet under a pale morning sky")
+    show(page, "b")
+    correct(page, 2, "the haven lay quiet under a pale morning sky")
+    assert css(page, "#export")[0].text == "Export corrections (6)"
+    head, *lines = exported(page, desk).splitlines()
+    assert head.startswith("# ")
+    assert sorted(lines[1:]) == sorted(
+        [
+            *("# harbour -> Harbour", "# harbour -> haven", "# harbour -> quay"),
+            *("morning ->", "pale -> bright", "quiet -> quite"),
+        ]
+    )
+    assert lines[0] == "[en]"  # there is Chinese on the page too
+    rules = ["--replace", str(desk / "corrections.txt")]
+    file = desk / "b clear.wav.json"
+    assert main(["convert", str(file), "--format", "txt", "-o", str(tmp_path), *rules]) == 0
+    assert (tmp_path / "b clear.wav.txt").read_text() == "the harbour lay quite under a bright sky\n" * N_SEGMENTS
+
+
+def test_a_correction_of_a_replaced_text_is_not_undone_with_the_rules(desk: Path, tmp_path: Path, started: Any):
+    (tmp_path / "names.txt").write_text("quiet -> calm\n")
+    rules = ["--replace", str(tmp_path / "names.txt")]
+    talk = tmp_path / "talk.json"
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "talk.json").write_text((desk / "b clear.wav.json").read_text())
+    assert main(["convert", str(tmp_path / "b" / "talk.json"), "--format", "json", "-o", str(tmp_path), *rules]) == 0
+    assert read_json(talk.read_bytes()).segments[0].original is not None
+    assert main(["review", str(talk), "--output", str(tmp_path / "review.html")]) == 0
+    clear(started)
+    started.get((tmp_path / "review.html").as_uri())
+    next(button for button in css(started, "#files button") if button.text.startswith("talk")).click()
+    correct(started, 0, "the harbour lay very calm under a pale morning sky")
+    after = json.loads(saved(started, desk, "talk").read_text())
+    assert [("original" in one, "original_words" in one) for one in after["segments"][:2]] == [
+        (False, False),
+        (True, True),
+    ]
+    assert all("original" not in word for word in after["segments"][0]["words"])
+    (tmp_path / "empty.txt").write_text("")
+    file, undo = desk / "talk.corrected.json", ["--replace", str(tmp_path / "empty.txt")]
+    assert main(["convert", str(file), "--format", "txt", "-o", str(tmp_path), *undo]) == 0
+    first, second, *_ = (tmp_path / "talk.corrected.txt").read_text().splitlines()
+    assert first == "the harbour lay very calm under a pale morning sky"
+    assert second == "the harbour lay quiet under a pale morning sky"
+
+
 def test_a_correction_dropped_or_taken_back_changes_nothing(page: Any):
     from selenium.webdriver import Keys
 
@@ -292,6 +410,22 @@ def test_the_first_in_doubt_is_open_and_the_page_has_a_title_of_its_own(page: An
     assert css(page, "#files [aria-current]")[0].text.startswith("a missing")
     assert page.execute_script("return document.activeElement === document.body")  # which keys still scroll
     assert page.execute_script("return document.querySelector('audio').paused")
+
+
+def test_a_link_opens_the_page_at_a_second_of_a_transcript(page: Any, desk: Path):
+    page.get("about:blank")  # else only what stands behind # would change
+    page.get(link_into(desk / "review.html", desk / "d #1 100%.wav.json", 1.2))
+    assert css(page, "#files [aria-current]")[0].text.startswith("d #1 100%")
+    assert until(lambda: at_s(page) >= 1.2) and at_s(page) < 4.0
+    assert now(page) == 0
+    page.get(link_into(desk / "review.html", Path("/elsewhere/b clear.wav.json"), 9.0))  # the page was moved
+    assert until(lambda: css(page, "#files [aria-current]")[0].text.startswith("b clear"))
+    assert until(lambda: at_s(page) >= 9.0 and now(page) >= 4)
+    page.get(link_into(desk / "review.html", Path("/elsewhere/none.json"), 3.0))
+    assert until(
+        lambda: css(page, "#said")[0].get_attribute("textContent") == "/elsewhere/none.json is not on this page."
+    )
+    assert css(page, "#files [aria-current]")[0].text.startswith("b clear")
 
 
 def test_missing_speech_is_named_by_its_times_which_play(page: Any):

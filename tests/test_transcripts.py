@@ -144,7 +144,7 @@ def test_segments_with_languages_of_their_own_decide_by_their_seconds():
     assert (transcript.language, transcript.language_probability) == ("de", None)
     transcript = assemble([clip(0, 0, 30, *several, language="fr", probability=0.5)])
     assert (transcript.language, transcript.language_probability) == ("en", None)
-    assert [one.language for one in transcript.segments] == ["de", "en", None]
+    assert [one.language for one in transcript.segments] == ["de", "en", "fr"]
 
 
 def test_a_tie_between_languages_does_not_hang_on_the_order_of_arrival():
@@ -305,3 +305,12 @@ def test_the_languages_of_a_file_in_several_are_told():
     two = [(0.0, 10.0, ClipText(0, 0, (english,), "en", 0.9)), (10.0, 10.0, ClipText(0, 1, (german,), "de", 0.9))]
     assert assemble(two).warnings == ("several languages: English (75%), German (25%)",)
     assert assemble(two[:1]).warnings == ()
+
+
+def test_where_one_clip_has_a_language_of_its_own_every_segment_says_in_which_it_is():
+    english, german = Segment(0.0, 6.0, " Hello."), Segment(0.0, 2.0, " Hallo.", language="de")
+    two = [(0.0, 10.0, ClipText(0, 0, (english,), "en", 0.9)), (10.0, 10.0, ClipText(0, 1, (german,), "de", 0.9))]
+    transcript = assemble(two)
+    assert transcript.warnings == ("several languages: English (75%), German (25%)",)
+    assert [one.language for one in transcript.segments] == ["en", "de"]
+    assert [one.language for one in assemble(two[:1]).segments] == [None]

@@ -2,10 +2,10 @@
 
 The house, floor by floor (a room imports only from the floors below it):
 
-    errors, records                 what crosses rooms; files: regular ones only; languages
+    errors, records, wording        what crosses rooms; files: regular ones only; languages
     options                         settings, checked once at the edge
-    sources, audio, batcher, engine, transcripts, writers, journal, report, events, demo,
-    speakers
+    sources, audio, batcher, engine, transcripts, replacements, writers, journal, report, events, demo, hooks, review,
+    search, speakers
     pipeline                        threads and bounded queues that join the rooms
     bench, api                      measurements; the Python face
     cli                             commands, sentences, screen

@@ -4,8 +4,8 @@ Who calls: users' scripts and the CLI.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from itertools import chain
@@ -14,30 +14,37 @@ from typing import Any, Self
 
 from whisperbatch.backends import open_backend
 from whisperbatch.errors import RunError, UsageError
+from whisperbatch.hooks import run_at_end
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     BatchOptions,
     CrewOptions,
     DecodeOptions,
+    DocumentOptions,
     EngineOptions,
     FailureOptions,
+    HookOptions,
     JournalOptions,
     LoadOptions,
     OutputOptions,
     RunOptions,
     SpeechOptions,
     SubtitleOptions,
+    join_hotwords,
     parse_batch_size,
     parse_formats,
+    parse_hook,
     parse_names,
     parse_times,
     parse_track,
+    replacements,
     speaker_options,
     subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
-from whisperbatch.sources import from_paths
+from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
+from whisperbatch.sources import from_paths, with_sidecars
 from whisperbatch.writers.beside import check_writable
 
 _SHORT = {
@@ -50,8 +57,10 @@ _SHORT = {
     "vad_pad": "vad_pad_s",
     "min_cue": "min_cue_s",
     "max_cue": "max_cue_s",
+    "paragraph_pause": "paragraph_pause_s",
     "load_timeout": "load_timeout_s",
     "actors": "n_actors",
+    "hook_timeout": "hook_timeout_s",
 }
 _SPEAKERS = ("speakers", "speaker_names", "speaker_model")  # how many, a folder, a model
 
@@ -63,20 +72,23 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
         paths: A file, a folder (taken with all below it), a pattern, or several of them.
         model: One of OpenAI's names, a hub id, a folder, or ``demo``.
         **options: Any field of the option classes in ``whisperbatch.options`` and of ``ClipSettings``:
-            ``language``, ``task``, ``prompt``, ``device``, ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
+            ``language``, ``task``, ``prompt``, ``hotwords``, ``hotwords_file``, ``sidecars``, ``device``,
+            ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
             (clips, or ``auto``), ``max_wait`` (seconds), ``load_workers``, ``max_duration`` (seconds), ``vad``,
             ``vad_threshold``, ``vad_min_silence``, ``vad_min_speech``, ``vad_pad`` (seconds), ``long_form`` (``clips``
             or ``sequential``), ``clip_timestamps`` and ``channel_names`` (sequences, or one string with commas),
             ``channels`` (``mix`` or ``split``), ``track`` (a number from 1, a language, or ``all``), ``spool_dir``,
             ``formats`` (a sequence, or one string with commas), ``output_dir``, ``relative_to``, ``name``,
-            ``overwrite``; ``write=False`` writes nothing. Subtitles:
+            ``overwrite``, ``replace`` (a file of rules, or several); ``write=False`` writes nothing. Subtitles:
             ``subtitles`` (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``,
-            ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding:
+            ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Documents:
+            ``paragraph_pause`` (seconds), ``timestamps_in_text``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
-            ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``,
-            ``fail_fast``. Who speaks: ``speakers`` (``True``, a number, ``"2-4"``), ``speaker_names`` (a folder of
-            reference clips), ``speaker_model``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``,
-            ``actors``, ``cpus_per_actor``.
+            ``use_journal``, ``dedupe``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds),
+            ``max_failures``, ``fail_fast``. Who speaks: ``speakers`` (``True``, a number, ``"2-4"``), ``speaker_names``
+            (a folder of reference clips), ``speaker_model``. Many machines: ``backend`` (``local`` or ``ray``),
+            ``ray_address``, ``actors``, ``cpus_per_actor``. Hooks: ``on_done``, ``on_failed`` and ``on_end`` (a command
+            in one string, or a sequence of arguments), ``hook_timeout`` (seconds), ``hook_jobs``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -84,7 +96,7 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
     """
     run_options = run_options_from(model=model, **options)
     given = [paths] if isinstance(paths, str | Path) else list(paths)
-    source = from_paths(given)
+    source = with_sidecars(from_paths(given), run_options.load.sidecars)
 
     def outcomes() -> Iterator[Outcome]:
         with Transcriber(run_options) as transcriber:
@@ -103,13 +115,19 @@ def run_options_from(**options: Any) -> RunOptions:
     if given.get("language") is not None:
         given["language"] = parse_language(given["language"])
     given["track"] = parse_track(given.get("track"))
+    given["replace"] = replacements(given.get("replace"))
+    file = given.pop("hotwords_file", None)
+    given["hotwords"] = join_hotwords(given.get("hotwords"), None if file is None else Path(file))
     for name, parse in (("clip_timestamps", parse_times), ("channel_names", parse_names)):
         if name in given:
             given[name] = parse(given[name]) if isinstance(given[name], str) else tuple(given[name])
     for name in ("model_dir", "output_dir", "relative_to", "spool_dir", "journal"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
-    given["subtitles"] = _shaping(given)
+    for name in ("on_done", "on_failed", "on_end"):
+        if name in given:
+            given[name] = parse_hook(given[name], f"--{name.replace('_', '-')}")
+    given["subtitles"], given["documents"] = _shaping(given), _dividing(given)
     speakers = speaker_options(*(given.pop(name, None) for name in _SPEAKERS))
     rooms = {
         "engine": EngineOptions,
@@ -122,6 +140,7 @@ def run_options_from(**options: Any) -> RunOptions:
         "journal": JournalOptions,
         "failures": FailureOptions,
         "crew": CrewOptions,
+        "hooks": HookOptions,
     }
     names = {room: {field.name for field in fields(kind)} for room, kind in rooms.items()}
     made = {
@@ -145,11 +164,40 @@ def _shaping(given: dict[str, Any]) -> SubtitleOptions:
     return subtitle_options(base, values)
 
 
+def _dividing(given: dict[str, Any]) -> DocumentOptions:
+    """How documents are divided, taken out of the flat names; ``documents`` is all of it."""
+    names = {field.name for field in fields(DocumentOptions)}
+    values = {name: given.pop(name) for name in list(given) if name in names}
+    return replace(given.pop("documents", None) or DocumentOptions(), **values)
+
+
 def open_journal(options: RunOptions) -> AbstractContextManager[Journal | None]:
     """The run's journal; None when it keeps none, or writes nothing that could be found again."""
     if not (options.journal.use_journal and options.output.write):
         return nullcontext()
     return Journal(options.journal.journal or default_path())
+
+
+def run_on_end(options: RunOptions, totals: Mapping[str, Any], on_event: Callable[[Event], None]) -> None:
+    """Run the command for the end of a run; a notice tells when it failed."""
+    status = {0: "done", EXIT_INTERRUPTED: "interrupted"}.get(totals["exit_code"], "failed")
+    fault = run_at_end(options.hooks, {"hook": "on-end", "status": status, **totals})
+    if fault is not None:
+        data = {"text": f"--on-end failed, {fault}; not tried again", "hook": "on-end", "reason": fault}
+        on_event(Event("notice", None, data))
+
+
+@contextmanager
+def _ending(options: RunOptions, stop: threading.Event, on_event: Callable[[Event], None]) -> Iterator[Report]:
+    """A report to be filled; with its totals the end's command runs, also when an error ended the run."""
+    report = Report()
+    try:
+        yield report
+    except RunError as err:
+        run_on_end(options, report.as_dict() | {"exit_code": EXIT_RUN, "reason": str(err)}, on_event)
+        raise
+    code = EXIT_INTERRUPTED if stop.is_set() else report.exit_code
+    run_on_end(options, report.as_dict() | {"exit_code": code}, on_event)
 
 
 class Transcriber:
@@ -168,7 +216,7 @@ class Transcriber:
     def transcribe(self, paths: str | Path | Sequence[str | Path]) -> Iterator[Outcome]:
         """The outcome of each file below ``paths``, as it finishes."""
         given = [paths] if isinstance(paths, str | Path) else list(paths)
-        return self.run(from_paths(given))
+        return self.run(with_sidecars(from_paths(given), self.options.load.sidecars))
 
     def run(
         self,
@@ -177,6 +225,7 @@ class Transcriber:
         on_event: Callable[[Event], None] | None = None,
         stop: threading.Event | None = None,
         at_once: bool = False,
+        ends: bool = True,
     ) -> Iterator[Outcome]:
         """The outcome of each file that ``source`` gives, as it finishes.
 
@@ -185,6 +234,7 @@ class Transcriber:
             on_event: Told what happens, from threads of the run, one at a time.
             stop: Set it to end the run soon.
             at_once: Load the model without waiting for a file that needs it.
+            ends: Run the ``on_end`` command when all have ended; False leaves that to ``run_on_end``.
 
         Raises:
             UsageError, RunError: Out of the iterator.
@@ -192,12 +242,14 @@ class Transcriber:
         if not self._busy.acquire(blocking=False):
             raise RunError("this Transcriber is in a run already; make another one for a second run at once")
         try:
-            tell = on_event or (lambda event: None)
+            tell, stop = on_event or (lambda event: None), stop or threading.Event()
             check_writable(self.options.output)
-            with open_journal(self.options) as journal:
-                yield from self._backend.run(
-                    source, on_event=tell, stop=stop or threading.Event(), journal=journal, at_once=at_once
-                )
+            with ExitStack() as last:
+                report = last.enter_context(_ending(self.options, stop, tell)) if ends else Report()
+                journal = last.enter_context(open_journal(self.options))
+                for outcome in self._backend.run(source, on_event=tell, stop=stop, journal=journal, at_once=at_once):
+                    report.add(outcome)
+                    yield outcome
         finally:
             self._busy.release()
 

@@ -19,6 +19,10 @@ class IrregularFileError(OSError):
     """A folder, pipe, socket or device lies where a file was looked for; its ``errno`` is None."""
 
 
+class TooLargeError(OSError):
+    """A file holds more than is read of its kind; its ``errno`` is None."""
+
+
 def open_regular(path: Path) -> BinaryIO:
     """The file, opened for reading without a buffer of its own; IrregularFileError when it is none."""
     _require_regular(os.stat(path))  # noqa: PTH116  (takes what Path.stat takes)
@@ -35,6 +39,17 @@ def read_regular(path: Path) -> bytes:
     """All that a file holds; IrregularFileError when it is none."""
     with open_regular(path) as file:
         return file.readall()  # type: ignore[attr-defined, no-any-return]
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """All that a file holds, when that is at most ``most`` bytes; TooLargeError or IrregularFileError otherwise."""
+    with open_regular(path) as file:
+        data = b""
+        while len(data) <= most and (part := file.read(most + 1 - len(data))):
+            data += part
+    if len(data) > most:
+        raise TooLargeError(f"is larger than {most // 1000} kB")
+    return data
 
 
 class WholeFile:

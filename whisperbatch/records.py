@@ -9,9 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from whisperbatch.errors import FileError, WhisperbatchError
+from whisperbatch.wording import Rules
 
 SAMPLE_RATE = 16_000  # Hz; what Whisper was trained on
 WINDOW_S = 30.0  # what the model looks at
@@ -19,6 +18,8 @@ N_SAMPLES = int(WINDOW_S * SAMPLE_RATE)  # one window
 
 DAMAGED = "damaged: "  # how a warning begins that tells of damage
 NOTHING_HEARD = "nothing heard"  # the warning of a transcript without text
+UNCERTAIN_WORD = 0.5  # the probability below which a word is more likely wrong than right, as the model sees it
+UNREPLACED = "not replaced: "  # how a warning begins that names a replacement rule which was stopped
 
 
 class Samples(Protocol):
@@ -28,8 +29,8 @@ class Samples(Protocol):
         """How many samples there are."""
         ...
 
-    def __getitem__(self, span: slice, /) -> np.ndarray:
-        """The samples of ``[start, stop)``, without a step."""
+    def __getitem__(self, span: slice, /) -> Any:
+        """The samples of ``[start, stop)``, without a step, as an array; numpy is not imported for its name alone."""
         ...
 
 
@@ -41,8 +42,10 @@ class FileAsks:
         language: Whisper's code.
         task: ``transcribe`` or ``translate``.
         prompt: Text put before the first window.
+        hotwords: Words that may be said, put before every window.
         output: The folder of its outputs.
         formats: Names of formats.
+        replace: Replacement rules for its text.
         speakers: The fewest and the most speakers, None where that is open.
         fault: Why the file cannot be taken at all: the line that named it makes no sense.
     """
@@ -54,6 +57,8 @@ class FileAsks:
     formats: tuple[str, ...] | None = None
     speakers: tuple[int | None, int | None] | None = None
     fault: str | None = None
+    hotwords: str | None = None
+    replace: Rules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class ClipSettings:
             file, decoded window after window by openai-whisper's rules).
         clip_timestamps: Seconds of the file, start and end in turn, outside of which nothing is decoded; the last end
             may be missing. Empty means all of it.
+        hotwords: Words that may be said, put before each window; not when there is a ``prefix``.
     """
 
     language: str | None = None
@@ -96,6 +102,7 @@ class ClipSettings:
     prompt: str | None = None
     long_form: str = "clips"
     clip_timestamps: tuple[float, ...] = ()
+    hotwords: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,13 +159,17 @@ class FileLoaded:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its times in seconds and its probability; ``word`` keeps its leading space."""
+    """A word with its times in seconds and its probability; ``word`` keeps its leading space.
+
+    ``original`` is what the decoder wrote there where replacement rules have changed it, None elsewhere.
+    """
 
     word: str
     start_s: float
     end_s: float
     probability: float
     speaker: str | None = None
+    original: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +209,8 @@ class Segment:
     """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
 
     ``speaker`` and ``channel`` name who said it and on which channel, None when not known. ``language`` is Whisper's
-    code where it was found for this stretch alone, None where it is the file's.
+    code where it was found for this stretch alone, None where it is the file's. ``original`` and ``original_words`` are
+    the decoder's text and words where replacement rules have changed them.
     """
 
     start_s: float
@@ -214,6 +226,8 @@ class Segment:
     speaker: str | None = None
     channel: str | None = None
     language: str | None = None
+    original: str | None = None
+    original_words: tuple[Word, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +287,13 @@ class Transcript:
         revision: Which weights: a commit, or a digest of the weights file.
         settings: Those that matter to the text, as plain JSON values.
         suspects: Stretches worth a listener's ear, as plain JSON values.
-        warnings: Sentences without a full stop: what is damaged (begins with ``DAMAGED``), what is worth knowing, and
-            ``NOTHING_HEARD``.
+        warnings: Sentences without a full stop: what is damaged (begins with ``DAMAGED``), what is worth knowing,
+            which replacement rules were stopped (``UNREPLACED``), and ``NOTHING_HEARD``.
         is_checked: Whether somebody has marked it as checked on a review page.
         speakers: Who speaks, in order of first speech; None when that was not looked for, or could not be found.
         turns: Who speaks when; ``Turn.speaker`` counts in ``speakers``.
         speaker_settings: With which the speakers were looked for, as plain JSON values; empty when they were not.
+        replacements: The digest of the replacement rules that were applied to it; empty when none were.
     """
 
     language: str
@@ -298,6 +313,7 @@ class Transcript:
     speakers: tuple[Speaker, ...] | None = None
     turns: tuple[Turn, ...] = ()
     speaker_settings: Mapping[str, Any] = field(default_factory=dict)
+    replacements: str = ""
 
     @property
     def text(self) -> str:

@@ -6,7 +6,7 @@ Comes in: outcomes. Goes out: figures, and a file with all of them. Who calls: t
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from whisperbatch.files import WholeFile
 from whisperbatch.records import Outcome, Status
 
 SCHEMA = 1
+MAX_HOOKS = 1_000  # hooks that failed and are listed; all are counted
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -28,6 +29,8 @@ class Report:
         self._began_s = clock()
         self.counts: Counter[Status] = Counter()
         self.failures: list[Outcome] = []
+        self.hooks: list[dict[str, Any]] = []
+        self.n_hooks_failed = 0
         self.audio_s = 0.0
 
     def add(self, outcome: Outcome) -> None:
@@ -37,6 +40,13 @@ class Report:
             self.audio_s += outcome.audio_s
         elif outcome.status is Status.FAILED:
             self.failures.append(replace(outcome, error=None))  # whose traceback holds on to much, for months of watch
+
+    def add_hook(self, path: Path | None, told: Mapping[str, Any]) -> None:
+        """Count a hook that failed; ``told`` says which and why. It changes no exit code."""
+        self.n_hooks_failed += 1
+        if len(self.hooks) < MAX_HOOKS:
+            one = {name: told.get(name) for name in ("hook", "id", "reason")}
+            self.hooks.append({"path": None if path is None else str(path), **one})
 
     @property
     def n_files(self) -> int:
@@ -64,6 +74,8 @@ class Report:
         """One line for people."""
         parts = [f"{self.counts[status]} {status.value}" for status in Status if self.counts[status]]
         line = ", ".join(parts) or "nothing to do"
+        if self.n_hooks_failed:
+            line += f"; {self.n_hooks_failed} {'hook' if self.n_hooks_failed == 1 else 'hooks'} failed"
         if self.audio_s:
             line += f"; {_spelled(self.audio_s)} of audio in {_spelled(self.wall_s)}"
             line += f" ({self.real_time_factor:.1f}x real time)"
@@ -77,6 +89,7 @@ class Report:
             "wall_seconds": round(self.wall_s, 3),
             "real_time_factor": round(self.real_time_factor, 2),
             "exit_code": self.exit_code,
+            "hooks_failed": self.n_hooks_failed,
             "failures": [{"path": str(one.path), "reason": one.reason} for one in self.failures],
         }
 
@@ -102,7 +115,8 @@ class ReportFile:
         """Put the totals in and the file in its place; RunError when that cannot be."""
         totals = report.as_dict() | {"exit_code": exit_code}
         del totals["failures"]
-        self._file.write(f'\n], "totals": {json.dumps(totals)}}}\n')
+        hooks = f'"hooks": {json.dumps(report.hooks)}, ' if report.hooks else ""
+        self._file.write(f'\n], {hooks}"totals": {json.dumps(totals)}}}\n')
         self._file.place()
 
     def discard(self) -> None:

@@ -159,15 +159,18 @@ class Assembly:
         seconds: dict[str, float] = {}
         for _, text in self._placed():
             for segment in _heard(text):
-                if segment.language is not None:
-                    lasts_s = segment.end_s - segment.start_s
-                    seconds[segment.language] = seconds.get(segment.language, 0.0) + lasts_s
-        if len(seconds) < 2:
+                code, lasts_s = segment.language or text.language, segment.end_s - segment.start_s
+                seconds[code] = seconds.get(code, 0.0) + lasts_s
+        if len(seconds) < 2 or not self._is_multilingual():
             return []
         total_s = sum(seconds.values()) or 1.0
         ordered = sorted(seconds, key=lambda code: -seconds[code])
         shares = [f"{LANGUAGES[code].title()} ({seconds[code] / total_s:.0%})" for code in ordered]
         return [f"several languages: {', '.join(shares)}"]
+
+    def _is_multilingual(self) -> bool:
+        """Whether some of the file has a language of its own."""
+        return any(segment.language is not None for text in self._texts.values() for segment in _heard(text))
 
     def _placed(self) -> list[tuple[_Place, ClipText]]:
         """Each clip's place and text, in order."""
@@ -177,11 +180,15 @@ class Assembly:
         """All clips' segments in the file's time; those of several channels merged."""
         assert self._loaded is not None
         segments: list[Segment] = []
+        is_multilingual = self._is_multilingual()
         for place, text in self._placed():
             limit_s = min(place.at_s(place.duration_s, is_end=True), self._loaded.duration_s)
             name = _channel_name(place.channel, channel_names)
             kept = text.segments if keeps_blanks else _heard(text)
-            segments += [replace(_moved(segment, place, limit_s), channel=name) for segment in kept]
+            moved = [replace(_moved(segment, place, limit_s), channel=name) for segment in kept]
+            if is_multilingual:
+                moved = [replace(segment, language=segment.language or text.language) for segment in moved]
+            segments += moved
         if any(place.channel is not None for place, _ in self._placed()):
             segments.sort(key=lambda segment: segment.start_s)
         return tuple(segments)

@@ -16,7 +16,7 @@ from whisperbatch.backends.local import Local
 from whisperbatch.backends.messages import Blind, Drain, FromMember, Over, Rest, ToMember, Wants, Warm
 from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
-from whisperbatch.options import JournalOptions, OutputOptions, RunOptions
+from whisperbatch.options import HookOptions, JournalOptions, OutputOptions, RunOptions
 from whisperbatch.pipeline import Ended, Finished, Happened, Job, Order
 from whisperbatch.records import AudioFile, Event, Outcome, Status, Transcript
 
@@ -187,14 +187,15 @@ class _Shelf:
 
 
 def options_of_member(options: RunOptions, *, device: str, n_load_workers: int) -> RunOptions:
-    """What a member works by: it keeps no journal and writes nothing, and whether too many failed is not its to say."""
-    from dataclasses import replace
-
+    """What a member works by: no journal, no outputs, no hooks; whether too many files failed is the run's to say."""
+    has_journal = options.journal.use_journal and options.output.write
     return replace(
         options,
         engine=replace(options.engine, device=device),
         load=replace(options.load, n_workers=n_load_workers),
         output=OutputOptions(write=False),
-        journal=JournalOptions(use_journal=False),
+        # the crew's run finds copies and keeps the journal; for that the member reads the digest of each file
+        journal=JournalOptions(use_journal=False, dedupe=has_journal and options.journal.dedupe),
         failures=replace(options.failures, max_failures=None, fail_fast=False),
+        hooks=HookOptions(),
     )

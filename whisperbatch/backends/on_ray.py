@@ -23,7 +23,7 @@ from whisperbatch.options import RunOptions, load_workers_for
 from whisperbatch.pipeline import Happened
 from whisperbatch.processes import n_cores
 
-INSTALL = "--backend ray needs Ray; install it with: pip install 'whisperbatch[ray]'"
+INSTALL = "--backend ray needs Ray; in a clone of whisperbatch: pip install '.[ray]'"
 HEAR_S = 1.0  # that an actor waits for something to tell
 N_THREADS = 4  # of an actor: one that works, one that is asked, one that takes, one to spare
 PLACE_S = 60.0  # for an actor to find its node before anybody is told

@@ -16,7 +16,7 @@ def require() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as err:
-        raise UsageError("--plot needs matplotlib: pip install 'whisperbatch[plot]'") from err
+        raise UsageError("--plot needs matplotlib: pip install matplotlib") from err
 
 
 def draw(report: Report, path: Path) -> None:

@@ -20,7 +20,6 @@ from whisperbatch.records import AudioFile, Clip, Status
 from whisperbatch.speakers import Diarization, Diarizer
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
-from whisperbatch.writers.places import formats_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +131,8 @@ def _write_s(outcomes: Sequence[Any], options: RunOptions, namer: Namer) -> floa
     for outcome in outcomes:
         if outcome.transcript is not None:
             audio = AudioFile(outcome.path)
-            texts = render_all(
-                outcome.transcript, formats_of(audio, options.output), options.output.subtitles, audio.path.stem
-            )
             places = namer.outputs(audio, outcome.transcript.language)
+            output, title = options.output, next(iter(places.values())).stem
+            texts = render_all(outcome.transcript, tuple(places), output.subtitles, output.documents, title)
             write_all({path: texts[name] for name, path in places.items()})
     return time.perf_counter() - began_s

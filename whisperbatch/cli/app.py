@@ -12,13 +12,24 @@ import typer
 from whisperbatch import __version__
 from whisperbatch.cli import config, failures, legacy, settings, topics
 from whisperbatch.cli.help import Command, Group
-from whisperbatch.cli.params import BENCH, RUN, RUN_HELP, SHAPING, output, sources, unasked, with_options
+from whisperbatch.cli.params import (
+    BENCH,
+    DIVIDING,
+    REPLACING,
+    RUN,
+    RUN_HELP,
+    SHAPING,
+    output,
+    sources,
+    unasked,
+    with_options,
+)
 from whisperbatch.cli.params import bench as bench_params
 from whisperbatch.cli.params import model as model_params
 from whisperbatch.cli.params import running as run_params
 from whisperbatch.cli.signals import interruptible
 from whisperbatch.errors import UsageError
-from whisperbatch.options import OutputOptions, parse_formats
+from whisperbatch.options import OutputOptions, parse_formats, replacements
 
 app = typer.Typer(
     name="whisperbatch",
@@ -82,9 +93,10 @@ def transcribe(
     named = {"paths": paths, "from_file": from_file, "relative_to": relative_to}
     options = settings.run_options(given | named)
     from whisperbatch.cli import running
+    from whisperbatch.sources import with_sidecars
 
     with interruptible() as stop:
-        source = running.sources_of(paths or [], from_file or [], null)
+        source = with_sidecars(running.sources_of(paths or [], from_file or [], null), options.load.sidecars)
         if dry_run:
             from whisperbatch.cli.dry_run import tell_plan
 
@@ -116,12 +128,19 @@ def watch(
     from whisperbatch.sources import watch as watched
 
     with interruptible() as stop:
-        source = watched(folders, watching, stop, on_notice=running.notice, is_cut=is_cut_short)
+        source = watched(
+            folders,
+            watching,
+            stop,
+            on_notice=running.notice,
+            is_cut=is_cut_short,
+            sidecars=options.load.sidecars,
+        )
         running.execute(source, options, given, stop, heads=True, may_be_empty=True)
 
 
 @app.command(cls=Command)
-@with_options(SHAPING)
+@with_options(REPLACING | SHAPING | DIVIDING)
 def convert(
     paths: sources.Transcripts = None,
     from_file: sources.FromFile = None,
@@ -136,19 +155,30 @@ def convert(
     """Render transcripts in other formats from their JSON: files, folders with all below them, patterns, lists."""
     if not paths and not from_file:
         raise UsageError("nothing to convert; name transcripts or folders, or - for a list on standard input")
-    shaping = settings.shaping_options(given | {"format": format})
+    given |= {"format": format}
+    shaping, documents = settings.shaping_options(given), settings.document_options(given)
     if not format:
         raise UsageError("say which formats to make, as in: whisperbatch convert talk.json --format srt")
     from whisperbatch.cli.converting import convert_all
 
-    options = OutputOptions(parse_formats(format), output_dir, overwrite=overwrite, write=not stdout, subtitles=shaping)
+    options = OutputOptions(
+        parse_formats(format),
+        output_dir,
+        overwrite=overwrite,
+        write=not stdout,
+        subtitles=shaping,
+        documents=documents,
+        replace=replacements(given["replace"] or None),
+    )
     raise typer.Exit(convert_all(paths or [], from_file or [], null, options))
 
 
 @app.command(cls=Command)
 @with_options({})
 def review(
-    paths: Annotated[list[Path], typer.Argument(help="Transcripts in JSON, or folders with all below them.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Transcripts in JSON, srt, vtt, ass or txt with time stamps; folders.")
+    ],
     page: output.Page = Path("review.html"),
     overwrite: output.ReplacePage = False,
     recordings: output.Recordings = None,
@@ -159,6 +189,27 @@ def review(
     from whisperbatch.cli.reviewing import review as make
 
     raise typer.Exit(make(paths, page, overwrite, recordings or [], journal))
+
+
+@app.command(cls=Command)
+@with_options({})
+def search(
+    words: Annotated[str, typer.Argument(help='What to look for: words, a "phrase in quotes", a beginning*.')],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Transcripts in JSON, or folders with all below them (default: all that the journal knows)."
+        ),
+    ] = None,
+    journal: run_params.JournalPath = None,
+    limit: run_params.Limit = 100,
+    opens: run_params.Opens = False,
+    json: run_params.LinesAsJson = False,
+) -> None:
+    """Search transcripts for words, and show where they are said."""
+    from whisperbatch.cli.searching import search as look
+
+    raise typer.Exit(look(words, paths or [], journal, limit, as_json=json, opens=opens))
 
 
 @app.command(cls=Command)

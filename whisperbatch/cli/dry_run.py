@@ -13,13 +13,16 @@ from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.settings import fault_of
+from whisperbatch.pipeline.twins import Twins
 from whisperbatch.records import AudioFile
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import Namer
 
 TRANSCRIBE, WRITE, SKIP, FAIL = "to transcribe", "to write from JSON", "skipped", "failed"
+SAME = "to write from the transcript of the same recording"
 MAX_HEADERS = 10_000  # read for their lengths; a list may name millions of files
 
 
@@ -30,6 +33,8 @@ class _Plan:
     planner: pipeline.Planner
     namer: Namer
     options: RunOptions
+    copies: Twins | None
+    firsts: dict[int, AudioFile | None] = field(default_factory=dict)  # by size; None once it has its place
     counts: Counter[str] = field(default_factory=Counter)
     n_bytes: int = 0
     paths: list[Path] = field(default_factory=list)
@@ -51,26 +56,41 @@ class _Plan:
         if (fault := fault_of(self.options, audio)) is not None:
             return FAIL, f"failed: {fault}"
         job = Job(0, audio, Assembly(audio))
-        decision = self.planner.decide(job)
+        decision = self._placed(job, self.planner.decide(job))
         if decision.is_elsewhere:
             return SKIP, "skipped: another run has it in hand"
         if decision.is_settled:
             return (SKIP, f"skipped: {decision.skip}") if decision.skip else (FAIL, f"failed: {decision.failed}")
-        reuse = decision.reuse
+        reuse, twin = decision.reuse, decision.twin
         language = reuse.language if reuse else audio.asks.language or self.options.clip.language or ""
         made = {
             name: path for name, path in self.namer.outputs(job.audio, language).items() if path not in decision.outputs
         }
         verb = f"would write {', '.join(made)} from JSON" if reuse else "would transcribe"
+        if twin is not None:
+            verb = f"would write {', '.join(made)} from the transcript of {twin}"
         if decision.adds_speakers:
             verb = "would find the speakers and write them"
         why = f" ({decision.why})" if decision.why else ""
-        return WRITE if reuse else TRANSCRIBE, f"{verb} to {', '.join(str(path) for path in made.values())}{why}"
+        told = f"{verb} to {', '.join(str(path) for path in made.values())}{why}"
+        return SAME if twin is not None else WRITE if reuse else TRANSCRIBE, told
+
+    def _placed(self, job: Job, decision: Decision) -> Decision:
+        """The decision; of copies only the first would be transcribed. One alone of its size is not read for that."""
+        if self.copies is None or not decision.is_work:
+            return decision
+        first = self.firsts.setdefault(job.audio.size, job.audio)
+        if first is job.audio:
+            return decision
+        if first is not None:
+            self.copies.place(Job(0, first, Assembly(first)), Decision())
+            self.firsts[job.audio.size] = None
+        return self.copies.place(job, decision)
 
     def totals(self) -> str:
         """How much it is in all."""
         parts = []
-        for kind in (TRANSCRIBE, WRITE, SKIP, FAIL):
+        for kind in (TRANSCRIBE, WRITE, SAME, SKIP, FAIL):
             if self.counts[kind]:
                 parts.append(f"{self.counts[kind]} {kind}" + (f" ({self._size()})" if kind == TRANSCRIBE else ""))
         return ", ".join(parts)
@@ -95,7 +115,7 @@ def tell_plan(source: Iterable[AudioFile], options: RunOptions) -> int:
         planner = pipeline.Planner(
             options, namer, book, lambda: pipeline.revision_of(options.engine, demo.FOLDER), is_dry=True
         )
-        plan = _Plan(planner, namer, options)
+        plan = _Plan(planner, namer, options, Twins(options, planner) if options.journal.dedupe else None)
         for audio in source:
             print(f"{shown(audio.path)}: {shown(plan.of(audio))}")
     n_files = plan.counts.total()

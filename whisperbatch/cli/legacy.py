@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from whisperbatch.cli import params
 
-COMMANDS = ("transcribe", "watch", "convert", "review", "bench", "status", "forget", "fetch", "info", "help")
+COMMANDS = ("transcribe", "watch", "convert", "review", "search", "bench", "status", "forget", "fetch", "info", "help")
 ROOT_OPTIONS = ("--help", "-h", "--version", "--install-completion", "--show-completion")
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})

@@ -14,7 +14,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.events import EventLog
 from whisperbatch.files import open_regular
 from whisperbatch.records import Event
-from whisperbatch.report import ReportFile
+from whisperbatch.report import Report, ReportFile
 from whisperbatch.review import PageFile, is_page
 
 
@@ -35,6 +35,17 @@ def listening(screen: Callable[[Event], None], events: str | None) -> Iterator[C
                     log.on_event(event)
 
         yield listen
+
+
+def counting_hooks(listen: Callable[[Event], None], report: Report) -> Callable[[Event], None]:
+    """The listener, with hooks that failed noted in the report too."""
+
+    def on_event(event: Event) -> None:
+        if event.kind == "notice" and "hook" in event.data:
+            report.add_hook(event.path, event.data)
+        listen(event)
+
+    return on_event
 
 
 @contextmanager

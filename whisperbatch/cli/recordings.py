@@ -13,6 +13,7 @@ from typing import Self
 from whisperbatch.cli import failures
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.journal import Journal, default_path
+from whisperbatch.options import READABLE
 from whisperbatch.records import Transcript
 from whisperbatch.sources.folders import below
 from whisperbatch.sources.media import is_media
@@ -74,7 +75,9 @@ class Recordings:
         if self._journal is None:
             return None
         try:
-            recording = self._journal.owner(absolute(file.with_name(f"{stem_of(file)}.json")))
+            places = (file.with_name(f"{stem_of(file)}.json"), file)
+            owners = (self._journal.owner(absolute(place)) for place in places)
+            recording = next((owner for owner in owners if owner is not None), None)
         except RunError as err:  # it has failed for good
             failures.say(str(err))
             self._journal = None
@@ -84,8 +87,19 @@ class Recordings:
 
 
 def stem_of(file: Path) -> str:
-    """The name of a transcript without ``.json``, and without what the page adds to corrected ones."""
-    return file.name.removesuffix(".json").removesuffix(CORRECTED)
+    """The name of a transcript without its extension, and without what the page adds to corrected ones."""
+    return file.stem.removesuffix(CORRECTED)
+
+
+def has_better(file: Path) -> bool:
+    """Whether a transcript in a folder has one of its recording beside it that tells more, which is read in its place.
+
+    JSON comes first: what lies beside it is made from it.
+    """
+    form, stem = file.suffix.lower()[1:], stem_of(file)
+    better = READABLE[: READABLE.index(form)] if form in READABLE else ()
+    names = [f"{stem}.{one}" for one in better] + [f"{stem}{CORRECTED}.json"] * bool(better)
+    return any(os.path.isfile(file.with_name(name)) for name in names)  # noqa: PTH113  (never raises)
 
 
 def is_corrected(file: Path) -> bool:

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.cli import failures
-from whisperbatch.cli.recordings import Recordings, is_corrected, stem_of
+from whisperbatch.cli.recordings import Recordings, has_better, is_corrected, stem_of
 from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.records import Outcome, Status, Transcript
 from whisperbatch.report import Report
 from whisperbatch.review import PageFile, is_page
 from whisperbatch.sources.folders import all_below
-from whisperbatch.sources.media import is_json
+from whisperbatch.sources.media import is_transcript
 
 PAGES = (".html", ".htm")
 
 
 def review_page(path: Path) -> PageFile:
     """A page that is to be filled; RunError when it cannot be written."""
-    from whisperbatch.writers import render
+    from whisperbatch.writers import docx, json_
 
-    return PageFile(path, spell=lambda transcript: render(transcript, "json"), recall=transcript_of)
+    return PageFile(path, spell=json_.render, recall=transcript_of, docx=docx.template())
 
 
 def transcript_of(outcome: Outcome) -> Transcript | None:
@@ -52,7 +52,9 @@ def review(paths: Sequence[Path], page: Path, overwrite: bool, folders: Sequence
             report.add(outcome)
             told.add(outcome)
         if not report.n_files:
-            raise UsageError("no transcripts found; give JSON files of whisperbatch, openai-whisper or whisperX")
+            raise UsageError(
+                "no transcripts found; give JSON of whisperbatch, openai-whisper or whisperX, or subtitles"
+            )
         if not report.counts[Status.DONE]:  # a page of failures alone would replace one of transcripts
             return report.exit_code
         told.close(report, report.exit_code)
@@ -124,13 +126,15 @@ def _newest(entries: Sequence[_Entry | Outcome]) -> Iterator[_Entry | Outcome]:
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path | None, str | None]]:
-    """Each JSON file once, the folder it was found below if it was not named, and why a folder cannot be read."""
+    """Each transcript once, the folder it was found below if it was not named, and why a folder cannot be read."""
     seen: set[str] = set()
     for path in paths:
         if not os.path.lexists(path):
             raise UsageError(f"there is no file or folder {path}")
     for path in paths:
-        for audio in all_below(path, is_json):
+        for audio in all_below(path, is_transcript):
+            if audio.root is not None and has_better(audio.path):
+                continue
             place = os.path.realpath(audio.path)
             if place not in seen:
                 seen.add(place)
@@ -144,10 +148,20 @@ def _outcome(entry: _Entry) -> Outcome:
         transcript = _read(entry.file)
     except (OSError, FileError) as err:  # it has changed or gone since the first look
         return _failed(entry.file, err)
-    return Outcome(path, Status.DONE, transcript, (entry.file,), audio_s=transcript.duration_s, reason="from JSON")
+    return Outcome(
+        path,
+        Status.DONE,
+        transcript,
+        (entry.file,),
+        audio_s=transcript.duration_s,
+        reason=f"from {entry.file.suffix[1:].upper() or 'JSON'}",
+    )
 
 
 def _read(file: Path) -> Transcript:
-    from whisperbatch.writers import read_json
+    from whisperbatch.writers.beside import MAX_JSON
+    from whisperbatch.writers.importing import read_transcript
 
-    return read_json(read_regular(file), file)
+    if file.stat().st_size > MAX_JSON:
+        raise FileError(f"this is not a transcript; it is larger than {MAX_JSON >> 20} MiB", file)
+    return read_transcript(file, read_regular(file))

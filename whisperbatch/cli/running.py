@@ -4,7 +4,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,11 +12,12 @@ from typing import Any, BinaryIO
 import typer
 
 from whisperbatch.cli import failures
+from whisperbatch.cli.printing import put, require_printable
 from whisperbatch.cli.signals import CONTINUE
-from whisperbatch.errors import FileError, UsageError
-from whisperbatch.options import RunOptions, SubtitleOptions, parse_formats
+from whisperbatch.errors import FileError, RunError, UsageError
+from whisperbatch.options import OutputOptions, RunOptions, parse_formats
 from whisperbatch.records import AudioFile, Outcome, Status
-from whisperbatch.report import EXIT_INTERRUPTED, Report
+from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
 from whisperbatch.sources.media import is_media
 
 NOTHING_FOUND = (
@@ -42,7 +43,8 @@ def sources_of(
             stream = file.open("rb")
         except OSError as err:
             raise UsageError(f"the list {file} cannot be read: {err.strerror}") from err
-        parts.append(_to_its_end(stream, sources.from_list(stream, nul=null, name=str(file), is_wanted=is_wanted)))
+        listed = sources.from_list(stream, nul=null, name=str(file), is_wanted=is_wanted, rules_base=file.parent)
+        parts.append(_to_its_end(stream, listed))
     if "-" in paths:
         parts.append(sources.from_list(_standard_input(), nul=null, is_wanted=is_wanted))
     return itertools.chain(*parts)
@@ -75,25 +77,29 @@ def execute(
 ) -> None:
     """Run, show, and leave with the exit code."""
     from whisperbatch.cli.advice import advising
-    from whisperbatch.cli.listeners import listening, reporting
+    from whisperbatch.cli.listeners import counting_hooks, listening, reporting
     from whisperbatch.cli.screen import open_screen, telling
 
     if given["stdout"] and given["events"] == "-":
         raise UsageError("--stdout and --events - both want standard output; give --events a file")
     report, head = Report(), parse_formats(given["format"] or ["txt"])[0]
+    if given["stdout"]:
+        require_printable(head, heads=heads)
     with ExitStack() as last:
         told = last.enter_context(reporting(given["report"]))
         screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
         screen.is_endless = may_be_empty
         screen.lists_failed = _lists_failed(given)
         listen = last.enter_context(listening(advising(screen, options, not given["quiet"]), given["events"]))
+        listen = counting_hooks(listen, report)
         last.enter_context(telling(listen, screen))
-        from whisperbatch.api import Transcriber
+        from whisperbatch.api import Transcriber, run_on_end
 
+        last.enter_context(_broken_off(lambda told: run_on_end(options, told, listen), report))
         transcriber = last.enter_context(Transcriber(options))
-        for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty):
+        for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty, ends=False):
             if given["stdout"] and outcome.transcript is not None:
-                outcome = _printed(outcome, head, options.output.subtitles, heads)
+                outcome = _printed(outcome, head, options.output, heads)
             report.add(outcome)
             if told is not None:
                 told.add(outcome)
@@ -102,9 +108,20 @@ def execute(
         code = EXIT_INTERRUPTED if stop.is_set() else report.exit_code
         if told is not None:
             told.close(report, code)
+        run_on_end(options, report.as_dict() | {"exit_code": code}, listen)
     if _is_to_continue(code, report, given, is_endless=may_be_empty):
         failures.say(CONTINUE)
     raise typer.Exit(code)
+
+
+@contextmanager
+def _broken_off(run_on_end: Callable[[dict[str, Any]], None], report: Report) -> Iterator[None]:
+    """Run the end's command also when an error ended the run."""
+    try:
+        yield
+    except RunError as err:
+        run_on_end(report.as_dict() | {"exit_code": EXIT_RUN, "reason": str(err)})
+        raise
 
 
 def _lists_failed(given: dict[str, Any]) -> str | None:
@@ -120,19 +137,17 @@ def _is_to_continue(code: int, report: Report, given: dict[str, Any], *, is_endl
     return has_rest and code == EXIT_INTERRUPTED and not (given["stdout"] or given["quiet"])
 
 
-def _printed(outcome: Outcome, name: str, shaping: SubtitleOptions, heads: bool) -> Outcome:
+def _printed(outcome: Outcome, name: str, options: OutputOptions, heads: bool) -> Outcome:
     """The outcome, its transcript printed; failed when it cannot be had in that shape."""
     from whisperbatch.writers import render
 
     assert outcome.transcript is not None
     try:
-        text = render(outcome.transcript, name, shaping, outcome.path.stem)
+        text = render(outcome.transcript, name, options.subtitles, options.documents, outcome.path.stem)
     except FileError as err:
         failures.say(f"{outcome.path}: {err.message}")
         return replace(outcome, status=Status.FAILED, error=err, reason=err.message)
-    head = f"==> {failures.shown(outcome.path)} <==\n" if heads else ""
-    sys.stdout.buffer.write((head + text + ("" if text.endswith("\n") else "\n")).encode(errors="replace"))
-    sys.stdout.buffer.flush()
+    put(outcome.path, text, heads=heads, ends_line=True)
     return outcome
 
 

@@ -9,12 +9,15 @@ from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     DEFAULT_FORMATS,
+    DOCUMENTS,
     SHAPED,
     BatchOptions,
     CrewOptions,
     DecodeOptions,
+    DocumentOptions,
     EngineOptions,
     FailureOptions,
+    HookOptions,
     JournalOptions,
     LoadOptions,
     OutputOptions,
@@ -22,13 +25,16 @@ from whisperbatch.options import (
     SpeechOptions,
     SubtitleOptions,
     WatchOptions,
+    join_hotwords,
     parse_batch_size,
     parse_formats,
+    parse_hook,
     parse_ids,
     parse_names,
     parse_temperatures,
     parse_times,
     parse_track,
+    replacements,
     speaker_options,
     subtitle_options,
 )
@@ -49,6 +55,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             given["max_duration"],
             given["spool_dir"],
             parse_track(given["track"]),
+            given["sidecars"],
         ),
         speech=SpeechOptions(
             given["vad"],
@@ -67,8 +74,10 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             given["overwrite"],
             write=not given["stdout"],
             subtitles=shaping_options(given),
+            documents=document_options(given),
             move_done=given.get("move_done"),
             move_failed=given.get("move_failed"),
+            replace=replacements(given["replace"] or None),
         ),
         clip=ClipSettings(
             parse_language(given["language"]) if given["language"] else None,
@@ -76,11 +85,13 @@ def run_options(given: dict[str, Any]) -> RunOptions:
             given["prompt"],
             str(given["long_form"]),
             parse_times(given["clip_timestamps"] or ""),
+            join_hotwords(given["hotwords"], given["hotwords_file"]),
         ),
         journal=_journal_options(given),
         failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
         crew=CrewOptions(str(given["backend"]), given["ray_address"], given["actors"], given["cpus_per_actor"]),
         speakers=speaker_options(given["speakers"], given["speaker_names"], given["speaker_model"]),
+        hooks=_hook_options(given),
     )
 
 
@@ -115,7 +126,7 @@ def _decode_options(given: dict[str, Any]) -> DecodeOptions:
         beam_size best_of length_penalty compression_ratio_threshold logprob_threshold no_speech_threshold
         condition_on_previous_text carry_initial_prompt prefix without_timestamps seed second_pass
         word_timestamps prepend_punctuations append_punctuations hallucination_silence_threshold
-        repetition_penalty no_repeat_ngram_size hotwords multilingual
+        repetition_penalty no_repeat_ngram_size multilingual
     """.split()
     return DecodeOptions(
         **{name: given[name] for name in names},
@@ -123,6 +134,12 @@ def _decode_options(given: dict[str, Any]) -> DecodeOptions:
         temperatures=parse_temperatures(given["temperature"], given["temperature_increment_on_fallback"]),
         suppress_tokens=parse_ids(given["suppress_tokens"]),
     )
+
+
+def _hook_options(given: dict[str, Any]) -> HookOptions:
+    names = ("on_done", "on_failed", "on_end")
+    commands = {name: parse_hook(given[name], f"--{name.replace('_', '-')}") for name in names}
+    return HookOptions(**commands, hook_timeout_s=given["hook_timeout"], hook_jobs=given["hook_jobs"])
 
 
 def _journal_options(given: dict[str, Any]) -> JournalOptions:
@@ -133,6 +150,7 @@ def _journal_options(given: dict[str, Any]) -> JournalOptions:
         redo=given["redo"],
         redo_scope=repr(named),
         retry_failed=given["retry_failed"],
+        dedupe=not given["no_dedupe"],
     )
 
 
@@ -150,3 +168,13 @@ def shaping_options(given: dict[str, Any]) -> SubtitleOptions:
     if shaping != SubtitleOptions() and SHAPED.isdisjoint(formats):
         failures.say(f"shaping has no effect on {', '.join(formats)}; add --format srt, vtt or ass")
     return shaping
+
+
+def document_options(given: dict[str, Any]) -> DocumentOptions:
+    """How documents are divided, from a command's parameters; says so where that has no effect."""
+    documents = DocumentOptions(given["paragraph_pause"], given["timestamps_in_text"])
+    formats = parse_formats(given["format"] or DEFAULT_FORMATS)
+    is_divided = any(name in DOCUMENTS and (name != "txt" or documents.has_stamps(name)) for name in formats)
+    if documents != DocumentOptions() and not is_divided:
+        failures.say(f"paragraph options have no effect on {', '.join(formats)}; add --format docx or md")
+    return documents

@@ -26,12 +26,12 @@ Try it without a download, with the bundled demo model, which knows few words:
 For your own recordings, fetch a model once:
 
   whisperbatch fetch turbo                      1.6 GB; small suits a CPU better
-  whisperbatch transcribe FOLDER                transcripts lie beside the audio
+  whisperbatch transcribe FOLDER                writes transcripts beside the audio
 """
 _MODEL = """\
 Transcribe a file, or a folder with all below it (models here: {cached}):
 
-  whisperbatch transcribe FOLDER{model:<14}  transcripts lie beside the audio
+  whisperbatch transcribe FOLDER{model:<14}  writes transcripts beside the audio
 """
 DEFAULT = "turbo"
 

@@ -14,6 +14,7 @@ from whisperbatch.sources import from_paths
 from whisperbatch.writers.places import absolute
 
 SCHEMA = 1
+MAX_TAKEN = 20  # recordings listed that have another's transcript
 DONE, FAILED, IN_HAND, PENDING = KINDS = ("done", "failed", "in hand", "pending")
 
 
@@ -23,15 +24,20 @@ def status(paths: list[str], journal: Path | None, *, as_json: bool) -> None:
     rows = list(_rows(paths, place))
     counts = {kind: sum(row["state"] == kind for row in rows) for kind in KINDS}
     audio_s = sum(row["audio_seconds"] for row in rows if row["state"] == DONE)
+    n_due = _n_due(place)
     if as_json:
-        told = {kind.replace(" ", "_"): n for kind, n in counts.items()}
-        print(json.dumps({"schema": SCHEMA, "journal": str(place), **told, "audio_seconds": audio_s, "files": rows}))
+        told: dict[str, Any] = {kind.replace(" ", "_"): n for kind, n in counts.items()}
+        told = {"schema": SCHEMA, "journal": str(place), **told, "hooks_due": n_due, "audio_seconds": audio_s}
+        print(json.dumps(told | {"files": rows}))
         return
     for row in rows:
         if row["state"] == FAILED:
             print(f"failed: {shown(row['path'])}: {shown(row['error'])} ({_times(row['attempts'])})")
         elif row["state"] == IN_HAND:
             print(f"in hand: {shown(row['path'])}")
+    if n_due:
+        print(f"{n_due} {'hook is' if n_due == 1 else 'hooks are'} due: the next run with the same --on-done runs them")
+    _tell_taken([row for row in rows if row["state"] == DONE and row["made_from"] is not None])
     print(", ".join(f"{n} {kind}" for kind, n in counts.items()) + f"; {audio_s / 3600:.2f} hours of audio done")
 
 
@@ -63,7 +69,15 @@ def _rows(paths: list[str], place: Path) -> Iterator[dict[str, Any]]:
     for audio in from_paths(unknown) if unknown else ():
         if absolute(audio.path) not in known:
             yield {"path": str(absolute(audio.path)), "state": PENDING, "error": None, "attempts": 0,
-                   "audio_seconds": 0.0, "outputs": []}  # fmt: skip
+                   "made_from": None, "audio_seconds": 0.0, "outputs": []}  # fmt: skip
+
+
+def _n_due(place: Path) -> int:
+    """How many hooks are to run, of all that the journal knows."""
+    if not place.exists():
+        return 0
+    with Journal(place) as book:
+        return book.hooks.n_due()
 
 
 def _is_among(path: Path, known: Collection[Path]) -> bool:
@@ -83,9 +97,18 @@ def _row(entry: Entry, kind: str) -> dict[str, Any]:
         "state": kind,
         "error": entry.error,
         "attempts": entry.attempts,
+        "made_from": None if entry.twin is None else str(entry.twin),
         "audio_seconds": round(entry.audio_s, 3),
         "outputs": [str(output.path) for output in entry.outputs],
     }
+
+
+def _tell_taken(rows: list[dict[str, Any]]) -> None:
+    """Print which recordings have the transcript of the same recording elsewhere; a tree of them by its number."""
+    for row in rows[:MAX_TAKEN]:
+        print(f"made from the transcript of {shown(row['made_from'])}: {shown(row['path'])}")
+    if len(rows) > MAX_TAKEN:
+        print(f"{len(rows) - MAX_TAKEN} more made from the transcript of the same recording (--json lists them)")
 
 
 def _times(n: int) -> str:

@@ -8,7 +8,8 @@ weights in), shapes (models of random weights), weights (tensors, settings, toke
 (where, and in which numbers), health (what stands in their way), memory (how much is free), spelling (text and ids),
 build (all of it put together), sizing (how many windows at once), continuous (the engine: who runs, what becomes of
 faults), abreast (several on the cores of a CPU), protocols (what it asks of a device), requests (what a clip and a file
-have in common), clip_request and sequential (one clip's decode state), votes (a file's language), language_choice (a
+have in common), hotwords (those that fit before a window), clip_request and
+sequential (one clip's decode state), votes (a file's language), language_choice (a
 window's), language_runs (where it changes), scheduler (who runs next), runner (what runs on the device), features
 (log-mel), encoder, flash (its attention, compiled for the CPU), decoder (one pass on static caches), heard (keys and
 values of the audio), said (those of the text), kernels (attention on them, compiled too), fused and triton_kernels (the

@@ -9,6 +9,7 @@ from pathlib import Path
 from whisperbatch.engine import Engine, EngineFacts, checkpoint, devices, sizing, weights
 from whisperbatch.engine.abreast import EnginesAbreast
 from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine.hotwords import Crowding
 from whisperbatch.engine.runner import Runner
 from whisperbatch.engine.spelling import Spelling
 from whisperbatch.engine.votes import Votes
@@ -46,8 +47,8 @@ def build(
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
     runner = Runner(loaded, spelling, decode, n_slots or 1, on_notice)
     runners = [runner] if n_slots is not None else _sized(runner, place, options.n_sharing)
-    votes = Votes()
-    engines = [ContinuousEngine(one, spelling, decode, facts, on_notice, votes) for one in runners]
+    votes, crowding = Votes(), Crowding(on_notice)
+    engines = [ContinuousEngine(one, spelling, decode, facts, on_notice, votes, crowding) for one in runners]
     return engines[0] if len(engines) == 1 else EnginesAbreast(engines, devices.share_cores())
 
 

@@ -106,11 +106,15 @@ class ClipRequest(Request):
         seconds = [coverage.seconds_in(self.clip.speech, *piece) for piece in self._pieces]
         return list(zip(seconds, self._chances, strict=True))
 
+    def is_opened_by(self, window: Window) -> bool:
+        """Whether the window is the clip's first, and nothing in it was looked at for its own language."""
+        return window.start == 0 and not (window.given or window.is_stretch or window.is_probe or self._among)
+
     def among(self, window: Window, languages: Sequence[str]) -> Window:
         """What runs for a window of a file in several languages: a piece that is asked for its own, or a run."""
         if self._among:
             return window
-        self._among, self._is_multilingual = languages, True
+        self._among, self.is_multilingual = languages, True
         if len(self._pieces) > 1:
             self._whole = window
             following = self.next()

@@ -19,6 +19,7 @@ from typing import Any
 from whisperbatch.engine import EngineFacts, Work
 from whisperbatch.engine.clip_request import ClipRequest
 from whisperbatch.engine.fallback import Judge
+from whisperbatch.engine.hotwords import Crowding
 from whisperbatch.engine.language_choice import LanguageChoice
 from whisperbatch.engine.protocols import Device, Lane
 from whisperbatch.engine.requests import Request, Sampled, Speller, Window, failure_of
@@ -46,12 +47,14 @@ class ContinuousEngine:
         facts: EngineFacts,
         on_notice: Callable[[str], None],
         votes: Votes | None = None,
+        crowding: Crowding | None = None,
     ) -> None:
-        """Hold nothing yet; ``on_notice`` hears what the user should read, ``votes`` are shared with engines beside."""
+        """Hold nothing yet; ``on_notice`` hears what the user should read; engines beside share the last two."""
         self.facts, self.device = facts, device
         self._speller, self._on_notice = speller, on_notice
         self._options = options = options if speller.languages else replace(options, multilingual=False)
         self._judges = {faithful: Judge(options, faithful=faithful) for faithful in (False, True)}
+        self._crowding = crowding or Crowding(on_notice)
         self._scheduler = Scheduler()
         self._languages = LanguageChoice(votes or Votes(), each_by_itself=options.multilingual)
         self._requests: list[Request] = []
@@ -113,6 +116,7 @@ class ContinuousEngine:
             if not self._speller.languages:
                 request.language = request.language or "en"
             self._n_admitted += 1
+            self._crowding.note(clip.settings.hotwords or "", request.n_left_out)
             self._requests.append(request)
             self._go_on(request)
 
@@ -264,12 +268,13 @@ class ContinuousEngine:
         (window,) = windows
         request = window.request
         window.tried.append(self.device.read(window, sampled))
-        if request.wants_more(window):
-            if self.device.lane_of(window) is lane:
-                self.device.begin(lane, [(slot, window)])
-            else:
-                lane.slots.clear(slot)
-                self._scheduler.add(window)
+        following = self._languages.instead_of(window) or (window if request.wants_more(window) else None)
+        if following is window and self.device.lane_of(window) is lane:
+            self.device.begin(lane, [(slot, window)])
+            return
+        if following is not None:
+            lane.slots.clear(slot)
+            self._scheduler.add(following)
             return
         lane.slots.clear(slot)
         if self._asked(window, request.to_align):

@@ -80,8 +80,11 @@ class Lane:
         states = self._decoder.prefill(self._caches, self._ints(slots), self.n_group, tokens)
         return self._decoder.logits(states[:, 0])[:, list(languages)].softmax(dim=-1).tolist()
 
-    def begin(self, seats: Sequence[tuple[int, Seat]], start: int, no_speech: int) -> None:
-        """Put openings into slots; each seat gets the probability of ``no_speech`` after its token ``start``."""
+    def begin(self, seats: Sequence[tuple[int, Seat]], start: int, no_speech: int, languages: Sequence[int]) -> None:
+        """Put openings into slots; each seat gets the probabilities of what may follow its token ``start``.
+
+        Those are ``no_speech`` among all tokens, and each language among the languages.
+        """
         n_longest = -(-max(seat.n_tokens for _, seat in seats) // PREFILL) * PREFILL
         opening = torch.full((len(seats), n_longest), self._end)
         for row, (_, seat) in zip(opening, seats, strict=True):
@@ -89,14 +92,15 @@ class Lane:
         opening, slots = upload(opening, self._device), self._ints([slot for slot, _ in seats])
         states = self._decoder.prefill(self._caches, slots, self.n_group, opening)
         at = self._ints([list(seat.opening).index(start) for _, seat in seats])
-        silence = self._decoder.logits(states[torch.arange(len(seats), device=self._device), at]).softmax(dim=-1)
+        logits = self._decoder.logits(states[torch.arange(len(seats), device=self._device), at])
+        silence = logits.softmax(dim=-1)[:, no_speech, None]
+        heard = Look(torch.cat((silence, logits[:, list(languages)].softmax(dim=-1)), dim=1))
         rows = self._rows(slots).flatten()
         self._tokens[rows, :n_longest] = opening.repeat_interleave(self.n_group, dim=0)
         self._sums.index_fill_(0, rows, 0.0)  # a plain assignment would have the host wait for the device
         self._beams.clear(slots)
-        told = Look(silence[:, no_speech])
         for row, (slot, seat) in enumerate(seats):
-            seat.silence = told, row
+            seat.heard = heard, row
             self.slots.replace(slot, seat)
             if seat.keys:
                 first = slot * self.n_group

@@ -8,7 +8,7 @@ its own among them, and is cut where the language changes.
 from collections.abc import Mapping
 
 from whisperbatch.engine.requests import Request, Window
-from whisperbatch.engine.votes import Votes
+from whisperbatch.engine.votes import SURE, SURE_S, Votes
 from whisperbatch.records import Clip
 
 
@@ -56,8 +56,24 @@ class LanguageChoice:
     def settle(self, request: Request) -> None:
         """Give a clip its file's language, if there is one of all clips."""
         decision = self._votes.decision(request.clip.file_id)
-        if request.language is None and decision is not None and not decision.others:
+        is_shared = decision is not None and not decision.others and not request.is_multilingual
+        if request.language is None and is_shared:
             request.language, request.language_probability = decision.language, decision.probability
+
+    def instead_of(self, window: Window) -> Window | None:
+        """What runs in place of a window that was decoded in its file's language and is surely in another.
+
+        Only a file's first minutes vote, and the language may change later.
+        """
+        request, decision = window.request, self._votes.decision(window.request.clip.file_id)
+        if decision is None or decision.others or window.chances is None or not request.is_opened_by(window):
+            return None
+        code = max(window.chances, key=lambda code: window.chances[code])
+        if code == request.language or window.chances[code] < SURE or request.speech_s < SURE_S:
+            return None
+        window.tried.clear()
+        request.language = request.language_probability = None
+        return request.among(window, (decision.language, code))
 
     def window_for(self, window: Window) -> Window:
         """What runs for a window that comes up or has waited: itself, or one that looks for a change of language."""

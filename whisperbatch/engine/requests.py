@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from whisperbatch.engine import coverage, inventions, segments
 from whisperbatch.engine.fallback import Decoded, Judge
+from whisperbatch.engine.hotwords import N_PROMPT, hot_ids, ids_of
 from whisperbatch.engine.words import Timings, WordRules, last_end_s
 from whisperbatch.errors import InferenceError
 from whisperbatch.options import DecodeOptions
@@ -21,7 +22,6 @@ FRAMES_A_SECOND = 100
 N_FRAMES = int(WINDOW_S * FRAMES_A_SECOND)
 N_HOP = SAMPLE_RATE // FRAMES_A_SECOND
 MADE_UP = "text that may be made up was left out"
-N_PROMPT = 223  # openai-whisper keeps the last so many tokens of a prompt
 
 
 class Speller(Protocol):
@@ -123,6 +123,8 @@ class Request(ABC):
         language: Whisper's code, once it is known.
         language_probability: Of the detected language; None when it was given.
         has_voted: Whether the file knows what the clip has to say of its language.
+        is_multilingual: Whether the clip has a language of its own, in place of its file's.
+        n_left_out: How many of its hotwords have no room.
     """
 
     def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
@@ -137,12 +139,13 @@ class Request(ABC):
         self._speller, self._options = speller, options
         self._heard: list[Segment] = []
         self._suspects: list[dict[str, Any]] = []
-        self._is_multilingual = options.multilingual and self.language is None
+        self.is_multilingual = options.multilingual and self.language is None
         self._rules = WordRules(options, speller.decode, speller.end)
         self._words = self._rules if options.word_timestamps else None
         self._last_spoken_s = 0.0
-        self._hot = _ids(speller, options.hotwords)[:N_PROMPT] if not (options.prefix or "").strip() else []
-        self._asked = _ids(speller, clip.settings.prompt)
+        hotwords = clip.settings.hotwords if not (options.prefix or "").strip() else None
+        self._hot, self.n_left_out = hot_ids(speller, hotwords or "")
+        self._asked = ids_of(speller, clip.settings.prompt)
 
     @abstractmethod
     def next(self) -> Window | None:
@@ -170,8 +173,16 @@ class Request(ABC):
     def votes(self, window: Window) -> Sequence[tuple[float, Mapping[str, float]]]:
         """What a clip that votes says of its file's language, seconds and chances; nothing while it looks closer."""
         assert window.chances is not None
-        weight_s = sum(end_s - start_s for start_s, end_s in self.clip.speech) or self.clip.duration_s
-        return [(weight_s, window.chances)]
+        return [(self.speech_s, window.chances)]
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech in the clip; all of it where no speech detection ran."""
+        return coverage.seconds_in(self.clip.speech) or self.clip.duration_s
+
+    def is_opened_by(self, window: Window) -> bool:
+        """Whether the clip may still change its language, as the window is the first of it."""
+        return False
 
     def among(self, window: Window, languages: Sequence[str]) -> Window:
         """What runs in place of a window of a file in several languages."""
@@ -215,7 +226,7 @@ class Request(ABC):
             avg_logprob=decoded.avg_logprob,
             compression_ratio=decoded.compression_ratio,
             no_speech_prob=decoded.no_speech_prob,
-            language=self.language if self._is_multilingual else None,
+            language=self.language if self.is_multilingual else None,
         )
 
     def _with_words(
@@ -266,8 +277,3 @@ def failure_of(clip: Clip, err: Exception, *, lacks_memory: bool) -> ClipFailed:
         failure.__cause__ = MemoryError(reason)
         failure.__cause__.__cause__ = err
     return ClipFailed(clip.file_id, clip.index, failure)
-
-
-def _ids(speller: Speller, text: str | None) -> list[int]:
-    """The ids of a text that follows other text; none of a blank one."""
-    return speller.encode(" " + text.strip()) if text and text.strip() else []

@@ -156,7 +156,11 @@ class Runner:
         """Begin a try of windows whose language is known, at the next temperature of each."""
         seats = [(slot, self._seat(window)) for slot, window in seated]
         with self._stopwatch.stage("prefill"):
-            lane.begin(seats, self._spelling.start, self._spelling.no_speech)
+            self._open(lane, seats)
+
+    def _open(self, lane: Lane, seats: Sequence[tuple[int, Seat]]) -> None:
+        spelling = self._spelling
+        lane.begin(seats, spelling.start, spelling.no_speech, list(spelling.languages.values()))
 
     @torch.inference_mode()
     def step(self, lane: Lane) -> list[tuple[int, Window, Sampled]]:
@@ -165,6 +169,8 @@ class Runner:
         for _, seat, _ in ended:
             if not seat.window.tried:
                 seat.window.no_speech_prob = seat.no_speech_prob
+                if not seat.window.prompt:  # it is in a language itself
+                    seat.window.chances = dict(zip(self._spelling.languages, seat.chances, strict=True))
         return [(slot, seat.window, sampled) for slot, seat, sampled in ended]
 
     def read(self, window: Window, sampled: Sampled) -> Decoded:
@@ -220,7 +226,7 @@ class Runner:
             windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]
             slots = lane.take(windows, None)
             seats = [Seat(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows]
-            lane.begin(list(zip(slots, seats, strict=True)), self._spelling.start, self._spelling.no_speech)
+            self._open(lane, list(zip(slots, seats, strict=True)))
             lane.step()
             return min(self._timed(lane) for _ in range(N_STEPS))
         except (MemoryError, RuntimeError) as err:  # torch's own is a RuntimeError

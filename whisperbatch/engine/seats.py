@@ -26,7 +26,8 @@ class Seat:
         n_room: Sampled tokens that the window's audio has room for; with more, a text that repeats itself is ended.
             None: it may go on.
         keys: Of the noise, one a row; empty at temperature 0.
-        silence: What the opening's pass told of silence, its row there; once it has begun.
+        heard: What the opening's pass gave, and the seat's row in it, once it has begun: the probability that nothing
+            is said, then that of each language.
         n_tokens: Tokens so far, opening included.
     """
 
@@ -38,7 +39,7 @@ class Seat:
     n_given: int = 0
     n_returned: int = 0
     n_room: int | None = None
-    silence: tuple[Look, int] | None = None
+    heard: tuple[Look, int] | None = None
     n_tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,9 +49,18 @@ class Seat:
     @property
     def no_speech_prob(self) -> float:
         """The probability that nothing is said; the host waits here for the opening's pass, and not when it begins."""
-        assert self.silence is not None
-        told, row = self.silence
-        return told.tolist()[row]
+        return self._heard[0]
+
+    @property
+    def chances(self) -> list[float]:
+        """The probability of each language; the host waits as for ``no_speech_prob``."""
+        return self._heard[1:]
+
+    @property
+    def _heard(self) -> list[float]:
+        assert self.heard is not None
+        look, row = self.heard
+        return look.tolist()[row]
 
 
 class Shape(NamedTuple):

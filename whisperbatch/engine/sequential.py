@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from whisperbatch.engine import segments
 from whisperbatch.engine.fallback import Judge
-from whisperbatch.engine.requests import FRAMES_A_SECOND, N_FRAMES, N_PROMPT, Request, Speller, Window
+from whisperbatch.engine.hotwords import N_PROMPT
+from whisperbatch.engine.requests import FRAMES_A_SECOND, N_FRAMES, Request, Speller, Window
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipText, Segment
 
@@ -40,16 +41,16 @@ class FileRequest(Request):
         if self._range is None or self.seek >= self.n_frames:
             return None
         size = min(N_FRAMES, self.n_frames - self.seek, self._range[1] - self.seek)
-        if self.language is None and not self._is_multilingual and (self.seek, size) != (0, N_FRAMES):
+        if self.language is None and not self.is_multilingual and (self.seek, size) != (0, N_FRAMES):
             return Window(self, 0, N_FRAMES, is_probe=True)
-        if self._is_multilingual:
+        if self.is_multilingual:
             self.language = self.language_probability = None
         return Window(self, self.seek, size, self._prompt())
 
     def text(self) -> ClipText:
         """What was heard; no one probability holds where each window's language was found by itself."""
         text = super().text()
-        return replace(text, language_probability=None) if self._is_multilingual else text
+        return replace(text, language_probability=None) if self.is_multilingual else text
 
     def settle(self, window: Window) -> tuple[Segment, ...]:
         """The window's segments, cleared where they are blank or last no time."""

@@ -8,12 +8,29 @@ the first rename, and it is done when all of them lie on disk. Commits outlive t
 may take back the latest, never half of one, and what our JSON files prove is adopted again.
 
 Leaves: identity (same recording, same settings), store (the database file: schema, migration, damage), runs (which
-runs are alive), entries (what is known of a file), book (of all files).
+runs are alive), entries (what is known of a file), rows (its rows in the file), due (hooks that are
+to run), book (all files).
 """
 
 from whisperbatch.journal.book import Journal
+from whisperbatch.journal.due import MAX_TRIES, DueHook
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
-from whisperbatch.journal.identity import Making, sample
+from whisperbatch.journal.identity import SAMPLED, Making, content, sample
 from whisperbatch.journal.store import default_path
 
-__all__ = ["Claim", "Entry", "Journal", "Key", "Making", "Output", "Recording", "State", "default_path", "sample"]
+__all__ = [
+    "MAX_TRIES",
+    "SAMPLED",
+    "Claim",
+    "DueHook",
+    "Entry",
+    "Journal",
+    "Key",
+    "Making",
+    "Output",
+    "Recording",
+    "State",
+    "content",
+    "default_path",
+    "sample",
+]

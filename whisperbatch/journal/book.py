@@ -7,21 +7,31 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from whisperbatch.errors import RunError, TakenError
+from whisperbatch.journal.due import DueHook, DueHooks
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
-from whisperbatch.journal.identity import Making
+from whisperbatch.journal.identity import SAMPLED, Making
+from whisperbatch.journal.rows import (
+    ENTRY,
+    as_bytes,
+    as_path,
+    entry_of,
+    forget_file,
+    made,
+    outputs_by_file,
+    put,
+    void,
+    with_outputs,
+)
 from whisperbatch.journal.runs import RunLock, forget, is_alive
 from whisperbatch.journal.store import INSTEAD, connect, sentences
 
-_ENTRY = (
-    "SELECT id, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, language,"
-    " coalesce(audio_s, 0), coalesce(wall_s, 0), attempts, error, is_permanent, changed FROM file"
-)
+MAX_SAME = 200  # rows of one content that are looked at, the latest first: there may be any number of copies
 
 
 class Journal:
@@ -43,6 +53,7 @@ class Journal:
             undo.callback(self.close)
             with sentences(path):
                 self._run = RunLock(path)
+            self.hooks = DueHooks(self._reading, self._writing, self._run.token)
             with self._writing() as database:
                 database.execute("INSERT INTO run VALUES (?, ?, ?)", (self._run.token, os.getpid(), time.time()))
                 self._void_dead(database)
@@ -51,37 +62,59 @@ class Journal:
     def look(self, key: Key) -> Entry | None:
         """What is known of a file; None when nothing is."""
         with self._reading() as database:
-            return _entry(database, key)
+            return entry_of(database, key)
 
     def done_elsewhere(self, key: Key) -> list[Entry]:
         """What is done of the same recording with outputs in other folders, the latest first."""
         with self._reading() as database:
             rows = database.execute(
-                f"{_ENTRY} WHERE path = ? AND folder != ? AND state = ? ORDER BY changed DESC",
-                (_bytes(key.path), _bytes(key.folder), State.DONE),
+                f"{ENTRY} WHERE path = ? AND folder != ? AND state = ? ORDER BY changed DESC",
+                (as_bytes(key.path), as_bytes(key.folder), State.DONE),
             ).fetchall()
-            return [_with_outputs(database, row) for row in rows]
+            return [with_outputs(database, row) for row in rows]
+
+    def knows_size(self, size: int) -> bool:
+        """Whether any recording of that many bytes is known."""
+        with self._reading() as database:
+            return database.execute("SELECT 1 FROM file WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
+
+    def done_alike(self, key: Key, recording: Recording, making: Making) -> list[Entry]:
+        """What is done of other files of the same size and sample, with the same settings and a JSON file.
+
+        Recordings that differ may agree in these; see ``identity``.
+        """
+        with self._reading() as database:
+            rows = database.execute(
+                f"SELECT * FROM ({ENTRY} WHERE size = ? AND sample = ? ORDER BY id DESC LIMIT {MAX_SAME}) AS known"
+                " WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings = ?"
+                " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format GLOB 'json*')",
+                (
+                    *(recording.size, recording.sample, as_bytes(key.path), as_bytes(key.folder)),
+                    *(State.DONE, making.settings),
+                ),
+            ).fetchall()
+            return [with_outputs(database, row) for row in rows]
 
     def owner(self, output: Path) -> Path | None:
         """The recording whose output a file is; None when the journal does not know it."""
         with self._reading() as database:
             row = database.execute(
                 "SELECT file.path FROM output JOIN file ON file.id = output.file WHERE output.path = ?",
-                (_bytes(output),),
+                (as_bytes(output),),
             ).fetchone()
-            return _path(row[0]) if row else None
+            return as_path(row[0]) if row else None
 
     def claim(self, key: Key) -> Claim:
         """Take a file for this run, unless another that is alive has it."""
         assert self._run is not None
         with self._writing() as database:
-            entry = _entry(database, key)
+            entry = entry_of(database, key)
             if entry is None:
                 database.execute(
                     "INSERT INTO file (path, folder, state, run, changed) VALUES (?, ?, ?, ?, ?)",
-                    (_bytes(key.path), _bytes(key.folder), State.NEW, self._run.token, time.time()),
+                    (as_bytes(key.path), as_bytes(key.folder), State.NEW, self._run.token, time.time()),
                 )
-                entry = _entry(database, key)
+                entry = entry_of(database, key)
                 assert entry is not None
                 return Claim(True, entry)
             is_free = entry.run in (None, self._run.token) or not is_alive(self.path, entry.run)
@@ -111,17 +144,17 @@ class Journal:
         """
         with self._writing() as database:
             for path in new:
-                row = database.execute("SELECT file FROM output WHERE path = ?", (_bytes(path),)).fetchone()
+                row = database.execute("SELECT file FROM output WHERE path = ?", (as_bytes(path),)).fetchone()
                 if row is not None and row[0] != entry.id and os.path.lexists(path):
                     raise TakenError("another recording's transcript has just taken the name", path)
-            _put(database, entry, State.WRITING, recording, making)
+            put(database, entry, State.WRITING, recording, making)
             database.execute(
                 "UPDATE file SET base = ?, language = ? WHERE id = ?", (os.fsencode(base), language, entry.id)
             )
             database.executemany(
                 "INSERT INTO output (path, file, format, intended) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE"
                 " SET file = excluded.file, format = excluded.format, intended = excluded.intended",
-                [(_bytes(output.path), entry.id, output.format, output.intended) for output in outputs],
+                [(as_bytes(output.path), entry.id, output.format, output.intended) for output in outputs],
             )
 
     def give_back(self, entry: Entry, paths: Sequence[Path]) -> None:
@@ -129,15 +162,17 @@ class Journal:
         with self._writing() as database:
             database.executemany(
                 "DELETE FROM output WHERE path = ? AND file = ? AND size IS NULL",
-                [(_bytes(path), entry.id) for path in paths],
+                [(as_bytes(path), entry.id) for path in paths],
             )
 
-    def done(self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float) -> None:
-        """Note that the file's outputs lie on disk; its claim ends with that."""
+    def done(
+        self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float, hook: DueHook | None = None
+    ) -> None:
+        """Note that the file's outputs lie on disk, and that a hook is due; its claim ends with that."""
         with self._writing() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?, NULL)",
-                [(_bytes(o.path), entry.id, o.format, o.size, o.mtime_ns) for o in outputs],
+                [(as_bytes(o.path), entry.id, o.format, o.size, o.mtime_ns) for o in outputs],
             )
             database.execute(
                 "UPDATE file SET state = ?, run = NULL, audio_s = ?, wall_s = ?, attempts = attempts + 1, error = NULL,"
@@ -145,31 +180,51 @@ class Journal:
                 (State.DONE, audio_s, wall_s, time.time(), entry.id),
             )
             database.execute("DELETE FROM clip WHERE file = ?", (entry.id,))
+            self.hooks.note(database, entry.id, hook)
 
-    def failed(self, entry: Entry, recording: Recording, making: Making, error: str, *, is_permanent: bool) -> None:
-        """Note why a file failed; its claim ends with that."""
+    def failed(
+        self,
+        entry: Entry,
+        recording: Recording,
+        making: Making,
+        error: str,
+        *,
+        is_permanent: bool,
+        hook: DueHook | None = None,
+    ) -> None:
+        """Note why a file failed, and that a hook is due; its claim ends with that."""
         with self._writing() as database:
-            _put(database, entry, State.FAILED, recording, making)
+            put(database, entry, State.FAILED, recording, making)
             database.execute(
                 "UPDATE file SET run = NULL, error = ?, is_permanent = ?, attempts = attempts + 1 WHERE id = ?",
                 (error, is_permanent, entry.id),
             )
+            self.hooks.note(database, entry.id, hook)
 
     def touch(self, entry: Entry, recording: Recording) -> None:
-        """Note the new mtime of a recording whose content is the same."""
+        """Note the new mtime of a recording whose sample is the same.
+
+        Trap: the rest may have changed. Where no digest tells what was transcribed, the recording that is there now
+        does not tell either; an empty one, which no file has, says so.
+        """
         with self._writing() as database:
-            database.execute("UPDATE file SET mtime_ns = ? WHERE id = ?", (recording.mtime_ns, entry.id))
+            database.execute(
+                "UPDATE file SET mtime_ns = ?, content = CASE WHEN content IS NULL AND sample LIKE ? THEN '' ELSE"
+                " content END WHERE id = ?",
+                (recording.mtime_ns, f"{SAMPLED}%", entry.id),
+            )
 
     def moved(self, key: Key, new: Key) -> None:
         """Know a file by its new place; what was known of another file there is forgotten."""
         with self._writing() as database:
-            entry, old = _entry(database, key), _entry(database, new)
+            entry, old = entry_of(database, key), entry_of(database, new)
             if entry is None or key == new:
                 return
             if old is not None:
-                _forget(database, old)
+                forget_file(database, old)
             database.execute(
-                "UPDATE file SET path = ?, folder = ? WHERE id = ?", (_bytes(new.path), _bytes(new.folder), entry.id)
+                "UPDATE file SET path = ?, folder = ? WHERE id = ?",
+                (as_bytes(new.path), as_bytes(new.folder), entry.id),
             )
 
     def keep_clips(self, clips: Iterable[tuple[Entry, int, str, str]]) -> None:
@@ -200,27 +255,38 @@ class Journal:
     def entries(self, below: Sequence[Path] = ()) -> Iterator[Entry]:
         """All files, or those that are or lie below one of the paths, by path."""
         with self._reading() as database:
-            rows = database.execute(f"{_ENTRY} ORDER BY path, folder").fetchall()
-            outputs = _outputs_by_file(database)
+            rows = database.execute(f"{ENTRY} ORDER BY path, folder").fetchall()
+            outputs = outputs_by_file(database)
         for row in rows:
-            path = _path(row[1])
+            path = as_path(row[1])
             if not below or any(path == place or place in path.parents for place in below):
-                yield _made(row, outputs.get(row[0], ()))
+                yield made(row, outputs.get(row[0], ()))
+
+    def outputs_of(self, name: str) -> list[str]:
+        """Where all outputs of a format lie that have been written, in order; plain text, as there may be very many."""
+        with self._reading() as database:
+            query = "SELECT path FROM output WHERE (format = ? OR format GLOB ?) AND size IS NOT NULL ORDER BY path"
+            return [os.fsdecode(path) for (path,) in database.execute(query, (name, f"{name}#*"))]
 
     def is_in_hand(self, entry: Entry) -> bool:
         """Whether a run that is alive works on the file."""
         return entry.run is not None and is_alive(self.path, entry.run)
 
+    def is_in_others_hand(self, entry: Entry) -> bool:
+        """Whether another run that is alive works on the file."""
+        assert self._run is not None
+        return entry.run != self._run.token and self.is_in_hand(entry)
+
     def forget(self, entry: Entry) -> bool:
         """Know nothing of a file any more; False when another run has it in hand, or has ended it since that look."""
         assert self._run is not None
         with self._writing() as database:
-            known = _entry(database, entry.key)
+            known = entry_of(database, entry.key)
             if known is None:
                 return True
             is_free = known.run in (None, self._run.token) or not is_alive(self.path, known.run)
             if is_free and known.changed == entry.changed:
-                _forget(database, known)
+                forget_file(database, known)
                 return True
             return False
 
@@ -228,8 +294,7 @@ class Journal:
         """Give claims and lock back and close the file."""
         if self._run is not None:
             with suppress(RunError), self._writing() as database:
-                database.execute("UPDATE file SET run = NULL WHERE run = ?", (self._run.token,))
-                database.execute("DELETE FROM run WHERE token = ?", (self._run.token,))
+                void(database, self._run.token)
                 self._void_dead(database)
             self._run.release()
             self._run = None
@@ -247,8 +312,7 @@ class Journal:
     def _void_dead(self, database: sqlite3.Connection) -> None:
         for (token,) in database.execute("SELECT token FROM run").fetchall():
             if not is_alive(self.path, token):
-                database.execute("UPDATE file SET run = NULL WHERE run = ?", (token,))
-                database.execute("DELETE FROM run WHERE token = ?", (token,))
+                void(database, token)
                 forget(self.path, token)
 
     @contextmanager
@@ -284,55 +348,6 @@ class Journal:
                     self._database.execute("ROLLBACK")
 
 
-def _forget(database: sqlite3.Connection, entry: Entry) -> None:
-    for table, column in (("clip", "file"), ("output", "file"), ("file", "id")):
-        database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
-
-
-def _put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: Making) -> None:
-    database.execute(
-        "UPDATE file SET state = ?, size = ?, mtime_ns = ?, sample = ?, model = ?, revision = ?, settings = ?,"
-        " changed = ? WHERE id = ?",
-        (
-            *(state, recording.size, recording.mtime_ns, recording.sample),
-            *(making.model, making.revision, making.settings, time.time(), entry.id),
-        ),
-    )
-
-
-def _entry(database: sqlite3.Connection, key: Key) -> Entry | None:
-    row = database.execute(f"{_ENTRY} WHERE path = ? AND folder = ?", (_bytes(key.path), _bytes(key.folder))).fetchone()
-    return None if row is None else _with_outputs(database, row)
-
-
-def _with_outputs(database: sqlite3.Connection, row: Sequence[object]) -> Entry:
-    outputs = database.execute(
-        "SELECT path, format, size, mtime_ns, intended FROM output WHERE file = ? ORDER BY path", (row[0],)
-    )
-    return _made(row, tuple(Output(_path(path), *rest) for path, *rest in outputs))
-
-
-def _outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output, ...]]:
-    found: dict[int, tuple[Output, ...]] = {}
-    for file, path, *rest in database.execute("SELECT file, path, format, size, mtime_ns, intended FROM output"):
-        found[file] = (*found.get(file, ()), Output(_path(path), *rest))
-    return found
-
-
-def _made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
-    number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
-    making = None if model is None else Making(model, revision, settings)  # type: ignore[arg-type]
-    language, audio_s, wall_s, attempts, error, is_permanent, changed = rest
-    return Entry(
-        *(number, Key(_path(path), _path(folder)), State(state), run),  # type: ignore[arg-type]
-        None if base is None else os.fsdecode(base),  # type: ignore[call-overload]
-        *(size, mtime_ns, sample, making, language, audio_s, wall_s, attempts, error),  # type: ignore[arg-type]
-        is_permanent=bool(is_permanent),
-        changed=changed,  # type: ignore[arg-type]
-        outputs=outputs,
-    )
-
-
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file lies there; None when there is none."""
     try:
@@ -340,11 +355,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
-
-
-def _bytes(path: Path) -> bytes:
-    return os.fsencode(path)
-
-
-def _path(data: object) -> Path:
-    return Path(os.fsdecode(data))  # type: ignore[arg-type]

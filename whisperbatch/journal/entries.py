@@ -26,7 +26,10 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output as we left it: size and mtime; while it is being written, the digest of what it will be."""
+    """An output as we left it: size and mtime; while it is being written, the digest of what it will be.
+
+    ``format`` is its format's name; after # may stand what its form is known by, as in ``srt#1f2e3d4c``.
+    """
 
     path: Path
     format: str
@@ -34,10 +37,18 @@ class Output:
     mtime_ns: int | None = None
     intended: str | None = None
 
+    @property
+    def name(self) -> str:
+        """The name of its format."""
+        return self.format.partition("#")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """All that is known of a file; the recording's figures and the making are those of its last end or intent."""
+    """All that is known of a file; the recording's figures and the making are those of its last end or intent.
+
+    ``content`` and ``twin`` are those of ``Recording``.
+    """
 
     id: int
     key: Key
@@ -56,6 +67,8 @@ class Entry:
     is_permanent: bool
     changed: float
     outputs: tuple[Output, ...] = ()
+    content: str | None = None
+    twin: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +81,18 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording as it was when its loading began."""
+    """A recording as it was when its loading began.
+
+    Attributes:
+        size: Bytes.
+        mtime_ns: Time of the last change, in nanoseconds.
+        sample: Digest of a sample of its bytes; None when they could not be read.
+        content: Digest of all the bytes that its transcript was made of; None when not known.
+        twin: The recording of the same content whose transcript was taken; None when it was transcribed itself.
+    """
 
     size: int
     mtime_ns: int
     sample: str | None
+    content: str | None = None
+    twin: Path | None = None

@@ -1,11 +1,14 @@
 """Whether a recording and the settings are those of before. Who calls: the pipeline's planner.
 
-A recording is the same with the same size and mtime, or, when only mtime moved, with the same sample of its bytes.
+At one path a recording is the same with the same size and mtime, or, when only mtime moved, with the same sample of its
+bytes. Recordings at two paths are the same only when all of their bytes are: recorders cut files at fixed sizes, and
+where the samples are taken there may be silence in each.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +17,7 @@ from whisperbatch.files import open_regular
 
 N_BLOCKS, N_BLOCK = 16, 16_384  # spread over the file; one of up to 256 KiB is read whole
 SAMPLED = "sampled:"  # before the digest of a file of which not every byte was read
+N_READ = 1 << 20  # bytes at a time
 
 
 def sample(path: Path) -> str:
@@ -30,6 +34,36 @@ def sample(path: Path) -> str:
             stream.seek(index * N_BLOCK if is_whole else index * (size - N_BLOCK) // (N_BLOCKS - 1))
             digest.update(stream.read(N_BLOCK))
     return ("" if is_whole else SAMPLED) + digest.hexdigest()
+
+
+def content(
+    path: Path, sample: str, size: int, mtime_ns: int, is_over: Callable[[], bool] = lambda: False
+) -> str | None:
+    """The SHA-256 of all of a file's bytes; of a small file its ``sample`` is that already.
+
+    None when the file cannot be read, when it has not the given size and mtime before and after (it is another one
+    then, or grows), or when ``is_over()`` says meanwhile that nobody wants the digest any more.
+    """
+    if not sample.startswith(SAMPLED):
+        return sample
+    digest, block = hashlib.sha256(), memoryview(bytearray(N_READ))
+    try:
+        with open_regular(path) as stream:
+            known = (size, mtime_ns)
+            if _version(stream.fileno()) != known:
+                return None
+            while n_read := stream.readinto(block):  # type: ignore[attr-defined]
+                digest.update(block[:n_read])
+                if is_over():
+                    return None
+            return digest.hexdigest() if _version(stream.fileno()) == known else None
+    except (OSError, ValueError):
+        return None
+
+
+def _version(number: int) -> tuple[int, int]:
+    status = os.fstat(number)
+    return status.st_size, status.st_mtime_ns
 
 
 @dataclass(frozen=True, slots=True)

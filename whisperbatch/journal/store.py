@@ -46,7 +46,26 @@ CREATE INDEX output_file ON output (file);
 CREATE TABLE clip (file INTEGER, number INTEGER, mark TEXT, text TEXT, PRIMARY KEY (file, number)) WITHOUT ROWID;
 CREATE TABLE redo (scope TEXT PRIMARY KEY, began REAL) WITHOUT ROWID;
 """
-STEPS = (_V1,)  # STEPS[n] leads from version n to n + 1; a released step is never changed
+_HOOKS = """
+CREATE TABLE hook (
+    mark TEXT PRIMARY KEY,   -- the hook's {id}
+    file INTEGER NOT NULL,
+    kind TEXT NOT NULL,      -- done, failed
+    command TEXT NOT NULL,   -- its arguments, as JSON
+    told TEXT NOT NULL,      -- what became of the recording, as JSON
+    tries INTEGER NOT NULL,  -- how often it has failed
+    run TEXT                 -- who runs it, or will
+);
+CREATE INDEX hook_file ON hook (file);
+"""
+_CONTENT = """
+-- digest of the whole recording that the transcript was made of; empty when it can no more be known
+ALTER TABLE file ADD COLUMN content TEXT;
+-- the recording of the same content whose transcript was taken
+ALTER TABLE file ADD COLUMN twin BLOB;
+CREATE INDEX file_content ON file (size, sample);
+"""
+STEPS = (_V1, _HOOKS, _CONTENT)  # STEPS[n] leads from version n to n + 1; a released step is never changed
 
 
 def default_path() -> Path:

@@ -2,8 +2,8 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles), speakers (who speaks), run (journal, failures, all of it), bench
-(measurements).
+machines), output (formats, names, subtitles, documents), replacements (rules from files), speakers (who speaks), hooks
+(commands to run), run (journal, failures, all of it), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -28,22 +28,30 @@ from whisperbatch.options.engine import (
     BatchOptions,
     DecodeOptions,
     EngineOptions,
+    join_hotwords,
     parse_batch_size,
     parse_ids,
     parse_temperatures,
 )
+from whisperbatch.options.hooks import PLACEHOLDER, HookOptions, parse_hook, placeholders
 from whisperbatch.options.output import (
     ALL_FORMATS,
+    BINARY,
     BREAKS,
     DEFAULT_FORMATS,
+    DOCUMENTS,
     FORMATS,
     PRESETS,
+    READABLE,
     SHAPED,
+    DocumentOptions,
     OutputOptions,
     SubtitleOptions,
+    form,
     parse_formats,
     subtitle_options,
 )
+from whisperbatch.options.replacements import BLANKLESS, read_rules, replacements
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 from whisperbatch.options.speakers import SpeakerOptions, parse_speakers, speaker_options
 
@@ -51,13 +59,18 @@ __all__ = [
     "ALL_FORMATS",
     "ALL_TRACKS",
     "BACKENDS",
+    "BINARY",
+    "BLANKLESS",
     "BREAKS",
     "CHANNELS",
     "COMPUTE_TYPES",
     "DEFAULT_FORMATS",
+    "DOCUMENTS",
     "FORMATS",
     "LONG_FORMS",
+    "PLACEHOLDER",
     "PRESETS",
+    "READABLE",
     "SHAPED",
     "TASKS",
     "TEMPERATURES",
@@ -65,8 +78,10 @@ __all__ = [
     "BenchOptions",
     "CrewOptions",
     "DecodeOptions",
+    "DocumentOptions",
     "EngineOptions",
     "FailureOptions",
+    "HookOptions",
     "JournalOptions",
     "LoadOptions",
     "OutputOptions",
@@ -75,10 +90,13 @@ __all__ = [
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
+    "form",
+    "join_hotwords",
     "load_workers_for",
     "parse_batch_size",
     "parse_counts",
     "parse_formats",
+    "parse_hook",
     "parse_ids",
     "parse_names",
     "parse_rate",
@@ -87,6 +105,9 @@ __all__ = [
     "parse_times",
     "parse_track",
     "parse_waits",
+    "placeholders",
+    "read_rules",
+    "replacements",
     "require",
     "speaker_options",
     "subtitle_options",

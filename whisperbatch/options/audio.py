@@ -93,6 +93,7 @@ class LoadOptions:
         channel_names: What split channels are called, in order.
         track: Which of several audio tracks, as ``parse_track`` gives it: its number from 1, a language's code, or
             ``all`` (each is transcribed by itself); None means the one that ffmpeg takes, or the next with speech.
+        sidecars: Whether settings beside recordings count, see ``sources.sidecars``.
         max_duration_s: A longer recording is refused.
         spool_dir: Where sequential mode keeps a recording's samples while it runs; None means the user's cache.
     """
@@ -103,6 +104,7 @@ class LoadOptions:
     max_duration_s: float = 24 * 3600.0
     spool_dir: Path | None = None
     track: str | None = None
+    sidecars: bool = True
 
     def __post_init__(self) -> None:
         """Check the ranges and names."""

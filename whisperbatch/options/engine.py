@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.errors import UsageError
+from whisperbatch.files import read_bounded
 from whisperbatch.options.checks import require, require_text
 
 TASKS = ("transcribe", "translate")
@@ -12,6 +13,7 @@ NVIDIA = Path("/proc/driver/nvidia/version")  # of the driver, on Linux
 COMPUTE_TYPES = ("auto", "float32", "float16", "bfloat16", "int8", "int8_float32", "int8_bfloat16", "int8_float16")
 DEVICES = ("auto", "cpu", "cuda", "mps", "all")
 MAX_N_GRAM = 448  # tokens, as many as a window can hold
+MAX_HOTWORDS_BYTES = 64_000  # of a file; a prompt has room for a fiftieth of it
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
@@ -34,6 +36,24 @@ def parse_batch_size(given: str | int) -> int | None:
         return int(given)
     require(given == "auto", f"--batch-size '{given}' is neither auto nor a number")
     return None
+
+
+def join_hotwords(hotwords: str | None, file: Path | None) -> str | None:
+    """The hotwords, then the terms of a file, a line each without those that begin with #, parted by commas.
+
+    Raises:
+        UsageError: The file cannot be read, or is no text.
+    """
+    if file is None:
+        return hotwords
+    try:
+        text = read_bounded(file, MAX_HOTWORDS_BYTES).decode("utf-8-sig")
+    except OSError as err:
+        raise UsageError(f"the hotwords in {file} cannot be read: {err.strerror or err}") from err
+    except ValueError as err:  # that of bytes which are not UTF-8, or of a NUL in the name
+        raise UsageError(f"the hotwords in {file} are not UTF-8 text") from err
+    terms = [" ".join(line.split()) for line in text.splitlines() if not line.lstrip().startswith("#")]
+    return ", ".join(term for term in (hotwords, *terms) if term and term.strip()) or None
 
 
 def parse_ids(given: str) -> tuple[int, ...]:
@@ -148,7 +168,6 @@ class DecodeOptions:
         repetition_penalty: Tokens that a window's text has already are made less probable by this factor on their
             logits, as faster-whisper does it; 1 asks nothing.
         no_repeat_ngram_size: So many tokens in a row never come twice in a window; 0 asks nothing.
-        hotwords: Words that may be said, put before each window; not when there is a ``prefix``.
         multilingual: Find each clip's language by itself (sequential mode: each window's), where none is given.
     """
 
@@ -176,7 +195,6 @@ class DecodeOptions:
     hallucination_silence_threshold: float | None = None
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
-    hotwords: str | None = None
     multilingual: bool = False
 
     def __post_init__(self) -> None:
@@ -192,7 +210,6 @@ class DecodeOptions:
         require(limit_s is None or 0 <= limit_s <= 30, "--max-initial-timestamp must be from 0 to 30 seconds")
         silence_s = self.hallucination_silence_threshold
         require(silence_s is None or silence_s >= 0, "--hallucination-silence-threshold must not be negative")
-        require_text(self.hotwords, "--hotwords")
         require_text(self.prefix, "--prefix")
         require(0 < self.repetition_penalty < math.inf, "--repetition-penalty must be above 0")
         require(0 <= self.no_repeat_ngram_size <= MAX_N_GRAM, f"--no-repeat-ngram-size must be from 0 to {MAX_N_GRAM}")

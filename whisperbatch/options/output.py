@@ -1,5 +1,6 @@
-"""Formats, names, the shape of subtitles."""
+"""Formats, names, the shape of subtitles and of documents."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,11 +9,15 @@ from typing import Any
 
 from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
+from whisperbatch.wording import Rules
 
 ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
-FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass", "rttm")
+FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass", "md", "docx", "rttm")
 SHAPED = frozenset(("vtt", "srt", "ass"))  # those that SubtitleOptions shape
+DOCUMENTS = frozenset(("txt", "md", "docx"))  # those that DocumentOptions shape
+BINARY = frozenset(("docx",))  # those that are not text
 DEFAULT_FORMATS = ("txt", "json")
+READABLE = ("json", "srt", "vtt", "ass", "txt")  # transcripts can be read from these, the richest first
 BREAKS = ("words", "sentences")
 MEASURES = ("characters", "columns", "wide")
 
@@ -96,6 +101,27 @@ def subtitle_options(preset: str | None, given: Mapping[str, Any]) -> SubtitleOp
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentOptions:
+    """How txt, md and docx are divided; the default leaves txt as openai-whisper writes it.
+
+    Attributes:
+        paragraph_pause_s: A pause of this many seconds starts a new paragraph.
+        timestamps_in_text: Each paragraph begins with its time; None means so in md and docx, and not in txt.
+    """
+
+    paragraph_pause_s: float = 2.0
+    timestamps_in_text: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Check the range."""
+        require(0 < self.paragraph_pause_s < float("inf"), "--paragraph-pause must be above 0")
+
+    def has_stamps(self, name: str) -> bool:
+        """Whether a format's paragraphs begin with their times; without them txt has no paragraphs."""
+        return name != "txt" if self.timestamps_in_text is None else self.timestamps_in_text
+
+
+@dataclass(frozen=True, slots=True)
 class OutputOptions:
     """Where transcripts go and what they are called.
 
@@ -107,8 +133,10 @@ class OutputOptions:
         overwrite: Replace outputs that are in the way.
         write: False writes nothing at all (``--stdout``).
         subtitles: How srt, vtt and ass are shaped.
+        documents: How txt, md and docx are divided.
         move_done: Where recordings go that are done; without an ``output_dir``, their outputs go there too.
         move_failed: Where recordings go that failed.
+        replace: Replacement rules, applied to every text; None means none.
     """
 
     formats: tuple[str, ...] = DEFAULT_FORMATS
@@ -118,8 +146,10 @@ class OutputOptions:
     overwrite: bool = False
     write: bool = True
     subtitles: SubtitleOptions = field(default_factory=SubtitleOptions)
+    documents: DocumentOptions = field(default_factory=DocumentOptions)
     move_done: Path | None = None
     move_failed: Path | None = None
+    replace: Rules | None = None
 
     def __post_init__(self) -> None:
         """Check formats and template."""
@@ -130,3 +160,22 @@ class OutputOptions:
             raise UsageError(f"--name '{self.name}' may only use {{stem}} and {{language}}") from err
         require("{stem}" in self.name, "--name must contain {stem}")
         require("/" not in rendered and os.sep not in rendered and "\0" not in rendered, "--name must not hold folders")
+
+
+def form(name: str, output: OutputOptions) -> str:
+    """A format with a digest of all that its bytes depend on besides the transcript, as in ``srt#1f2e3d4c``.
+
+    The name alone stands for the defaults. The journal keeps it for each output: when it changes, the output is
+    rendered again from the transcript.
+    """
+    parts = []
+    if name in SHAPED and output.subtitles != SubtitleOptions():
+        parts.append(repr(output.subtitles))
+    if name in DOCUMENTS and _layout(name, output.documents) != _layout(name, DocumentOptions()):
+        parts.append(repr(_layout(name, output.documents)))
+    return f"{name}#{hashlib.sha256(''.join(parts).encode()).hexdigest()[:8]}" if parts else name
+
+
+def _layout(name: str, documents: DocumentOptions) -> tuple[bool, float | None]:
+    has_stamps = documents.has_stamps(name)
+    return has_stamps, documents.paragraph_pause_s if name != "txt" or has_stamps else None

@@ -11,6 +11,7 @@ from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions, l
 from whisperbatch.options.checks import require, require_text
 from whisperbatch.options.crew import CrewOptions
 from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
+from whisperbatch.options.hooks import HookOptions
 from whisperbatch.options.output import OutputOptions
 from whisperbatch.options.speakers import SpeakerOptions
 from whisperbatch.records import ClipSettings
@@ -28,6 +29,8 @@ class JournalOptions:
         redo: Do again what was done before; after an interruption the same again goes on where it was.
         redo_scope: Which redo is meant by "the same again", any text.
         retry_failed: Try again what failed for a reason that seemed to last.
+        dedupe: Take the transcript of a recording with the same content, in this run or in the journal, for its copies
+            and for what was renamed or moved.
     """
 
     use_journal: bool = True
@@ -35,6 +38,7 @@ class JournalOptions:
     redo: bool = False
     redo_scope: str = ""
     retry_failed: bool = False
+    dedupe: bool = True
 
     def __post_init__(self) -> None:
         """Check that the parts go together."""
@@ -89,6 +93,7 @@ class RunOptions:
     crew: CrewOptions = field(default_factory=CrewOptions)
     speakers: SpeakerOptions = field(default_factory=SpeakerOptions)
     words_for_speakers: bool = False
+    hooks: HookOptions = field(default_factory=HookOptions)
 
     @property
     def n_load_workers(self) -> int:
@@ -105,6 +110,7 @@ class RunOptions:
         if self.speakers.enabled and not self.decode.word_timestamps:
             object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
             object.__setattr__(self, "words_for_speakers", True)
+        self.hooks.check_formats(self.output.formats if self.output.write else ())
         clip = self.clip
         is_plain = self.crew.backend == "local" or self.engine.devices in (("auto",), ("cpu",))
         require(is_plain, "--device names devices of this machine; with --backend ray each actor has its own")
@@ -112,6 +118,7 @@ class RunOptions:
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )
         require_text(clip.prompt, "--prompt")
+        require_text(clip.hotwords, "--hotwords")
         require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
         require(
             clip.long_form in LONG_FORMS,

@@ -10,13 +10,14 @@ is called by the backends and the bench. Every file that the source gave ends in
 its file into an Outcome at once and cancels it in every room.
 
 Leaves: board (which files are open, and how each ended), planner (what is to be done for a file), outputs (are they as
-we left them?), settings (what matters to a text), makings (was a text made as is asked?), revision (which weights),
-waiting (files that another run has in hand), second_tries (clips that failed in passing), stale (is a watched file
-still what it was?), writing (a transcript on disk, told to the journal), moving (recordings that are done or failed, to
-folders of their own), kept (clips of long files), attribution (words to speakers), speaker_marks (are the speakers
-those that are asked for?), diarizing (finds speakers beside the engine), desk (what is to be done for each file, and
-its end), stages (load, decode, write: the model here), crews and handing (the model elsewhere), run (starting and
-ending all of it).
+we left them?), file_digest (of a recording's bytes), earlier (transcripts of a recording that moved), copies and twins
+(one recording under several names), settings (what matters to a text), makings (model, weights and settings of each),
+revision (which weights), waiting (files that another run has in hand), second_tries (clips that failed in passing),
+stale (is a watched file still what it was?), writing (a transcript on disk, told to the journal), moving (recordings
+that are done or failed, to folders of their own), kept (clips of long files), desk (what is to be done for each file,
+and its end), hooking (commands that run at its end), stages (load, decode, write: the model here), crews and handing
+(the model elsewhere), attribution (words to speakers), speaker_marks (are the speakers those that are asked for?),
+diarizing (finds speakers beside the engine), run (starting and ending all of it).
 """
 
 from whisperbatch.pipeline.board import Job

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.journal import Entry
+from whisperbatch.journal import DueHook, Entry
 from whisperbatch.pipeline.attribution import Voices
+from whisperbatch.pipeline.copies import Group
+from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status, Transcript
 from whisperbatch.transcripts import Assembly
 
@@ -43,6 +45,12 @@ class Job:
         reuse: Its text, when only its speakers are to be found.
         voices: Who speaks on each of its channels; None until that is known.
         speakers_fault: Why its speakers could not be found.
+        hook: What is to run when it has ended; None until then, or for nothing.
+        is_failed_before: Whether its failure is an earlier run's, and was not tried again.
+        content: The digest of all its bytes, or of those that a transcript which is taken was made of.
+        twin: The recording of the same content whose transcript is taken.
+        group: The copies that wait for it.
+        is_alone: Whether it waits for no copy: one has failed for good.
     """
 
     file_id: int
@@ -62,6 +70,12 @@ class Job:
     reuse: Transcript | None = None
     voices: tuple[Voices, ...] | None = None
     speakers_fault: str | None = None
+    hook: DueHook | None = None
+    is_failed_before: bool = False
+    content: FileDigest | None = None
+    twin: Path | None = None
+    group: Group["Job"] | None = None
+    is_alone: bool = False
     n_clips: int | None = None  # None until the loader is done
     starts: dict[int, float] = field(default_factory=dict)  # of its clips
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -187,15 +201,7 @@ class Board:
 
     def fail(self, job: Job, error: WhisperbatchError) -> bool:
         """Resolve a file as failed."""
-        if error.path is None:
-            error.path = job.audio.path
-        wall_s = time.monotonic() - job.started_s
-        return self.resolve(
-            job,
-            Outcome(
-                job.audio.path, Status.FAILED, error=error, reason=error.message, audio_s=job.duration_s, wall_s=wall_s
-            ),
-        )
+        return self.resolve(job, failure(job, error))
 
     def again(self, job: Job) -> Job | None:
         """The same file anew, under another number, for another try; None when it has ended meanwhile."""
@@ -204,6 +210,8 @@ class Board:
                 return None
             fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
             fresh.entry, fresh.sample, fresh.kept, fresh.reuse = job.entry, job.sample, job.kept, job.reuse
+            fresh.entry, fresh.sample, fresh.kept = job.entry, job.sample, job.kept
+            fresh.content, fresh.group, fresh.is_alone = job.content, job.group, job.is_alone
             self._open[fresh.file_id] = fresh
             self._of_path.setdefault(job.audio.path, []).insert(0, fresh.file_id)
             return fresh
@@ -253,6 +261,16 @@ class Board:
     def _end_when_all_ended(self) -> None:
         if self._source_ended and not self._open:
             self._outcomes.put(None)
+
+
+def failure(job: Job, error: WhisperbatchError) -> Outcome:
+    """The outcome of a file that failed."""
+    if error.path is None:
+        error.path = job.audio.path
+    wall_s = time.monotonic() - job.started_s
+    return Outcome(
+        job.audio.path, Status.FAILED, error=error, reason=error.message, audio_s=job.duration_s, wall_s=wall_s
+    )
 
 
 def batch_event(clips: Sequence[Clip], n_waiting: int) -> Event:

@@ -5,24 +5,29 @@ the threads of a run, and the rooms that transcribe: ``stages`` here, ``handing`
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline.board import Board, Job, failure
+from whisperbatch.pipeline.decision import TAKEN
 from whisperbatch.pipeline.failing import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
+from whisperbatch.pipeline.file_digest import FileDigest
+from whisperbatch.pipeline.hooking import Hooks
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.pipeline.settings import fault_of
 from whisperbatch.pipeline.stale import CHANGED, stale
+from whisperbatch.pipeline.twins import Twins
 from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.pipeline.writing import Writing
 from whisperbatch.records import AudioFile, Event, Outcome, Status, Transcript
 from whisperbatch.writers.beside import Namer
+from whisperbatch.writers.places import absolute
 
 INTERRUPTED = "interrupted"
-RENDERED = "made from its JSON"
 SPEAKERS_ADDED = "speakers were added to its transcript"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 
@@ -34,10 +39,15 @@ class Desk:
         files: Found, and not yet decided on.
         whole: Transcribed, and not yet written.
         ended: Set when nothing more is taken in.
+        hooks: Commands that run when a recording has ended.
         withdraw: Takes a file back from who transcribes it; theirs to set.
+        takes_content: Whether all bytes of what is loaded are read for their digest.
+        is_member: Whether this is the pipeline of a crew's member, which has no say in what copies are.
     """
 
-    def __init__(self, options: RunOptions, board: Board, namer: Namer, planner: Planner) -> None:
+    def __init__(
+        self, options: RunOptions, board: Board, namer: Namer, planner: Planner, *, is_member: bool = False
+    ) -> None:
         """Make the queues."""
         self.options, self.board, self.planner = options, board, planner
         self.files: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
@@ -50,8 +60,14 @@ class Desk:
         self.mounts = Mounts()
         self.ended = threading.Event()
         self.withdraw: Callable[[Job], None] = lambda job: None
-        self._writing = Writing(options.output, board, namer, planner, self.waited_for)
+        self.hooks = Hooks(options, planner.journal, board.emit)
+        self._writing = Writing(options.output, board, namer, planner, self.waited_for, self.hooks.note)
         self._limit = FailureLimit(options.failures)
+        dedupe = options.journal.dedupe
+        self.is_member = is_member
+        self.takes_content = dedupe and (is_member or planner.journal is not None)
+        self._twins = Twins(options, planner) if dedupe and not is_member else None
+        planner.is_over = self.ended.is_set
 
     def abort(self) -> None:
         """Wake every thread; what is queued is dropped."""
@@ -83,35 +99,32 @@ class Desk:
         self.board.end_of_source()
         self.waiting.end_of_source()
 
-    def settle(self, job: Job) -> None:
-        """Find out what is to be done for a file, and do it if it is not to be transcribed."""
-        error = self.error_of(job, self._settle, LoadError, "while looking at what is done")
+    def settle(self, job: Job) -> bool:
+        """Find out what is to be done for a file, and do it unless it is to be transcribed; whether it is.
+
+        Trap: a file that waits for its copy may be another thread's by the time that this returns.
+        """
+        is_to_load = False
+
+        def work(job: Job) -> None:
+            nonlocal is_to_load
+            is_to_load = self._settle(job)
+
+        error = self.error_of(job, work, LoadError, "while looking at what is done")
         if error is not None:
             self.fail(job, error)
+        return is_to_load
+
+    def content_of(self, job: Job) -> str | None:
+        """The digest of all of a file's bytes, now that they have been read and are at hand; None when not wanted."""
+        return job.content.ask() if self.takes_content and job.content is not None else None
 
     def write(self, transcript_of: Callable[[Job], Transcript | None]) -> None:
         """Put whole transcripts on disk until no more come; one without is interrupted."""
-
-        def work(job: Job) -> None:
-            transcript = transcript_of(job)
-            if transcript is None:
-                self.interrupt(job)
-            elif stale(job, self.mounts) == CHANGED:
-                self.leave(job, CHANGED)
-            else:
-                self._writing.put(job, transcript, reason=SPEAKERS_ADDED if job.reuse is not None else "")
-
         while jobs := self.whole.take(1, idle=True):
             (job,) = jobs
-            if not self.board.claim(job):
-                continue
-            n_tries = 0
-            while error := self.error_of(job, work, WriteError, "while writing"):
-                n_tries += not self._writing.lost_its_folder(job)
-                retry = self.retry(error, job, n_tries)
-                if retry is None or self.ended.wait(retry.pause_s):
-                    self.fail(job, error)
-                    break
+            if self.board.claim(job):
+                self._write(job, transcript_of)
 
     def error_of(
         self, job: Job, work: Callable[[Job], None], kind: type[WhisperbatchError], when: str
@@ -140,9 +153,12 @@ class Desk:
         if (reason := stale(job, self.mounts)) is not None:
             self.leave(job, reason)
         elif self.board.seize(job):  # until the journal knows it: new content of the path may be claimed after that
-            self.planner.failed(job, error, is_permanent=lasts(error, job.audio.path))
-            self.board.fail(job, error)
+            outcome, is_permanent = failure(job, error), lasts(error, job.audio.path)
+            self.hooks.note(job, outcome)
+            self.planner.failed(job, error, is_permanent=is_permanent)
+            self.board.resolve(job, outcome)
             self.withdraw(job)
+            self._release(job, is_permanent=is_permanent)
             self._limit.count()
 
     def leave(self, job: Job, reason: str) -> None:
@@ -151,6 +167,7 @@ class Desk:
             self.planner.give_up(job)
             self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, reason=reason, audio_s=job.duration_s))
             self.withdraw(job)
+            self._release(job)
 
     def tell(self, path: Path, text: str) -> None:
         """Say something about a path."""
@@ -159,6 +176,61 @@ class Desk:
     def interrupt(self, job: Job) -> None:
         """End a file that the run did not come to."""
         self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
+        self._release(job)
+
+    def _write(self, job: Job, transcript_of: Callable[[Job], Transcript | None]) -> None:
+        """Put a claimed file's transcript on disk, and then its copies'; the file has ended after that."""
+        heard: Transcript | None = None
+        reason = SPEAKERS_ADDED if job.reuse is not None else ""
+        reason = reason if job.twin is None else TAKEN.format(path=job.twin)
+
+        def work(job: Job) -> None:
+            nonlocal heard
+            transcript = transcript_of(job)
+            if transcript is None:
+                self.interrupt(job)
+            elif stale(job, self.mounts) == CHANGED:
+                self.leave(job, CHANGED)
+            else:
+                # looked at before it is written, after which it may be moved
+                heard = transcript if job.content is not None and job.content.is_as_found() else None
+                self._writing.put(job, transcript, reason)
+
+        n_tries = 0
+        while error := self.error_of(job, work, WriteError, "while writing"):
+            n_tries += not self._writing.lost_its_folder(job)
+            retry = self.retry(error, job, n_tries)
+            if retry is None or self.ended.wait(retry.pause_s):
+                self._hand_down(job, heard, is_written=False)
+                self.fail(job, error)
+                return
+        self._hand_down(job, heard)
+
+    def _hand_down(self, job: Job, transcript: Transcript | None, *, is_written: bool = True) -> None:
+        """Write a file's transcript for the copies that waited for it; None when the file has changed since.
+
+        Copies that have changed since are decided on again.
+        """
+        if self._twins is None or transcript is None:
+            self._release(job)
+            return
+        for copy in self._twins.heirs(job, transcript, is_written=is_written):
+            if copy.content is None or not copy.content.is_as_found():
+                self.waiting.add(copy)
+                continue
+            copy.twin, copy.started_s = absolute(job.audio.path), time.monotonic()
+            if self.board.claim(copy):
+                self._write(copy, lambda copy: transcript)
+            self.waiting.settled()
+
+    def _release(self, job: Job, *, is_permanent: bool = False) -> None:
+        """Have the copies that waited for a file decided on again: nothing comes of it.
+
+        Where it failed for good each is tried on its own, since all will fail, and need not wait for one another.
+        """
+        for copy in self._twins.orphans(job) if self._twins is not None else ():
+            copy.is_alone = is_permanent
+            self.waiting.add(copy)
 
     def _overtake(self, job: Job) -> None:
         """Give up what is under way for older contents of a watched file; what is being written is waited for."""
@@ -166,12 +238,16 @@ class Desk:
             if self.board.claim(old):
                 self.leave(old, CHANGED)
 
-    def _settle(self, job: Job) -> None:
+    def _settle(self, job: Job) -> bool:
+        job.is_to_load = False
         decision = self._decide(job)
-        job.is_to_load = decision is not None and not self._is_settled(job, decision)
+        if decision is None or self._is_settled(job, decision):
+            return False
+        job.is_to_load = True
+        return True
 
     def _decide(self, job: Job) -> Decision | None:
-        """What is to be done for a file; None when it waits for another run or its older contents, or has ended."""
+        """What is to be done for a file; None when it waits (see ``_planned``), or has ended."""
         is_put_aside = False
         try:
             if self.board.find(job.file_id) is None:
@@ -181,8 +257,9 @@ class Desk:
                 return None
             is_put_aside = bool(self.board.older(job))
             decision = None if is_put_aside else self._planned(job)
-            is_put_aside = decision is None or decision.is_elsewhere
-            if is_put_aside:
+            is_copy = decision is not None and decision.is_copy  # it is with its twin, and may be written by now
+            is_put_aside = decision is None or decision.is_elsewhere or is_copy
+            if is_put_aside and not is_copy:
                 self.waiting.add(job)
             return None if is_put_aside else decision
         finally:
@@ -190,7 +267,10 @@ class Desk:
                 self.waiting.settled()
 
     def _planned(self, job: Job) -> Decision:
-        """What the journal and the disk say of a file; a folder that is away is waited for."""
+        """What the journal, the disk and its copies say of a file; a folder that is away is waited for.
+
+        The file waits for another run, for older contents of its path, or for a copy that is being transcribed.
+        """
         while True:
             try:
                 decision = self.planner.decide(job)
@@ -200,7 +280,8 @@ class Desk:
             else:
                 is_over = decision.is_settled or decision.is_elsewhere or self.ended.is_set()
                 if is_over or not self.waited_for(job):  # a folder that is away looks empty
-                    return decision
+                    job.kept = decision.outputs
+                    return decision if self._twins is None else self._twins.place(job, decision)
 
     def _is_settled(self, job: Job, decision: Decision) -> bool:
         """Whether the journal or what is on disk settles the file: it is whole, or only other formats are missing."""
@@ -209,12 +290,16 @@ class Desk:
             self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=outputs, reason=decision.skip))
             return True
         if decision.failed is not None:
+            job.is_failed_before = True
             self.board.fail(job, FileError(decision.failed))
             return True
-        job.kept = decision.outputs
+        if decision.notice:
+            self.tell(job.audio.path, decision.notice)
+        job.reuse = decision.reuse if decision.adds_speakers else None
         if decision.reuse is None or decision.adds_speakers:
-            job.reuse = decision.reuse
             return False
+        job.twin, job.content = decision.twin, FileDigest(job.audio, job.sample, known=decision.content)
         if self.board.claim(job):
-            self._writing.put(job, decision.reuse, reason=RENDERED)
+            self._writing.put(job, decision.reuse, reason=decision.reason)
+            self._hand_down(job, decision.reuse)
         return True

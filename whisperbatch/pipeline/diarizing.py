@@ -18,6 +18,7 @@ from whisperbatch.pipeline.settings import speakers_of
 from whisperbatch.pipeline.speaker_marks import settings_of_speakers
 from whisperbatch.processes import n_cores
 from whisperbatch.records import Clip, Event, Transcript
+from whisperbatch.replacements import restored
 from whisperbatch.speakers import Diarizer
 from whisperbatch.speakers.stretches import stretches_of
 
@@ -134,7 +135,7 @@ class Diarizing:
         kept = tuple(one for one in transcript.warnings if not one.startswith(NOT_FOUND))
         transcript = replace(transcript, warnings=kept)
         if job.voices is not None:
-            return attributed(transcript, job.voices, settings)
+            return attributed(restored(transcript), job.voices, settings)
         warnings = (*kept, f"{NOT_FOUND}{job.speakers_fault}")
         return replace(transcript, warnings=warnings, speaker_settings=settings, speakers=None, turns=())
 

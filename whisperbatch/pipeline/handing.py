@@ -14,6 +14,7 @@ from whisperbatch.errors import WorkerDiedError
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, Order
 from whisperbatch.pipeline.desk import INTERRUPTED, Desk
+from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.kept import Shelf
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.writers.places import absolute
@@ -153,12 +154,18 @@ class Handing:
     def _hand(self, job: Job) -> None:
         if not job.is_to_load:
             job.started_s = time.monotonic()
-            self._desk.settle(job)
-        if not job.is_to_load or self._board.find(job.file_id) is None:
+            if not self._desk.settle(job):
+                return
+        if self._board.find(job.file_id) is None:
             return
         with self._lock:
             self._given.add(job.file_id)
-        audio = replace(job.audio, path=absolute(job.audio.path), root=job.audio.root and absolute(job.audio.root))
+        audio = replace(
+            job.audio,
+            path=absolute(job.audio.path),
+            root=job.audio.root and absolute(job.audio.root),
+            asks=replace(job.audio.asks, replace=None),  # rules are many, and are applied here
+        )
         if not self._crew.hand(Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)):
             self._ungive(job.file_id)
             self._desk.interrupt(job)
@@ -172,7 +179,10 @@ class Handing:
                     if kind == "loading":
                         job.started_s = time.monotonic()
                     job.duration_s = data.get("duration_s", job.duration_s)
-                    self._board.emit(Event(kind, job.audio.path, data))
+                    if kind == "loaded":
+                        job.content = FileDigest(job.audio, job.sample, known=data.get("content"))
+                    told = {key: value for key, value in data.items() if key != "content"}
+                    self._board.emit(Event(kind, job.audio.path, told))
                 case Finished(number, index, mark, text) if job := self._board.find(number):
                     self._shelf.keep([(job, index, mark, text)])
                 case Ended(number, outcome) if job := self._ungive(number):

@@ -1,51 +1,64 @@
-"""What the text of each file of a run is to be made with, and whether a text was made so; used by the planner."""
+"""How a file's text is made: model, weights and settings, for each of what files ask for."""
 
 import threading
 from collections.abc import Callable
 
-from whisperbatch.journal import Making
+from whisperbatch.journal import Entry, Making
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.settings import DEFAULTS, settings_of
+from whisperbatch.pipeline.speaker_marks import mark_in
 from whisperbatch.records import AudioFile, FileAsks, Transcript
 
-MAX_KEPT = 1_000  # for lists that ask for something else with each file
+MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
 WORDS = "word_timestamps"
 
 
 class Makings:
-    """The makings of one run; any thread may call it."""
+    """The makings of one run's files; any thread may call it."""
 
     def __init__(self, options: RunOptions, revision: Callable[[], str | None]) -> None:
-        """Ask for the revision with the first file only."""
+        """Ask with the first file which weights the model's name stands for; None: that shows once it is open."""
         self._options, self._revision = options, revision
         self._known_revision: str | None = None
         self._asked: dict[FileAsks, Making] = {}
         self._lock = threading.Lock()
 
-    def asked(self, audio: AudioFile) -> Making:
-        """What a file's text is to be made with."""
+    def of(self, audio: AudioFile) -> Making:
+        """How a file's text would be made now."""
         with self._lock:
             if audio.asks not in self._asked:
-                self._asked[audio.asks] = self._new(audio)
+                self._asked[audio.asks] = self._made(audio)
             return self._asked[audio.asks]
 
-    def made(self, transcript: Transcript) -> Making:
-        """What a transcript was made with."""
+    def of_transcript(self, transcript: Transcript) -> Making:
+        """How a transcript was made."""
         return Making.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)
 
-    def agree(self, audio: AudioFile, made: Making, *, has_speakers: bool) -> bool:
-        """Whether a text that was made so is the one asked for.
+    def fit(self, audio: AudioFile, transcript: Transcript) -> bool:
+        """Whether a transcript's text is made as a file asks for.
 
         Word times that only speakers want may be missing; those that a text with speakers has may not be asked for.
         """
-        asked = self.asked(audio)
-        if asked.agrees(made) or (self._options.words_for_speakers and asked.without(WORDS).agrees(made)):
-            return True
-        return has_speakers and asked.agrees(made.without(WORDS))
+        return self._agree(audio, self.of_transcript(transcript), has_speakers=bool(transcript.speaker_settings))
 
-    def _new(self, audio: AudioFile) -> Making:
+    def fit_of(self, audio: AudioFile, entry: Entry) -> bool:
+        """The same of the text that the journal knows."""
+        has_speakers = any(mark_in(output.format) for output in entry.outputs)
+        return entry.making is not None and self._agree(audio, entry.making, has_speakers=has_speakers)
+
+    def fitting(self, audio: AudioFile) -> list[Making]:
+        """Each making of which a text will do, the one that a new text would have first."""
+        asked = self.of(audio)
+        return [asked, *([asked.without(WORDS)] if self._options.words_for_speakers else [])]
+
+    def _agree(self, audio: AudioFile, made: Making, *, has_speakers: bool) -> bool:
+        if any(asked.agrees(made) for asked in self.fitting(audio)):
+            return True
+        return has_speakers and self.of(audio).agrees(made.without(WORDS))
+
+    def _made(self, audio: AudioFile) -> Making:
         if not self._asked:
             self._known_revision = self._revision()
-        elif len(self._asked) >= MAX_KEPT:
+        elif len(self._asked) >= MAX_MAKINGS:
             self._asked.clear()
         return Making.of(self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS)

@@ -9,11 +9,25 @@ from pathlib import Path
 from whisperbatch.errors import FileError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Entry, Output
-from whisperbatch.options import SubtitleOptions
-from whisperbatch.records import Transcript
+from whisperbatch.options import OutputOptions
+from whisperbatch.pipeline.speaker_marks import without_mark
+from whisperbatch.records import AudioFile, Transcript
+from whisperbatch.wording import Rules
 from whisperbatch.writers import FORMATS, read_json
-from whisperbatch.writers.places import absolute
+from whisperbatch.writers.content import Content, encoded
+from whisperbatch.writers.places import absolute, file_name, formats_of
 from whisperbatch.writers.proof import holds
+
+
+def rules_form(rules: Rules) -> str:
+    """The part of a form that names the replacement rules."""
+    return f"#r{rules.digest[:8]}" if rules.digest else ""
+
+
+def has_other_rules(output: Output, rules: Rules) -> bool:
+    """Whether an output was made with other replacement rules."""
+    _, mark, named = without_mark(output.format).partition("#r")
+    return mark + named != rules_form(rules)
 
 
 def ours(entry: Entry) -> tuple[Output, ...]:
@@ -55,18 +69,18 @@ def as_left(name: str, path: Path) -> Output:
     return Output(absolute(path), name, status.st_size, status.st_mtime_ns)
 
 
-def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, shaping: SubtitleOptions) -> Output:
+def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, options: OutputOptions) -> Output:
     """An output that lay there before; one that somebody has corrected is never ours, however often it is kept."""
     known = next((output for output in entry.outputs if output.path == absolute(path)), None)
     if known is None:
-        return as_left(form, path) if is_made_from(path, transcript, shaping) else Output(absolute(path), form)
+        return as_left(form, path) if is_made_from(path, transcript, options) else Output(absolute(path), form)
     return as_left(known.format, path) if is_as_left(known) or is_intended(known) else replace(known, intended=None)
 
 
-def is_made_from(path: Path, transcript: Transcript, shaping: SubtitleOptions) -> bool:
+def is_made_from(path: Path, transcript: Transcript, options: OutputOptions) -> bool:
     """Whether an output is a transcript's JSON, or what it renders to."""
     name = path.suffix[1:]
-    return name == "json" or (name in FORMATS and holds(path, name, transcript, shaping))
+    return name == "json" or (name in FORMATS and holds(path, name, transcript, options))
 
 
 def transcript_in(path: Path) -> Transcript | None:
@@ -77,17 +91,23 @@ def transcript_in(path: Path) -> Transcript | None:
         return None
 
 
-def transcript_of(outputs: Iterable[Output]) -> Transcript | None:
-    """The transcript in the first JSON among the outputs that holds one."""
-    found = (transcript_in(output.path) for output in outputs if name_of(output) == "json")
-    return next(filter(None, found), None)
+def spelled(folder: Path, outputs: Iterable[Output]) -> tuple[Path, ...]:
+    """The outputs' paths as the Namer spells them, for which ``folder`` is theirs."""
+    return tuple(folder / output.path.name for output in outputs)
 
 
-def name_of(output: Output) -> str:
-    """An output's format, without what else its form says."""
-    return output.format.partition("#")[0]
+def wanted_paths(audio: AudioFile, entry: Entry, options: OutputOptions) -> list[Path]:
+    """Where the formats lie, from the root, that are asked for of a recording with a name."""
+    assert entry.base is not None
+    names = (file_name(options.name, entry.base, entry.language or "", name) for name in formats_of(audio, options))
+    return [entry.key.folder / name for name in names]
 
 
-def digest(text: str) -> str:
-    """What tells a text on disk from others."""
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+def transcript_among(outputs: Iterable[Output]) -> Transcript | None:
+    """The transcript in the JSON among outputs; None when there is none."""
+    return next(filter(None, (transcript_in(output.path) for output in outputs if output.name == "json")), None)
+
+
+def digest(content: Content) -> str:
+    """What tells an output on disk from others."""
+    return hashlib.sha256(encoded(content)).hexdigest()

@@ -12,28 +12,36 @@ from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording, State, sample
-from whisperbatch.options import SHAPED, RunOptions, SubtitleOptions
+from whisperbatch.journal import Entry, Journal, Key, Output, Recording, State
+from whisperbatch.options import RunOptions, form
+from whisperbatch.pipeline import earlier
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.file_digest import FileDigest, sample_of
 from whisperbatch.pipeline.makings import Makings
 from whisperbatch.pipeline.outputs import (
     as_kept,
     as_left,
     digest,
+    has_other_rules,
     is_as_left,
     is_intended,
     is_made_from,
-    name_of,
     ours,
-    transcript_of,
+    rules_form,
+    spelled,
+    transcript_among,
+    wanted_paths,
 )
-from whisperbatch.pipeline.speaker_marks import SpeakerMarks, mark_in, mark_of, without_mark
+from whisperbatch.pipeline.speaker_marks import SpeakerMarks, mark_of, without_mark
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
-from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
+from whisperbatch.writers.content import Content
+from whisperbatch.writers.places import absolute, folder_of, rules_of
 
+MISSING, OTHER_RULES = "an output is missing", "other replacement rules are asked for"
+TRANSCRIBED_AGAIN = "other replacement rules are asked for and there is no JSON to apply them to; transcribing again"
 SPEAKERS = "its speakers are to be found"
 FAILED_BEFORE = "failed before: {error} (--retry-failed tries again)"
 
@@ -60,6 +68,7 @@ class Planner:
         self.journal = journal
         self._makings = Makings(options, revision)
         self._is_dry = is_dry
+        self.is_over: Callable[[], bool] = lambda: False  # whether reading of recordings is to be broken off
         self._lock = threading.Lock()
         self._cleaned: set[Path] = set()
         self._redo_since: float | None = None
@@ -76,11 +85,11 @@ class Planner:
         self._refresh(job)
         decision = self._from_disk(job, None) if self.journal is None else self._decide(job, self.journal)
         if not (decision.is_settled or decision.is_elsewhere or self._is_dry):
-            self._recording(job)  # as it is before it is loaded
+            self.recording(job)  # as it is before it is loaded
         return decision
 
     def _decide(self, job: Job, journal: Journal) -> Decision:
-        key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
+        key = self._key(job)
         entry = journal.look(key)
         if self._is_dry and entry is not None and journal.is_in_hand(entry):
             return Decision(is_elsewhere=True)
@@ -100,21 +109,20 @@ class Planner:
 
     def making_told(self, job: Job) -> str:
         """What the file's text depends on beside the recording, as one text."""
-        making = self._making(job.audio)
+        making = self._makings.of(job.audio)
         return f"{making.revision or making.model} {making.settings}"
 
     def is_elsewhere(self, job: Job) -> bool:
         """Whether another run still has the file in hand."""
         if self.journal is None:
             return False
-        key = Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
-        entry = self.journal.look(key)
-        return entry is not None and self.journal.is_in_hand(entry)
+        entry = self.journal.look(self._key(job))
+        return entry is not None and self.journal.is_in_others_hand(entry)
 
     def intend(
-        self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, str]], new: Collection[Path] = ()
+        self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, Content]], new: Collection[Path] = ()
     ) -> None:
-        """Note what is about to be written: format and text by path.
+        """Note what is about to be written: format and content by path.
 
         Raises:
             TakenError: Another recording's output has come to lie at a path in ``new``.
@@ -122,13 +130,13 @@ class Planner:
         if self.journal is None or job.entry is None:
             return
         outputs = [
-            Output(absolute(path), self._form(name) + mark_of(transcript), intended=digest(text))
+            Output(absolute(path), self._form(job.audio, name) + mark_of(transcript), intended=digest(text))
             for path, (name, text) in texts.items()
         ]
         self.journal.intend(
             job.entry,
-            self._recording(job),
-            self._makings.made(transcript),
+            self._recording_of(job, transcript),
+            self._makings.of_transcript(transcript),
             self._namer.base(job.audio),
             transcript.language,
             outputs,
@@ -146,22 +154,22 @@ class Planner:
         """Note that all of a file's outputs, by format, lie on disk; ``kept`` are those that lay there before."""
         if self.journal is None or job.entry is None:
             return
-        shaping, mark = self._options.output.subtitles, mark_of(transcript)
+        options, mark = self._options.output, mark_of(transcript)
         outputs = [
-            as_kept(self._form(name) + mark, path, job.entry, transcript, shaping)
+            as_kept(self._form(job.audio, name) + mark, path, job.entry, transcript, options)
             if path in kept
-            else as_left(self._form(name) + mark, path)
+            else as_left(self._form(job.audio, name) + mark, path)
             for name, path in places.items()
         ]
-        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s)
+        self.journal.done(job.entry, outputs, transcript.duration_s, wall_s, job.hook)
         self._forget_name(job)
 
     def failed(self, job: Job, error: WhisperbatchError, *, is_permanent: bool) -> None:
         """Note why a file failed."""
         if self.journal is None or job.entry is None:
             return
-        making, recording = self._making(job.audio), self._recording(job)
-        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent)
+        making, recording = self._makings.of(job.audio), self.recording(job)
+        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent, hook=job.hook)
 
     def give_up(self, job: Job) -> None:
         """End the claim on a file with which nothing was done."""
@@ -195,18 +203,29 @@ class Planner:
             return
         if (status.st_size, status.st_mtime_ns) != (job.audio.size, job.audio.mtime_ns):
             job.audio = replace(job.audio, size=status.st_size, mtime_ns=status.st_mtime_ns)
-            job.assembly = Assembly(job.audio)
+            job.assembly, job.sample, job.content = Assembly(job.audio), None, None
 
-    def _recording(self, job: Job) -> Recording:
+    def recording(self, job: Job) -> Recording:
+        """The recording as it was found, with a sample of its bytes."""
         if job.sample is None:
-            job.sample = _sample(job.audio.path)
+            job.sample = sample_of(job.audio.path)
+        if job.content is None:
+            job.content = FileDigest(job.audio, job.sample, self.is_over)
         return Recording(job.audio.size, job.audio.mtime_ns, job.sample)
+
+    def _recording_of(self, job: Job, transcript: Transcript) -> Recording:
+        """The recording with what is known of the bytes that the transcript was made of."""
+        recording = self.recording(job)
+        is_proven = job.content is not None and transcript.sha256 is not None and transcript.sha256 == job.sample
+        content = job.content.known if is_proven and job.content is not None else None
+        is_kept = job.entry is not None and not job.is_to_load  # it has its transcript from where it had it
+        return replace(recording, content=content, twin=job.twin or (job.entry.twin if is_kept else None))
 
     def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
         """The journal's answer; None when it has none and the disk is to be asked."""
         output = self._options.output
         is_same = self._is_same(job, entry)
-        agrees = self._agrees(job, entry)
+        agrees = self._makings.fit_of(job.audio, entry)
         if entry.base is None and entry.state is not State.FAILED:
             return None
         if entry.state is State.FAILED and is_same and agrees and entry.is_permanent and not self._is_repeat(entry):
@@ -239,69 +258,64 @@ class Planner:
 
     def _settled(self, job: Job, entry: Entry) -> Decision | None:
         """The file is done: skip it, or make what is missing, from its JSON if there is one."""
-        there = tuple(
-            output for output in entry.outputs if os.path.lexists(output.path) and self._fits(output, job.audio)
-        )
-        wanted = self._wanted(job.audio, entry)
+        left = [output for output in entry.outputs if os.path.lexists(output.path)]
+        there = tuple(output for output in left if self._fits(job.audio, output))
+        wanted = wanted_paths(job.audio, entry, self._options.output)
         known = {output.path for output in there}
         if known.issuperset(wanted):
             self._clean(entry.key.folder)
             return Decision(skip=ALREADY, outputs=tuple(wanted))
-        left = filter(is_as_left, entry.outputs if self._speakers.asked(job.audio) else ())  # speakers can be added
-        return self._continued(job, entry, there, transcript_of((*there, *left)))
+        transcript = transcript_among(left)
+        rules = rules_of(job.audio, self._options.output)
+        is_other = any(has_other_rules(output, rules) for output in left if output not in there)
+        return self._continued(job, entry, there, transcript, OTHER_RULES if is_other else MISSING)
 
     def _resumed(self, job: Job, entry: Entry) -> Decision | None:
         """A run was ended while it wrote the file: what it wrote stays, and the rest is made from its JSON."""
         written = tuple(output for output in entry.outputs if output.intended and is_intended(output))
-        transcript = transcript_of(written)
+        transcript = transcript_among(written) or self._rendered_before(job, entry)
         if transcript is None:
             return self._again(job, entry, "was interrupted")
-        return self._continued(job, entry, written, transcript)
+        there = tuple(one for one in written if without_mark(one.format) == self._form(job.audio, one.name))
+        return self._continued(job, entry, there, transcript)
+
+    def _rendered_before(self, job: Job, entry: Entry) -> Transcript | None:
+        """The transcript that a run was about to render anew when it was ended, if it is still what is asked for."""
+        transcript = transcript_among([output for output in entry.outputs if is_as_left(output)])
+        is_wanted = transcript is not None and self._redo_since is None
+        return transcript if is_wanted and self._is_from(job.audio, transcript, entry.key.path) else None
 
     def _continued(
-        self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None
+        self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None, lacks: str = MISSING
     ) -> Decision | None:
         """What is there stays, the rest is made."""
         assert entry.base is not None
-        paths = self._spelled(job.audio, there)
-        is_ours = self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, ours(entry))))
+        folder = folder_of(job.audio, self._options.output)
+        paths = spelled(folder, there)
+        is_ours = self._namer.keep(job.audio, entry.base, (*paths, *spelled(folder, ours(entry))))
         source = "it is made from the JSON" if transcript else "and there is no JSON to make it from"
         adds = transcript is not None and self._speakers.lacking(transcript, job.audio)
-        if is_ours:
-            why = SPEAKERS if adds else f"an output is missing, {source}"
-            return Decision(outputs=paths, reuse=transcript, adds_speakers=adds, why=why)
-        return Decision(reuse=transcript, adds_speakers=adds) if transcript else None
+        known = Decision(reuse=transcript, adds_speakers=adds, content=entry.content)
+        if not is_ours:
+            return known if transcript else None
+        notice = TRANSCRIBED_AGAIN if lacks == OTHER_RULES and transcript is None else ""
+        return replace(known, outputs=paths, why=SPEAKERS if adds else f"{lacks}, {source}", notice=notice)
 
     def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
         """Do a known file again, under its name, in place of what we wrote and nobody has changed since."""
         assert entry.base is not None
-        is_free = self._namer.keep(job.audio, entry.base, self._spelled(job.audio, ours(entry)))
+        places = spelled(folder_of(job.audio, self._options.output), ours(entry))
+        is_free = self._namer.keep(job.audio, entry.base, places)
         return Decision(why=why) if is_free else None
 
-    def _spelled(self, audio: AudioFile, outputs: tuple[Output, ...]) -> tuple[Path, ...]:
-        """The outputs' paths as the Namer spells them."""
-        folder = folder_of(audio, self._options.output)
-        return tuple(folder / output.path.name for output in outputs)
+    def _form(self, audio: AudioFile, name: str) -> str:
+        """A format with what its form is known by."""
+        return form(name, self._options.output) + rules_form(rules_of(audio, self._options.output))
 
-    def _form(self, name: str) -> str:
-        """A format with what its shape is known by, as in ``srt#1f2e3d4c``; the name alone when it is not shaped."""
-        shaping = self._options.output.subtitles
-        return f"{name}#{digest(repr(shaping))[:8]}" if name in SHAPED and shaping != SubtitleOptions() else name
-
-    def _fits(self, output: Output, audio: AudioFile) -> bool:
-        """Whether an output has the shape and speakers asked for, or was corrected by hand and so is kept as it is."""
-        is_shaped = without_mark(output.format) == self._form(name_of(output))
-        return (is_shaped and self._speakers.fit(output.format, audio)) or not is_as_left(output)
-
-    def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
-        """Where the formats that are asked for lie, from the root."""
-        assert entry.base is not None
-        template = self._options.output.name
-        names = (
-            file_name(template, entry.base, entry.language or "", name)
-            for name in formats_of(audio, self._options.output)
-        )
-        return [entry.key.folder / name for name in names]
+    def _fits(self, audio: AudioFile, output: Output) -> bool:
+        """Whether an output has the form and speakers asked for, or was corrected by hand and so is kept as it is."""
+        has_form = without_mark(output.format) == self._form(audio, output.name)
+        return not is_as_left(output) or (has_form and self._speakers.fit(output.format, audio))
 
     def _from_disk(self, job: Job, entry: Entry | None) -> Decision:
         """What the files on disk say; a transcript that our JSON proves is adopted."""
@@ -309,12 +323,13 @@ class Planner:
             return Decision()
         plan = self._namer.plan(job.audio)
         if self._redo_since is not None and (plan.found or plan.reuse):
-            shaping, transcript = self._options.output.subtitles, plan.found or plan.reuse
-            proven = [path for path in plan.outputs if transcript and is_made_from(path, transcript, shaping)]
+            transcript, options = plan.found or plan.reuse, self._options.output
+            there = (*plan.outputs, *plan.stale)
+            proven = [path for path in there if transcript and is_made_from(path, transcript, options)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
             return Decision(why="--redo")
         if (text := plan.found or plan.reuse) is not None and self._speakers.lacking(text, job.audio):
-            proven = [one for one in plan.outputs if is_made_from(one, text, self._options.output.subtitles)]
+            proven = [one for one in (*plan.outputs, *plan.stale) if is_made_from(one, text, self._options.output)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
             return Decision(reuse=text, adds_speakers=True, why=SPEAKERS)
         if plan.found is not None and entry is not None and job.entry is not None:
@@ -323,18 +338,27 @@ class Planner:
             self.done(job, plan.found, places, plan.outputs, 0.0)
         return Decision(plan.skip, outputs=plan.outputs, reuse=plan.reuse)
 
+    def known_elsewhere(self, job: Job, decision: Decision) -> Decision:
+        """The decision; what is to be transcribed is made from JSON that the journal knows by now."""
+        return self._from_elsewhere(job, self._key(job), decision)
+
+    def _key(self, job: Job) -> Key:
+        return Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
+
     def _from_elsewhere(self, job: Job, key: Key, decision: Decision) -> Decision:
-        """The decision; what is to be transcribed is made from the JSON in another folder if we left one there."""
+        """The decision; what is to be transcribed is made from JSON that we left in another folder or for a copy."""
         is_again = self._options.output.overwrite or self._redo_since is not None
-        if decision.is_settled or decision.reuse is not None or is_again or self.journal is None:
+        if not decision.is_work or is_again or self.journal is None:
             return decision
-        for entry in self.journal.done_elsewhere(key):
-            if not self._agrees(job, entry) or not self._is_same(job, entry):
-                continue
-            for output in filter(is_as_left, entry.outputs):
-                if (transcript := transcript_of((output,))) is not None:
-                    adds, why = self._speakers.lacking(transcript, job.audio), f"it is made from {output.path}"
-                    return replace(decision, reuse=transcript, adds_speakers=adds, why=why)
+        fitting = self._makings.fitting(job.audio)
+        found = earlier.in_another_folder(self.journal, key, fitting, lambda entry: self._is_same(job, entry))
+        if found is None and self._options.journal.dedupe and self.journal.knows_size(job.audio.size):
+            recording = self.recording(job)
+            assert job.content is not None
+            found = earlier.of_the_same_content(self.journal, key, fitting, recording, job.content)
+        if found is not None:
+            adds = self._speakers.lacking(found.transcript, job.audio)
+            decision = replace(found.taken(decision), adds_speakers=adds)
         return decision
 
     def _is_from(self, audio: AudioFile, transcript: Transcript, path: Path) -> bool:
@@ -343,11 +367,9 @@ class Planner:
             return False
         if self._options.output.overwrite:
             return True
-        if transcript.sha256 is not None and transcript.sha256 != _sample(audio.path):
+        if transcript.sha256 is not None and transcript.sha256 != sample_of(audio.path):
             return False
-        if not self._makings.agree(
-            audio, self._makings.made(transcript), has_speakers=bool(transcript.speaker_settings)
-        ):
+        if not self._makings.fit(audio, transcript):
             return False
         if self._options.output.move_done is not None and transcript.sha256 is not None:
             return True  # it was moved away, and the same has been brought again
@@ -360,20 +382,12 @@ class Planner:
             return False
         if entry.mtime_ns == job.audio.mtime_ns:
             return True
-        recording = self._recording(job)
+        recording = self.recording(job)
         if entry.sample is None or entry.sample != recording.sample:
             return False
         if self.journal is not None and not self._is_dry:
             self.journal.touch(entry, recording)
         return True
-
-    def _agrees(self, job: Job, entry: Entry) -> bool:
-        """Whether the journal's text is the one asked for."""
-        has_speakers = any(mark_in(output.format) for output in entry.outputs)
-        return entry.making is not None and self._makings.agree(job.audio, entry.making, has_speakers=has_speakers)
-
-    def _making(self, audio: AudioFile) -> Making:
-        return self._makings.asked(audio)
 
     def _clean(self, folder: Path) -> None:
         with self._lock:
@@ -381,10 +395,3 @@ class Planner:
                 return
             self._cleaned.add(folder)
         remove_stale(folder)
-
-
-def _sample(path: Path) -> str | None:
-    try:
-        return sample(path)
-    except (OSError, ValueError):
-        return None

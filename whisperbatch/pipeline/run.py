@@ -81,14 +81,14 @@ def run(
         journal: What is done; None keeps none, and what lies on disk tells it.
         revision: Which weights the model's name stands for, None when that shows only once the model is open.
         at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
-        shelf: Where finished clips of long files are kept; None means the journal.
+        shelf: Where finished clips of long files are kept; None means the journal. A crew's member has one.
         open_diarizer: Gives what finds speakers; the first one before any file is loaded. None looks for none.
 
     Raises:
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
     """
     planner = Planner(options, namer, journal, revision)
-    desk = Desk(options, Board(on_event), namer, planner)
+    desk = Desk(options, Board(on_event), namer, planner, is_member=shelf is not None)
     shelf = shelf or JournalShelf(journal)
     if crew is not None:
         hands: Hands = Handing(desk, crew, shelf)
@@ -107,6 +107,7 @@ class _Run:
     ) -> None:
         self._source = source
         self._desk, self._board, self._hands, self._mover = desk, desk.board, hands, mover
+        self._hooks = desk.hooks
         self._stop = stop
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -116,11 +117,15 @@ class _Run:
             self._hands.want_engine()
         with ExitStack() as last:
             last.callback(self._shut_down)
+            last.enter_context(self._hooks)
             self._start()
             while (ended := self._board.next_outcome()) is not None:
+                due = self._hooks.left_due(ended[0])
                 outcome = self._mover.settle(*ended)
                 self._board.emit(Event("finished", outcome.path, {"outcome": outcome}))
+                self._hooks.ended(ended[0], outcome, due)
                 yield outcome
+            self._hooks.finish(self._stop, is_hurried=self._board.fatal is not None)
         if self._board.fatal is not None:
             raise self._board.fatal
         if not self._stop.is_set():
@@ -129,6 +134,8 @@ class _Run:
     def _start(self) -> None:
         self._spawn("source", lambda: self._desk.find(self._source))
         for name, work in self._hands.threads():
+            self._spawn(name, work)
+        for name, work in self._hooks.threads():
             self._spawn(name, work)
         self._spawn("waiting", self._desk.waiting.work)
         self._spawn("stop", self._watch_stop)

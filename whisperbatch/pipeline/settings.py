@@ -11,11 +11,11 @@ from whisperbatch.options import RunOptions, SpeakerOptions
 from whisperbatch.records import AudioFile, ClipSettings
 
 # what may be changed without changing the text; a new option counts until it is named here
-ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "crew", "speakers"})
+ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "crew", "hooks", "speakers"})
 FIELDS_WITHOUT = frozenset(
     {
         *("model", "model_dir", "offline", "device", "compute_type", "n_sharing"),
-        *("n_workers", "max_duration_s", "spool_dir"),
+        *("n_workers", "max_duration_s", "spool_dir", "sidecars"),
     }
 )
 TOLD_ALWAYS = ("task", "language", "prompt")
@@ -29,7 +29,7 @@ def settings_of(options: RunOptions, audio: AudioFile) -> Mapping[str, Any]:
 
 def clip_settings(options: RunOptions, audio: AudioFile) -> ClipSettings:
     """What a file's clips ask of the decoder: its own wishes before the run's."""
-    own = {name: getattr(audio.asks, name) for name in ("language", "task", "prompt")}
+    own = {name: getattr(audio.asks, name) for name in ("language", "task", "prompt", "hotwords")}
     return replace(options.clip, **{name: value for name, value in own.items() if value is not None})
 
 

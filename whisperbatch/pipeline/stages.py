@@ -180,7 +180,8 @@ class Stages:
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
         """Load a file; what may pass is tried again, and a folder that went away is waited for."""
-        self.desk.settle(job)
+        if not self.desk.settle(job):
+            return
         if self._diarizing is not None and job.is_to_load:
             job.reuse = job.reuse or self.keeper.reused(job)
             self._diarizing.open()
@@ -226,7 +227,10 @@ class Stages:
                     self._withdraw(job)
                     return
             else:
+                content = self.desk.content_of(job)
                 told = {"duration_s": item.duration_s, "n_clips": item.n_clips, "n_waiting": len(self.clips)}
+                if self.desk.is_member:
+                    told["content"] = content
                 self.board.emit(Event("loaded", job.audio.path, told))
                 is_whole = job.loaded(item) or job.reuse is not None
                 if is_whole and not self._put_whole(job):

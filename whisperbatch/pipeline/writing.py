@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import TakenError, WriteError
@@ -10,9 +11,10 @@ from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.outputs import edited
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import Event, Outcome, Status, Transcript
-from whisperbatch.writers import render_all
+from whisperbatch.replacements import corrected
+from whisperbatch.writers import Content, render
 from whisperbatch.writers.beside import Namer, write_all
-from whisperbatch.writers.places import formats_of
+from whisperbatch.writers.places import rules_of
 
 MAX_NAMES = 8  # tried for a file while others take them
 GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
@@ -22,11 +24,21 @@ class Writing:
     """Writes transcripts of files that are claimed; any thread may call it."""
 
     def __init__(
-        self, options: OutputOptions, board: Board, namer: Namer, planner: Planner, waited_for: Callable[[Job], bool]
+        self,
+        options: OutputOptions,
+        board: Board,
+        namer: Namer,
+        planner: Planner,
+        waited_for: Callable[[Job], bool],
+        note: Callable[[Job, Outcome], None],
     ) -> None:
-        """Keep the rooms; ``waited_for`` tells whether a file's folder was away and is there again."""
+        """Keep the rooms.
+
+        ``waited_for`` tells whether a file's folder was away and is there again; ``note`` is given the outcome before
+        the journal knows that the file is done.
+        """
         self._options, self._board, self._namer, self._planner = options, board, namer, planner
-        self._waited_for = waited_for
+        self._waited_for, self._note = waited_for, note
 
     def put(self, job: Job, transcript: Transcript, reason: str = "") -> None:
         """Write a file's outputs and resolve it as done.
@@ -34,36 +46,25 @@ class Writing:
         Raises:
             WriteError: They could not be written; none is half written.
         """
-        outputs: tuple[Path, ...] = ()
+        transcript = corrected(transcript, rules_of(job.audio, self._options))
         wall_s = time.monotonic() - job.started_s
+        audio_s = transcript.duration_s
+        outcome = Outcome(job.audio.path, Status.DONE, transcript, reason=reason, audio_s=audio_s, wall_s=wall_s)
         if self._options.write:
-            outputs = self._write(job, transcript, wall_s)
-        self._board.resolve(
-            job,
-            Outcome(
-                job.audio.path,
-                Status.DONE,
-                transcript=transcript,
-                outputs=outputs,
-                reason=reason,
-                audio_s=transcript.duration_s,
-                wall_s=wall_s,
-            ),
-        )
+            outcome = self._write(job, transcript, outcome)
+        self._board.resolve(job, outcome)
 
     def lost_its_folder(self, job: Job) -> bool:
         """Whether a file is to be written anew, since the folder of its outputs was away for a while."""
         return self._is_beside(job) and self._waited_for(job)
 
-    def _write(self, job: Job, transcript: Transcript, wall_s: float) -> tuple[Path, ...]:
-        texts = render_all(
-            transcript, formats_of(job.audio, self._options), self._options.subtitles, job.audio.path.stem
-        )
+    def _write(self, job: Job, transcript: Transcript, outcome: Outcome) -> Outcome:
+        """The outcome with the outputs that are written."""
         for n_left in reversed(range(MAX_NAMES)):
             places = self._namer.outputs(job.audio, transcript.language)
             if self._is_beside(job):
                 self._require_folder(job)
-            chosen = {path: (name, texts[name]) for name, path in places.items() if path not in job.kept}
+            chosen = self._rendered(transcript, {n: path for n, path in places.items() if path not in job.kept})
             try:
                 self._place(job, transcript, chosen)
                 break
@@ -73,8 +74,18 @@ class Writing:
                 if not n_left:
                     raise
         self._tell_of_edited(job, list(places.values()))
-        self._planner.done(job, transcript, places, job.kept, wall_s)
-        return tuple(places.values())
+        outcome = replace(outcome, outputs=tuple(places.values()))
+        self._note(job, outcome)
+        self._planner.done(job, transcript, places, job.kept, outcome.wall_s)
+        return outcome
+
+    def _rendered(self, transcript: Transcript, places: Mapping[str, Path]) -> dict[Path, tuple[str, Content]]:
+        """Format and content by path; documents have their own names for titles."""
+        options = self._options
+        return {
+            path: (name, render(transcript, name, options.subtitles, options.documents, path.stem))
+            for name, path in places.items()
+        }
 
     def _tell_of_edited(self, job: Job, places: Sequence[Path]) -> None:
         """Say which outputs somebody has edited, so that the new ones lie under another name."""
@@ -86,7 +97,7 @@ class Writing:
             made = ", ".join(str(path) for path in places)
             self._board.emit(Event("notice", job.audio.path, {"text": f"{told}; the new transcript is {made}"}))
 
-    def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, str]]) -> None:
+    def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, Content]]) -> None:
         new = self._namer.new(job.audio, chosen)
         self._planner.intend(job, transcript, chosen, new)
         texts = {path: text for path, (_, text) in chosen.items()}

@@ -2,11 +2,13 @@
 
 Comes in: outcomes with their transcripts, and how a transcript is spelled as JSON, which is passed in. Goes out: a page
 that needs nothing but itself and the recordings, and asks no network for anything. Leaves: attention (how much a file
-needs a listener, and why), page (the file, written as outcomes come), links (where it finds a recording); page.html,
-page.css, page.js and speakers.js are the page's own source. Who calls: the CLI.
+needs a listener, and why), page (the file, written as outcomes come), links (where it finds a recording, and how others
+link into it); page.html, page.css, page.js, documents.js (Markdown and Word files, made in the page) and speakers.js
+are the page's own source. Who calls: the CLI.
 """
 
 from whisperbatch.review.attention import Attention, Reason, attention
-from whisperbatch.review.page import PageFile, is_page
+from whisperbatch.review.links import link_into
+from whisperbatch.review.page import PageFile, is_page, shows
 
-__all__ = ["Attention", "PageFile", "Reason", "attention", "is_page"]
+__all__ = ["Attention", "PageFile", "Reason", "attention", "is_page", "link_into", "shows"]

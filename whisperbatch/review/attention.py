@@ -8,7 +8,7 @@ one that failed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from whisperbatch.records import DAMAGED, NOTHING_HEARD, Outcome, Segment, Status, Transcript
+from whisperbatch.records import DAMAGED, NOTHING_HEARD, UNCERTAIN_WORD, Outcome, Segment, Status, Transcript
 
 # openai-whisper's limits, at which it decodes again: what still breaks them was kept for want of anything better
 LOW_LOGPROB = -1.0
@@ -16,7 +16,6 @@ LOOP_RATIO = 2.4
 SILENCE_PROB = 0.6
 MISSED_S = 2.0  # the engine decodes gaps above this once more; what is left is lost speech
 UNCERTAIN_LANGUAGE = 0.7  # below this the clips disagree, or the model does; music and accents give 0.5 and less
-UNCERTAIN_WORD = 0.5  # more likely wrong than right, as the model sees it
 MANY_WORDS = 0.15  # of a file's words; clear speech stays under one in twenty
 MANY_SPANS = 20  # stretches without text that are named
 SPEECH_WITHOUT_TEXT = "speech without text"  # as the engine calls it

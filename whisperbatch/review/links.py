@@ -1,4 +1,4 @@
-"""Where a page finds a recording: a URL from the page's folder to the file. Pure. Who calls: ``page``."""
+"""Where a page finds a recording, and how another program links into a page. Pure."""
 
 import os
 import urllib.parse
@@ -16,6 +16,12 @@ def link(file: Path, folder: Path) -> str:
     if common == target.anchor and origin != Path(target.anchor):
         return target.as_uri() if os.name == "nt" else "file://" + _quoted(os.fspath(target))
     return _quoted(os.path.relpath(target, origin).replace(os.sep, "/"))
+
+
+def link_into(page: Path, transcript: Path, at_s: float) -> str:
+    """The URL that opens a review page at a second of a transcript; page.js reads what stands behind ``#``."""
+    place = _quoted(os.path.abspath(transcript))  # noqa: PTH100  (as above)
+    return f"{page.absolute().as_uri()}#t={at_s:.2f}&file={place}"
 
 
 def _quoted(path: str) -> str:

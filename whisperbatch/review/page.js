@@ -1,8 +1,6 @@
 // The review page. Data lies in blocks of JSON: a "file" and a "transcript" for each file, "totals" at the end. The small
 // ones are read at once, a transcript when its file is opened or searched. Whatever comes from a file's name or text goes
 // into the page as text, never as markup.
-"use strict";
-
 const UNSURE = { logprob: -1.0, ratio: 2.4, silence: 0.6 }; // openai-whisper's limits, as attention.py has them
 const STEP_S = 3;
 const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
@@ -293,7 +291,7 @@ function factsOf(told, data) {
     add("speech with text", `${told.covered_seconds.toFixed(1)} of ${told.speech_seconds.toFixed(1)} s`);
   if (typeof told.avg_logprob === "number") add("log-probability", told.avg_logprob.toFixed(2));
   if (data?.whisperbatch?.model) add("model", plain(data.whisperbatch.model));
-  const source = told.outputs.find((output) => output.endsWith(".json"));
+  const source = told.outputs.find((output) => output.endsWith(".json")) ?? told.outputs.find((output) => /\.(srt|vtt|ass|txt)$/i.test(output));
   if (source) add("transcript", plain(source.split("/").pop()));
   return list;
 }
@@ -350,9 +348,13 @@ function deck(file) {
     ...RATES.map((one) => make("option", { value: one, selected: one === rate }, `${one}×`)));
   const save = make("button", { type: "button", id: "save", onclick: () => download(file),
     title: "Download the transcript with your corrections and the mark; whisperbatch convert renders it" }, "Save corrected JSON");
+  const documents = make("span", { class: "documents" }, "Save as ",
+    make("button", { type: "button", onclick: () => saveMarkdown(file), title: "A document for editors and wikis, with your corrections" }, "Markdown"), " ",
+    ...(Object.keys(totals.docx).length ? [make("button", { type: "button", onclick: () => saveWord(file),
+      title: "A document for Word and LibreOffice, with your corrections, uncertain words shaded" }, "Word")] : []));
   return make("div", { class: "deck" }, player, trouble, make("div", { class: "acts" },
     ...checking(file), make("label", {}, "Speed ", speed),
-    make("label", {}, make("input", { type: "checkbox", id: "follow", checked: true }), "Follow along"), save,
+    make("label", {}, make("input", { type: "checkbox", id: "follow", checked: true }), "Follow along"), save, documents,
     make("button", { type: "button", onclick: () => pick.click() }, "Choose the recording…"), pick));
 }
 
@@ -496,6 +498,27 @@ function jump(at) { // to a place that perhaps no segment begins at or before
   play(player);
 }
 
+// What another program links to: #t=SECONDS&file=TRANSCRIPT, without a file the one that is open.
+function visit() {
+  const asked = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")); // "+" is not a blank here
+  const [at, name] = [Number(asked.get("t") ?? NaN), asked.get("file")];
+  if (!Number.isFinite(at)) return false;
+  const file = name === null ? open ?? shown[0] : fileOf(name);
+  if (!file) { say(`${plain(name ?? "a file")} is not on this page.`); return false; }
+  if (file !== open) show(file);
+  row(file).scrollIntoView({ block: "nearest" });
+  if (transcriptOf(file) !== null) jump(at);
+  return true;
+}
+
+// The file with that transcript or recording: of that path, else of as much of its end as the page knows, else of that name.
+function fileOf(name) {
+  const ends = (path) => path === name || name.endsWith(`/${path}`) || path.endsWith(`/${name}`);
+  const last = (path) => path.split("/").pop();
+  const known = (is) => files.find(({ told }) => [...told.outputs, told.path].some(is));
+  return known((path) => path === name) ?? known(ends) ?? known((path) => last(path) === last(name));
+}
+
 function play(player) {
   player.play().catch((error) => { if (error.name === "NotAllowedError") say("The browser wants a click on the player first."); });
 }
@@ -564,6 +587,7 @@ function close(index, typed) {
   item.querySelector(".edit").focus({ preventScroll: true });
   tellChecked(file);
   tellWhy(file);
+  tellRules();
 }
 
 function download(file) {
@@ -571,21 +595,40 @@ function download(file) {
   const corrected = withSpeakers(file, correctedOf(transcriptOf(file), file.edits));
   const { checked, ...block } = corrected.whisperbatch;
   const data = { ...corrected, whisperbatch: isChecked(file) ? { ...block, checked: true } : block };
-  const name = file.told.name.replace(/\.[^.]*$/, "").replace(/[\p{C}/\\]/gu, "_") || "transcript";
-  const url = URL.createObjectURL(new Blob([JSON.stringify(data)], { type: "application/json" }));
-  make("a", { href: url, download: `${name}.corrected.json` }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 10000);
+  offer(`${stemOf(file)}.corrected.json`, new Blob([JSON.stringify(data)], { type: "application/json" }));
   file.isSaved = true;
   tellWhy(file);
   say("The corrected JSON is saved; whisperbatch convert renders it.");
 }
 
-// The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words.
+function stemOf(file) { return file.told.name.replace(/\.[^.]*$/, "").replace(/[\p{C}/\\]/gu, "_") || "transcript"; }
+
+function offer(name, blob) {
+  const url = URL.createObjectURL(blob);
+  make("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+function saveMarkdown(file) {
+  leaveEditor();
+  const text = markdownOf(correctedOf(transcriptOf(file), file.edits), stemOf(file));
+  offer(`${stemOf(file)}.md`, new Blob([text], { type: "text/markdown" }));
+}
+
+function saveWord(file) {
+  leaveEditor();
+  const data = correctedOf(transcriptOf(file), file.edits);
+  offer(`${stemOf(file)}.docx`, wordFileOf(data, stemOf(file), totals.docx, totals.uncertain_word));
+}
+
+// The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words. What the
+// decoder wrote before replacement rules goes too: to undo these would undo the correction.
 function correctedOf(data, edits) {
   const segments = data.segments.map((segment, index) => {
     const text = edits.get(index);
     if (text === undefined) return segment;
-    const changed = { ...segment, text: text.trim() ? text : "", tokens: [] };
+    const { original, original_words, ...rest } = segment;
+    const changed = { ...rest, text: text.trim() ? text : "", tokens: [] };
     if (segment.words) changed.words = wordsOf(changed, segment.words);
     return changed;
   });
@@ -596,7 +639,7 @@ function correctedOf(data, edits) {
 function wordsOf(segment, old) {
   const fresh = split(segment.text, old);
   const kept = matches(old.map((word) => word.word.trim()), fresh.map((word) => word.trim()));
-  const words = fresh.map((word, k) => (kept[k] >= 0 ? { ...old[kept[k]], word } : { word }));
+  const words = fresh.map((word, k) => (kept[k] >= 0 ? { ...old[kept[k]], original: undefined, word } : { word }));
   for (let from = 0; from < words.length; from += 1) {
     if (words[from].start !== undefined) continue;
     let to = from;
@@ -647,6 +690,87 @@ function matches(old, fresh) {
     else k += 1;
   }
   return found;
+}
+
+// ---- corrections as rules
+
+const MARKS = /^[\s.,;:!?…"“”„«»()。、，！？：；]+|[\s.,;:!?…"“”„«»()。、，！？：；]+$/g; // that a rule does without
+const NO_RULE = /->|^[#/]|^\[[^\]]*\]$/; // what would be read as something else on the left of a rule
+
+const MAX_PAIR = 200; // characters; more is a sentence and no rule
+
+// What a correction has put in place of what: stretches of words that differ, without the marks around them.
+function pairsOf(before, after) {
+  const [old, fresh] = [split(before, []), split(after, [])];
+  const kept = matches(old.map((word) => word.trim()), fresh.map((word) => word.trim()));
+  const pairs = [];
+  for (let i = 0, k = 0; i < old.length || k < fresh.length;) {
+    if (k < fresh.length && kept[k] === i) { i += 1; k += 1; continue; }
+    let to = k;
+    while (to < fresh.length && kept[to] < 0) to += 1;
+    const end = to < fresh.length ? kept[to] : old.length;
+    const [wrong, right] = [old.slice(i, end), fresh.slice(k, to)].map((words) => words.join("").replace(MARKS, ""));
+    const isStart = k === 0 || /[.?!…。！？]["”»]?$/.test(fresh[k - 1].trim());
+    const isCapital = isStart && wrong.toLowerCase() === right.toLowerCase(); // a sentence begins there, no name
+    const isShort = wrong.length + right.length <= MAX_PAIR;
+    if (wrong && wrong !== right && isShort && !isCapital && !NO_RULE.test(wrong)) pairs.push([wrong.replace(/\s+/g, " "), right]);
+    [i, k] = [end, to];
+  }
+  return pairs;
+}
+
+// The same, looked for once for each text.
+function pairsIn(file, index, before, after) {
+  file.pairs ??= new Map();
+  if (file.pairs.get(index)?.after !== after) file.pairs.set(index, { after, found: pairsOf(before, after) });
+  return file.pairs.get(index).found;
+}
+
+// Pairs that occurred at least twice over all files, by what is wrong, whatever its case, and what is right.
+function repeated() {
+  const found = new Map();
+  for (const file of files) {
+    for (const [index, text] of file.edits) {
+      const segment = transcriptOf(file).segments[index];
+      for (const [wrong, right] of pairsIn(file, index, segment.text, text)) {
+        const key = `${wrong.toLowerCase()}\n${right}`;
+        const pair = found.get(key) ?? { wrong, right, n: 0, languages: new Set() };
+        pair.n += 1;
+        pair.languages.add(segment.language ?? file.told.language ?? "");
+        found.set(key, pair);
+      }
+    }
+  }
+  return [...found.values()].filter(({ n }) => n > 1).sort((a, b) => b.n - a.n || byPath.compare(a.wrong, b.wrong));
+}
+
+// A file of rules; those that were wanted in one language of several stand below its name. Of two rights for one wrong
+// neither is a rule: they are left as comments to choose from.
+function rulesOf(pairs) {
+  const isMixed = new Set(files.map(({ told }) => told.language).filter(Boolean)).size > 1;
+  const sections = new Map([["", []]]);
+  for (const pair of pairs) {
+    const isClear = pairs.every((other) => other === pair || other.wrong.toLowerCase() !== pair.wrong.toLowerCase());
+    const [language] = pair.languages;
+    const section = isMixed && pair.languages.size === 1 && /^[a-z]{2,3}$/.test(language) ? language : "";
+    if (!sections.has(section)) sections.set(section, [`[${section}]`]);
+    sections.get(section).push(`${isClear ? "" : "# "}${pair.wrong} -> ${pair.right}`.trimEnd());
+  }
+  const head = "# Corrected in the same way at least twice; for whisperbatch convert --replace and transcribe --replace";
+  return `${[head, ...[...sections.values()].flat()].join("\n")}\n`;
+}
+
+function tellRules() {
+  const n = repeated().length;
+  byId("rules").hidden = files.every((file) => file.edits.size === 0);
+  byId("export").disabled = n === 0;
+  byId("export").textContent = n ? `Export corrections (${n})` : "Export corrections (none made twice)";
+}
+
+function exportRules() {
+  leaveEditor();
+  offer("corrections.txt", new Blob([rulesOf(repeated())], { type: "text/plain" }));
+  say("The corrections are saved as rules; whisperbatch help corrections tells of them.");
 }
 
 // ---- keys
@@ -716,6 +840,7 @@ function tellTotals() {
 for (const id of ["filter", "sort"]) byId(id).addEventListener("change", refresh);
 let waiting = 0;
 byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(refresh, 120); });
+byId("export").addEventListener("click", exportRules);
 byId("tools").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
 tellTotals();
 refresh();
@@ -725,4 +850,5 @@ NARROW.addEventListener("change", () => {
   const folded = document.querySelector(".about");
   if (folded) folded.open = !NARROW.matches;
 });
-if (shown.some(isDoubtful)) show(shown.find(FILTERS.unchecked) ?? shown.find(isDoubtful), false);
+window.addEventListener("hashchange", visit);
+if (!visit() && shown.some(isDoubtful)) show(shown.find(FILTERS.unchecked) ?? shown.find(isDoubtful), false);

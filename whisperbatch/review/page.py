@@ -10,21 +10,25 @@ import html
 import json
 import math
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
 from whisperbatch import __version__
 from whisperbatch.files import WholeFile, open_regular
-from whisperbatch.records import Outcome, Transcript
-from whisperbatch.review.attention import UNCERTAIN_WORD, attention
+from whisperbatch.options import READABLE
+from whisperbatch.records import UNCERTAIN_WORD, Outcome, Transcript
+from whisperbatch.review.attention import attention
 from whisperbatch.review.links import link
 
-SOURCES = ("page.html", "page.css", "speakers.js", "page.js")
+SOURCES = ("page.html", "page.css", "documents.js", "speakers.js", "page.js")
 MARK = '<meta name="generator" content="whisperbatch review">'  # by which a page of ours is known
 _IN_REASONS = ("suspects", "warnings")  # which the page tells as sentences
-_HEAD_BYTES = 4096  # MARK stands before this
+_HEAD_BYTES = 4096  # MARK stands before this; no name is longer
+_PART_BYTES = 1 << 20
 
 
 class Totals(Protocol):
@@ -39,7 +43,8 @@ class PageFile:
     """A review page that grows with a run; owned by one thread.
 
     ``spell`` gives a transcript as JSON, as ``convert`` reads it. ``recall`` gives that of a file which was done
-    before, None when there is none.
+    before, None when there is none. ``docx`` are the files in a Word document, with blanks for what is a transcript's;
+    without them the page makes none.
     """
 
     def __init__(
@@ -47,9 +52,10 @@ class PageFile:
         path: Path,
         spell: Callable[[Transcript], str],
         recall: Callable[[Outcome], Transcript | None] = lambda outcome: outcome.transcript,
+        docx: Mapping[str, str] | None = None,
     ) -> None:
         """Open the temporary file; RunError when that cannot be."""
-        self._path, self._spell, self._recall = path, spell, recall
+        self._path, self._spell, self._recall, self._docx = path, spell, recall, dict(docx or {})
         head, self._tail = _template(_title(path))
         self._file = WholeFile(path, "the review page")
         self._file.write(head)
@@ -66,7 +72,7 @@ class PageFile:
         """Put the totals in and the page in its place; RunError when that cannot be."""
         totals = report.as_dict() | {"exit_code": exit_code}
         totals.pop("failures", None)
-        told = totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD}
+        told = totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD, "docx": self._docx}
         self._file.write(_block("totals", told) + self._tail)
         self._file.place()
 
@@ -104,7 +110,8 @@ class PageFile:
 
 def _is_playable(path: Path) -> bool:
     """Whether a recording is there; a transcript whose recording is not known stands for itself."""
-    return path.suffix.lower() != ".json" and os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises on names too long)
+    is_transcript = path.suffix.lower()[1:] in READABLE
+    return not is_transcript and os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises on names too long)
 
 
 def is_page(path: Path) -> bool:
@@ -114,6 +121,20 @@ def is_page(path: Path) -> bool:
             return MARK.encode() in file.read(_HEAD_BYTES)
     except OSError:
         return False
+
+
+def shows(path: Path, transcript: Path) -> bool:
+    """Whether a file is a review page on which a transcript of that name is; in which folder it was is not compared."""
+    if not is_page(path):
+        return False
+    wanted = re.compile(rb'["/\\\\]' + re.escape(_spelled(transcript.name)[1:-1].encode()) + rb'"')
+    rest = b""
+    with suppress(OSError), open_regular(path) as file:
+        while part := file.read(_PART_BYTES):
+            if wanted.search(rest + part):
+                return True
+            rest = part[-_HEAD_BYTES:]
+    return False
 
 
 def _packed(transcript: dict[str, Any]) -> dict[str, Any]:
@@ -140,8 +161,11 @@ def _finite(value: Any) -> Any:
 
 def _block(kind: str, data: Any) -> str:
     r"""A block of JSON as HTML carries it: in ASCII, and without ``<``, which alone could end or change it."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" class="{kind}">{text}</script>\n'
+    return f'<script type="application/json" class="{kind}">{_spelled(data)}</script>\n'
+
+
+def _spelled(data: Any) -> str:
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _title(path: Path) -> str:

@@ -1,21 +1,23 @@
-"""A line of JSON in a list: a path and what that file asks for beside the run's options.
+"""What one file asks for in place of the run's options: a line of JSON in a list; the values of a sidecar.
 
-``{"path": "talk.wav", "language": "de", "task": "transcribe", "prompt": "Names", "output": "out", "format": "srt",
-"speakers": 2}``; only the path is needed, null is as good as left out. Who calls: ``listed``.
+``{"path": "talk.wav", "language": "de", "task": "transcribe", "prompt": "Names", "hotwords": "Aase", "replace":
+"names.txt", "output": "out", "format": "srt", "speakers": 2}``; only the path is needed, null is as good as left out.
 """
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
-from whisperbatch.options import TASKS, SpeakerOptions, parse_formats, parse_speakers, require
+from whisperbatch.options import TASKS, SpeakerOptions, parse_formats, parse_speakers, read_rules, require
 from whisperbatch.records import FileAsks
+from whisperbatch.wording import Rules
 
-KEYS = ("path", "language", "task", "prompt", "output", "format", "speakers")
-TEXTS = KEYS[:5]
+KEYS = ("path", "language", "task", "prompt", "hotwords", "replace", "output", "format", "speakers")
+PlaceOf = Callable[[str], Path]  # where a file of rules lies that is named; UsageError when it may not be read
 
 
 def is_asked(line: bytes) -> bool:
@@ -23,8 +25,11 @@ def is_asked(line: bytes) -> bool:
     return line.lstrip().startswith(b"{") and not os.path.lexists(os.fsdecode(line))
 
 
-def read_asked(line: bytes) -> tuple[Path, FileAsks]:
-    """The path and what it asks for; UsageError when the line makes no sense."""
+def read_asked(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileAsks]:
+    """The path and what it asks for; UsageError when the line makes no sense.
+
+    ``rules_base`` is the folder that files of rules count from; None means the current one.
+    """
     try:
         told = json.loads(line)
     except json.JSONDecodeError as err:
@@ -35,28 +40,68 @@ def read_asked(line: bytes) -> tuple[Path, FileAsks]:
     unknown = [key for key in told if key not in KEYS]
     require(not unknown, f"unknown key '{', '.join(unknown)}'; known are {', '.join(KEYS)}")
     require(_is_path(told["path"]), '"path" is not a valid path')
-    return Path(told["path"]), _asks(told)
+    output = _string(told.get("output"), "output")
+    require(output is None or _is_path(output), '"output" is not a valid path')
+    asks = asks_of(told, "format", lambda name: Path(rules_base or "", name))
+    asks["speakers"] = _speakers(told.get("speakers"))
+    return Path(told["path"]), FileAsks(**asks, output=None if output is None else Path(output))
 
 
-def _asks(told: dict[str, Any]) -> FileAsks:
-    formats = told.get("format")
-    given = [formats] if isinstance(formats, str) else formats
-    is_list = given is None or (isinstance(given, list) and all(isinstance(one, str) for one in given))
-    require(is_list, '"format" must be a name, names with commas, or a list of names')
-    for key in TEXTS:
-        require(told.get(key) is None or isinstance(told[key], str), f'"{key}" must be a string')
-    require(told.get("output") is None or _is_path(told["output"]), '"output" is not a valid path')
-    require(_is_text(told.get("prompt") or ""), '"prompt" is not valid Unicode (unpaired surrogate)')
-    task = told.get("task")
-    require(task in (None, *TASKS), f"unknown task '{task}'; choose from {', '.join(TASKS)}")
-    return FileAsks(
-        language=None if told.get("language") is None else parse_language(told["language"]),
-        task=task,
-        prompt=told.get("prompt"),
-        output=None if told.get("output") is None else Path(told["output"]),
-        formats=None if given is None else parse_formats(given),
-        speakers=_speakers(told.get("speakers")),
-    )
+def asks_of(told: dict[str, Any], formats_key: str, place_of: PlaceOf) -> dict[str, Any]:
+    """Fields of FileAsks out of plain values by key; UsageError names the first that makes no sense."""
+    return {
+        "language": _language(told.get("language")),
+        "task": _task(told.get("task")),
+        "prompt": _string(told.get("prompt"), "prompt"),
+        "hotwords": _hotwords(told.get("hotwords")),
+        "replace": _rules(told.get("replace"), place_of),
+        "formats": _formats(told.get(formats_key), formats_key),
+    }
+
+
+def _language(given: Any) -> str | None:
+    named = _string(given, "language")
+    return None if named is None else parse_language(named)
+
+
+def _task(given: Any) -> str | None:
+    require(given is None or isinstance(given, str), '"task" must be a string')
+    require(given in (None, *TASKS), f"unknown task '{given}'; choose from {', '.join(TASKS)}")
+    return given
+
+
+def _hotwords(given: Any) -> str | None:
+    """Hotwords, which may come as a list of terms."""
+    if not isinstance(given, list):
+        return _string(given, "hotwords")
+    require(all(isinstance(one, str) for one in given), '"hotwords" must be a string or a list of strings')
+    return _string(", ".join(given), "hotwords")
+
+
+def _rules(given: Any, place_of: PlaceOf) -> Rules | None:
+    """The replacement rules in the files that are named; an empty list means none."""
+    names = [given] if isinstance(given, str) else given
+    if names is None:
+        return None
+    is_list = isinstance(names, list) and all(isinstance(one, str) for one in names)
+    require(is_list, '"replace" must be the name of a file or a list of names')
+    require(all(_is_path(name) for name in names), '"replace" is not a valid path')
+    return read_rules([place_of(name) for name in names])
+
+
+def _formats(given: Any, key: str) -> tuple[str, ...] | None:
+    names = [given] if isinstance(given, str) else given
+    if names is None:
+        return None
+    is_list = isinstance(names, list) and all(isinstance(one, str) for one in names)
+    require(is_list, f'"{key}" must be a name, names with commas, or a list of names')
+    return parse_formats(names)
+
+
+def _string(given: Any, key: str) -> str | None:
+    require(given is None or isinstance(given, str), f'"{key}" must be a string')
+    require(given is None or _is_text(given), f'"{key}" is not valid Unicode (unpaired surrogate)')
+    return given
 
 
 def _speakers(given: Any) -> tuple[int | None, int | None] | None:

@@ -37,6 +37,7 @@ def from_list(
     base: Path | None = None,
     name: str = "standard input",
     is_wanted: Wanted = is_media,
+    rules_base: Path | None = None,
 ) -> Iterator[AudioFile]:
     """The recordings that a list names, each as soon as its line is there; folders are walked.
 
@@ -50,20 +51,26 @@ def from_list(
         base: The folder that relative paths count from; None means the current one.
         name: What messages call the list.
         is_wanted: Which files in folders count, by their names.
+        rules_base: The folder that files of replacement rules count from; None means the current one.
 
     Raises:
         UsageError: The stream holds audio or other binary data and not a list.
     """
     lines = _lines(stream, b"\0" if nul else b"\n", name)
-    return once(audio for number, line in lines for audio in _named(f"{name}, line {number}", line, base, is_wanted))
+    return once(
+        audio
+        for number, line in lines
+        for audio in _named(f"{name}, line {number}", line, (base, rules_base), is_wanted)
+    )
 
 
-def _named(where: str, line: bytes, base: Path | None, is_wanted: Wanted) -> Iterator[AudioFile]:
-    """The recordings that one line names; ``where`` says which line it is."""
+def _named(where: str, line: bytes, bases: tuple[Path | None, Path | None], is_wanted: Wanted) -> Iterator[AudioFile]:
+    """The recordings that one line names; ``where`` says which line it is, ``bases`` what its paths count from."""
+    base, rules_base = bases
     path, asks = Path(os.fsdecode(line)), FileAsks()
     if is_asked(line):
         try:
-            path, asks = read_asked(line)
+            path, asks = read_asked(line, rules_base)
         except UsageError as err:
             yield AudioFile(Path(where), asks=FileAsks(fault=err.message))
             return

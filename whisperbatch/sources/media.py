@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from whisperbatch.options import READABLE
 from whisperbatch.records import AudioFile
 
 AUDIO_SUFFIXES = frozenset(
@@ -36,9 +37,9 @@ def is_media(name: str) -> bool:
     return not name.startswith((".", "~")) and Path(name).suffix.lower() in MEDIA_SUFFIXES
 
 
-def is_json(name: str) -> bool:
+def is_transcript(name: str) -> bool:
     """Whether a file of that name in a folder may be a transcript, by the same rules."""
-    return not name.startswith((".", "~")) and Path(name).suffix.lower() == ".json"
+    return not name.startswith((".", "~")) and Path(name).suffix.lower()[1:] in READABLE
 
 
 def is_under_way(name: str) -> bool:

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from whisperbatch.errors import UsageError
 from whisperbatch.options import WatchOptions
-from whisperbatch.records import AudioFile
+from whisperbatch.records import AudioFile, FileAsks
 from whisperbatch.sources.ears import Ears
 from whisperbatch.sources.folders import Notice, below
 from whisperbatch.sources.media import is_under_way
+from whisperbatch.sources.sidecars import Sidecars
 
 REST = 9  # times as long as a look took, until the next: a flood of changes in a large tree costs a tenth of a core
 PATIENCE_S = 30.0  # so long may a file stand still that should be longer, before somebody is told
@@ -36,7 +37,7 @@ LEFT_EMPTY = "this file is empty and was left out"
 @dataclass(slots=True)
 class _Seen:
     audio: AudioFile
-    since_s: float  # when its size or mtime last changed, by our clock
+    since_s: float  # when its size, its mtime or a sidecar of it last changed, by our clock
     grows: bool = False  # it stood still, and yet more of it is to come
     is_closed: bool = False  # or nobody may read it yet
 
@@ -58,21 +59,21 @@ class Settling:
         self._settle_s = settle_s
         self._grows, self._is_closed = grows, is_closed
         self._moving: dict[Path, _Seen] = {}
-        self._given: dict[Path, tuple[int, int]] = {}
+        self._given: dict[Path, tuple[int, int, FileAsks]] = {}
 
     def look(self, files: Sequence[AudioFile], now_s: float, *, is_whole: bool = True) -> list[AudioFile]:
         """The files among those that lie there now which are ready, in their order.
 
-        A file is ready when size and mtime are as they were ``settle_s`` ago. One that has gone is forgotten,
-        unless the look was not whole: a network folder that is away for a minute brings back the same files.
+        A file is ready when size, mtime and what it asks for are as they were ``settle_s`` ago. One that has gone is
+        forgotten, unless the look was not whole: a network folder that is away for a minute brings back the same files.
         """
         ready, moving = [], {}
         for audio in files:
-            state = (audio.size, audio.mtime_ns)
+            state = (audio.size, audio.mtime_ns, audio.asks)
             if self._given.get(audio.path) == state:
                 continue
             seen = self._moving.get(audio.path)
-            if seen is None or (seen.audio.size, seen.audio.mtime_ns) != state:
+            if seen is None or (seen.audio.size, seen.audio.mtime_ns, seen.audio.asks) != state:
                 seen = _Seen(audio, now_s)
             is_still = now_s - seen.since_s >= self._settle_s and audio.size > 0
             if is_still and (seen.is_closed or not seen.grows):
@@ -120,11 +121,13 @@ def watch(
     *,
     on_notice: Notice | None = None,
     is_cut: Callable[[Path], bool] = lambda path: False,
+    sidecars: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[AudioFile]:
     """Recordings in the folders and all below them, for ever, or until quiet, or until ``stop`` is set.
 
-    ``is_cut`` tells whether a file is shorter than its own container says: it then counts as growing.
+    ``is_cut`` tells whether a file is shorter than its own container says: it then counts as growing. With ``sidecars``
+    a file asks for what those say, and comes again when they say something else.
 
     Raises:
         UsageError: At once, when a folder is not there.
@@ -133,7 +136,7 @@ def watch(
     for place in places:
         if not os.path.isdir(place):  # noqa: PTH112  (Path.is_dir raises on names too long and folders not to be entered)
             raise UsageError(f"there is no folder {place} to watch")
-    looker = _Looker(places, on_notice, options.leave_out)
+    looker = _Looker(places, on_notice, options.leave_out, Sidecars() if sidecars else None)
     return _watch(
         looker, Settling(options.settle_s, lambda audio: _grows(audio, is_cut), _is_closed), options, stop, clock
     )
@@ -206,7 +209,14 @@ def _grows(audio: AudioFile, is_cut: Callable[[Path], bool]) -> bool:
 class _Looker:
     """Looks through the folders; tells once of each that cannot be read, not at every look, and when one is back."""
 
-    def __init__(self, places: list[Path], on_notice: Notice | None, leave_out: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        places: list[Path],
+        on_notice: Notice | None,
+        leave_out: Sequence[Path] = (),
+        sidecars: Sidecars | None = None,
+    ) -> None:
+        self._sidecars = sidecars
         self.is_whole = True  # whether the last look saw all there is
         self.places = places
         self._leave_out = {os.path.abspath(path) for path in leave_out}  # noqa: PTH100  (resolve follows links)
@@ -226,6 +236,9 @@ class _Looker:
                 self._is_back(place)
             if trouble != GONE:
                 files += below(place, self._unreadable, self._is_left_out, self._but)
+        if self._sidecars is not None:
+            self._sidecars.look_again()
+            files = [self._sidecars.applied(audio) for audio in files]
         return [replace(audio, is_watched=True) for audio in files]
 
     def tell(self, text: str, path: Path | None) -> None:

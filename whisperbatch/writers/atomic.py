@@ -1,4 +1,4 @@
-"""A set of text files on disk, each whole or not there.
+"""A set of files on disk, each whole or not there.
 
 Temporary files lie in the target's own folder, are synced and renamed; those of dead runs are removed. Who calls:
 the pipeline's writer thread, the CLI's ``convert``, and ``beside``.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from whisperbatch.errors import TakenError, WriteError
 from whisperbatch.processes import RUN, has_ended
+from whisperbatch.writers.content import Content, encoded
 
 PREFIX = ".whisperbatch-"
 
@@ -38,8 +39,10 @@ _REASONS = {
 }
 
 
-def write_all(texts: Mapping[Path, str], *, makes_folders: bool = True, new: Collection[Path] = ()) -> tuple[Path, ...]:
-    r"""The paths written, all of them in UTF-8 with ``\n``; WriteError when one could not be, none half written.
+def write_all(
+    texts: Mapping[Path, Content], *, makes_folders: bool = True, new: Collection[Path] = ()
+) -> tuple[Path, ...]:
+    r"""The paths written, text in UTF-8 with ``\n``; WriteError when one could not be, none half written.
 
     At those in ``new`` nothing lay; what has come there meanwhile is not replaced: TakenError, and none is written.
     Nothing is renamed before all of it lies on the disk. JSON is renamed first, since it tells whose the others
@@ -103,9 +106,9 @@ def remove_stale(folder: Path) -> None:
                 (folder / name).unlink(missing_ok=True)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: Content) -> None:
     with path.open("xb") as stream:
-        stream.write(text.encode(errors="replace"))
+        stream.write(encoded(text))
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -28,9 +28,10 @@ from whisperbatch.writers.places import (
     folder_of,
     formats_of,
     numbered,
+    rules_of,
     short_hash,
 )
-from whisperbatch.writers.proof import is_from, is_shaped_otherwise
+from whisperbatch.writers.proof import holds_in_any_shape, is_from, is_shaped_otherwise
 
 __all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
 
@@ -50,12 +51,14 @@ class Plan:
         outputs: What lies there already.
         reuse: The transcript, when only formats are missing that can be made from it.
         found: The transcript that lies there when nothing is to be done.
+        stale: What lies there in another form than is wanted now, and may be replaced.
     """
 
     skip: str | None = None
     outputs: tuple[Path, ...] = ()
     reuse: Transcript | None = None
     found: Transcript | None = field(default=None, compare=False)
+    stale: tuple[Path, ...] = field(default=(), compare=False)
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ class _Given:
 class _Found:
     """A transcript of the recording on disk, which outputs lie beside it, and whether another's file does.
 
-    ``stale`` are its subtitles in another shape than is wanted now, which may be replaced.
+    ``stale`` are those in another form than is wanted now (shape, replacement rules), which may be replaced.
     """
 
     transcript: Transcript
@@ -214,7 +217,7 @@ class Namer:
             self._give(audio, base, ())
             return Plan()
         self._give(audio, base, found.there + found.stale)
-        return Plan(outputs=found.there, reuse=found.transcript)
+        return Plan(outputs=found.there, reuse=found.transcript, stale=found.stale)
 
     def _prepare(self, audio: AudioFile, folder: Path) -> None:
         """Clear away what dead runs left, once a folder, and remember an input that could be taken for an output."""
@@ -308,12 +311,18 @@ class Namer:
                 continue
             places = self._places(audio, base, language)
             taken = {name: path for name, path in places.items() if os.path.lexists(path)}
-            shaping = self._options.subtitles
-            stale = tuple(p for name, p in taken.items() if is_shaped_otherwise(p, name, transcript, shaping))
+            options = self._options
+            has_other_rules = transcript.replacements != rules_of(audio, options).digest
+            stale = tuple(
+                p
+                for name, p in taken.items()
+                if is_shaped_otherwise(p, name, transcript, options)
+                or (has_other_rules and (p == file or holds_in_any_shape(p, name, transcript, options)))
+            )
             ours = tuple(
                 path
                 for name, path in taken.items()
-                if path not in stale and is_from(path, name, file, transcript, shaping)
+                if path not in stale and is_from(path, name, file, transcript, options)
             )
             return _Found(transcript, ours, stale, is_blocked=len(ours) + len(stale) < len(taken))
         return None

@@ -44,7 +44,7 @@ def read(data: str | bytes, path: Path | None = None) -> Transcript:
         content = json.loads(data)
         segments = tuple(_read_segment(entry) for entry in content["segments"])
         if content.get("text") != "".join(segment.text for segment in segments):
-            segments = tuple(_parted(segments))
+            segments = tuple(parted(segments))
         block = content.get("whisperbatch") or {}
         return Transcript(
             language=str(content.get("language") or ""),
@@ -61,6 +61,7 @@ def read(data: str | bytes, path: Path | None = None) -> Transcript:
             suspects=tuple(dict(suspect) for suspect in block.get("suspects") or ()),
             warnings=tuple(str(warning) for warning in block.get("warnings") or ()),
             is_checked=block.get("checked") is True,
+            replacements=str(block.get("replacements") or ""),
             **speakers_json.read(block),
         )
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as err:
@@ -83,7 +84,11 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
     }
     if segment.words is not None:
         data["words"] = [_word(word) for word in segment.words]
-    return data | _known(speaker=segment.speaker, channel=segment.channel, language=segment.language)
+    data |= _known(speaker=segment.speaker, channel=segment.channel, language=segment.language)
+    data |= _known(original=segment.original)
+    if segment.original_words is not None:
+        data["original_words"] = [_word(word) for word in segment.original_words]
+    return data
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def _word(word: Word) -> dict[str, Any]:
         "start": start_s,
         "end": _number(word.end_s, start_s),
         "probability": _number(word.probability),
-        **_known(speaker=word.speaker),
+        **_known(speaker=word.speaker, original=word.original),
     }
 
 
@@ -118,12 +123,13 @@ def _block(transcript: Transcript) -> dict[str, Any]:
         "suspects": _plain(transcript.suspects),
         "warnings": list(transcript.warnings),
         **({"checked": True} if transcript.is_checked else {}),
+        **({"replacements": transcript.replacements} if transcript.replacements else {}),
         **speakers_json.block(transcript),
     }
 
 
 def _read_segment(entry: dict[str, Any]) -> Segment:
-    start_s, text, words = entry["start"], entry["text"], entry.get("words")
+    start_s, text, words, before = entry["start"], entry["text"], entry.get("words"), entry.get("original_words")
     if not isinstance(text, str) or not _is_time(start_s):
         raise ValueError(entry)
     start_s = max(0.0, float(start_s))
@@ -141,6 +147,8 @@ def _read_segment(entry: dict[str, Any]) -> Segment:
         speaker=_name(entry.get("speaker")),
         channel=_name(entry.get("channel")),
         language=_name(entry.get("language")),
+        original=_name(entry.get("original")),
+        original_words=None if before is None else _read_words(before, start_s),
     )
 
 
@@ -150,7 +158,8 @@ def _read_words(entries: list[dict[str, Any]], from_s: float) -> tuple[Word, ...
         start_s = max(0.0, _time(entry.get("start"), from_s))
         from_s = max(start_s, _time(entry.get("end"), start_s))
         probability = _number(entry.get("probability", entry.get("score")))  # whisperX says score
-        words.append(Word(str(entry["word"]), start_s, from_s, probability, _name(entry.get("speaker"))))
+        names = _name(entry.get("speaker")), _name(entry.get("original"))
+        words.append(Word(str(entry["word"]), start_s, from_s, probability, *names))
     return tuple(words)
 
 
@@ -168,7 +177,7 @@ def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     return spaced
 
 
-def _parted(segments: Sequence[Segment]) -> Sequence[Segment]:
+def parted(segments: Sequence[Segment]) -> Sequence[Segment]:
     """The segments of a tool that strips them: where none has a blank around it, with one where words need it."""
     texts = [segment.text for segment in segments]
     if any(text != text.strip() for text in texts):

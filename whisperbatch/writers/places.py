@@ -10,6 +10,7 @@ from pathlib import Path
 from whisperbatch.errors import WriteError
 from whisperbatch.options import FORMATS, OutputOptions
 from whisperbatch.records import AudioFile
+from whisperbatch.wording import Rules
 
 UNDETERMINED = "und"  # ISO 639-2's code, for a name with {language} when nothing was heard
 
@@ -70,6 +71,11 @@ def _asked_folder(asked: Path, audio: AudioFile, options: OutputOptions) -> Path
 def formats_of(audio: AudioFile, options: OutputOptions) -> tuple[str, ...]:
     """The formats of a recording's outputs: those it asks for, or the run's."""
     return audio.asks.formats or options.formats
+
+
+def rules_of(audio: AudioFile, options: OutputOptions) -> Rules:
+    """The replacement rules for a recording's text: those it asks for, or the run's."""
+    return audio.asks.replace or options.replace or Rules()
 
 
 def file_name(template: str, base: str, language: str, suffix: str) -> str:

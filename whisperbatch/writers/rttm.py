@@ -12,9 +12,9 @@ from whisperbatch.writers import labels
 JOINED_S = 0.5  # a shorter pause between two stretches of one speaker is no end of a turn
 
 
-def render(transcript: Transcript, stem: str = "") -> str:
-    """A line a turn, in order of time; ``stem`` names the recording."""
-    file = _field(stem) or "audio"
+def render(transcript: Transcript, title: str = "") -> str:
+    """A line a turn, in order of time; ``title`` names the recording."""
+    file = _field(title) or "audio"
     lines = (
         f"SPEAKER {file} 1 {start_s:.3f} {end_s - start_s:.3f} <NA> <NA> {_field(label)} <NA> <NA>\n"
         for start_s, end_s, label in _turns(transcript)

@@ -52,7 +52,11 @@ def sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
 def _ends_between(word: Word, after: Word) -> bool:
     if word.speaker != after.speaker or after.start_s - last_start_s(word) > PAUSE_S:
         return True
-    text, follows = word.word.strip(), after.word.strip()
+    return ends_sentence(word.word.strip(), after.word.strip())
+
+
+def ends_sentence(text: str, follows: str) -> bool:
+    """Whether a sentence ends with a word, by its text and that of the word after it."""
     if not _SENTENCE_END.search(text):
         return False
     if "." not in text[-2:]:

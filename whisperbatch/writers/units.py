@@ -90,7 +90,7 @@ def may_break(before: str, after: str) -> bool:
 def _joined(word: Word, after: Word) -> Unit:
     parts = word.parts if isinstance(word, Unit) else (word,)
     text, probability = word.word + after.word, min(word.probability, after.probability)
-    return Unit(text, word.start_s, max(word.end_s, after.end_s), probability, word.speaker, (*parts, after))
+    return Unit(text, word.start_s, max(word.end_s, after.end_s), probability, word.speaker, parts=(*parts, after))
 
 
 def _is_blankless(character: str) -> bool:

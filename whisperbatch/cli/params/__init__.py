@@ -1,9 +1,8 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, speakers, decoding, output, running, crew, settings,
-bench.
-``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who calls:
-``cli/app``, and ``cli/legacy``, which asks for the names.
+A leaf holds the declarations of a group: sources, model, speech, speakers, decoding, output, running, crew, hooks,
+settings, bench. ``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a
+command. Who calls: ``cli/app``, and ``cli/legacy``, which asks for the names.
 """
 
 import functools
@@ -11,22 +10,38 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_args
 
-from whisperbatch.cli.params import bench, crew, decoding, model, output, running, settings, sources, speakers, speech
+from whisperbatch.cli.params import (
+    bench,
+    crew,
+    decoding,
+    hooks,
+    model,
+    output,
+    running,
+    settings,
+    sources,
+    speakers,
+    speech,
+)
 from whisperbatch.options import (
     BatchOptions,
     BenchOptions,
     DecodeOptions,
+    DocumentOptions,
     FailureOptions,
+    HookOptions,
     LoadOptions,
     SpeechOptions,
 )
 
-LEAVES = (sources, model, decoding, speech, speakers, output, running, crew, settings, bench)
-_BATCH, _BENCH, _DECODE, _FAIL, _LOAD, _SPEECH = (
+LEAVES = (sources, model, decoding, speech, speakers, output, running, crew, hooks, settings, bench)
+_BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _HOOKS, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
     DecodeOptions(),
+    DocumentOptions(),
     FailureOptions(),
+    HookOptions(),
     LoadOptions(),
     SpeechOptions(),
 )
@@ -42,6 +57,11 @@ SHAPING: dict[str, tuple[Any, Any]] = {
     "max_cue": (output.MaxCue, None),
     "max_cps": (output.MaxCps, None),
 }
+DIVIDING: dict[str, tuple[Any, Any]] = {
+    "paragraph_pause": (output.ParagraphPause, _DOCUMENT.paragraph_pause_s),
+    "timestamps_in_text": (output.TimestampsInText, _DOCUMENT.timestamps_in_text),
+}
+REPLACING: dict[str, tuple[Any, Any]] = {"replace": (output.Replace, None)}
 RUN: dict[str, tuple[Any, Any]] = {
     "model": (model.Model, "turbo"),
     "model_dir": (model.ModelDir, None),
@@ -52,6 +72,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "task": (decoding.TaskOption, decoding.Task.TRANSCRIBE),
     "prompt": (decoding.Prompt, None),
     "hotwords": (decoding.Hotwords, None),
+    "hotwords_file": (decoding.HotwordsFile, None),
     "multilingual": (decoding.Multilingual, _DECODE.multilingual),
     "beam_size": (decoding.BeamSize, _DECODE.beam_size),
     "best_of": (decoding.BestOf, _DECODE.best_of),
@@ -85,6 +106,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "channels": (speech.ChannelsOption, speech.Channels.MIX),
     "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
     "track": (speech.Track, None),
+    "sidecars": (sources.Sidecars, _LOAD.sidecars),
     "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
     "speakers": (speakers.Speakers, None),
     "speaker_names": (speakers.SpeakerNames, None),
@@ -94,13 +116,16 @@ RUN: dict[str, tuple[Any, Any]] = {
     "name": (output.Name, "{stem}"),
     "overwrite": (output.Overwrite, False),
     "stdout": (output.Stdout, False),
+    **REPLACING,
     **SHAPING,
+    **DIVIDING,
     "batch_size": (running.BatchSize, "auto"),
     "max_wait": (running.MaxWait, _BATCH.max_wait_s),
     "load_workers": (running.LoadWorkers, 0),
     "spool_dir": (running.SpoolDir, None),
     "journal": (running.JournalPath, None),
     "no_journal": (running.NoJournal, False),
+    "no_dedupe": (running.NoDedupe, False),
     "redo": (running.Redo, False),
     "retry_failed": (running.RetryFailed, False),
     "retries": (running.Retries, _FAIL.retries),
@@ -111,6 +136,11 @@ RUN: dict[str, tuple[Any, Any]] = {
     "ray_address": (crew.RayAddress, None),
     "actors": (crew.Actors, None),
     "cpus_per_actor": (crew.CpusPerActor, None),
+    "on_done": (hooks.OnDone, None),
+    "on_failed": (hooks.OnFailed, None),
+    "on_end": (hooks.OnEnd, None),
+    "hook_timeout": (hooks.HookTimeout, _HOOKS.hook_timeout_s),
+    "hook_jobs": (hooks.HookJobs, _HOOKS.hook_jobs),
     "report": (running.ReportPath, None),
     "events": (running.Events, None),
     "progress": (running.Progress, running.ProgressKind.AUTO),

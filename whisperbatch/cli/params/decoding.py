@@ -1,6 +1,7 @@
 """How text is searched for; names and defaults are openai-whisper's. Each option is declared once; see the package."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -179,6 +180,16 @@ Hotwords = Annotated[
         metavar="WORDS",
         rich_help_panel=_MODEL,
         help="Words that may be said, put before every window.",
+        show_default=False,
+    ),
+]
+HotwordsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--hotwords-file",
+        metavar="FILE",
+        rich_help_panel=_MODEL,
+        help="More of them, one a line; lines that begin with # are left out.",
         show_default=False,
     ),
 ]

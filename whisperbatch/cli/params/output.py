@@ -1,4 +1,4 @@
-"""What is written, where, and how subtitles are shaped. Each option is declared once; see the package."""
+"""What is written, where, and how subtitles and documents are shaped. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +10,7 @@ from whisperbatch.options import BREAKS, DEFAULT_FORMATS, FORMATS, PRESETS
 
 _OUT = "Output"
 _SHAPE = "Subtitles (srt, vtt, ass)"
+_DOCUMENT = "Documents (docx, md, txt)"
 
 Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})
 Break = StrEnum("Break", {name.upper(): name for name in BREAKS})
@@ -66,6 +67,17 @@ Name = Annotated[
 ]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", rich_help_panel=_OUT, help="Do recordings again and replace what is in the way.")
+]
+Replace = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--replace",
+        metavar="FILE",
+        rich_help_panel=_OUT,
+        help="Correct the text by the rules in FILE, one a line, as in: wrong -> right; may be repeated "
+        "('whisperbatch help corrections').",
+        show_default=False,
+    ),
 ]
 Page = Annotated[
     Path,
@@ -186,6 +198,25 @@ MaxCps = Annotated[
         metavar="N",
         rich_help_panel=_SHAPE,
         help="Characters a second; faster cues are shown longer, where there is room.",
+        show_default=False,
+    ),
+]
+ParagraphPause = Annotated[
+    float,
+    typer.Option(
+        "--paragraph-pause",
+        metavar="SECONDS",
+        rich_help_panel=_DOCUMENT,
+        help="Start a new paragraph after a pause this long, in docx, md and txt with time stamps; after 5 times as "
+        "long, a new section in md.",
+    ),
+]
+TimestampsInText = Annotated[
+    bool | None,
+    typer.Option(
+        "--timestamps-in-text/--no-timestamps-in-text",
+        rich_help_panel=_DOCUMENT,
+        help="Put a time stamp before each paragraph (default: in docx and md, not in txt).",
         show_default=False,
     ),
 ]

@@ -72,6 +72,14 @@ JournalPath = Annotated[
 NoJournal = Annotated[
     bool, typer.Option("--no-journal", rich_help_panel=_DONE, help="Keep no journal; look at the files on disk only.")
 ]
+NoDedupe = Annotated[
+    bool,
+    typer.Option(
+        "--no-dedupe",
+        rich_help_panel=_DONE,
+        help="Transcribe every recording, also copies and those that were only renamed or moved since they were done.",
+    ),
+]
 Redo = Annotated[
     bool,
     typer.Option("--redo", rich_help_panel=_DONE, help="Do again what is done; interrupted, the same again goes on."),
@@ -143,3 +151,8 @@ Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", rich_help_panel=_SHOW, help="Tell each batch; show tracebacks.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, every file in it.")]
+Limit = Annotated[
+    int, typer.Option("--limit", metavar="N", help="Most places that are shown; 0 shows all that are found.")
+]
+Opens = Annotated[bool, typer.Option("--open", help="Open the review page that shows the first place, at that second.")]
+LinesAsJson = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each place.")]

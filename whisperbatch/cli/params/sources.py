@@ -12,8 +12,8 @@ Paths = Annotated[
 Transcripts = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Transcripts in JSON, ours or openai-whisper's; folders, patterns; - reads a list of paths from standard "
-        "input.",
+        help="Transcripts in JSON, ours or openai-whisper's, or in srt, vtt, ass or txt with time stamps; folders, "
+        "patterns; - reads a list of paths from standard input.",
         show_default=False,
     ),
 ]
@@ -22,6 +22,14 @@ FromFile = Annotated[
     typer.Option("--from-file", metavar="LIST", help="Read a list of paths, one a line, from LIST; may be repeated."),
 ]
 Null = Annotated[bool, typer.Option("--null", "-0", help="Lists have NUL between paths instead of line ends.")]
+Sidecars = Annotated[
+    bool,
+    typer.Option(
+        "--sidecars/--no-sidecars",
+        help="Read settings for talk.mp3 from talk.whisperbatch.toml beside it, and for a folder from its "
+        "whisperbatch.toml.",
+    ),
+]
 Settle = Annotated[
     float, typer.Option("--settle", metavar="SECONDS", help="Seconds that a file must stand still before it is taken.")
 ]

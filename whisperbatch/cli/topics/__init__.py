@@ -10,17 +10,18 @@ from whisperbatch.cli import layout
 from whisperbatch.cli.help import first_sentence, option
 
 NAMES = (
-    *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "review", "models"),
-    *("devices", "batching", "decoding", "words", "speech", "speakers", "settings", "security", "bench"),
+    *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "hooks", "review"),
+    *("search", "models", "devices", "batching", "decoding", "corrections", "words", "speech", "speakers"),
+    *("settings", "security", "bench"),
 )
 
 
 def contents(commands: dict[str, Any]) -> str:
     """The list of topics and of commands, each with its first sentence."""
     told = [(name, first_sentence(import_module(_module(name)).__doc__)) for name in NAMES]
-    lines = ["whisperbatch help TOPIC tells of:", "", layout.rows(told, start=14)]
+    lines = ["whisperbatch help TOPIC tells of:", "", layout.rows(told, start=15)]
     named = [(name, first_sentence(command.help)) for name, command in commands.items()]
-    lines += ["", "whisperbatch COMMAND --help tells every option of:", "", layout.rows(named, start=14)]
+    lines += ["", "whisperbatch COMMAND --help tells every option of:", "", layout.rows(named, start=15)]
     return "\n".join(lines)
 
 

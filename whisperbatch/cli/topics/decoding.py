@@ -14,8 +14,8 @@ for each clip by itself (in sequential mode for each window). In both cases segm
 have a "language" of their own, and the transcript that of most of its seconds.
 
 --hotwords "Tromsø, Aase Nordmo" puts words that may be said before every window, as
-faster-whisper does; --repetition-penalty 1.2 and --no-repeat-ngram-size 3 are its guards against
-loops, with its results.
+faster-whisper does ('whisperbatch help corrections'); --repetition-penalty 1.2 and
+--no-repeat-ngram-size 3 are its guards against loops, with its results.
 
 Command lines written for openai-whisper work, with dashes or underscores. What has no meaning
 here is accepted, and one line says so.

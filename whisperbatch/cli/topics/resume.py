@@ -13,6 +13,12 @@ A transcript that somebody has corrected is kept, which is said: a new text gets
 (talk.wav.txt), unless --overwrite is given. When the journal is lost, transcripts whose JSON proves recording
 and settings are taken up again. What else lies there is left alone.
 
+A recording that was renamed or moved is not transcribed again: where it is now, its transcripts
+are made from the JSON kept at its old place, so keep json among the formats. The old transcripts
+stay. Of copies of one recording in a run one is transcribed, and the others get its transcript.
+All of their bytes are compared, so no recording gets another one's text. --no-dedupe turns both
+off, and then no recording is read a second time for that.
+
 --redo does again what is done (interrupted, the same command goes on where it was), and
 --retry-failed what failed for a reason that seemed to last. --dry-run tells what would be done
 with each file and why, and how many hours that is as far as headers tell.
@@ -25,4 +31,4 @@ killed had in hand is taken over. Finished clips of recordings over 30 minutes a
 recording is done.
 """
 
-OPTIONS = ("--journal", "--no-journal", "--redo", "--retry-failed", "--dry-run")
+OPTIONS = ("--journal", "--no-journal", "--no-dedupe", "--redo", "--retry-failed", "--dry-run")

@@ -8,7 +8,11 @@ outputs out of their folder; a line of JSON may choose an "output" below the cur
 recording's or --output-dir, and no other. Control characters in names are spelled out when they
 are printed.
 
-Of models, only safetensors are opened, and code that comes with one is never run.
+Commands of --on-done and its like come from the command line, the environment and your settings
+file alone, and names are passed to them as arguments of their own. The index of "whisperbatch search"
+holds the text of transcripts, and only you may read it.
+
+Code that comes with a model is never run. Of a pickle (.pt, .bin) only the tensors are read.
 """
 
 OPTIONS = ("--offline", "--load-timeout", "--max-duration")

@@ -2,7 +2,8 @@
 
 Each option has a setting of its name (beam-size = 1 or beam_size = 1) and a variable
 (WHISPERBATCH_BEAM_SIZE=1). The command line wins, then the environment, then the file, which is
---config FILE.toml or what the variable WHISPERBATCH_CONFIG names.
+--config FILE.toml or what the variable WHISPERBATCH_CONFIG names. What a recording asks for by
+itself ('whisperbatch help input') comes before all of them.
 
     model = "large-v3"
     format = ["srt", "json"]

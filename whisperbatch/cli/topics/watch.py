@@ -28,8 +28,8 @@ again, since its transcripts are looked for in DIR.
 
 SIGTERM ends the watch as Ctrl-C does: what the model works on is finished and written, and the
 exit code is 130. What was not begun is done after the next start. Outside a terminal, or with
---progress plain, a line a minute tells the state. README.md and .github/whisperbatch.service hold
-a unit for systemd, with the commands that make what it needs.
+--progress plain, a line a minute tells the state. .github/whisperbatch.service is a unit for
+systemd; its first lines are the commands that make what it needs.
 """
 
 OPTIONS = ("--settle", "--rescan", "--poll", "--until-idle", "--move-done", "--move-failed")

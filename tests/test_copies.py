@@ -1,0 +1,302 @@
+"""Copies of one recording in one run: one is transcribed, each gets its transcript, and nobody waits for ever."""
+
+import os
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_renamed import QuickWorker, Tree, write_large
+from test_resume import told, write_wav
+
+from whisperbatch.pipeline import copies as copies_room
+from whisperbatch.pipeline import stages
+from whisperbatch.pipeline.copies import Copies, Mark
+from whisperbatch.records import AudioFile, Clip, FileAsks, Segment, Status, Transcript
+from whisperbatch.sources import from_paths
+
+MARK = Mark(10, ".wav", "sampled:x", "turbo {}")
+TEXT = Transcript("en", (Segment(0.0, 1.0, " x"),), 1.0)
+
+
+class Room(Copies[str]):
+    """Copies by name; a name's first letter is its content."""
+
+    def put(self, name: str, mark: Mark = MARK):
+        return self.place(name, Path(name), mark, lambda: name[0])
+
+
+def test_copies_wait_for_the_first_and_others_do_not():
+    room = Room()
+    first = room.put("a1")
+    assert not first.waits
+    assert first.transcript is None
+    assert room.put("a2").waits
+    assert not room.put("b1").waits  # same size and sample, another content
+    assert room.put("b2").group.path == Path("b1")
+    assert not room.put("a3", replace(MARK, making="small {}")).waits
+    assert not room.put("a4", replace(MARK, suffix=".mp3")).waits
+    assert room.done(first.group, None) == ["a2"]
+    assert not room.put("a5").waits  # nothing was kept
+
+
+def test_a_transcript_is_kept_for_later_copies_within_bounds():
+    room = Room(max_bytes=1_000)
+    groups = [room.put(f"{letter}1").group for letter in "abcdefgh"]
+    for group in groups:
+        room.done(group, TEXT)
+    assert room.put("h2").transcript == TEXT
+    assert room.put("h3").group is groups[-1]
+    assert room.put("a2").transcript is None  # pushed out
+    assert room._n_bytes <= 1_000
+    assert room._n_bytes == sum(len(group.packed) for group in room._kept.values())
+    tiny = Room(max_bytes=1)
+    tiny.done(tiny.put("a1").group, TEXT)
+    assert tiny._groups == {}
+
+
+def test_those_that_waited_for_one_that_failed_are_given_back_once():
+    room = Room()
+    first = room.put("a1")
+    room.put("a2"), room.put("a3")
+    assert room.failed(first.group) == ["a2", "a3"]
+    assert room.failed(first.group) == []
+    assert room.done(first.group, TEXT) == []
+    assert not room.put("a2").waits
+    assert room.put("a3").waits
+
+
+def test_a_file_that_cannot_be_read_is_nobodys_copy():
+    room = Room()
+    room.put("a1")
+    assert not room.place("x", Path("x"), MARK, lambda: None).waits
+    assert not room.place("y", Path("y"), MARK, lambda: None).waits
+
+
+def test_nothing_is_read_of_a_file_whose_mark_no_other_has():
+    Room().place("a1", Path("a1"), MARK, lambda: pytest.fail("it was read"))
+
+
+def test_copies_that_come_at_once_from_many_threads_have_one_first():
+    for _ in range(30):
+        room, gate = Room(), threading.Barrier(8)
+        places: list[bool] = []
+
+        def put(number: int, room: Room = room, gate: threading.Barrier = gate, places: list[bool] = places) -> None:
+            gate.wait(20)
+            places.append(room.put(f"a{number}").waits)
+
+        threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        assert Counter(places) == {True: 7, False: 1}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "LoadWorker", QuickWorker)
+
+
+def fill(tree: Tree, n_copies: int) -> None:
+    write_large(tree.audio / "000.wav", 1)
+    for index in range(1, n_copies):
+        shutil.copy(tree.audio / "000.wav", tree.audio / f"{index:03d}.wav")
+
+
+HOW = [
+    {"output": {"formats": ("txt",)}},
+    {"output": {"formats": ("txt", "json")}},
+    {"output": {"formats": ("txt",)}, "with_journal": False},
+    {"output": {"formats": ("txt",), "overwrite": True}},
+    {"output": {"formats": ("txt", "json")}, "load": {"n_workers": 4}},
+]
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.usefixtures("quick")
+def test_a_hundred_copies_are_transcribed_once_and_written_for_each(tmp_path: Path, how: dict):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 100)
+    outcomes = tree.run(**how)
+    assert tree.n_heard == 1
+    assert Counter(outcome.status for outcome in outcomes.values()) == {Status.DONE: 100}
+    assert sum(not outcome.reason for outcome in outcomes.values()) == 1
+    taken = {outcome.reason for outcome in outcomes.values() if outcome.reason}
+    assert all(reason.startswith(f"made from the transcript of {tree.audio}/") for reason in taken)
+    assert len({(tree.audio / f"{index:03d}.txt").read_bytes() for index in range(100)}) == 1
+    if not how["output"].get("overwrite"):
+        assert {outcome.status for outcome in tree.run(**how).values()} == {Status.SKIPPED}
+    assert tree.n_heard == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_without_dedupe_each_is_transcribed(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 5)
+    outcomes = tree.run(journal={"dedupe": False})
+    assert tree.n_heard == 5
+    assert {outcome.reason for outcome in outcomes.values()} == {""}
+
+
+@pytest.mark.usefixtures("quick")
+def test_copies_that_ask_for_something_else_are_their_own_work(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 6)
+    asks = [FileAsks(), FileAsks(language="de"), FileAsks(prompt="P"), FileAsks(), FileAsks(language="de")]
+    asks.append(FileAsks(formats=("srt",)))
+
+    def source() -> Iterator[AudioFile]:
+        for path, ask in zip(sorted(tree.audio.glob("*.wav")), asks, strict=True):
+            yield replace(next(iter(from_paths([path]))), asks=ask)
+
+    outcomes = tree.run(source=source())
+    assert tree.n_heard == 3
+    assert {name[:3] for name, outcome in outcomes.items() if outcome.reason} == {"003", "004", "005"}
+    assert (tree.audio / "005.srt").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_when_the_first_fails_the_next_is_transcribed(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 4)
+    tree.base = replace(tree.base, failures=replace(tree.base.failures, retries=0))
+    outcomes = tree.run(fails=lambda clip: clip.file_id == 0)
+    assert told(outcomes) == {"000": "failed", "001": "done", "002": "done", "003": "done"}
+    assert tree.n_heard == 2
+    assert sum(o.reason.startswith("made from") for o in outcomes.values()) == 2
+
+
+def test_copies_of_what_is_no_audio_all_fail_and_none_waits_for_another(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    for index in range(30):
+        (tree.audio / f"{index:03d}.wav").write_bytes(b"this is not audio")
+    outcomes = tree.run(load={"n_workers": 2})
+    assert set(told(outcomes).values()) == {"failed"}
+    assert {outcome.error.path for outcome in outcomes.values() if outcome.error} == set(tree.audio.glob("*.wav"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_transcript_that_cannot_be_written_for_the_first_is_written_for_its_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from whisperbatch.errors import WriteError
+    from whisperbatch.pipeline import writing
+
+    real = writing.write_all
+
+    def refuse(texts: dict, **more: object) -> object:
+        if any(path.stem == "000" for path in texts):
+            raise WriteError("no room", next(iter(texts)))
+        return real(texts, **more)
+
+    monkeypatch.setattr(writing, "write_all", refuse)
+    tree = Tree(tmp_path, 0)
+    fill(tree, 4)
+    outcomes = tree.run()
+    assert told(outcomes) == {"000": "failed", "001": "done", "002": "done", "003": "done"}
+    assert tree.n_heard == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_first_that_changes_while_it_is_heard_has_no_copies(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 3)
+
+    def change(clips: list[Clip]) -> None:
+        if clips[0].file_id == 0:
+            write_large(tree.audio / "000.wav", 9)
+
+    outcomes = tree.run(before_step=change)
+    assert tree.n_heard == 2
+    assert outcomes["001.wav"].reason == ""
+    assert outcomes["002.wav"].reason == f"made from the transcript of {tree.audio / '001.wav'}"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_copy_that_changes_while_it_waits_is_decided_on_anew(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 3)
+    waits = threading.Event()
+
+    def change(clips: list[Clip]) -> None:
+        if clips[0].file_id == 0:
+            assert waits.wait(20)
+            write_wav(tree.audio / "001.wav", 7)
+
+    real = copies_room.Copies._placed
+
+    def placed(self: Copies, file: object, *given: object, **named: object) -> object:
+        place = real(self, file, *given, **named)
+        if place[0].waits and file.file_id == 2:
+            waits.set()
+        return place
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(copies_room.Copies, "_placed", placed)
+        outcomes = tree.run(before_step=change, load={"n_workers": 2})
+    assert tree.n_heard == 2
+    assert outcomes["001.wav"].reason == ""
+    assert "sum 11200" in (tree.audio / "001.txt").read_text()
+    assert outcomes["002.wav"].reason.startswith("made from")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stop_interrupts_what_waits_and_the_next_run_finds_the_rest_done_once(tmp_path: Path):
+    tree, stop = Tree(tmp_path, 0), threading.Event()
+    fill(tree, 20)
+
+    def end(clips: list[Clip]) -> None:
+        stop.set()
+
+    first = tree.run(stop=stop, before_step=end)
+    n_done = sum(outcome.status is Status.DONE for outcome in first.values())
+    again = tree.run()
+    assert tree.n_heard <= 2
+    assert sum(outcome.status is Status.DONE for outcome in again.values()) == 20 - n_done
+    assert len(list(tree.audio.glob("*.txt"))) == 20
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_engine_that_breaks_down_leaves_no_copy_waiting(tmp_path: Path):
+    from whisperbatch.errors import RunError
+
+    tree = Tree(tmp_path, 0)
+    fill(tree, 10)
+
+    def break_down(clips: list[Clip]) -> None:
+        raise MemoryError("the device is gone")
+
+    with pytest.raises(RunError):
+        tree.run(before_step=break_down)
+    assert {o.status for o in tree.run().values()} == {Status.DONE}
+
+
+@pytest.mark.usefixtures("quick")
+def test_links_to_one_file_are_copies(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 1)
+    os.link(tree.audio / "000.wav", tree.audio / "001.wav")
+    (tree.audio / "002.wav").symlink_to(tree.audio / "000.wav")
+    outcomes = tree.run()
+    assert tree.n_heard == 1
+    assert set(told(outcomes).values()) == {"done"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_copies_are_moved_with_what_is_done(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 5)
+    outcomes = tree.run(output={"move_done": tmp_path / "done"})
+    assert tree.n_heard == 1
+    assert {outcome.status for outcome in outcomes.values()} == {Status.DONE}
+    assert sorted(path.name for path in (tmp_path / "done").glob("*.wav")) == [f"{n:03d}.wav" for n in range(5)]
+    assert not list(tree.audio.glob("*.wav"))
+    fill(tree, 1)
+    (tree.audio / "000.wav").rename(tree.audio / "brought again.wav")
+    assert tree.run(output={"move_done": tmp_path / "done"})["brought again.wav"].reason.startswith("made from")
+    assert tree.n_heard == 1

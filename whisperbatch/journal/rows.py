@@ -1,0 +1,96 @@
+"""Rows of the journal's file: what one says of a file, and what is written to it.
+
+Every function takes the connection, inside a transaction that ``book`` began.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from whisperbatch.journal.entries import Entry, Key, Output, Recording, State
+from whisperbatch.journal.identity import Making
+
+ENTRY = (
+    "SELECT id, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, language,"
+    " coalesce(audio_s, 0), coalesce(wall_s, 0), attempts, error, is_permanent, changed,"
+    " content, twin FROM file"
+)
+
+
+def void(database: sqlite3.Connection, token: str) -> None:
+    """Free what a run had in hand, and forget the run."""
+    for table in ("file", "hook"):
+        database.execute(f"UPDATE {table} SET run = NULL WHERE run = ?", (token,))
+    database.execute("DELETE FROM run WHERE token = ?", (token,))
+
+
+def forget_file(database: sqlite3.Connection, entry: Entry) -> None:
+    """Delete all that is known of a file."""
+    for table, column in (("clip", "file"), ("output", "file"), ("hook", "file"), ("file", "id")):
+        database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
+
+
+def put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: Making) -> None:
+    """Write a file's new state, its recording and its settings."""
+    database.execute(
+        "UPDATE file SET state = ?, size = ?, mtime_ns = ?, sample = ?, model = ?, revision = ?, settings = ?,"
+        " changed = ?, content = ?, twin = ? WHERE id = ?",
+        (
+            *(state, recording.size, recording.mtime_ns, recording.sample),
+            *(making.model, making.revision, making.settings, time.time(), recording.content),
+            *(None if recording.twin is None else as_bytes(recording.twin), entry.id),
+        ),
+    )
+
+
+def entry_of(database: sqlite3.Connection, key: Key) -> Entry | None:
+    """What is known of a file; None when nothing is."""
+    row = database.execute(
+        f"{ENTRY} WHERE path = ? AND folder = ?", (as_bytes(key.path), as_bytes(key.folder))
+    ).fetchone()
+    return None if row is None else with_outputs(database, row)
+
+
+def with_outputs(database: sqlite3.Connection, row: Sequence[object]) -> Entry:
+    """A row of ``ENTRY`` as an Entry, with its outputs."""
+    outputs = database.execute(
+        "SELECT path, format, size, mtime_ns, intended FROM output WHERE file = ? ORDER BY path", (row[0],)
+    )
+    return made(row, tuple(Output(as_path(path), *rest) for path, *rest in outputs))
+
+
+def outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output, ...]]:
+    """All outputs, by the number of their file."""
+    found: dict[int, tuple[Output, ...]] = {}
+    for file, path, *rest in database.execute("SELECT file, path, format, size, mtime_ns, intended FROM output"):
+        found[file] = (*found.get(file, ()), Output(as_path(path), *rest))
+    return found
+
+
+def made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
+    """A row of ``ENTRY`` and outputs as an Entry."""
+    number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
+    making = None if model is None else Making(model, revision, settings)  # type: ignore[arg-type]
+    language, audio_s, wall_s, attempts, error, is_permanent, changed, content, twin = rest
+    return Entry(
+        *(number, Key(as_path(path), as_path(folder)), State(state), run),  # type: ignore[arg-type]
+        None if base is None else os.fsdecode(base),  # type: ignore[call-overload]
+        *(size, mtime_ns, sample, making, language, audio_s, wall_s, attempts, error),  # type: ignore[arg-type]
+        is_permanent=bool(is_permanent),
+        changed=changed,  # type: ignore[arg-type]
+        outputs=outputs,
+        content=content,  # type: ignore[arg-type]
+        twin=None if twin is None else as_path(twin),
+    )
+
+
+def as_bytes(path: Path) -> bytes:
+    """A path as it is stored."""
+    return os.fsencode(path)
+
+
+def as_path(data: object) -> Path:
+    """A stored path."""
+    return Path(os.fsdecode(data))  # type: ignore[arg-type]

@@ -1,0 +1,55 @@
+"""Markdown: a paragraph a turn, speakers in bold, headings at long pauses, text escaped to show as it is spelled."""
+
+import re
+
+from whisperbatch.options import DocumentOptions
+from whisperbatch.records import Transcript
+from whisperbatch.writers.paragraphs import DEFAULT, Paragraph, byline, clock, paragraphs, stamp
+
+HEADING_PAUSES = 5  # a pause of this many paragraph pauses starts a new section
+
+# https://spec.commonmark.org/0.31.2/, and GitHub's and Pandoc's strikethrough, mathematics and superscript
+_SPECIAL = re.compile(
+    r"[\\`*\[<~$^]"
+    r"|(?<![^\W_])_|_(?![^\W_])"  # inside a word it is itself
+    r"|&(?=#?\w+;)"
+    r"|(?<=\s)#+$"  # it would end a heading
+)
+_AT_START = re.compile(r"^(?:(?=[#+>=:|%-])|(\d{1,9})(?=[.)]))")
+
+
+def render(transcript: Transcript, documents: DocumentOptions = DEFAULT, title: str = "") -> str:
+    """Title, language and length, then paragraphs, each on one line, in sections where there are long pauses.
+
+    A section's heading is its time; without time stamps a rule stands between sections.
+    """
+    has_stamps, pause_s = documents.has_stamps("md"), documents.paragraph_pause_s
+    made = paragraphs(transcript, pause_s)
+    starts = _starts(made, HEADING_PAUSES * pause_s)
+    blocks = [f"# {escaped(title)}"] if title.strip() else []
+    blocks += [escaped(about)] if (about := byline(transcript)) else []
+    for position, paragraph in enumerate(made):
+        if position in starts and has_stamps:
+            blocks.append(f"## {clock(paragraph.start_s)}")
+        elif position in starts and position:
+            blocks.append("* * *")
+        blocks.append(_block(paragraph, has_stamps))
+    return "".join(f"{block}\n" if block is blocks[-1] else f"{block}\n\n" for block in blocks)
+
+
+def escaped(text: str) -> str:
+    """Text on one line, with a backslash before all that Markdown would take for its own."""
+    line = " ".join(text.split())
+    return _AT_START.sub(r"\1\\", _SPECIAL.sub(r"\\\g<0>", line), count=1)
+
+
+def _starts(made: list[Paragraph], pause_s: float) -> set[int]:
+    """Positions at which sections begin; none when all is one."""
+    later = {k for k in range(1, len(made)) if made[k].start_s - made[k - 1].end_s >= pause_s}
+    return later | {0} if later else later
+
+
+def _block(paragraph: Paragraph, has_stamps: bool) -> str:
+    head = f"{stamp(paragraph.start_s)} " if has_stamps else ""
+    who = f"**{escaped(paragraph.label)}:** " if paragraph.label else ""
+    return f"{head}{who}{escaped(paragraph.text)}"

@@ -1,0 +1,106 @@
+"""A transcript in paragraphs, for the formats that people read as documents: txt with time stamps, md, docx.
+
+A paragraph ends where the speaker changes, before a pause, and with a sentence once it has grown long. Pure.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from whisperbatch.languages import LANGUAGES
+from whisperbatch.options import DocumentOptions
+from whisperbatch.records import Transcript, Word
+from whisperbatch.writers.cues import width
+from whisperbatch.writers.labels import labelled_words, whole
+from whisperbatch.writers.order import in_order
+from whisperbatch.writers.sentences import ends_sentence
+from whisperbatch.writers.units import may_break
+
+DEFAULT = DocumentOptions()
+LONG = 600  # columns, about a hundred words: the paragraph ends with its sentence
+LONGEST = 3 * LONG  # it ends with its segment: some models write no full stops
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """What one speaker says without a long pause.
+
+    Attributes:
+        start_s: When its first word starts.
+        end_s: When the last of its words ends.
+        label: The speaker or channel; None when neither is known.
+        words: Without blanks around the first and the last; where word times are not known, one for each segment.
+    """
+
+    start_s: float
+    end_s: float
+    label: str | None
+    words: tuple[Word, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it, on one line."""
+        return "".join(word.word for word in self.words)
+
+
+def paragraphs(transcript: Transcript, pause_s: float) -> list[Paragraph]:
+    """The paragraphs in the order of time; a pause of ``pause_s`` seconds or more starts a new one."""
+    made: list[Paragraph] = []
+    words: list[Word] = []
+    columns = end_s = 0.0
+    for word, is_first in _words(transcript):
+        if words and (
+            word.speaker != words[-1].speaker
+            or word.start_s - end_s >= pause_s
+            or _is_long_enough(columns, words[-1].word, word.word, is_first)
+        ):
+            made.append(_paragraph(words, end_s))
+            words, columns, end_s = [], 0.0, 0.0
+        words.append(word)
+        columns += width(word.word, "columns")
+        end_s = max(end_s, word.end_s)
+    if words:
+        made.append(_paragraph(words, end_s))
+    return sorted(made, key=lambda one: one.start_s)  # segments of two channels run at the same time
+
+
+def clock(seconds: float) -> str:
+    """``MM:SS``, the fraction cut off; with hours from the first hour on."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{rest:02d}" if hours else f"{minutes:02d}:{rest:02d}"
+
+
+def stamp(seconds: float) -> str:
+    """A time as it stands before a paragraph: ``[12:34]``."""
+    return f"[{clock(seconds)}]"
+
+
+def byline(transcript: Transcript) -> str:
+    """Language and length, as in ``German, 12:34``; what is not known is left out."""
+    language = LANGUAGES.get(transcript.language, transcript.language).title()
+    length = clock(transcript.duration_s) if transcript.duration_s else ""
+    return ", ".join(part for part in (language, length) if part)
+
+
+def _words(transcript: Transcript) -> Iterator[tuple[Word, bool]]:
+    """The labelled words on one line, and whether each is the first of a segment; blank segments are left out."""
+    for segment in in_order(transcript).segments:
+        words = labelled_words(segment) or (whole(segment),)
+        if any(word.word.strip() for word in words):
+            for position, word in enumerate(words):
+                yield replace(word, word=" ".join(word.word.splitlines())), position == 0
+
+
+def _is_long_enough(columns: float, text: str, follows: str, is_first: bool) -> bool:
+    if columns < LONG or not may_break(text, follows):
+        return False
+    last, after = (text.split() or [""])[-1], (follows.split() or [""])[0]
+    return ends_sentence(last, after) or (is_first and columns >= LONGEST)
+
+
+def _paragraph(words: Sequence[Word], end_s: float) -> Paragraph:
+    texts = [word.word for word in words]
+    texts[0] = texts[0].lstrip()
+    texts[-1] = texts[-1].rstrip()
+    shown = tuple(replace(word, word=text) for word, text in zip(words, texts, strict=True))
+    return Paragraph(words[0].start_s, end_s, words[0].speaker, shown)
