@@ -6,7 +6,6 @@ import pytest
 import real
 
 from whisperbatch.audio import clips
-from whisperbatch.audio.load import Reader
 from whisperbatch.options import SpeakerOptions, SpeechOptions
 from whisperbatch.records import SAMPLE_RATE, Clip
 from whisperbatch.speakers import Diarization, Diarizer, open_diarizer
