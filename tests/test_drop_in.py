@@ -225,8 +225,8 @@ def test_the_api_takes_shaping_by_flat_names():
 def test_all_means_the_five_and_more_are_known():
     assert parse_formats(["all"]) == ALL_FORMATS == ("txt", "vtt", "srt", "tsv", "json")
     assert parse_formats(["all,ass", "lrc"]) == (*ALL_FORMATS, "ass", "lrc")
-    assert set(FORMATS) - set(ALL_FORMATS) == {"lrc", "csv", "aud", "ass"}
-    with pytest.raises(UsageError, match="choose from txt, vtt, srt, tsv, json, lrc, csv, aud, ass or all"):
+    assert set(FORMATS) - set(ALL_FORMATS) == {"lrc", "csv", "aud", "ass", "rttm"}
+    with pytest.raises(UsageError, match="choose from txt, vtt, srt, tsv, json, lrc, csv, aud, ass, rttm or all"):
         parse_formats(["docx"])
 
 
@@ -260,9 +260,9 @@ def test_convert_shapes_from_any_json(folder, stem):
 
 
 def test_convert_makes_every_format_and_preset(folder):
-    assert app.run(["convert", "ours.json", "--format", "all,lrc,csv,aud,ass", "--subtitles", "standard"]) == 0
+    assert app.run(["convert", "ours.json", "--format", "all,lrc,csv,aud,ass,rttm", "--subtitles", "standard"]) == 0
     for name in FORMATS:
-        assert (folder / f"ours.{name}").read_text() == render(TALK, name, PRESETS["standard"])
+        assert (folder / f"ours.{name}").read_text() == render(TALK, name, PRESETS["standard"], "ours")
     assert "One two three four five, six seven eight.\n" in (folder / "ours.srt").read_text()
     assert "Nine ten eleven twelve.\n" in (folder / "ours.srt").read_text()
 

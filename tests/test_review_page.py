@@ -93,7 +93,8 @@ def page(started: Any, desk: Path) -> Iterator[Any]:
     """The page, opened afresh; whatever a test did, nothing was complained of and nothing asked of a network."""
     started.execute_script(
         "if (typeof files !== 'undefined') {"
-        "leaveEditor(); files.forEach((one) => one.edits.clear()); localStorage.clear(); }"
+        "leaveEditor(); localStorage.clear();"
+        "files.forEach((one) => [one.edits, one.names, one.moves].forEach((map) => map.clear())); }"
     )
     started.get((desk / "review.html").as_uri())
     yield started

@@ -33,6 +33,7 @@ from whisperbatch.options import (
     parse_names,
     parse_times,
     parse_track,
+    speaker_options,
     subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
@@ -52,6 +53,7 @@ _SHORT = {
     "load_timeout": "load_timeout_s",
     "actors": "n_actors",
 }
+_SPEAKERS = ("speakers", "speaker_names", "speaker_model")  # how many, a folder, a model
 
 
 def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo", **options: Any) -> Iterator[Outcome]:
@@ -72,8 +74,9 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
             ``use_journal``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds), ``max_failures``,
-            ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``, ``actors``,
-            ``cpus_per_actor``.
+            ``fail_fast``. Who speaks: ``speakers`` (``True``, a number, ``"2-4"``), ``speaker_names`` (a folder of
+            reference clips), ``speaker_model``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``,
+            ``actors``, ``cpus_per_actor``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -107,6 +110,7 @@ def run_options_from(**options: Any) -> RunOptions:
         if given.get(name) is not None:
             given[name] = Path(given[name])
     given["subtitles"] = _shaping(given)
+    speakers = speaker_options(*(given.pop(name, None) for name in _SPEAKERS))
     rooms = {
         "engine": EngineOptions,
         "load": LoadOptions,
@@ -125,10 +129,10 @@ def run_options_from(**options: Any) -> RunOptions:
         for room, kind in rooms.items()
     }
     if given:
-        public = {*_SHORT, *chain.from_iterable(names.values())} - set(_SHORT.values())
+        public = {*_SHORT, *_SPEAKERS, *chain.from_iterable(names.values())} - set(_SHORT.values())
         near = get_close_matches(name := min(given), sorted(public), n=1)
         raise UsageError(f"unknown option {name}; " + (f"did you mean {near[0]}?" if near else "see help(transcribe)"))
-    return RunOptions(**made)
+    return RunOptions(**made, speakers=speakers)
 
 
 def _shaping(given: dict[str, Any]) -> SubtitleOptions:

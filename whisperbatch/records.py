@@ -43,6 +43,7 @@ class FileAsks:
         prompt: Text put before the first window.
         output: The folder of its outputs.
         formats: Names of formats.
+        speakers: The fewest and the most speakers, None where that is open.
         fault: Why the file cannot be taken at all: the line that named it makes no sense.
     """
 
@@ -51,6 +52,7 @@ class FileAsks:
     prompt: str | None = None
     output: Path | None = None
     formats: tuple[str, ...] | None = None
+    speakers: tuple[int | None, int | None] | None = None
     fault: str | None = None
 
 
@@ -177,6 +179,21 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Speaker:
+    """Somebody who speaks in a recording.
+
+    Attributes:
+        label: The name, or ``SPEAKER_00`` where it is not known.
+        seconds: How long the speaker talks, overlaps included.
+        confidence: Mean confidence of the turns, weighted by their length, 0 to 1.
+    """
+
+    label: str
+    seconds: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
 
@@ -259,6 +276,9 @@ class Transcript:
         warnings: Sentences without a full stop: what is damaged (begins with ``DAMAGED``), what is worth knowing, and
             ``NOTHING_HEARD``.
         is_checked: Whether somebody has marked it as checked on a review page.
+        speakers: Who speaks, in order of first speech; None when that was not looked for, or could not be found.
+        turns: Who speaks when; ``Turn.speaker`` counts in ``speakers``.
+        speaker_settings: With which the speakers were looked for, as plain JSON values; empty when they were not.
     """
 
     language: str
@@ -275,6 +295,9 @@ class Transcript:
     suspects: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
     is_checked: bool = False
+    speakers: tuple[Speaker, ...] | None = None
+    turns: tuple[Turn, ...] = ()
+    speaker_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> str:

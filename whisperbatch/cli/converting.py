@@ -111,7 +111,7 @@ def _convert(audio: AudioFile, work: _Work) -> None:
         raise FileError(audio.asks.fault, audio.path)
     transcript = _read(audio, work)
     try:
-        texts = render_all(transcript, formats_of(audio, work.options), work.options.subtitles)
+        texts = render_all(transcript, formats_of(audio, work.options), work.options.subtitles, audio.path.stem)
     except FileError as err:
         raise FileError(err.message, audio.path) from err
     if work.options.write:

@@ -13,6 +13,7 @@ from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.settings import fault_of
 from whisperbatch.records import AudioFile
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.transcripts import Assembly
@@ -47,8 +48,8 @@ class _Plan:
         return told
 
     def _decided(self, audio: AudioFile) -> tuple[str, str]:
-        if audio.asks.fault is not None:
-            return FAIL, f"failed: {audio.asks.fault}"
+        if (fault := fault_of(self.options, audio)) is not None:
+            return FAIL, f"failed: {fault}"
         job = Job(0, audio, Assembly(audio))
         decision = self.planner.decide(job)
         if decision.is_elsewhere:
@@ -61,6 +62,8 @@ class _Plan:
             name: path for name, path in self.namer.outputs(job.audio, language).items() if path not in decision.outputs
         }
         verb = f"would write {', '.join(made)} from JSON" if reuse else "would transcribe"
+        if decision.adds_speakers:
+            verb = "would find the speakers and write them"
         why = f" ({decision.why})" if decision.why else ""
         return WRITE if reuse else TRANSCRIBE, f"{verb} to {', '.join(str(path) for path in made.values())}{why}"
 

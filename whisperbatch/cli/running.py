@@ -126,7 +126,7 @@ def _printed(outcome: Outcome, name: str, shaping: SubtitleOptions, heads: bool)
 
     assert outcome.transcript is not None
     try:
-        text = render(outcome.transcript, name, shaping)
+        text = render(outcome.transcript, name, shaping, outcome.path.stem)
     except FileError as err:
         failures.say(f"{outcome.path}: {err.message}")
         return replace(outcome, status=Status.FAILED, error=err, reason=err.message)

@@ -29,6 +29,7 @@ from whisperbatch.options import (
     parse_temperatures,
     parse_times,
     parse_track,
+    speaker_options,
     subtitle_options,
 )
 from whisperbatch.records import ClipSettings
@@ -79,6 +80,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
         journal=_journal_options(given),
         failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
         crew=CrewOptions(str(given["backend"]), given["ray_address"], given["actors"], given["cpus_per_actor"]),
+        speakers=speaker_options(given["speakers"], given["speaker_names"], given["speaker_model"]),
     )
 
 

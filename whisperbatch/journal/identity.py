@@ -6,7 +6,7 @@ A recording is the same with the same size and mtime, or, when only mtime moved,
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -55,6 +55,11 @@ class Making:
         known = json.loads(json.dumps(dict(defaults or {})))
         told = {key: value for key, value in plain.items() if value != known.get(key)}
         return cls(model, revision, json.dumps(told, sort_keys=True))
+
+    def without(self, name: str) -> "Making":
+        """The same without a setting."""
+        told = {key: value for key, value in json.loads(self.settings).items() if key != name}
+        return replace(self, settings=json.dumps(told, sort_keys=True))
 
     def agrees(self, other: "Making") -> bool:
         """Whether the same text comes of both; weights of an unknown revision are taken for the named model's."""

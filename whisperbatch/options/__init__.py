@@ -45,7 +45,7 @@ from whisperbatch.options.output import (
     subtitle_options,
 )
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
-from whisperbatch.options.speakers import SpeakerOptions
+from whisperbatch.options.speakers import SpeakerOptions, parse_speakers, speaker_options
 
 __all__ = [
     "ALL_FORMATS",
@@ -82,10 +82,12 @@ __all__ = [
     "parse_ids",
     "parse_names",
     "parse_rate",
+    "parse_speakers",
     "parse_temperatures",
     "parse_times",
     "parse_track",
     "parse_waits",
     "require",
+    "speaker_options",
     "subtitle_options",
 ]

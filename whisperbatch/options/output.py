@@ -10,7 +10,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
 
 ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
-FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass")
+FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass", "rttm")
 SHAPED = frozenset(("vtt", "srt", "ass"))  # those that SubtitleOptions shape
 DEFAULT_FORMATS = ("txt", "json")
 BREAKS = ("words", "sentences")

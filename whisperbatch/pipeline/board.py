@@ -14,6 +14,7 @@ from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry
+from whisperbatch.pipeline.attribution import Voices
 from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status, Transcript
 from whisperbatch.transcripts import Assembly
 
@@ -39,6 +40,9 @@ class Job:
         n_in_engine: How many of its clips the engine has taken, or need no engine.
         n_deaths: How many members of a crew died that had it.
         transcript: What a crew heard in it.
+        reuse: Its text, when only its speakers are to be found.
+        voices: Who speaks on each of its channels; None until that is known.
+        speakers_fault: Why its speakers could not be found.
     """
 
     file_id: int
@@ -55,6 +59,9 @@ class Job:
     n_in_engine: int = 0
     n_deaths: int = 0
     transcript: Transcript | None = None
+    reuse: Transcript | None = None
+    voices: tuple[Voices, ...] | None = None
+    speakers_fault: str | None = None
     n_clips: int | None = None  # None until the loader is done
     starts: dict[int, float] = field(default_factory=dict)  # of its clips
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -196,7 +203,7 @@ class Board:
             if not self._take(job):
                 return None
             fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
-            fresh.entry, fresh.sample, fresh.kept = job.entry, job.sample, job.kept
+            fresh.entry, fresh.sample, fresh.kept, fresh.reuse = job.entry, job.sample, job.kept, job.reuse
             self._open[fresh.file_id] = fresh
             self._of_path.setdefault(job.audio.path, []).insert(0, fresh.file_id)
             return fresh

@@ -16,6 +16,7 @@ class Decision:
         is_elsewhere: Another run has it in hand.
         outputs: What lies there already, and stays.
         reuse: The transcript, when it need not be made.
+        adds_speakers: The recording is loaded to find who speaks; the text is ``reuse``.
         why: Why it is done although the journal knows it; empty for a new one.
     """
 
@@ -24,6 +25,7 @@ class Decision:
     is_elsewhere: bool = False
     outputs: tuple[Path, ...] = ()
     reuse: Transcript | None = None
+    adds_speakers: bool = False
     why: str = ""
 
     @property

@@ -14,6 +14,7 @@ from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job
 from whisperbatch.pipeline.failing import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.settings import fault_of
 from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.pipeline.writing import Writing
@@ -22,6 +23,7 @@ from whisperbatch.writers.beside import Namer
 
 INTERRUPTED = "interrupted"
 RENDERED = "made from its JSON"
+SPEAKERS_ADDED = "speakers were added to its transcript"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 
 
@@ -69,8 +71,8 @@ class Desk:
             if job is None:
                 return
             self.board.emit(Event("queued", audio.path))
-            if audio.asks.fault is not None:
-                self.board.fail(job, LoadError(audio.asks.fault))
+            if (fault := fault_of(self.options, audio)) is not None:
+                self.board.fail(job, LoadError(fault))
                 self._limit.count()
                 continue
             self._overtake(job)
@@ -97,7 +99,7 @@ class Desk:
             elif stale(job, self.mounts) == CHANGED:
                 self.leave(job, CHANGED)
             else:
-                self._writing.put(job, transcript)
+                self._writing.put(job, transcript, reason=SPEAKERS_ADDED if job.reuse is not None else "")
 
         while jobs := self.whole.take(1, idle=True):
             (job,) = jobs
@@ -210,7 +212,8 @@ class Desk:
             self.board.fail(job, FileError(decision.failed))
             return True
         job.kept = decision.outputs
-        if decision.reuse is None:
+        if decision.reuse is None or decision.adds_speakers:
+            job.reuse = decision.reuse
             return False
         if self.board.claim(job):
             self._writing.put(job, decision.reuse, reason=RENDERED)

@@ -159,7 +159,7 @@ class Handing:
         with self._lock:
             self._given.add(job.file_id)
         audio = replace(job.audio, path=absolute(job.audio.path), root=job.audio.root and absolute(job.audio.root))
-        if not self._crew.hand(Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job))):
+        if not self._crew.hand(Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)):
             self._ungive(job.file_id)
             self._desk.interrupt(job)
 

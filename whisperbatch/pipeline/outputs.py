@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,17 @@ def transcript_in(path: Path) -> Transcript | None:
         return read_json(read_regular(path))
     except (OSError, FileError):
         return None
+
+
+def transcript_of(outputs: Iterable[Output]) -> Transcript | None:
+    """The transcript in the first JSON among the outputs that holds one."""
+    found = (transcript_in(output.path) for output in outputs if name_of(output) == "json")
+    return next(filter(None, found), None)
+
+
+def name_of(output: Output) -> str:
+    """An output's format, without what else its form says."""
+    return output.format.partition("#")[0]
 
 
 def digest(text: str) -> str:

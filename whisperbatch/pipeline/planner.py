@@ -16,6 +16,7 @@ from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording,
 from whisperbatch.options import SHAPED, RunOptions, SubtitleOptions
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.makings import Makings
 from whisperbatch.pipeline.outputs import (
     as_kept,
     as_left,
@@ -23,16 +24,17 @@ from whisperbatch.pipeline.outputs import (
     is_as_left,
     is_intended,
     is_made_from,
+    name_of,
     ours,
-    transcript_in,
+    transcript_of,
 )
-from whisperbatch.pipeline.settings import DEFAULTS, settings_of
-from whisperbatch.records import AudioFile, FileAsks, Transcript
+from whisperbatch.pipeline.speaker_marks import SpeakerMarks, mark_in, mark_of, without_mark
+from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
 from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
 
-MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
+SPEAKERS = "its speakers are to be found"
 FAILED_BEFORE = "failed before: {error} (--retry-failed tries again)"
 
 
@@ -53,12 +55,11 @@ class Planner:
     ) -> None:
         """Ask for the revision with the first file only; ``is_dry`` claims nothing and notes nothing."""
         self._options = options
+        self._speakers = SpeakerMarks(options)
         self._namer = namer
         self.journal = journal
-        self._revision = revision
+        self._makings = Makings(options, revision)
         self._is_dry = is_dry
-        self._known_revision = None
-        self._asked: dict[FileAsks, Making] = {}
         self._lock = threading.Lock()
         self._cleaned: set[Path] = set()
         self._redo_since: float | None = None
@@ -121,12 +122,13 @@ class Planner:
         if self.journal is None or job.entry is None:
             return
         outputs = [
-            Output(absolute(path), self._form(name), intended=digest(text)) for path, (name, text) in texts.items()
+            Output(absolute(path), self._form(name) + mark_of(transcript), intended=digest(text))
+            for path, (name, text) in texts.items()
         ]
         self.journal.intend(
             job.entry,
             self._recording(job),
-            self._making_of(transcript),
+            self._makings.made(transcript),
             self._namer.base(job.audio),
             transcript.language,
             outputs,
@@ -144,11 +146,11 @@ class Planner:
         """Note that all of a file's outputs, by format, lie on disk; ``kept`` are those that lay there before."""
         if self.journal is None or job.entry is None:
             return
-        shaping = self._options.output.subtitles
+        shaping, mark = self._options.output.subtitles, mark_of(transcript)
         outputs = [
-            as_kept(self._form(name), path, job.entry, transcript, shaping)
+            as_kept(self._form(name) + mark, path, job.entry, transcript, shaping)
             if path in kept
-            else as_left(self._form(name), path)
+            else as_left(self._form(name) + mark, path)
             for name, path in places.items()
         ]
         self.journal.done(job.entry, outputs, transcript.duration_s, wall_s)
@@ -202,9 +204,9 @@ class Planner:
 
     def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
         """The journal's answer; None when it has none and the disk is to be asked."""
-        asked, output = self._making(job.audio), self._options.output
+        output = self._options.output
         is_same = self._is_same(job, entry)
-        agrees = entry.making is not None and asked.agrees(entry.making)
+        agrees = self._agrees(job, entry)
         if entry.base is None and entry.state is not State.FAILED:
             return None
         if entry.state is State.FAILED and is_same and agrees and entry.is_permanent and not self._is_repeat(entry):
@@ -237,19 +239,21 @@ class Planner:
 
     def _settled(self, job: Job, entry: Entry) -> Decision | None:
         """The file is done: skip it, or make what is missing, from its JSON if there is one."""
-        there = tuple(output for output in entry.outputs if os.path.lexists(output.path) and self._fits(output))
+        there = tuple(
+            output for output in entry.outputs if os.path.lexists(output.path) and self._fits(output, job.audio)
+        )
         wanted = self._wanted(job.audio, entry)
         known = {output.path for output in there}
         if known.issuperset(wanted):
             self._clean(entry.key.folder)
             return Decision(skip=ALREADY, outputs=tuple(wanted))
-        transcript = next(filter(None, (transcript_in(o.path) for o in there if o.format == "json")), None)
-        return self._continued(job, entry, there, transcript)
+        left = filter(is_as_left, entry.outputs if self._speakers.asked(job.audio) else ())  # speakers can be added
+        return self._continued(job, entry, there, transcript_of((*there, *left)))
 
     def _resumed(self, job: Job, entry: Entry) -> Decision | None:
         """A run was ended while it wrote the file: what it wrote stays, and the rest is made from its JSON."""
         written = tuple(output for output in entry.outputs if output.intended and is_intended(output))
-        transcript = next(filter(None, (transcript_in(o.path) for o in written if o.format == "json")), None)
+        transcript = transcript_of(written)
         if transcript is None:
             return self._again(job, entry, "was interrupted")
         return self._continued(job, entry, written, transcript)
@@ -262,9 +266,11 @@ class Planner:
         paths = self._spelled(job.audio, there)
         is_ours = self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, ours(entry))))
         source = "it is made from the JSON" if transcript else "and there is no JSON to make it from"
+        adds = transcript is not None and self._speakers.lacking(transcript, job.audio)
         if is_ours:
-            return Decision(outputs=paths, reuse=transcript, why=f"an output is missing, {source}")
-        return Decision(reuse=transcript) if transcript else None
+            why = SPEAKERS if adds else f"an output is missing, {source}"
+            return Decision(outputs=paths, reuse=transcript, adds_speakers=adds, why=why)
+        return Decision(reuse=transcript, adds_speakers=adds) if transcript else None
 
     def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
         """Do a known file again, under its name, in place of what we wrote and nobody has changed since."""
@@ -282,9 +288,10 @@ class Planner:
         shaping = self._options.output.subtitles
         return f"{name}#{digest(repr(shaping))[:8]}" if name in SHAPED and shaping != SubtitleOptions() else name
 
-    def _fits(self, output: Output) -> bool:
-        """Whether an output has the shape that is asked for, or was corrected by hand and so is kept as it is."""
-        return output.format == self._form(output.format.partition("#")[0]) or not is_as_left(output)
+    def _fits(self, output: Output, audio: AudioFile) -> bool:
+        """Whether an output has the shape and speakers asked for, or was corrected by hand and so is kept as it is."""
+        is_shaped = without_mark(output.format) == self._form(name_of(output))
+        return (is_shaped and self._speakers.fit(output.format, audio)) or not is_as_left(output)
 
     def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
         """Where the formats that are asked for lie, from the root."""
@@ -306,6 +313,10 @@ class Planner:
             proven = [path for path in plan.outputs if transcript and is_made_from(path, transcript, shaping)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
             return Decision(why="--redo")
+        if (text := plan.found or plan.reuse) is not None and self._speakers.lacking(text, job.audio):
+            proven = [one for one in plan.outputs if is_made_from(one, text, self._options.output.subtitles)]
+            self._namer.keep(job.audio, self._namer.base(job.audio), proven)
+            return Decision(reuse=text, adds_speakers=True, why=SPEAKERS)
         if plan.found is not None and entry is not None and job.entry is not None:
             places = {path.suffix[1:]: path for path in plan.outputs}
             self.intend(job, plan.found, {})
@@ -317,14 +328,13 @@ class Planner:
         is_again = self._options.output.overwrite or self._redo_since is not None
         if decision.is_settled or decision.reuse is not None or is_again or self.journal is None:
             return decision
-        asked = self._making(job.audio)
         for entry in self.journal.done_elsewhere(key):
-            if entry.making is None or not asked.agrees(entry.making) or not self._is_same(job, entry):
+            if not self._agrees(job, entry) or not self._is_same(job, entry):
                 continue
-            for output in entry.outputs:
-                transcript = transcript_in(output.path) if output.format == "json" and is_as_left(output) else None
-                if transcript is not None:
-                    return replace(decision, reuse=transcript, why=f"it is made from {output.path}")
+            for output in filter(is_as_left, entry.outputs):
+                if (transcript := transcript_of((output,))) is not None:
+                    adds, why = self._speakers.lacking(transcript, job.audio), f"it is made from {output.path}"
+                    return replace(decision, reuse=transcript, adds_speakers=adds, why=why)
         return decision
 
     def _is_from(self, audio: AudioFile, transcript: Transcript, path: Path) -> bool:
@@ -335,7 +345,9 @@ class Planner:
             return True
         if transcript.sha256 is not None and transcript.sha256 != _sample(audio.path):
             return False
-        if not self._making(audio).agrees(self._making_of(transcript)):
+        if not self._makings.agree(
+            audio, self._makings.made(transcript), has_speakers=bool(transcript.speaker_settings)
+        ):
             return False
         if self._options.output.move_done is not None and transcript.sha256 is not None:
             return True  # it was moved away, and the same has been brought again
@@ -355,21 +367,13 @@ class Planner:
             self.journal.touch(entry, recording)
         return True
 
+    def _agrees(self, job: Job, entry: Entry) -> bool:
+        """Whether the journal's text is the one asked for."""
+        has_speakers = any(mark_in(output.format) for output in entry.outputs)
+        return entry.making is not None and self._makings.agree(job.audio, entry.making, has_speakers=has_speakers)
+
     def _making(self, audio: AudioFile) -> Making:
-        with self._lock:
-            if audio.asks not in self._asked:
-                self._asked[audio.asks] = self._made(audio)
-            return self._asked[audio.asks]
-
-    def _made(self, audio: AudioFile) -> Making:
-        if not self._asked:
-            self._known_revision = self._revision()
-        elif len(self._asked) >= MAX_MAKINGS:
-            self._asked.clear()
-        return Making.of(self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS)
-
-    def _making_of(self, transcript: Transcript) -> Making:
-        return Making.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)
+        return self._makings.asked(audio)
 
     def _clean(self, folder: Path) -> None:
         with self._lock:

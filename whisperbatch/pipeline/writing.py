@@ -56,7 +56,9 @@ class Writing:
         return self._is_beside(job) and self._waited_for(job)
 
     def _write(self, job: Job, transcript: Transcript, wall_s: float) -> tuple[Path, ...]:
-        texts = render_all(transcript, formats_of(job.audio, self._options), self._options.subtitles)
+        texts = render_all(
+            transcript, formats_of(job.audio, self._options), self._options.subtitles, job.audio.path.stem
+        )
         for n_left in reversed(range(MAX_NAMES)):
             places = self._namer.outputs(job.audio, transcript.language)
             if self._is_beside(job):

@@ -3,7 +3,7 @@
 Comes in: outcomes with their transcripts, and how a transcript is spelled as JSON, which is passed in. Goes out: a page
 that needs nothing but itself and the recordings, and asks no network for anything. Leaves: attention (how much a file
 needs a listener, and why), page (the file, written as outcomes come), links (where it finds a recording); page.html,
-page.css and page.js are the page's own source. Who calls: the CLI.
+page.css, page.js and speakers.js are the page's own source. Who calls: the CLI.
 """
 
 from whisperbatch.review.attention import Attention, Reason, attention

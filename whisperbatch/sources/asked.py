@@ -1,7 +1,7 @@
 """A line of JSON in a list: a path and what that file asks for beside the run's options.
 
-``{"path": "talk.wav", "language": "de", "task": "transcribe", "prompt": "Names", "output": "out", "format": "srt"}``;
-only the path is needed, null is as good as left out. Who calls: ``listed``.
+``{"path": "talk.wav", "language": "de", "task": "transcribe", "prompt": "Names", "output": "out", "format": "srt",
+"speakers": 2}``; only the path is needed, null is as good as left out. Who calls: ``listed``.
 """
 
 import json
@@ -11,10 +11,11 @@ from typing import Any
 
 from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
-from whisperbatch.options import TASKS, parse_formats, require
+from whisperbatch.options import TASKS, SpeakerOptions, parse_formats, parse_speakers, require
 from whisperbatch.records import FileAsks
 
-KEYS = ("path", "language", "task", "prompt", "output", "format")
+KEYS = ("path", "language", "task", "prompt", "output", "format", "speakers")
+TEXTS = KEYS[:5]
 
 
 def is_asked(line: bytes) -> bool:
@@ -42,7 +43,7 @@ def _asks(told: dict[str, Any]) -> FileAsks:
     given = [formats] if isinstance(formats, str) else formats
     is_list = given is None or (isinstance(given, list) and all(isinstance(one, str) for one in given))
     require(is_list, '"format" must be a name, names with commas, or a list of names')
-    for key in KEYS[:-1]:
+    for key in TEXTS:
         require(told.get(key) is None or isinstance(told[key], str), f'"{key}" must be a string')
     require(told.get("output") is None or _is_path(told["output"]), '"output" is not a valid path')
     require(_is_text(told.get("prompt") or ""), '"prompt" is not valid Unicode (unpaired surrogate)')
@@ -54,7 +55,16 @@ def _asks(told: dict[str, Any]) -> FileAsks:
         prompt=told.get("prompt"),
         output=None if told.get("output") is None else Path(told["output"]),
         formats=None if given is None else parse_formats(given),
+        speakers=_speakers(told.get("speakers")),
     )
+
+
+def _speakers(given: Any) -> tuple[int | None, int | None] | None:
+    is_one = isinstance(given, str) or (isinstance(given, int) and not isinstance(given, bool))
+    numbers = parse_speakers(given) if is_one else None
+    is_known = given is None or numbers is not None
+    require(is_known, '"speakers" must be a number, a range such as "2-4", or "auto"')
+    return None if numbers is None else (SpeakerOptions(True, *numbers).min_speakers, numbers[1])  # which checks them
 
 
 def _is_path(text: str) -> bool:

@@ -32,7 +32,7 @@ def is_shaped_otherwise(path: Path, name: str, transcript: Transcript, wanted: S
 def holds(path: Path, name: str, transcript: Transcript, shaping: SubtitleOptions) -> bool:
     """Whether a file holds the transcript in that format and shape, to the byte."""
     try:
-        text = render(transcript, name, shaping).encode(errors="replace")
+        text = render(transcript, name, shaping, path.stem).encode(errors="replace")
         return path.stat().st_size == len(text) and read_regular(path) == text
     except (OSError, FileError):  # a shape may want word times that the transcript has not
         return False

@@ -11,7 +11,7 @@ from whisperbatch.cli.help import first_sentence, option
 
 NAMES = (
     *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "review", "models"),
-    *("devices", "batching", "decoding", "words", "speech", "settings", "security", "bench"),
+    *("devices", "batching", "decoding", "words", "speech", "speakers", "settings", "security", "bench"),
 )
 
 

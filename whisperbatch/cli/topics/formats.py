@@ -6,6 +6,7 @@
     lrc, csv                    as whisper.cpp writes them
     aud                         labels for Audacity, as whisperX writes them
     ass                         Advanced SubStation Alpha
+    rttm                        who speaks when, as NIST's tools read it
 
 Where a transcript says who speaks ("speaker" in its JSON, as whisperX puts it there, or
 "channel"), every format does: [SPEAKER_00]: text, or the format's own place for it (a column in

@@ -24,9 +24,9 @@ A line of a list may be JSON, with settings for that file alone:
 
     {"path": "talk.wav", "language": "de"}
 
-Its keys are path, language, task, prompt, format and output (a folder below the current one,
-the recording's or --output-dir). A line that makes no sense fails alone, as in
-"list.jsonl, line 4: not valid JSON at column 11".
+Its keys are path, language, task, prompt, format, speakers (a number, in a run with --speakers)
+and output (a folder below the current one, the recording's or --output-dir). A line that makes no
+sense fails alone, as in "list.jsonl, line 4: not valid JSON at column 11".
 """
 
 OPTIONS = ("--from-file", "--null", "--relative-to", "--dry-run")
