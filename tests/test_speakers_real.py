@@ -120,7 +120,5 @@ def test_speakers_get_the_names_of_their_clips(talk: Stretches, tmp_path):
         (tmp_path / "Kerstin" / path.name).symlink_to(path)
     (tmp_path / "Ljubljana.wav").symlink_to(real.speech() / "en" / "ljspeech" / "LJ001-0001.wav")
     options = SpeakerOptions(enabled=True, model=str(MODEL), names=tmp_path)
-    named = open_diarizer(
-        options, offline=True, read_clip=lambda path: np.concatenate([*Reader(path).blocks()], axis=-1)
-    )
+    named = open_diarizer(options, offline=True, read_clip=conversations.load)
     assert found(named, talk).names == ("Kerstin", None)

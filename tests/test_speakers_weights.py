@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -209,12 +211,25 @@ def test_a_file_that_is_too_large_is_not_read(folder: Path, monkeypatch: pytest.
         open_diarizer(SpeakerOptions(enabled=True, model=str(folder)), offline=True)
 
 
-def test_torchs_threads_are_given_back(folder: Path):
+def in_new_thread(work: Callable[[], int]) -> int:
+    told: list[int] = []
+    thread = threading.Thread(target=lambda: told.append(work()))
+    thread.start()
+    thread.join()
+    return told[0]
+
+
+def test_torchs_threads_are_given_back_and_no_other_thread_gets_them():
     before = torch.get_num_threads()
-    seen = []
-    network = build._calm(lambda rows: seen.append(torch.get_num_threads()) or rows, before + 1)
-    network(np.zeros(1))
-    assert (seen, torch.get_num_threads()) == ([before + 1], before)
+    seen: list[int] = []
+
+    def network(rows: np.ndarray) -> np.ndarray:
+        seen.extend((torch.get_num_threads(), in_new_thread(torch.get_num_threads)))
+        return rows
+
+    build._calm(network, before + 1)(np.zeros(1))
+    assert seen == [before + 1, before]
+    assert torch.get_num_threads() == in_new_thread(torch.get_num_threads) == before
 
 
 # ------------------------------------------------------------------------------------------------------ reference clips
