@@ -12,7 +12,6 @@ import pytest
 from test_renamed import QuickWorker, Tree, write_large
 from test_resume import told, write_wav
 
-from whisperbatch.pipeline import copies as copies_room
 from whisperbatch.pipeline import stages
 from whisperbatch.pipeline.copies import Copies, Mark
 from whisperbatch.records import AudioFile, Clip, FileAsks, Segment, Status, Transcript
@@ -102,6 +101,35 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "LoadWorker", QuickWorker)
 
 
+class Waits:
+    """Counts the files that wait for their copy."""
+
+    def __init__(self) -> None:
+        self.n_waiting, self.changed = 0, threading.Condition()
+
+    def until(self, n: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.n_waiting >= n, 30)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    real, counted = Copies._placed, Waits()
+
+    def placed(self: Copies, *given: object, **named: object) -> object:
+        place = real(self, *given, **named)
+        with counted.changed:
+            counted.n_waiting += place[0].waits
+            counted.changed.notify_all()
+        return place
+
+    monkeypatch.setattr(Copies, "_placed", placed)
+    return counted
+
+
+TWO = {"n_workers": 2}  # one decides on copies while the engine holds the first up
+
+
 def fill(tree: Tree, n_copies: int) -> None:
     write_large(tree.audio / "000.wav", 1)
     for index in range(1, n_copies):
@@ -161,11 +189,15 @@ def test_copies_that_ask_for_something_else_are_their_own_work(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("quick")
-def test_when_the_first_fails_the_next_is_transcribed(tmp_path: Path):
+def test_when_the_first_fails_the_next_is_transcribed(tmp_path: Path, waits: Waits):
     tree = Tree(tmp_path, 0)
     fill(tree, 4)
     tree.base = replace(tree.base, failures=replace(tree.base.failures, retries=0))
-    outcomes = tree.run(fails=lambda clip: clip.file_id == 0)
+
+    def hold(clips: list[Clip]) -> None:
+        waits.until(3)
+
+    outcomes = tree.run(before_step=hold, fails=lambda clip: clip.file_id == 0, load=TWO)
     assert told(outcomes) == {"000": "failed", "001": "done", "002": "done", "003": "done"}
     assert tree.n_heard == 2
     assert sum(o.reason.startswith("made from") for o in outcomes.values()) == 2
@@ -203,42 +235,32 @@ def test_a_transcript_that_cannot_be_written_for_the_first_is_written_for_its_co
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_first_that_changes_while_it_is_heard_has_no_copies(tmp_path: Path):
+def test_a_first_that_changes_while_it_is_heard_has_no_copies(tmp_path: Path, waits: Waits):
     tree = Tree(tmp_path, 0)
     fill(tree, 3)
 
     def change(clips: list[Clip]) -> None:
         if clips[0].file_id == 0:
+            waits.until(2)
             write_large(tree.audio / "000.wav", 9)
 
-    outcomes = tree.run(before_step=change)
+    outcomes = tree.run(before_step=change, load=TWO)
     assert tree.n_heard == 2
     assert outcomes["001.wav"].reason == ""
     assert outcomes["002.wav"].reason == f"made from the transcript of {tree.audio / '001.wav'}"
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_copy_that_changes_while_it_waits_is_decided_on_anew(tmp_path: Path):
+def test_a_copy_that_changes_while_it_waits_is_decided_on_anew(tmp_path: Path, waits: Waits):
     tree = Tree(tmp_path, 0)
     fill(tree, 3)
-    waits = threading.Event()
 
     def change(clips: list[Clip]) -> None:
         if clips[0].file_id == 0:
-            assert waits.wait(20)
+            waits.until(2)
             write_wav(tree.audio / "001.wav", 7)
 
-    real = copies_room.Copies._placed
-
-    def placed(self: Copies, file: object, *given: object, **named: object) -> object:
-        place = real(self, file, *given, **named)
-        if place[0].waits and file.file_id == 2:
-            waits.set()
-        return place
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(copies_room.Copies, "_placed", placed)
-        outcomes = tree.run(before_step=change, load={"n_workers": 2})
+    outcomes = tree.run(before_step=change, load=TWO)
     assert tree.n_heard == 2
     assert outcomes["001.wav"].reason == ""
     assert "sum 11200" in (tree.audio / "001.txt").read_text()

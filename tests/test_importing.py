@@ -155,7 +155,7 @@ def test_our_own_text_with_stamps_comes_back():
         ("a.srt", b"x" * (importing.MAX_TEXT + 1), "larger than 16 MiB"),
     ],
 )
-def test_what_is_no_transcript_is_one_sentence(name: str, data: bytes, sentence: str):
+def test_a_file_that_is_not_a_transcript_gets_one_sentence(name: str, data: bytes, sentence: str):
     with pytest.raises(FileError, match=sentence) as caught:
         read(name, data)
     assert str(caught.value).startswith(name)

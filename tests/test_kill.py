@@ -71,7 +71,7 @@ def fill(folder: Path, n_files: int, long_s: int = 0) -> Path:
 def start(
     folder: Path, number: int = 0, fault: str = "", step_s: float = 0.0, long_form: str = "clips"
 ) -> subprocess.Popen[bytes]:
-    options = "--model demo --batch-size 2 --max-wait 0 --load-workers 1 --format txt,srt,json -q".split()
+    options = "--model demo --batch-size 2 --max-wait 0 --load-workers 1 --format txt,srt,docx,json -q".split()
     places = ["--journal", str(folder.parent / "journal"), "--events", str(folder.parent / f"events-{number:03d}")]
     places += ["--long-form", long_form, "--spool-dir", str(folder.parent / "spool")]
     environment = {**os.environ, "FAULT": fault, "STEP_S": str(step_s), MARK: str(folder)}
@@ -218,7 +218,7 @@ def test_three_runs_share_a_folder_and_take_over_from_one_that_is_killed(tmp_pat
     assert [run.wait(120) for run in runs] == [-signal.SIGKILL, 0, 0]
     ends = Counter((kind, name) for kind, name in events(folder) if kind == "done")
     assert set(ends.values()) == {1}
-    assert len(contents(folder)) == 180
+    assert len(contents(folder)) == 240
     # what the killed one had done and not told of is known to the others as done
     assert len(ends) >= 60 - 2
     told = [{name for kind, name in events(folder) if kind in ("done", "skipped")}]

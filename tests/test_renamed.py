@@ -277,6 +277,10 @@ def test_status_and_a_dry_run_say_whose_transcript_it_is(
     assert told.err == "2 to write from the transcript of the same recording\n"
     assert cli.main([*command, "--no-dedupe"]) == 0
     assert "2 to transcribe" in capsys.readouterr().err
+    assert cli.main([*command[:-2], "--no-journal"]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1].startswith(f"audio/x.wav: would write txt from the transcript of {tree.audio}/talk")
+    assert told.err.startswith("1 to transcribe (0.00 hours of audio, 0.4 MB), 1 to write from the transcript of")
     tree.run(revision=None)
     assert cli.main(["status", "audio", "--journal", "journal.sqlite3"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -64,6 +64,17 @@ def test_other_rules_are_applied_to_the_json_without_the_model(place: Place, tmp
     assert place.n_opened == 1
 
 
+def test_without_a_journal_a_json_that_we_did_not_write_so_stays(place: Place, tmp_path: Path):
+    place.run(output=ALL, with_journal=False)
+    page = place.audio / "000.json"
+    page.write_text(json.dumps(json.loads(page.read_text()), separators=(",", ":")))  # as a review page saves it
+    saved = page.read_text()
+    place.run(output={**ALL, "replace": rules(tmp_path, "clip -> stretch")}, with_journal=False)
+    assert page.read_text() == saved
+    assert texts(place).count("stretch 0 at") == 3
+    assert place.n_opened == 1
+
+
 def test_a_comment_more_or_another_place_of_the_file_does_nothing_again(place: Place, tmp_path: Path):
     place.run(output={**ALL, "replace": rules(tmp_path, "clip -> stretch")})
     (tmp_path / "other").mkdir()

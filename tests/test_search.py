@@ -245,6 +245,14 @@ def test_json_of_another_kind_is_left_out_and_said_only_when_it_was_named(here: 
     assert "package.json: this is not a transcript" in capsys.readouterr().err
 
 
+def test_subtitles_from_elsewhere_are_searched_where_there_is_no_json(here: Path, found):
+    cue = "1\n00:00:02,000 --> 00:00:04,000\nAnother harbour.\n"
+    (here / "in" / "other.srt").write_text(cue)
+    (here / "in" / "harbour.srt").write_text(cue)
+    (here / "in" / "note.txt").write_text("a harbour, and no transcript")
+    assert ("other", "Another harbour.") in found("harbour") and len(found("harbour")) == 3
+
+
 def test_an_index_that_is_damaged_or_old_is_made_anew_and_another_programs_is_left_alone(here: Path, found, capsys):
     assert len(found("harbour")) == 2
     place = here / "search.sqlite3"

@@ -1,5 +1,6 @@
 """Settings beside recordings: which count, in which order, what hostile ones do, and what becomes of them in a run."""
 
+import io
 import os
 import threading
 from pathlib import Path
@@ -303,3 +304,15 @@ def test_the_command_line_and_python_turn_them_off(tree: Path, monkeypatch: pyte
         with api.Transcriber(model="demo", sidecars=wanted) as transcriber:
             list(transcriber.transcribe(tree))
     assert [all(faults) for faults in seen] == [True, True, False, False]
+
+
+def test_rules_in_a_list_lie_beside_the_list(tree: Path, monkeypatch: pytest.MonkeyPatch, capfd):
+    (tree.parent / "lists").mkdir()
+    put(tree.parent / "lists" / "names.txt", "a -> b")
+    put(tree.parent / "lists" / "l.jsonl", '{"path": "top/talk.mp3", "replace": "names.txt"}\n')
+    command = ["transcribe", "--model", "demo", "--dry-run", "--no-journal"]
+    assert main([*command, "--from-file", "lists/l.jsonl"]) == 0
+    assert "would transcribe" in capfd.readouterr().out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((tree.parent / "lists" / "l.jsonl").read_bytes())))
+    assert main([*command, "-"]) == 0  # of a list that is read from standard input, in the current folder
+    assert "names.txt cannot be read" in capfd.readouterr().out

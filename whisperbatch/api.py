@@ -179,7 +179,7 @@ def open_journal(options: RunOptions) -> AbstractContextManager[Journal | None]:
 
 
 def run_on_end(options: RunOptions, totals: Mapping[str, Any], on_event: Callable[[Event], None]) -> None:
-    """Run the command for the end of a run; a notice tells when it failed."""
+    """Run the command for the end of a run; a notice reports it if it fails."""
     status = {0: "done", EXIT_INTERRUPTED: "interrupted"}.get(totals["exit_code"], "failed")
     fault = run_at_end(options.hooks, {"hook": "on-end", "status": status, **totals})
     if fault is not None:

@@ -5,12 +5,12 @@ And a file that grows as a run goes on and appears whole at its end.
 Who calls: every room that opens what it did not make itself; report and review, which grow.
 """
 
+import io
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from whisperbatch.errors import RunError
 
@@ -23,7 +23,7 @@ class TooLargeError(OSError):
     """A file holds more than is read of its kind; its ``errno`` is None."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.FileIO:
     """The file, opened for reading without a buffer of its own; IrregularFileError when it is none."""
     _require_regular(os.stat(path))  # noqa: PTH116  (takes what Path.stat takes)
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -38,7 +38,7 @@ def open_regular(path: Path) -> BinaryIO:
 def read_regular(path: Path) -> bytes:
     """All that a file holds; IrregularFileError when it is none."""
     with open_regular(path) as file:
-        return file.readall()  # type: ignore[attr-defined, no-any-return]
+        return file.readall()
 
 
 def read_bounded(path: Path, most: int) -> bytes:

@@ -7,7 +7,7 @@ from whisperbatch.errors import UsageError
 
 
 def _table(text: str) -> dict[str, str]:
-    return dict(" ".join(part.split()).split(" ", 1) for part in text.split("|"))  # type: ignore[arg-type]
+    return dict(" ".join(part.split()).split(" ", 1) for part in text.split("|"))
 
 
 LANGUAGES = _table("""

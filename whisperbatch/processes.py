@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 LENGTH = struct.Struct("<I")  # before each message on a pipe
 RUN = secrets.token_hex(4)  # this process, in names of files: process ids come again, in containers at once
@@ -49,7 +49,7 @@ def start(
     )
 
 
-def read_exactly(stream: BinaryIO, n_bytes: int) -> bytes:
+def read_exactly(stream: IO[bytes], n_bytes: int) -> bytes:
     """So many bytes; EOFError when the other end dies before."""
     data = stream.read(n_bytes)
     if len(data) < n_bytes:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from whisperbatch.languages import LANGUAGES
-from whisperbatch.records import NOTHING_HEARD, AudioFile, ClipText, FileLoaded, Segment, Transcript
+from whisperbatch.records import NOTHING_HEARD, AudioFile, ClipText, FileLoaded, Segment, Transcript, Word
 
 FRAMES_A_SECOND = 100  # what openai-whisper's ``seek`` counts
 N_DECIMALS = 3  # a clip's start is a sample's, and the sum of two floats has noise
@@ -255,19 +255,22 @@ def _moved(segment: Segment, place: _Place, limit_s: float) -> Segment:
     Trap: the model pads a short clip to 30 s and may well give times in the padding, where the next clip lies.
     """
 
-    def moved(start_s: float, end_s: float) -> dict[str, float]:
+    def moved(start_s: float, end_s: float) -> tuple[float, float]:
         start_s, end_s = place.clear_of_pauses(start_s, max(start_s, end_s))
         start_s = round(min(place.at_s(start_s), limit_s), N_DECIMALS)
         end_s = round(min(place.at_s(end_s, is_end=True), limit_s), N_DECIMALS)
-        return {"start_s": start_s, "end_s": max(start_s, end_s)}
+        return start_s, max(start_s, end_s)
 
-    words = segment.words
-    if words is not None:
-        words = tuple(replace(word, **moved(word.start_s, word.end_s)) for word in words)
+    def moved_word(word: Word) -> Word:
+        start_s, end_s = moved(word.start_s, word.end_s)
+        return replace(word, start_s=start_s, end_s=end_s)
+
+    start_s, end_s = moved(segment.start_s, segment.end_s)
     window_s = place.at_s(segment.seek / FRAMES_A_SECOND) - segment.seek / FRAMES_A_SECOND
     return replace(
         segment,
-        **moved(segment.start_s, segment.end_s),
+        start_s=start_s,
+        end_s=end_s,
         seek=segment.seek + round(window_s * FRAMES_A_SECOND),
-        words=words,
+        words=None if segment.words is None else tuple(moved_word(word) for word in segment.words),
     )

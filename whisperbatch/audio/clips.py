@@ -183,6 +183,9 @@ class _Tape:
 class _Pack:
     """The clip that is being filled; spans come in places of their stream, which begins at ``start`` in the file."""
 
+    _length: int  # samples
+    _end: int  # of the last span
+
     def __init__(self, start: int, channel: int | None) -> None:
         self._offset = start
         self.channel = channel

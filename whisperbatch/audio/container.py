@@ -51,7 +51,7 @@ def _n_told(head: bytes) -> int:
 
 def _is_mp4_cut(stream: BinaryIO, n_bytes: int) -> bool:
     """Whether the index or what it tells of is missing, or the last box is not all there."""
-    kinds = set()
+    kinds: set[bytes] = set()
     for kind, end in _boxes(stream, n_bytes):
         if end > n_bytes + SLACK and (kind in MP4_NEEDED or not kinds >= MP4_NEEDED):
             return True  # after all that is needed, anything may follow

@@ -153,7 +153,8 @@ class Decoding:
         if not films:
             return []
         _set_discard(films, "default")
-        counts, times = collections.Counter(), []
+        counts: collections.Counter[int] = collections.Counter()
+        times: list[Fraction] = []
         for n_read, packet in enumerate(self._demuxed([self._stream, *films]), 1):
             counts[packet.stream.index] += 1
             if packet.stream.index == self._stream.index:

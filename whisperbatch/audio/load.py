@@ -48,7 +48,7 @@ def _is_sound(codec: str) -> bool:
 LISTENING = {"codec_whitelist": ",".join(sorted(filter(_is_sound, av.codec.codecs_available)))}
 
 # of tags that are not UTF-8; PyAV 19 replaces them by itself and takes no such argument
-STRAY_BYTES = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
+STRAY_BYTES: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
 
 N_BLOCK = 1 << 19  # samples of all channels that libsndfile reads at once
 DITHER = 2  # of 32,768; what peaks no higher is silence
@@ -181,8 +181,9 @@ class Reader:
             pointing = is_list(file) or (isinstance(err, av.error.ArgumentError) and is_text(file))
             raise LoadError(POINTS if pointing else UNREADABLE, self.path) from err
         except (OSError, OverflowError) as err:
-            is_misled = getattr(err, "errno", None) in (None, errno.EINVAL)  # to a place where no file can be read
-            raise LoadError(UNREADABLE if is_misled else f"cannot be read: {err.strerror}", self.path) from err
+            if not isinstance(err, OSError) or err.errno in (None, errno.EINVAL):  # misled to where no file can be read
+                raise LoadError(UNREADABLE, self.path) from err
+            raise LoadError(f"cannot be read: {err.strerror}", self.path) from err
 
     def _raw(self, file: BinaryIO, options: dict[str, str]) -> Any:
         """The container of a format that only the file's name tells of, or None."""

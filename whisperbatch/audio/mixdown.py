@@ -171,12 +171,13 @@ class Mixdown:
 
 def _samples_of(frame: Any) -> str:
     """The name of a frame's format, whether its channels are interleaved or not."""
-    return frame.format.name.removesuffix("p")
+    name: str = frame.format.name
+    return name.removesuffix("p")
 
 
 def _planes(frame: Any) -> np.ndarray:
     """A frame's samples as (n_channels, n_samples)."""
-    samples = frame.to_ndarray()
+    samples: np.ndarray = frame.to_ndarray()
     return samples.reshape(frame.samples, -1).T if frame.format.is_packed else samples
 
 
@@ -234,6 +235,7 @@ def through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
             out = graph.pull()
         except (av.error.BlockingIOError, av.error.EOFError):  # wants more; has no more
             return
+        assert isinstance(out, av.AudioFrame)
         if out.samples:
             samples = np.ascontiguousarray(out.to_ndarray().reshape(out.samples, -1).T)
             yield samples if len(samples) > 1 else samples[0]

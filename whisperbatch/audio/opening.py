@@ -52,7 +52,7 @@ def opened(path: Path) -> BinaryIO:
     if os.fstat(file.fileno()).st_size == 0:
         file.close()
         raise LoadError("is empty", path)
-    return io.BufferedReader(file)  # type: ignore[arg-type]
+    return io.BufferedReader(file)
 
 
 def is_text(file: BinaryIO) -> bool:

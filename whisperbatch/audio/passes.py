@@ -17,13 +17,14 @@ from whisperbatch.options import ALL_TRACKS, LoadOptions
 from whisperbatch.records import DAMAGED
 
 Maker = Callable[[int | None], clips.Cutter]
+Watch = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 DEFAULT_NAMES = LoadOptions().channel_names
 
 
 class Passes:
     """The passes over one file, for one thread."""
 
-    def __init__(self, path: Path, load: LoadOptions, make: Maker, watched: Callable[[Iterator], Iterator]) -> None:
+    def __init__(self, path: Path, load: LoadOptions, make: Maker, watched: Watch) -> None:
         """Read nothing yet.
 
         Args:

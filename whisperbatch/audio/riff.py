@@ -124,7 +124,7 @@ def whole(file: BinaryIO) -> tuple[BinaryIO, list[str]]:
     told = (n_sound if n_sound < MAX_SIZE else 0xFFFFFFFF).to_bytes(4, "little")
     form = b"fmt " + len(first.form).to_bytes(4, "little") + first.form + bytes(len(first.form) % 2)
     head = b"RIFF\xff\xff\xff\xffWAVE" + form + b"data" + told
-    return Pieces(head, file, found.pieces), notices  # type: ignore[return-value]
+    return Pieces(head, file, found.pieces), notices  # type: ignore[return-value]  # read as a file is
 
 
 def _look_behind(file: BinaryIO, first: Wave, n_bytes: int) -> _Found:

@@ -108,7 +108,7 @@ class Spooled:
         start, stop, step = span.indices(self._n_samples)
         assert step == 1
         out = np.empty(max(0, stop - start), np.int16)
-        view, at = memoryview(out).cast("B"), 0
+        view, at = out.data.cast("B"), 0
         while at < len(view):
             n_read = self._read_into(view[at:], start * N_BYTES + at)
             if n_read == 0:

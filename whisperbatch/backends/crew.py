@@ -161,7 +161,7 @@ class Crew:
         with self._changed:
             self._is_at_work = False
             busy = [place for place in self._places if place.held and place.hired is not None]
-            killed = [place.hired for place in busy]
+            killed = [place.hired for place in busy if place.hired is not None]
             for place in busy:  # what it still tells is of no run: the next one has other files by these numbers
                 place.held, place.wants, place.is_up, place.is_left = {}, False, False, True
             self._tidings.put(None)

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from whisperbatch.backends.crew import Crew, Hired
 from whisperbatch.backends.member import Member, options_of_member
@@ -119,13 +119,13 @@ def _take(stream: BinaryIO, take: Callable[[ToMember], None]) -> None:
     os._exit(0)
 
 
-def _send(stream: BinaryIO, message: object) -> None:
+def _send(stream: IO[bytes], message: object) -> None:
     data = pickle.dumps(message)
     stream.write(LENGTH.pack(len(data)) + data)
     stream.flush()
 
 
-def _read(stream: BinaryIO) -> FromMember:
+def _read(stream: IO[bytes]) -> Any:
     """The next message; EOFError at the end. Only a process of our own is at the other end."""
     (length,) = LENGTH.unpack(read_exactly(stream, LENGTH.size))
     return pickle.loads(read_exactly(stream, length))

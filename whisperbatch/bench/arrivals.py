@@ -44,7 +44,9 @@ def latency(
 
     ``most_a_second`` is what the engine does of them when none is waited for.
     """
-    size, came_s, fresh = engine.capacity, {}, []
+    size = engine.capacity
+    came_s: dict[int, float] = {}
+    fresh: list[int] = []
     queue: Batcher[Clip] = Batcher(size, max_wait_s, max_items=n)
     rng, waiting, over = random.Random(0), repeated(clips, n), threading.Event()
 

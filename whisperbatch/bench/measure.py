@@ -77,7 +77,7 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values."""
-        told = {"schema": SCHEMA, "version": __version__} | asdict(self)
+        told: dict[str, Any] = {"schema": SCHEMA, "version": __version__} | asdict(self)
         plains = [*told["batches"], *([told["by_itself"]] if self.by_itself is not None else [])]
         for row, plain in zip(self.rows, plains, strict=True):
             plain |= {"cost_per_audio_hour": self.cost_of(row), "saving": self.saving_of(row)}

@@ -105,7 +105,7 @@ def profile(engine: Engine, paths: Sequence[Path], options: RunOptions, diarizer
             pipeline.run(
                 [AudioFile(path) for path in paths],
                 options,
-                open_engine=lambda: timed,  # type: ignore[return-value]
+                open_engine=lambda: timed,
                 namer=namer,
                 on_event=lambda event: None,
                 stop=threading.Event(),

@@ -18,7 +18,7 @@ from whisperbatch.records import Clip, ClipFailed, ClipText
 try:
     import resource
 except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
+    resource = None  # type: ignore[assignment]  # a module elsewhere
 
 MOST = 1024
 MIN_WINDOWS = 4  # in a round

@@ -66,9 +66,9 @@ def advising(screen: Screen, options: RunOptions, is_asked: bool) -> Callable[[E
             tally, wall_s = screen.tally, time.monotonic() - began_s
             done_s = tally.decoded_s * max(1.0, n_given / n_heard)
             seen = done_s, tally.whole_s, wall_s, options.engine.model, options.decode.beam_size
-            if advice(*seen) is not None:
+            if (told := advice(*seen)) is not None:
                 is_open = False
-                screen.line(advice(*seen, in_float32=_place(options)[1] == "float32"))
+                screen.line(advice(*seen, in_float32=_place(options)[1] == "float32") or told)
 
     return on_event
 

@@ -44,7 +44,7 @@ app = typer.Typer(
 def run(argv: list[str]) -> int:
     """The exit code of a command line."""
     with suppress(AttributeError):  # of a standard output that is not Python's own
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # see above
     arguments, notices, unasked = legacy.translate(argv)
     for notice in (*notices, *config.strangers(os.environ, legacy.DECLARED)):
         failures.say(notice)
@@ -152,7 +152,7 @@ def convert(
     verbose: run_params.Verbose = False,
     **given: Any,
 ) -> None:
-    """Render transcripts in other formats from their JSON: files, folders with all below them, patterns, lists."""
+    """Render transcripts in other formats, from JSON or subtitles: files, folders and all below, patterns, lists."""
     if not paths and not from_file:
         raise UsageError("nothing to convert; name transcripts or folders, or - for a list on standard input")
     given |= {"format": format}
@@ -185,7 +185,7 @@ def review(
     journal: run_params.JournalPath = None,
     verbose: run_params.Verbose = False,
 ) -> None:
-    """Make a page to read, hear and correct transcripts in, those in doubt first, from their JSON."""
+    """Make a page to read, hear and correct transcripts in, those in doubt first, from JSON or subtitles."""
     from whisperbatch.cli.reviewing import review as make
 
     raise typer.Exit(make(paths, page, overwrite, recordings or [], journal))
@@ -197,9 +197,7 @@ def search(
     words: Annotated[str, typer.Argument(help='What to look for: words, a "phrase in quotes", a beginning*.')],
     paths: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Transcripts in JSON, or folders with all below them (default: all that the journal knows)."
-        ),
+        typer.Argument(help="Transcripts, or folders with all below them (default: all that the journal knows)."),
     ] = None,
     journal: run_params.JournalPath = None,
     limit: run_params.Limit = 100,
@@ -280,7 +278,7 @@ def show_help(
     ] = None,
 ) -> None:
     """Tell of a topic, such as formats, resume or exit-codes; without one, list them."""
-    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]
+    commands = ctx.find_root().command.commands  # type: ignore[attr-defined]  # the root is a group
     if topic is None:
         print(topics.contents(commands))
     elif topic in topics.NAMES:

@@ -89,7 +89,7 @@ def convert_all(paths: list[str], lists: list[Path], null: bool, options: Output
 
 
 def _is_shadowed(audio: AudioFile, work: _Work, kinds: Collection[str]) -> bool:
-    """Whether a file that nobody asked for by its name or kind has a better one of its recording beside it."""
+    """True for a file that nobody asked for by name or kind, when a better one of its recording is beside it."""
     is_asked_for = audio.path in work.named or work.has_list or audio.path.suffix in kinds
     return (audio.root is not None or not is_asked_for) and has_better(audio.path)
 
@@ -103,10 +103,9 @@ def _shown(
     from tqdm import tqdm
 
     files: Sequence[AudioFile] | Iterator[AudioFile] = list(source) if is_whole else source
-    work.bar = last.enter_context(
-        tqdm(files, unit="file", file=sys.stderr, dynamic_ncols=True, desc="convert", leave=False)
-    )
-    return work.bar
+    bar = last.enter_context(tqdm(files, unit="file", file=sys.stderr, dynamic_ncols=True, desc="convert", leave=False))
+    work.bar = bar
+    return bar
 
 
 def _ended(work: _Work) -> int:

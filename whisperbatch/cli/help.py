@@ -26,7 +26,7 @@ ALL = "help_all"
 class Command(TyperCommand):
     """A command with our help page."""
 
-    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # Typer passes its own
         """Write the page into ``formatter``."""
         formatter.write(page(ctx))
 
@@ -34,7 +34,7 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The program itself with our help page."""
 
-    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # Typer passes its own
         """Write the page into ``formatter``."""
         formatter.write(page(ctx))
 
@@ -87,7 +87,8 @@ def option(param: Any) -> tuple[str, str]:
 
 
 def _side(param: Any) -> str:
-    return (param.opts if param.default else param.secondary_opts)[0]
+    names: list[str] = param.opts if param.default else param.secondary_opts
+    return names[0]
 
 
 def _panels(params: Sequence[Any]) -> list[tuple[str, str]]:

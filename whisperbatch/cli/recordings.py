@@ -92,9 +92,9 @@ def stem_of(file: Path) -> str:
 
 
 def has_better(file: Path) -> bool:
-    """Whether a transcript in a folder has one of its recording beside it that tells more, which is read in its place.
+    """True when a richer transcript of the same recording is beside this one, and is read in its place.
 
-    JSON comes first: what lies beside it is made from it.
+    JSON is the richest: the others beside it were rendered from it.
     """
     form, stem = file.suffix.lower()[1:], stem_of(file)
     better = READABLE[: READABLE.index(form)] if form in READABLE else ()

@@ -99,6 +99,7 @@ def _failed(file: Path, err: OSError | FileError) -> Outcome:
 def _entry(file: Path, transcript: Transcript, recording: Path | None) -> _Entry:
     own = stem_of(file).endswith(f".{transcript.language}")  # --name "{stem}.{language}": one for each language
     language = transcript.language if own else ""
+    same: tuple[str, ...]
     if recording is not None:
         same = (os.path.realpath(recording), language)
     else:

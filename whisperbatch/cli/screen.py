@@ -56,7 +56,7 @@ class Tally:
                 self.in_hand[path] = (self.in_hand[path][0] + data["audio_s"], self.in_hand[path][1])
         elif event.kind == "finished":
             status = data["outcome"].status
-            decoded_s, whole_s = self.in_hand.pop(path, (0.0, 0.0))  # type: ignore[arg-type]
+            decoded_s, whole_s = (0.0, 0.0) if path is None else self.in_hand.pop(path, (0.0, 0.0))
             if status is Status.INTERRUPTED:  # it is still to be done
                 self.n_interrupted += 1
                 self._n_half_done += whole_s > 0
@@ -91,7 +91,7 @@ class Tally:
     def standing(self, *, is_endless: bool = False) -> Event:
         """How far the run is, for programs; a drop folder's has no end to tell the time until."""
         left_s = None if is_endless or self.left_s is None else round(self.left_s)
-        data = {"n_files": self.n_found, "n_ended": self.n_ended, "n_failed": self.n_failed}
+        data: dict[str, Any] = {"n_files": self.n_found, "n_ended": self.n_ended, "n_failed": self.n_failed}
         data |= {"audio_seconds": round(self.decoded_s, 1), "audio_seconds_expected": round(self.whole_s, 1)}
         return Event("standing", None, data | {"real_time_factor": round(self.speed, 2), "seconds_left": left_s})
 

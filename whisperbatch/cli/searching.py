@@ -11,6 +11,7 @@ from shlex import quote
 from typing import Any
 
 from whisperbatch.cli import failures
+from whisperbatch.cli.recordings import has_better
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Journal, default_path
@@ -18,9 +19,9 @@ from whisperbatch.options import require
 from whisperbatch.records import Transcript
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.review import link_into, shows
-from whisperbatch.search import Changes, Hit, Index, Query, parse
+from whisperbatch.search import UNREADABLE, Changes, Hit, Index, Query, parse
 from whisperbatch.sources import from_paths
-from whisperbatch.sources.media import is_json
+from whisperbatch.sources.media import is_transcript
 from whisperbatch.writers.beside import MAX_JSON
 from whisperbatch.writers.json_ import NOT_A_TRANSCRIPT
 from whisperbatch.writers.places import absolute
@@ -67,24 +68,24 @@ def _known(place: Path) -> Iterator[tuple[str | Path, int, int]]:
 
 
 def _below(paths: Sequence[str]) -> Iterator[tuple[str | Path, int, int]]:
-    """The JSON files that the paths name and those below them; a path that does not exist is told at once."""
+    """The transcripts that the paths name and those below them; a path that does not exist is refused at once."""
     try:
-        files = from_paths(paths, is_json)
+        files = from_paths(paths, is_transcript)
     except UsageError as err:
         raise UsageError(f'{err.message}; put several words in quotes, as in: whisperbatch search "two words"') from err
     for audio in files:
         if audio.asks.fault is not None:
             failures.say(f"{audio.path}: {audio.asks.fault}")
-        else:
+        elif audio.root is None or not has_better(audio.path):
             yield absolute(audio.path), audio.size, audio.mtime_ns
 
 
 def _read(path: Path) -> Transcript:
-    from whisperbatch.writers import read_json
+    from whisperbatch.writers.importing import MAX_TEXT, read_transcript
 
-    if path.stat().st_size > MAX_JSON:
+    if path.stat().st_size > (MAX_JSON if path.suffix.lower() == ".json" else MAX_TEXT):
         raise FileError(NOT_A_TRANSCRIPT, path)
-    return read_json(read_regular(path), path)
+    return read_transcript(path, read_regular(path))
 
 
 def _updated(index: Index, files: Iterator[tuple[str | Path, int, int]], is_shown: bool) -> Changes:
@@ -109,12 +110,12 @@ def _updated(index: Index, files: Iterator[tuple[str | Path, int, int]], is_show
 
 
 def _tell(changes: Changes, named: Sequence[Path]) -> None:
-    """Say what could not be read; a JSON file of another kind only when it was named itself."""
+    """Say what could not be read; of what is not a transcript only that which was named itself."""
     for path, fault in changes.faults:
-        if fault != NOT_A_TRANSCRIPT or path in named:
+        if fault.startswith(UNREADABLE) or path in named:
             failures.say(f"{path}: {fault}")
     if not changes.n_files:
-        raise UsageError("no transcripts found; search looks in JSON that whisperbatch or openai-whisper wrote")
+        raise UsageError("no transcripts found; search reads JSON of whisperbatch or openai-whisper, and subtitles")
 
 
 def _print(hits: Sequence[Hit], query: Query, *, as_json: bool) -> None:

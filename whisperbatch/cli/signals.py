@@ -26,7 +26,7 @@ def interruptible() -> Iterator[threading.Event]:
         # from a thread of its own, since this one may be in the middle of a line
         threading.Thread(target=say, args=(STOPPING,), daemon=True).start()
 
-    handlers = {signal.SIGINT: handle, signal.SIGTERM: handle}
+    handlers: dict[signal.Signals, Callable[[int, object], None]] = {signal.SIGINT: handle, signal.SIGTERM: handle}
     if hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = _survivor()
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

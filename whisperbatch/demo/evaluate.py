@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jiwer
 import numpy as np
@@ -154,7 +155,7 @@ def transformers_decoder(folder: Path) -> Decoder:
     return decode
 
 
-def _token_times(tokens: list[int], piece: dict) -> tuple[float, float]:
+def _token_times(tokens: list[int], piece: dict[str, Any]) -> tuple[float, float]:
     """A segment's own timestamps: transformers, like openai-whisper, lets a lone segment start with its window."""
     marks = [(token - ids.TIMESTAMP_0) * 0.02 for token in tokens if token >= ids.TIMESTAMP_0]
     start_s, end_s = float(piece["start"]), float(piece["end"])

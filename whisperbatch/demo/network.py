@@ -54,7 +54,8 @@ class Attention(nn.Module):
 
 
 def _heads(x: Tensor) -> Tensor:
-    return x.unflatten(-1, (N_HEADS, D_HEAD)).transpose(1, 2)
+    heads: Tensor = x.unflatten(-1, (N_HEADS, D_HEAD))
+    return heads.transpose(1, 2)
 
 
 class EncoderLayer(nn.Module):
@@ -72,7 +73,8 @@ class EncoderLayer(nn.Module):
         """(n_rows, n_audio, d_model) to the same."""
         y = self.self_attn_layer_norm(x)
         x = x + self.self_attn(y, y)[0]
-        return x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
+        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
+        return out
 
 
 class DecoderLayer(EncoderLayer):
@@ -84,7 +86,7 @@ class DecoderLayer(EncoderLayer):
         self.encoder_attn = Attention()
         self.encoder_attn_layer_norm = nn.LayerNorm(D_MODEL)
 
-    def forward(self, x: Tensor, audio: Tensor, visible: bool) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
+    def forward(self, x: Tensor, audio: Tensor, visible: bool) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]  # audio too
         """(n_rows, n_tokens, d_model) to the same, and cross-attention weights when visible."""
         y = self.self_attn_layer_norm(x)
         x = x + self.self_attn(y, y, causal=True)[0]
@@ -157,12 +159,14 @@ class Network(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.Conv1d):
+                assert module.bias is not None
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)
         positions = sinusoids(N_AUDIO, D_MODEL)
         self.encoder.embed_positions.weight.copy_(positions)
         self.encoder.embed_positions.weight.requires_grad_(False)
         for layer, offsets in zip(self.encoder.layers, LOCAL_OFFSETS, strict=True):
+            assert isinstance(layer, EncoderLayer)
             for head, offset in enumerate(offsets):
                 _look_aside(layer.self_attn, head, offset)
         nn.init.normal_(self.decoder.embed_tokens.weight, std=0.05)

@@ -73,6 +73,7 @@ def encode(path: Path, wave: np.ndarray, sample: Sample) -> None:
     layout = "mono" if sample.channels == 1 else "stereo"
     with av.open(str(path), "w") as container:
         stream = container.add_stream(sample.codec, rate=sample.rate, layout=layout)
+        assert isinstance(stream, av.AudioStream)
         if sample.bit_rate is not None:
             stream.bit_rate = sample.bit_rate
         frame = av.AudioFrame.from_ndarray(np.repeat(data, sample.channels)[None], format="s16", layout=layout)

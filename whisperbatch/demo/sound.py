@@ -5,6 +5,7 @@ and ``demo/samples``.
 """
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 
@@ -43,7 +44,8 @@ def hum(n_samples: int, rng: random.Random, noise: np.random.Generator) -> np.nd
     if slope == 0.0:
         return white
     coloured = _filtered(white, lambda hz: (np.maximum(hz, 20.0) / 20.0) ** -slope)
-    return coloured / (np.sqrt(np.mean(np.square(coloured))) + 1e-9)
+    power: float = np.sqrt(np.mean(np.square(coloured)))
+    return coloured / (power + 1e-9)
 
 
 def without_speech(n_samples: int, rng: random.Random, noise: np.random.Generator) -> np.ndarray:
@@ -66,7 +68,7 @@ def tone(n_samples: int, rng: random.Random) -> np.ndarray:
     """One to three steady or pulsed sines of unit height together."""
     at_s = np.arange(n_samples) / SAMPLE_RATE
     tones = [np.sin(2 * np.pi * rng.uniform(80, 4000) * at_s) for _ in range(rng.randint(1, 3))]
-    wave = sum(tones) / len(tones)
+    wave = sum(tones, np.zeros(n_samples)) / len(tones)
     if rng.random() < 0.4:
         wave = wave * (np.sin(2 * np.pi * rng.uniform(0.2, 2) * at_s) > 0)
     return wave.astype(np.float32)
@@ -76,6 +78,6 @@ def _telephone(hz: np.ndarray) -> np.ndarray:
     return 1 / (1 + (hz / 3700.0) ** 24) * (1 - 1 / (1 + (hz / 150.0) ** 4))
 
 
-def _filtered(wave: np.ndarray, response) -> np.ndarray:
+def _filtered(wave: np.ndarray, response: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     hz = np.fft.rfftfreq(len(wave), 1 / SAMPLE_RATE).astype(np.float32)
     return np.fft.irfft(np.fft.rfft(wave) * response(hz), len(wave)).astype(np.float32)

@@ -193,8 +193,8 @@ class Training:
     def share(self) -> float:
         """How much of the training has passed, by time, or by steps when those were given."""
         if self.arguments.steps:
-            return self.step / self.arguments.steps
-        return self.spent_s / (self.arguments.minutes * 60)
+            return self.step / int(self.arguments.steps)
+        return self.spent_s / (float(self.arguments.minutes) * 60)
 
     @property
     def _passed(self) -> float:
@@ -226,6 +226,7 @@ class Training:
             with torch.autocast(self.device.type, torch.bfloat16):
                 parts = losses(self.network, batch, self.vocabulary.log_n_unused)
             total = sum(parts.values())
+            assert isinstance(total, Tensor)
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)

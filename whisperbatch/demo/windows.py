@@ -150,7 +150,8 @@ class Composer:
 
     def _place(self, sentences: list[Sentence], recipe: Recipe) -> list[tuple[Sentence, float]]:
         """Sentences with their start in seconds; in a window the last may run over the end, in a crop none does."""
-        placed, at_s = [], self._start_s()
+        placed: list[tuple[Sentence, float]] = []
+        at_s = self._start_s()
         for sentence in sentences:
             runs_over = at_s + sentence.spoken.duration_s > recipe.length_s - 0.02
             whole_only = not recipe.is_window or not recipe.may_cut
@@ -205,7 +206,8 @@ class Composer:
 
     def _prompt(self, sequence: "_Sequence", language: str) -> None:
         """Previous text, mostly with timestamps, as openai-whisper puts it before the next window."""
-        timed, at_s, tokens = self._rng.random() < 0.75, self._start_s(), []
+        timed, at_s = self._rng.random() < 0.75, self._start_s()
+        tokens: list[int] = []
         n_sentences = self._rng.randint(1, 9) if self._rng.random() < 0.5 else self._rng.randint(10, 24)
         for sentence in self._rng.choices(self._by_language[language], k=n_sentences):
             end_s = at_s + sentence.spoken.duration_s

@@ -69,7 +69,11 @@ class Engine(Protocol):
     """
 
     facts: EngineFacts
-    device_name: str
+
+    @property
+    def device_name(self) -> str:
+        """The device in words."""
+        ...
 
     @property
     def work(self) -> Work:

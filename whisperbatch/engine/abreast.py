@@ -13,6 +13,7 @@ it comes back.
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 from whisperbatch.engine import Work
 from whisperbatch.engine.continuous import ContinuousEngine
@@ -24,7 +25,7 @@ Result = Segments | ClipText | ClipFailed
 class EnginesAbreast:
     """Engines side by side, with the contract of one; owned by one thread."""
 
-    def __init__(self, engines: Sequence[ContinuousEngine], share_cores: Callable[[int], None]) -> None:
+    def __init__(self, engines: Sequence[ContinuousEngine[Any]], share_cores: Callable[[int], None]) -> None:
         """Take engines that vote together and hold nothing.
 
         Args:
@@ -34,9 +35,9 @@ class EnginesAbreast:
         self.facts = engines[0].facts
         self._engines, self._share_cores = list(engines), share_cores
         self._threads = {engine: ThreadPoolExecutor(1, f"engine-{n}") for n, engine in enumerate(engines)}
-        self._running: dict[Future[list[Result]], ContinuousEngine] = {}
+        self._running: dict[Future[list[Result]], ContinuousEngine[Any]] = {}
         self._reserve: deque[Clip] = deque()
-        self._cancelled: dict[ContinuousEngine, set[int]] = {}  # files to be forgotten by engines that are in a step
+        self._cancelled: dict[ContinuousEngine[Any], set[int]] = {}  # files to forget, by engines in a step
         self._out: list[Result] = []
 
     @property
@@ -119,11 +120,11 @@ class EnginesAbreast:
             freest.admit([self._reserve.popleft()])  # in order: a file's first clips decide on its language
             room[freest] -= 1
 
-    def _step(self, engine: ContinuousEngine, n_working: int) -> list[Result]:
+    def _step(self, engine: ContinuousEngine[Any], n_working: int) -> list[Result]:
         self._share_cores(n_working)
         return engine.step()
 
-    def _free(self) -> list[ContinuousEngine]:
+    def _free(self) -> list[ContinuousEngine[Any]]:
         running = set(self._running.values())
         return [engine for engine in self._engines if engine not in running]
 

@@ -182,5 +182,5 @@ def _median_of_seven(x: Tensor) -> Tensor:
 def _filled(timings: Timings, n_tokens: int) -> Timings:
     """Times for all tokens, where the pass had no room for the last ones."""
     n_missing = n_tokens - len(timings.probabilities)
-    starts_s = [*timings.starts_s, *timings.starts_s[-1:] * n_missing]
+    starts_s = [*timings.starts_s, *list(timings.starts_s[-1:]) * n_missing]
     return Timings(starts_s, [*timings.probabilities, *[0.0] * n_missing])

@@ -29,7 +29,9 @@ def find(model: str, model_dir: Path | None) -> Cached | None:
         if (copy := snapshot(repo, model_dir)) is not None:
             return Cached(copy, copy.name, f"faster-whisper's copy ({repo})")
     name = names.openai_file(model)
-    for folder in (model_dir, names.openai_cache()) if name else ():
+    if name is None:
+        return None
+    for folder in (model_dir, names.openai_cache()):
         if folder is not None and (folder / name).is_file() and formats.holds_weights(folder / name):
             return Cached(folder / name, digest(folder / name), f"openai-whisper's copy ({folder / name})")
     return None

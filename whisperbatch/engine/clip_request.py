@@ -14,7 +14,7 @@ from whisperbatch.engine.requests import FRAMES_A_SECOND, MADE_UP, N_FRAMES, Req
 from whisperbatch.engine.words import Timed
 from whisperbatch.languages import LANGUAGES, foreign_share
 from whisperbatch.options import DecodeOptions
-from whisperbatch.records import Clip, ClipText, Segment
+from whisperbatch.records import Clip, ClipText, Segment, Word
 
 MIN_REST = 10  # frames; less audio than this at a clip's end holds no word
 CUT_OFF = "the text was cut off, as it had no end when the decoder was full"
@@ -290,11 +290,14 @@ def _after(words: Sequence[Timed], n_tokens: int) -> list[Timed]:
 def _inside(segment: Segment, limit_s: float) -> Segment:
     """A segment and its words inside the audio, in whole hundredths of a second."""
 
-    def inside(start_s: float, end_s: float) -> dict[str, float]:
+    def inside(start_s: float, end_s: float) -> tuple[float, float]:
         start_s = max(0.0, start_s)
-        return {"start_s": round(start_s, 2), "end_s": round(max(start_s, min(end_s, limit_s)), 2)}
+        return round(start_s, 2), round(max(start_s, min(end_s, limit_s)), 2)
 
-    words = segment.words
-    if words is not None:
-        words = tuple(replace(word, **inside(word.start_s, word.end_s)) for word in words)
-    return replace(segment, **inside(segment.start_s, segment.end_s), words=words)
+    def inside_word(word: Word) -> Word:
+        start_s, end_s = inside(word.start_s, word.end_s)
+        return replace(word, start_s=start_s, end_s=end_s)
+
+    words = None if segment.words is None else tuple(inside_word(word) for word in segment.words)
+    start_s, end_s = inside(segment.start_s, segment.end_s)
+    return replace(segment, start_s=start_s, end_s=end_s, words=words)

@@ -14,14 +14,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Generic
 
 from whisperbatch.engine import EngineFacts, Work
 from whisperbatch.engine.clip_request import ClipRequest
 from whisperbatch.engine.fallback import Judge
 from whisperbatch.engine.hotwords import Crowding
 from whisperbatch.engine.language_choice import LanguageChoice
-from whisperbatch.engine.protocols import Device, Lane
+from whisperbatch.engine.protocols import Device, LaneT
 from whisperbatch.engine.requests import Request, Sampled, Speller, Window, failure_of
 from whisperbatch.engine.scheduler import Scheduler
 from whisperbatch.engine.sequential import FileRequest
@@ -36,12 +36,12 @@ ENCODE_BATCH = 8  # windows in a pass of the encoder
 ALIGN_SHARE = 4  # one in so many of the windows that run; when as many wait for their words' times, they get them
 
 
-class ContinuousEngine:
+class ContinuousEngine(Generic[LaneT]):
     """Continuous batching over a fixed number of slots; owned by one thread."""
 
     def __init__(
         self,
-        device: Device,
+        device: Device[LaneT],
         speller: Speller,
         options: DecodeOptions,
         facts: EngineFacts,
@@ -185,13 +185,13 @@ class ContinuousEngine:
                 n_more += min(lane.slots.n_free, self._scheduler.n_ready)
         return n_more == 0
 
-    def _next(self, lane: Lane) -> list[Window]:
+    def _next(self, lane: LaneT) -> list[Window]:
         if self._scheduler.waits(lane.slots, self.device.n_together):
             return []
         n = min(ENCODE_BATCH, lane.slots.n_free)
         return self._scheduler.take(n, lambda window: self.device.lane_of(window) is lane)
 
-    def _seat(self, lane: Lane, windows: Sequence[Window]) -> None:
+    def _seat(self, lane: LaneT, windows: Sequence[Window]) -> None:
         """Encode windows where that is still to be done, find their languages, begin; without room they wait."""
         self._scheduler.add(*windows[lane.slots.n_free :])
         windows = windows[: lane.slots.n_free]
@@ -199,7 +199,7 @@ class ContinuousEngine:
         encoded = [window for window in windows if window.audio is not None and window.request in self._requests]
         self._isolate(encoded, lambda some: self._begin(lane, some))
 
-    def _begin(self, lane: Lane, windows: Sequence[Window]) -> None:
+    def _begin(self, lane: LaneT, windows: Sequence[Window]) -> None:
         if lane not in self.device.lanes:  # out of memory since they were taken: the lane is gone
             self._scheduler.add(*windows)
             return
@@ -219,7 +219,7 @@ class ContinuousEngine:
         for _, window in seated:
             self._release(window.request.clip.file_id)
 
-    def _find_languages(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
+    def _find_languages(self, lane: LaneT, seated: Sequence[tuple[int, Window]]) -> None:
         """Guess the languages that are not known; a clip that votes gets its file's, once all have voted."""
         asked = [(slot, window) for slot, window in seated if window.request.language is None]
         if not asked:
@@ -244,7 +244,7 @@ class ContinuousEngine:
         else:
             self._scheduler.add(ready)
 
-    def _advance(self, lane: Lane) -> None:
+    def _advance(self, lane: LaneT) -> None:
         """One step of a lane; what raises is put in quarantine, in halves."""
         try:
             ended = self.device.step(lane)
@@ -263,7 +263,7 @@ class ContinuousEngine:
             if lane not in self.device.lanes:  # out of memory: all that was seated is queued again
                 break
 
-    def _end(self, lane: Lane, slot: int, sampled: Sampled, windows: Sequence[Window]) -> None:
+    def _end(self, lane: LaneT, slot: int, sampled: Sampled, windows: Sequence[Window]) -> None:
         """Judge what was decoded of a window: try again, or settle it and go on with its clip."""
         (window,) = windows
         request = window.request
@@ -332,13 +332,12 @@ class ContinuousEngine:
     def _go_on(self, request: Request) -> None:
         """Queue a clip's next window, or give out its text."""
         try:
-            window = request.next()
-            text = request.text() if window is None else None
+            window = request.next() or request.text()
         except Exception as err:
             self._fail(request, err)
             return
-        if window is None:
-            self._out.append(text)
+        if isinstance(window, ClipText):
+            self._out.append(window)
             self._requests.remove(request)
             self._bury(request.clip)
             return

@@ -66,10 +66,13 @@ class Decoder:
         self._positions = tensors["decoder.embed_positions.weight"]  # (n_context, d_model)
         self._scale = math.sqrt(config["d_model"]) if config.get("scale_embedding") else 1.0
         self._project = tensors.get("proj_out.weight", self._embed)
-        self.n_layers, self.n_heads = config["decoder_layers"], config["decoder_attention_heads"]
-        self.d_model, self.d_head = config["d_model"], config["d_model"] // self.n_heads
-        self.n_context, self.n_vocab = config["max_target_positions"], config["vocab_size"]
-        self.n_audio = config["max_source_positions"]
+        self.n_layers: int = config["decoder_layers"]
+        self.n_heads: int = config["decoder_attention_heads"]
+        self.d_model: int = config["d_model"]
+        self.d_head = self.d_model // self.n_heads
+        self.n_context: int = config["max_target_positions"]
+        self.n_vocab: int = config["vocab_size"]
+        self.n_audio: int = config["max_source_positions"]
         self.device, self.dtype = self._embed.device, self._embed.dtype
         self._fused = find(self.device, self.dtype, self.d_head)
         maps = Maps(tensors, self._fused, in_eight_bits=in_eight_bits)
@@ -225,7 +228,8 @@ class Decoder:
 
     def _heads(self, x: Tensor) -> Tensor:
         """(n, n_tokens, d_model) to (n, n_heads, n_tokens, d_head)."""
-        return x.unflatten(-1, (self.n_heads, self.d_head)).transpose(1, 2)
+        heads: Tensor = x.unflatten(-1, (self.n_heads, self.d_head))
+        return heads.transpose(1, 2)
 
     def _merge(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2).flatten(2)

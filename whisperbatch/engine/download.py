@@ -22,7 +22,7 @@ def counting(on_bytes: Callable[[int], None]) -> type[hub_bar]:
         def __init__(self, *given: Any, **named: Any) -> None:
             """Draw nothing."""
             self._counts = named.get("unit") == "B" and "transfer" not in (named.get("name") or "")
-            super().__init__(*given, **(named | {"disable": True}))
+            super().__init__(*given, **(named | {"disable": True}))  # type: ignore[no-untyped-call]  # untyped there
 
         def update(self, n: float | None = 1) -> bool | None:
             """Pass on what has come."""

@@ -101,8 +101,6 @@ class HeardInEightBits(Heard):
 class HeardByFused(Heard):
     """Keys and values of one layer that kernels of a CUDA device's own read, each once for a whole group."""
 
-    _scales: Scales | None = None
-
     def __init__(
         self, shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, fused: Fused
     ) -> None:
@@ -116,11 +114,15 @@ class HeardByFused(Heard):
 
     def find(self, q: Tensor, slots: Tensor) -> Tensor:
         """What queries (n, n_heads, n_tokens, d_head) find in slots, int64 (n,), in the queries' shape and type."""
-        return self._fused.heard(q, *self.tensors[:2], slots, self._scales)
+        return self._fused.heard(q, self.tensors[0], self.tensors[1], slots, self._scales)
 
     def attend(self, q: Tensor) -> Tensor:
         """What queries (n, n_heads, n_group, d_head) find in the first n slots, in the queries' shape and type."""
-        return self._fused.heard(q, *self.tensors[:2], None, self._scales)
+        return self._fused.heard(q, self.tensors[0], self.tensors[1], None, self._scales)
+
+    @property
+    def _scales(self) -> Scales | None:
+        return None
 
 
 class HeardInBytes(HeardByFused):
@@ -139,7 +141,7 @@ class HeardInBytes(HeardByFused):
 
     def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
         """Keys and values of some windows into their slots, int64 (n_windows,)."""
-        self._fused.put_bytes(slots, k, v, *self.tensors[:2], self._scales)
+        self._fused.put_bytes(slots, k, v, self.tensors[0], self.tensors[1], self._scales)
 
     def read(self, slots: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of some slots, in float16."""
@@ -150,7 +152,7 @@ class HeardInBytes(HeardByFused):
         return k, v
 
     @property
-    def _scales(self) -> Scales:  # type: ignore[override]
+    def _scales(self) -> Scales:
         return self.tensors[2], self.tensors[3]
 
 

@@ -314,7 +314,8 @@ class Lane:
         n_tokens = max(1, len(one.tokens))
         if self._length_penalty is None:
             return one.sum_logprob / n_tokens
-        return one.sum_logprob / ((5 + n_tokens) / 6) ** self._length_penalty  # Google's NMT paper
+        penalty: float = ((5 + n_tokens) / 6) ** self._length_penalty  # Google's NMT paper
+        return one.sum_logprob / penalty
 
     def _rows(self, slots: Tensor) -> Tensor:
         """The rows of slots, (n_slots, n_group)."""

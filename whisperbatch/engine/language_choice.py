@@ -56,8 +56,9 @@ class LanguageChoice:
     def settle(self, request: Request) -> None:
         """Give a clip its file's language, if there is one of all clips."""
         decision = self._votes.decision(request.clip.file_id)
-        is_shared = decision is not None and not decision.others and not request.is_multilingual
-        if request.language is None and is_shared:
+        if decision is None or decision.others or request.is_multilingual:
+            return
+        if request.language is None:
             request.language, request.language_probability = decision.language, decision.probability
 
     def instead_of(self, window: Window) -> Window | None:
@@ -66,10 +67,11 @@ class LanguageChoice:
         Only a file's first minutes vote, and the language may change later.
         """
         request, decision = window.request, self._votes.decision(window.request.clip.file_id)
-        if decision is None or decision.others or window.chances is None or not request.is_opened_by(window):
+        chances = window.chances
+        if decision is None or decision.others or chances is None or not request.is_opened_by(window):
             return None
-        code = max(window.chances, key=lambda code: window.chances[code])
-        if code == request.language or window.chances[code] < SURE or request.speech_s < SURE_S:
+        code = max(chances, key=lambda code: chances[code])
+        if code == request.language or chances[code] < SURE or request.speech_s < SURE_S:
             return None
         window.tried.clear()
         request.language = request.language_probability = None

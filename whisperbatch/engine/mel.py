@@ -17,7 +17,8 @@ def mel_filters(n_mels: int, n_fft: int, sample_rate: int) -> np.ndarray:
     widths_hz = np.diff(edges_hz)
     slopes = edges_hz[None] - bins_hz[:, None]
     falling, rising = -slopes[:, :-2] / widths_hz[:-1], slopes[:, 2:] / widths_hz[1:]
-    return np.maximum(0.0, np.minimum(falling, rising)) * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[None]
+    filters: np.ndarray = np.maximum(0.0, np.minimum(falling, rising)) * (2.0 / (edges_hz[2:] - edges_hz[:-2]))[None]
+    return filters
 
 
 def _mel(hertz: float) -> float:

@@ -1,7 +1,7 @@
 """What the engine's policy asks of a device and its lanes; ``runner`` and ``lane`` have it. No torch."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from whisperbatch.engine import Work
 from whisperbatch.engine.fallback import Decoded
@@ -19,7 +19,10 @@ class Lane(Protocol):
         ...
 
 
-class Device(Protocol):
+LaneT = TypeVar("LaneT", bound=Lane)
+
+
+class Device(Protocol[LaneT]):
     """What runs windows, as ``engine/runner`` does; any call may raise."""
 
     n_slots: int
@@ -32,11 +35,11 @@ class Device(Protocol):
         ...
 
     @property
-    def lanes(self) -> Sequence[Lane]:
+    def lanes(self) -> Sequence[LaneT]:
         """All lanes."""
         ...
 
-    def lane_of(self, window: Window) -> Lane:
+    def lane_of(self, window: Window) -> LaneT:
         """Where a window's next try runs."""
         ...
 
@@ -48,19 +51,19 @@ class Device(Protocol):
         """Set each window's ``audio``."""
         ...
 
-    def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
+    def enter(self, lane: LaneT, windows: Sequence[Window]) -> list[int]:
         """Seat windows; their slots."""
         ...
 
-    def guess(self, lane: Lane, slots: Sequence[int]) -> list[dict[str, float]]:
+    def guess(self, lane: LaneT, slots: Sequence[int]) -> list[dict[str, float]]:
         """The probability of each language in each slot."""
         ...
 
-    def begin(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
+    def begin(self, lane: LaneT, seated: Sequence[tuple[int, Window]]) -> None:
         """Begin the next try of seated windows."""
         ...
 
-    def step(self, lane: Lane) -> list[tuple[int, Window, Sampled]]:
+    def step(self, lane: LaneT) -> list[tuple[int, Window, Sampled]]:
         """One token more in a lane; what ended."""
         ...
 

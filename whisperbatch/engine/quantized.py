@@ -86,11 +86,13 @@ def is_possible() -> bool:
 
 def _pack(weight: Tensor) -> Tensor:
     """Weights, int8 (d_out, d_in), in the order in which the processor reads them best."""
-    return torch.ops.onednn.qlinear_prepack(weight, [N_BLOCK, weight.shape[1]])
+    packed: Tensor = torch.ops.onednn.qlinear_prepack(weight, [N_BLOCK, weight.shape[1]])
+    return packed
 
 
 def _multiply(rows: Tensor, packed: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
     """Rows, bytes (n_rows, d_in), less ``ZERO``, by weights and their scales, float32 (n_rows, d_out)."""
-    return torch.ops.onednn.qlinear_pointwise(
+    made: Tensor = torch.ops.onednn.qlinear_pointwise(
         rows, 1.0, ZERO, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
     )
+    return made

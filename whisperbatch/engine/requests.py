@@ -30,6 +30,11 @@ class Speller(Protocol):
     end: int
     timestamp_begin: int
 
+    @property
+    def languages(self) -> Mapping[str, int]:
+        """Id by language code; empty for English-only models."""
+        ...
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""
         ...
@@ -161,9 +166,10 @@ class Request(ABC):
 
     def take_chances(self, window: Window) -> None:
         """Take the most probable language of a window for the clip's."""
-        assert window.chances is not None
-        self.language = max(window.chances, key=lambda code: window.chances[code])
-        self.language_probability = window.chances[self.language]
+        chances = window.chances
+        assert chances is not None
+        self.language = max(chances, key=lambda code: chances[code])
+        self.language_probability = chances[self.language]
 
     @property
     def looks_closer(self) -> bool:

@@ -62,7 +62,8 @@ class Runner:
         self._mel = LogMel(checkpoint.filters, self._decoder.device, self._decoder.dtype)
         self._spelling, self._options = spelling, options
         self._rules = Rules(spelling, options, self._decoder.n_vocab, self._decoder.device)
-        self._prefix = spelling.encode(" " + options.prefix.strip()) if (options.prefix or "").strip() else []
+        prefix = (options.prefix or "").strip()
+        self._prefix = spelling.encode(" " + prefix) if prefix else []
         n_most = self._decoder.n_context // 2 - N_OPENING
         if options.sample_len is None and len(self._prefix) > n_most:
             raise UsageError(f"--prefix has {len(self._prefix)} tokens; a window begins with {n_most} at most")
@@ -223,7 +224,7 @@ class Runner:
             self.resize(n_slots)
             lane = self.lanes[0]
             opening = self._spelling.opening("en", "transcribe", timed=False)
-            windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]
+            windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]  # of no clip
             slots = lane.take(windows, None)
             seats = [Seat(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows]
             self._open(lane, list(zip(slots, seats, strict=True)))
@@ -297,7 +298,7 @@ class Runner:
         is_file, n_context = isinstance(request, FileRequest), self._decoder.n_context
         n_half = n_context // 2  # openai-whisper's most; dense speech in a script of many tokens a word has more
         sample_len = options.sample_len or (n_half if is_file else n_context)
-        prefix = self._prefix[-max(0, n_half - sample_len) :]
+        prefix: Sequence[int] = self._prefix[-max(0, n_half - sample_len) :]
         n_given = n_returned = 0
         if window.given:
             prefix, n_given = window.given, len(window.given)
@@ -336,4 +337,5 @@ def _samples(window: Window) -> np.ndarray:
     first = window.start * N_HOP
     is_stretch = window.is_stretch or isinstance(window.request, FileRequest)
     n_samples = window.n_frames * N_HOP if is_stretch else N_SAMPLES
-    return window.request.clip.samples[first : first + n_samples]
+    samples: np.ndarray = window.request.clip.samples[first : first + n_samples]
+    return samples

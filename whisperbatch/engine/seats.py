@@ -60,7 +60,8 @@ class Seat:
     def _heard(self) -> list[float]:
         assert self.heard is not None
         look, row = self.heard
-        return look.tolist()[row]
+        values: list[float] = look.tolist()[row]
+        return values
 
 
 class Shape(NamedTuple):

@@ -48,7 +48,8 @@ class Spelling:
         self._suppressed_first = settings.get("begin_suppress_tokens")
 
     def _id(self, text: str) -> int | None:
-        return self._tokenizer.token_to_id(text)
+        found: int | None = self._tokenizer.token_to_id(text)
+        return found
 
     def refusal(self, settings: ClipSettings) -> str | None:
         """Why the model can't do what a clip asks for; None when it can."""
@@ -56,18 +57,21 @@ class Spelling:
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, none of them special."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of ids; those that are not text are left out."""
-        return self._tokenizer.decode([t for t in tokens if t < self.end], skip_special_tokens=False)
+        text: str = self._tokenizer.decode([t for t in tokens if t < self.end], skip_special_tokens=False)
+        return text
 
     def decode_all(self, tokens: Iterable[int]) -> str:
         """The text of ids with the names of special ones, times left out, as openai-whisper judges it.
 
         Trap: a warm sample may be full of language tokens; left out, a loop of them would pass for good text.
         """
-        return self._tokenizer.decode([t for t in tokens if t < self.timestamp_begin], skip_special_tokens=False)
+        text: str = self._tokenizer.decode([t for t in tokens if t < self.timestamp_begin], skip_special_tokens=False)
+        return text
 
     def opening(self, language: str | None, task: str, *, timed: bool) -> list[int]:
         """What stands before the sampled tokens: start, language and task where the model has several, no times."""

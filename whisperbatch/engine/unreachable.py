@@ -35,9 +35,10 @@ def fault(error: BaseException) -> str:
     refusal = next((one for one in causes if isinstance(one, OSError) and one.errno and one.strerror), None)
     if refusal is None:
         return f"the hub cannot be reached: {type(error).__name__} from {host}"
+    reason = (refusal.strerror or "").lower()
     if isinstance(refusal, ConnectionError) or not refusal.filename:
-        return f"the hub cannot be reached: {refusal.strerror.lower()} ({host})"
-    return f"{refusal.filename}: {refusal.strerror.lower()}"
+        return f"the hub cannot be reached: {reason} ({host})"
+    return f"{refusal.filename}: {reason}"
 
 
 def _status(error: BaseException) -> int | None:

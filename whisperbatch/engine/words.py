@@ -108,7 +108,9 @@ def cut_at_sentences(words: Sequence[Timed], longest_s: float) -> None:
 
 def merge_marks(words: Sequence[Timed], prepended: str, appended: str) -> None:
     """Give marks to the word after or before them, in place; a mark given away has no text and no token left."""
-    following = words[-1] if words else None
+    if not words:
+        return
+    following = words[-1]
     for previous in reversed(words[:-1]):
         if previous.word.startswith(" ") and previous.word.strip() in prepended:
             following.word = previous.word + following.word
@@ -116,7 +118,7 @@ def merge_marks(words: Sequence[Timed], prepended: str, appended: str) -> None:
             previous.word, previous.n_tokens = "", 0
         else:
             following = previous
-    previous = words[0] if words else None
+    previous = words[0]
     for following in words[1:]:
         if not previous.word.endswith(" ") and following.word in appended:
             previous.word += following.word

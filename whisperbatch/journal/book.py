@@ -168,7 +168,7 @@ class Journal:
     def done(
         self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float, hook: DueHook | None = None
     ) -> None:
-        """Note that the file's outputs lie on disk, and that a hook is due; its claim ends with that."""
+        """Note that the file's outputs are on disk, and that a hook is due; its claim ends with that."""
         with self._writing() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?, NULL)",
@@ -263,7 +263,7 @@ class Journal:
                 yield made(row, outputs.get(row[0], ()))
 
     def outputs_of(self, name: str) -> list[str]:
-        """Where all outputs of a format lie that have been written, in order; plain text, as there may be very many."""
+        """The paths of all outputs of a format, in order; as text, since there may be very many."""
         with self._reading() as database:
             query = "SELECT path FROM output WHERE (format = ? OR format GLOB ?) AND size IS NOT NULL ORDER BY path"
             return [os.fsdecode(path) for (path,) in database.execute(query, (name, f"{name}#*"))]

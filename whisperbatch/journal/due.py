@@ -23,7 +23,7 @@ class DueHook:
     """A hook that is to run for a recording.
 
     Attributes:
-        mark: Tells it from others, and stays the same when it is repeated.
+        mark: Identifies it, and stays the same when it is repeated.
         kind: ``done`` or ``failed``.
         command: As the run that noted it had it, with its placeholders.
         told: What became of the recording, as plain values.

@@ -5,6 +5,7 @@ A process that ends in whatever way loses its lock; a laptop that sleeps keeps i
 
 import os
 import secrets
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def _file(journal: Path, token: str) -> Path:
     return journal.with_name(f"{journal.name}.run-{token}")
 
 
-if os.name == "nt":
+if sys.platform == "win32":
     import msvcrt
 
     def _try_lock(number: int) -> bool:

@@ -57,6 +57,7 @@ CREATE TABLE hook (
     run TEXT                 -- who runs it, or will
 );
 CREATE INDEX hook_file ON hook (file);
+CREATE INDEX hook_free ON hook (kind, command) WHERE run IS NULL;
 """
 _CONTENT = """
 -- digest of the whole recording that the transcript was made of; empty when it can no more be known

@@ -117,7 +117,7 @@ class DocumentOptions:
         require(0 < self.paragraph_pause_s < float("inf"), "--paragraph-pause must be above 0")
 
     def has_stamps(self, name: str) -> bool:
-        """Whether a format's paragraphs begin with their times; without them txt has no paragraphs."""
+        """True when the paragraphs of a format begin with their times; without them txt has no paragraphs."""
         return name != "txt" if self.timestamps_in_text is None else self.timestamps_in_text
 
 

@@ -22,8 +22,9 @@ diarizing (finds speakers beside the engine), run (starting and ending all of it
 
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, Order, Tiding
+from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.kept import Shelf
-from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.revision import revision_of
 from whisperbatch.pipeline.run import run
 

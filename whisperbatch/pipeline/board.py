@@ -46,7 +46,7 @@ class Job:
         voices: Who speaks on each of its channels; None until that is known.
         speakers_fault: Why its speakers could not be found.
         hook: What is to run when it has ended; None until then, or for nothing.
-        is_failed_before: Whether its failure is an earlier run's, and was not tried again.
+        is_failed_before: True when its failure is an earlier run's and was not tried again.
         content: The digest of all its bytes, or of those that a transcript which is taken was made of.
         twin: The recording of the same content whose transcript is taken.
         group: The copies that wait for it.

@@ -13,11 +13,11 @@ from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job, failure
-from whisperbatch.pipeline.decision import TAKEN
+from whisperbatch.pipeline.decision import TAKEN, Decision
 from whisperbatch.pipeline.failing import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.hooking import Hooks
-from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.settings import fault_of
 from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.twins import Twins

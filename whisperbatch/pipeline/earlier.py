@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from whisperbatch.journal import Entry, Journal, Key, Making, Recording
+from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording
 from whisperbatch.pipeline.decision import OF_ANOTHER, Decision
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.outputs import is_as_left, transcript_in
@@ -61,11 +61,11 @@ def of_the_same_content(
     known = (journal.done_alike(key, recording, making) for making in fitting) if recording.sample else ()
     for entry in chain.from_iterable(known):
         suffixes = {path.suffix.lower() for path in (entry.key.path, key.path)}  # they may decide how a file is read
-        if len(suffixes) > 1 or not _agrees(entry, fitting):
+        is_candidate = len(suffixes) == 1 and _agrees(entry, fitting) and any(map(_is_kept, entry.outputs))
+        if not (is_candidate and _has(entry, content.ask())):
             continue
         for found in _kept(entry):
-            is_proven = (found.transcript.size, found.transcript.sha256) == (recording.size, recording.sample)
-            if is_proven and _has(entry, content.ask()):
+            if (found.transcript.size, found.transcript.sha256) == (recording.size, recording.sample):
                 return replace(found, content=content.ask(), twin=entry.key.path)
     return None
 
@@ -76,9 +76,13 @@ def _agrees(entry: Entry, fitting: Sequence[Making]) -> bool:
 
 def _kept(entry: Entry) -> Iterator[Found]:
     """The transcripts that the entry's JSON files hold."""
-    for output in entry.outputs:
-        if output.name == "json" and is_as_left(output) and (transcript := transcript_in(output.path)) is not None:
+    for output in filter(_is_kept, entry.outputs):
+        if (transcript := transcript_in(output.path)) is not None:
             yield Found(transcript, output.path, entry)
+
+
+def _is_kept(output: Output) -> bool:
+    return output.name == "json" and is_as_left(output)
 
 
 def _has(entry: Entry, content: str | None) -> bool:

@@ -175,7 +175,7 @@ class Handing:
             match tiding:
                 case Happened(None, kind, data, path):
                     self._tell(Event(kind, path, data))
-                case Happened(number, kind, data) if job := self._board.find(number):
+                case Happened(int(number), kind, data) if job := self._board.find(number):
                     if kind == "loading":
                         job.started_s = time.monotonic()
                     job.duration_s = data.get("duration_s", job.duration_s)

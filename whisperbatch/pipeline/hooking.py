@@ -20,7 +20,7 @@ from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, WriteError
 from whisperbatch.hooks import Running, call_of, run
 from whisperbatch.journal import MAX_TRIES, DueHook, Journal
-from whisperbatch.options import RunOptions
+from whisperbatch.options import FORMATS, RunOptions, form
 from whisperbatch.pipeline.board import Job
 from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.writers.places import absolute, folder_of
@@ -35,7 +35,7 @@ class Hooks:
     """The hooks of one run. ``note`` is for any thread, the rest for the one that takes the outcomes."""
 
     def __init__(self, options: RunOptions, journal: Journal | None, emit: Callable[[Event], None]) -> None:
-        """Run nothing yet; ``emit`` hears of hooks that failed."""
+        """Run nothing yet; ``emit`` is given a notice for each hook that failed."""
         self._options, self._journal, self._emit = options, journal, emit
         given = {"done": options.hooks.on_done, "failed": options.hooks.on_failed}
         self._commands = {kind: command for kind, command in given.items() if command}
@@ -56,7 +56,7 @@ class Hooks:
     def note(self, job: Job, outcome: Outcome) -> None:
         """Keep what the hook of a recording is to be given, for the journal and for ``ended``."""
         kind = KINDS.get(outcome.status)
-        if kind in self._commands:
+        if kind is not None and kind in self._commands:
             told = _told(outcome)
             mark = _mark(job, outcome, self._options)
             job.hook = DueHook(mark, kind, self._commands[kind], {"id": mark, "hook": f"on-{kind}", **told})
@@ -111,8 +111,9 @@ class Hooks:
 
     def _tell_left(self) -> None:
         if self._n_left:
-            later = "the next run does" if self._journal is not None else "without a journal no later run does"
-            self._emit(Event("notice", None, {"text": f"{self._n_left} hooks were not run before the end; {later}"}))
+            later = "the next run catches up" if self._journal is not None else "without a journal no later run does"
+            left = "1 hook was" if self._n_left == 1 else f"{self._n_left} hooks were"
+            self._emit(Event("notice", None, {"text": f"{left} not run before the end; {later}"}))
 
     def _work(self) -> None:
         """Run hooks, one at a time, until no more come: first those that earlier runs left."""
@@ -174,7 +175,7 @@ def _mark(job: Job, outcome: Outcome, options: RunOptions) -> str:
         os.fsencode(absolute(job.audio.path)).hex(),
         job.sample or [job.audio.size, job.audio.mtime_ns],
         sorted(os.fsencode(absolute(path)).hex() for path in outcome.outputs),
-        repr(options.output.subtitles),
+        [form(name, options.output) for name in FORMATS],
         [transcript.model, transcript.revision, transcript.settings] if transcript is not None else outcome.reason,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:N_ID]

@@ -56,7 +56,9 @@ class JournalShelf:
     def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
         """Commit finished clips."""
         if self._journal is not None:
-            self._journal.keep_clips([(job.entry, *rest) for job, *rest in clips if job.entry is not None])
+            self._journal.keep_clips(
+                [(job.entry, n, mark, text) for job, n, mark, text in clips if job.entry is not None]
+            )
 
     def reused(self, job: Job) -> Transcript | None:
         """None: who decides is in this process."""

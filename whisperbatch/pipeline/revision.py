@@ -20,4 +20,4 @@ def revision_of(options: EngineOptions, demo: Path) -> str | None:
         cached = caches.find(options.model, options.model_dir)
     except (ModelError, OSError, ValueError):
         return None
-    return cached and cached.revision
+    return None if cached is None else cached.revision

@@ -7,6 +7,7 @@ and the board.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.batcher import Batcher
@@ -72,7 +73,7 @@ class Stages:
         """What is to run side by side, with its name."""
         self._workers[0].warm()  # the others start with their first file: one short file should not wait for them
         for index, worker in enumerate(self._workers):
-            yield f"load-{index}", lambda worker=worker: self.load(worker)
+            yield f"load-{index}", partial(self.load, worker)
         yield "engine", self.decode
         if self._diarizing is not None:
             yield from self._diarizing.threads()
@@ -285,10 +286,10 @@ class Stages:
         is_text = isinstance(result, ClipText)
         with job.lock:
             was_told = is_text and result.index in job.decoded_s
-            decoded_s = job.assembly.add(result) if is_text else result.decoded_s
+            decoded_s = job.assembly.add(result) if isinstance(result, ClipText) else result.decoded_s
             new_s = job.progress(result.index, decoded_s)
             is_whole = is_text and job.assembly.complete
-        if is_text:
+        if isinstance(result, ClipText):
             self.keeper.note(job, result)
         segments = [] if was_told else job.assembly.told(result.index, result.segments)
         self.board.emit(Event("progress", job.audio.path, {"audio_s": new_s, "segments": segments}))

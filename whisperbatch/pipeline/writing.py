@@ -34,7 +34,7 @@ class Writing:
     ) -> None:
         """Keep the rooms.
 
-        ``waited_for`` tells whether a file's folder was away and is there again; ``note`` is given the outcome before
+        ``waited_for`` is true when a file's folder was away and is there again; ``note`` is given the outcome before
         the journal knows that the file is done.
         """
         self._options, self._board, self._namer, self._planner = options, board, namer, planner

@@ -124,7 +124,7 @@ def is_page(path: Path) -> bool:
 
 
 def shows(path: Path, transcript: Path) -> bool:
-    """Whether a file is a review page on which a transcript of that name is; in which folder it was is not compared."""
+    """True when a file is a review page that shows a transcript of this name; folders are not compared."""
     if not is_page(path):
         return False
     wanted = re.compile(rb'["/\\\\]' + re.escape(_spelled(transcript.name)[1:-1].encode()) + rb'"')

@@ -4,7 +4,7 @@ Comes in: transcripts' files, and how one is read, which is passed in. Goes out:
 where a text has it), index (the database).
 """
 
-from whisperbatch.search.index import Changes, Hit, Index
+from whisperbatch.search.index import UNREADABLE, Changes, Hit, Index
 from whisperbatch.search.terms import Query, parse
 
-__all__ = ["Changes", "Hit", "Index", "Query", "parse"]
+__all__ = ["UNREADABLE", "Changes", "Hit", "Index", "Query", "parse"]

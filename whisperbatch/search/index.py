@@ -20,6 +20,7 @@ APPLICATION_ID = 0x77687378  # "whsx"; how SQLite files say whose they are
 VERSION = 1
 BUSY_S = 60.0  # how long another search may be writing
 N_COMMIT = 200  # transcripts; an interruption loses no more than these
+UNREADABLE = "cannot be read"
 NO_FTS5 = "this Python's SQLite was built without FTS5, which search needs; use Python from python.org or your system"
 
 _SCHEMA = f"""
@@ -136,7 +137,7 @@ class Index:
             changes.n_gone += 1
         except OSError as err:
             transcript = None
-            changes.faults.append((path, f"cannot be read: {err.strerror or err}"))
+            changes.faults.append((path, f"{UNREADABLE}: {err.strerror or err}"))
         except FileError as err:
             transcript = _NOT_ONE
             changes.faults.append((path, err.message))

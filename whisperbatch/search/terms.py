@@ -59,7 +59,7 @@ def parse(given: str) -> Query:
     """The query that somebody typed.
 
     Raises:
-        UsageError: There is no word in it, or too many are.
+        UsageError: It has no word, or too many.
     """
     terms = []
     for phrase, star, word in _TERM.findall(plain(given)):
@@ -74,7 +74,7 @@ def parse(given: str) -> Query:
 
 
 def plain(text: str) -> str:
-    """The text in the form that is compared, without what is no character."""
+    """The text in the form that is compared; what is not a character becomes a question mark."""
     if text.isascii():
         return text.replace("\0", " ")
     whole = text.encode("utf-8", "replace").decode()  # JSON may hold half of a character

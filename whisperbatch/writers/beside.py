@@ -31,7 +31,7 @@ from whisperbatch.writers.places import (
     rules_of,
     short_hash,
 )
-from whisperbatch.writers.proof import holds_in_any_shape, is_from, is_shaped_otherwise
+from whisperbatch.writers.proof import is_as_made, is_from, is_shaped_otherwise
 
 __all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
 
@@ -317,7 +317,7 @@ class Namer:
                 p
                 for name, p in taken.items()
                 if is_shaped_otherwise(p, name, transcript, options)
-                or (has_other_rules and (p == file or holds_in_any_shape(p, name, transcript, options)))
+                or (has_other_rules and is_as_made(p, name, transcript, options))
             )
             ours = tuple(
                 path

@@ -56,7 +56,7 @@ def paragraphs(transcript: Transcript, pause_s: float) -> list[Paragraph]:
             made.append(_paragraph(words, end_s))
             words, columns, end_s = [], 0.0, 0.0
         words.append(word)
-        columns += width(word.word, "columns")
+        columns += len(word.word) if word.word.isascii() else width(word.word, "columns")
         end_s = max(end_s, word.end_s)
     if words:
         made.append(_paragraph(words, end_s))
@@ -88,7 +88,8 @@ def _words(transcript: Transcript) -> Iterator[tuple[Word, bool]]:
         words = labelled_words(segment) or (whole(segment),)
         if any(word.word.strip() for word in words):
             for position, word in enumerate(words):
-                yield replace(word, word=" ".join(word.word.splitlines())), position == 0
+                text = " ".join(word.word.splitlines())
+                yield word if text == word.word else replace(word, word=text), position == 0
 
 
 def _is_long_enough(columns: float, text: str, follows: str, is_first: bool) -> bool:
@@ -99,8 +100,7 @@ def _is_long_enough(columns: float, text: str, follows: str, is_first: bool) -> 
 
 
 def _paragraph(words: Sequence[Word], end_s: float) -> Paragraph:
-    texts = [word.word for word in words]
-    texts[0] = texts[0].lstrip()
-    texts[-1] = texts[-1].rstrip()
-    shown = tuple(replace(word, word=text) for word, text in zip(words, texts, strict=True))
-    return Paragraph(words[0].start_s, end_s, words[0].speaker, shown)
+    shown = list(words)
+    shown[0] = replace(shown[0], word=shown[0].word.lstrip())
+    shown[-1] = replace(shown[-1], word=shown[-1].word.rstrip())
+    return Paragraph(words[0].start_s, end_s, words[0].speaker, tuple(shown))

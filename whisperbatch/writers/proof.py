@@ -1,5 +1,6 @@
 """Whether a file on disk was made from a transcript. Who calls: ``beside`` and the planner's ``outputs``."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -43,9 +44,25 @@ def _others(name: str, wanted: OutputOptions) -> Iterator[OutputOptions]:
             yield replace(wanted, documents=DocumentOptions(pause_s, has_stamps))
 
 
-def holds_in_any_shape(path: Path, name: str, transcript: Transcript, wanted: OutputOptions) -> bool:
-    """Whether a file holds the transcript, in the shape that is wanted or in another."""
+def is_as_made(path: Path, name: str, transcript: Transcript, wanted: OutputOptions) -> bool:
+    """Whether a file holds the transcript as we write it, in the shape that is wanted or in another.
+
+    JSON that another program or version wrote is told by its spelling: a review page's, an editor's.
+    """
+    if name == "json":
+        return _is_our_json(path, transcript)
     return holds(path, name, transcript, wanted) or is_shaped_otherwise(path, name, transcript, wanted)
+
+
+def _is_our_json(path: Path, transcript: Transcript) -> bool:
+    """Whether a transcript's JSON is spelled as ours, and its words are those of its text."""
+    spelled = ((one.text, one.words) for one in transcript.segments if one.words)
+    try:
+        data = read_regular(path)
+        is_spelled = json.dumps(json.loads(data)).encode() == data
+    except (OSError, ValueError, RecursionError):
+        return False
+    return is_spelled and all("".join(word.word for word in words) == text for text, words in spelled)
 
 
 def holds(path: Path, name: str, transcript: Transcript, options: OutputOptions) -> bool:

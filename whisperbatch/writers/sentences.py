@@ -56,7 +56,7 @@ def _ends_between(word: Word, after: Word) -> bool:
 
 
 def ends_sentence(text: str, follows: str) -> bool:
-    """Whether a sentence ends with a word, by its text and that of the word after it."""
+    """True when a sentence ends with a word, judged by its text and that of the next word."""
     if not _SENTENCE_END.search(text):
         return False
     if "." not in text[-2:]:

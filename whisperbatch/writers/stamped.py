@@ -29,8 +29,8 @@ class _Piece:
 def stamped_lines(text: str) -> Iterator[tuple[float, float, str]]:
     """Start, end and text of each stretch that begins with a time stamp; lines without one go on from the line before.
 
-    Stamps are all in brackets or all bare, as the first one is; when the text doesn't begin with one there are none. An
-    end that is not given is the next start, or earlier where the text is too short to last that long.
+    Stamps are all in brackets or all bare, as the first one is; when the text does not begin with one, nothing is
+    found. An end that is not given is the next start, or earlier where the text is too short to last that long.
     """
     pieces: list[_Piece] = []
     form: re.Pattern[str] | None = None

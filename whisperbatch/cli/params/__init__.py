@@ -67,9 +67,9 @@ RUN: dict[str, tuple[Any, Any]] = {
     "model_dir": (model.ModelDir, None),
     "offline": (model.Offline, False),
     "device": (model.Device, "auto"),
-    "compute_type": (model.Compute, model.ComputeType.AUTO),
+    "compute_type": (model.Compute, model.ComputeType("auto")),
     "language": (decoding.Language, None),
-    "task": (decoding.TaskOption, decoding.Task.TRANSCRIBE),
+    "task": (decoding.TaskOption, decoding.Task("transcribe")),
     "prompt": (decoding.Prompt, None),
     "hotwords": (decoding.Hotwords, None),
     "hotwords_file": (decoding.HotwordsFile, None),
@@ -101,9 +101,9 @@ RUN: dict[str, tuple[Any, Any]] = {
     "vad_min_silence": (speech.VadMinSilence, _SPEECH.vad_min_silence_s),
     "vad_min_speech": (speech.VadMinSpeech, _SPEECH.vad_min_speech_s),
     "vad_pad": (speech.VadPad, _SPEECH.vad_pad_s),
-    "long_form": (speech.LongFormOption, speech.LongForm.CLIPS),
+    "long_form": (speech.LongFormOption, speech.LongForm("clips")),
     "clip_timestamps": (speech.ClipTimestamps, None),
-    "channels": (speech.ChannelsOption, speech.Channels.MIX),
+    "channels": (speech.ChannelsOption, speech.Channels("mix")),
     "channel_names": (speech.ChannelNames, ",".join(_LOAD.channel_names)),
     "track": (speech.Track, None),
     "sidecars": (sources.Sidecars, _LOAD.sidecars),
@@ -132,7 +132,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "load_timeout": (running.LoadTimeout, None),
     "max_failures": (running.MaxFailures, None),
     "fail_fast": (running.FailFast, False),
-    "backend": (crew.Backend, crew.BackendKind.LOCAL),
+    "backend": (crew.Backend, crew.BackendKind("local")),
     "ray_address": (crew.RayAddress, None),
     "actors": (crew.Actors, None),
     "cpus_per_actor": (crew.CpusPerActor, None),
@@ -204,7 +204,7 @@ def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[...,
         def run(config: object = None, help_all: bool = False, **given: Any) -> None:
             command(**given)
 
-        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]  # Typer reads it
         run.__annotations__ = {one.name: one.annotation for one in (*own, *more)}
         return run
 

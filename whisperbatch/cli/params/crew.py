@@ -9,7 +9,7 @@ from whisperbatch.options import BACKENDS
 
 _CREW = "Many machines"
 
-BackendKind = StrEnum("BackendKind", {name.upper(): name for name in BACKENDS})
+BackendKind = StrEnum("BackendKind", {name.upper(): name for name in BACKENDS})  # type: ignore[misc]  # members of options
 Backend = Annotated[
     BackendKind,
     typer.Option(

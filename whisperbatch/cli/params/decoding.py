@@ -12,7 +12,7 @@ from whisperbatch.options import TASKS
 _MODEL = "Model"
 _SEARCH = "Decoding"
 
-Task = StrEnum("Task", {name.upper(): name for name in TASKS})
+Task = StrEnum("Task", {name.upper(): name for name in TASKS})  # type: ignore[misc]  # members of options
 Language = Annotated[
     str | None,
     typer.Option(

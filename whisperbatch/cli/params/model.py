@@ -10,7 +10,7 @@ from whisperbatch.options import COMPUTE_TYPES
 
 _MODEL = "Model"
 
-ComputeType = StrEnum("ComputeType", {name.upper(): name for name in COMPUTE_TYPES})
+ComputeType = StrEnum("ComputeType", {name.upper(): name for name in COMPUTE_TYPES})  # type: ignore[misc]  # members of options
 
 
 def _names() -> list[str]:

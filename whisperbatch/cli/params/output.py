@@ -12,8 +12,8 @@ _OUT = "Output"
 _SHAPE = "Subtitles (srt, vtt, ass)"
 _DOCUMENT = "Documents (docx, md, txt)"
 
-Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})
-Break = StrEnum("Break", {name.upper(): name for name in BREAKS})
+Preset = StrEnum("Preset", {name.upper(): name for name in PRESETS})  # type: ignore[misc]  # members of options
+Break = StrEnum("Break", {name.upper(): name for name in BREAKS})  # type: ignore[misc]  # members of options
 Format = Annotated[
     list[str] | None,
     typer.Option(

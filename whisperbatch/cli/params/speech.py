@@ -9,8 +9,8 @@ from whisperbatch.options import CHANNELS, LONG_FORMS
 
 _AUDIO = "Speech and channels"
 
-LongForm = StrEnum("LongForm", {name.upper(): name for name in LONG_FORMS})
-Channels = StrEnum("Channels", {name.upper(): name for name in CHANNELS})
+LongForm = StrEnum("LongForm", {name.upper(): name for name in LONG_FORMS})  # type: ignore[misc]  # members of options
+Channels = StrEnum("Channels", {name.upper(): name for name in CHANNELS})  # type: ignore[misc]  # members of options
 Vad = Annotated[
     bool,
     typer.Option(

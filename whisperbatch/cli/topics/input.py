@@ -41,7 +41,8 @@ nearest to the recording wins: its line of JSON, its own file, its folder's, tha
 further up, but not above the folder that was named; then the command line, the environment and
 the settings file. replace may only name files in the folder that was named. A file that makes no
 sense fails the recordings that it is for, one that changes counts as other settings, and a drop
-folder's recordings wait until it stands still. --no-sidecars leaves all of them out.
+folder's recordings wait until it stands still. --move-done leaves it where it is. --no-sidecars
+leaves all of them out.
 """
 
 OPTIONS = ("--from-file", "--null", "--relative-to", "--dry-run", "--sidecars")

@@ -5,7 +5,8 @@
     whisperbatch search harbour --open
 
 Without paths it looks in every transcript in JSON that the journal knows, with paths in those files
-and in folders with all below them. Several words have to be in one segment, in any order; words in
+and in folders with all below them, there also in srt, vtt, ass and stamped txt that have no JSON
+beside them. Several words have to be in one segment, in any order; words in
 quotation marks next to each other; harb* is every word that begins so. Capitals and accents make no
 difference. Chinese, Japanese, Korean and Thai are found at any place in the text. A phrase that one
 segment begins and the next one ends is not found.

@@ -6,7 +6,9 @@ points to other files or addresses is not followed, and pipes, sockets and devic
 No shell is used, and no network but the model hub's (none with --offline). Names cannot lead
 outputs out of their folder; a line of JSON may choose an "output" below the current folder, the
 recording's or --output-dir, and no other. Control characters in names are spelled out when they
-are printed.
+are printed. Settings beside a recording (whisperbatch.toml) are read up to 64 kB, may choose how
+it is transcribed, and name no file outside the folder that you named; --no-sidecars leaves them
+out. A regular expression in a file of rules is stopped after 2 seconds.
 
 Commands of --on-done and its like come from the command line, the environment and your settings
 file alone, and names are passed to them as arguments of their own. The index of "whisperbatch search"
@@ -15,4 +17,4 @@ holds the text of transcripts, and only you may read it.
 Code that comes with a model is never run. Of a pickle (.pt, .bin) only the tensors are read.
 """
 
-OPTIONS = ("--offline", "--load-timeout", "--max-duration")
+OPTIONS = ("--offline", "--load-timeout", "--max-duration", "--sidecars")

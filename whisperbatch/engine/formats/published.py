@@ -55,7 +55,7 @@ def size_of(config: Mapping[str, Any], name: str) -> str | None:
 def heads_of(size: str | None) -> list[list[int]] | None:
     """The (layer, head) pairs of a size that follow the audio; None where OpenAI published none."""
     pairs = _HEADS.get(size or "")
-    return pairs and [[int(number) for number in pair.split(".")] for pair in pairs.split()]
+    return None if pairs is None else [[int(number) for number in pair.split(".")] for pair in pairs.split()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ def in_folder(folder: Path) -> Any:
         return from_file(folder / FILE)
     if not (folder / "vocab.json").is_file():
         return None
-    from transformers import WhisperTokenizerFast
+    from transformers import WhisperTokenizer
 
-    return WhisperTokenizerFast.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    return WhisperTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
 
 
 def from_file(path: Path) -> Any:
