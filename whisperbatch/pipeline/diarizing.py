@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from whisperbatch.errors import FileError, ModelError, RunError, UsageError
 from whisperbatch.pipeline.attribution import Voices, attributed
@@ -65,7 +66,7 @@ class Diarizing:
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """What is to run side by side, with its name."""
         for index, lane in enumerate(self._lanes):
-            yield f"speakers-{index}", lambda lane=lane: self._work(lane)
+            yield f"speakers-{index}", partial(self._work, lane)
 
     def open(self) -> None:
         """Have a diarizer, before anything is decoded.
@@ -110,15 +111,16 @@ class Diarizing:
         with self._changed:
             numbers = self._numbers.pop(job.file_id, {})
         diarizer = self._lane_of(job).diarizer
-        for number in numbers.values() if diarizer is not None else ():
-            diarizer.forget(number)
+        if diarizer is not None:
+            for number in numbers.values():
+                diarizer.forget(number)
 
     def _work(self, lane: _Lane) -> None:
         """Find speakers until no more files come; behind the last lane no more transcripts come either."""
         while (task := self._take(lane)) is not None:
             job, clip = task
             if job.speakers_fault is None and self._is_open(job):
-                self._try(job, lambda job, clip=clip: self._listen(job, clip) if clip else self._finish(job))
+                self._try(job, self._finish if clip is None else partial(self._listen, clip))
             if not self._is_open(job):
                 self.forget(job)
             elif clip is None and not self._desk.whole.put(job):
@@ -178,7 +180,7 @@ class Diarizing:
             self._board.emit(Event("notice", job.audio.path, {"text": NOT_FOUND + error.message}))
             self.forget(job)
 
-    def _listen(self, job: Job, clip: Clip) -> None:
+    def _listen(self, clip: Clip, job: Job) -> None:
         diarizer = self._opened(self._lane_of(job))
         with self._changed:
             numbers = self._numbers.setdefault(job.file_id, {})

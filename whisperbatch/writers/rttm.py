@@ -29,15 +29,15 @@ def _turns(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
             yield turn.start_s, turn.end_s, transcript.speakers[turn.speaker].label
         return
     held: tuple[float, float, str] | None = None
-    for turn in labels.turns(transcript):
-        if turn.label is None:
+    for part in labels.turns(transcript):
+        if part.label is None:
             continue
-        if held is not None and held[2] == turn.label and turn.start_s - held[1] < JOINED_S:
-            held = held[0], max(held[1], turn.end_s), turn.label
+        if held is not None and held[2] == part.label and part.start_s - held[1] < JOINED_S:
+            held = held[0], max(held[1], part.end_s), part.label
             continue
         if held is not None:
             yield held
-        held = turn.start_s, turn.end_s, turn.label
+        held = part.start_s, part.end_s, part.label
     if held is not None:
         yield held
 
