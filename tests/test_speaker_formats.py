@@ -31,12 +31,12 @@ TALK = Transcript(
 
 
 def test_rttm_has_a_line_a_turn_with_nists_fields():
-    assert render(TALK, "rttm", stem="my talk") == (
+    assert render(TALK, "rttm", title="my talk") == (
         "SPEAKER my_talk 1 0.000 4.500 <NA> <NA> Ann_Lee <NA> <NA>\n"
         "SPEAKER my_talk 1 4.000 3.000 <NA> <NA> SPEAKER_01 <NA> <NA>\n"
         "SPEAKER my_talk 1 9.000 1.000 <NA> <NA> Ann_Lee <NA> <NA>\n"
     )
-    assert all(len(line.split()) == 10 for line in render(TALK, "rttm", stem="a\nb\tc").splitlines())
+    assert all(len(line.split()) == 10 for line in render(TALK, "rttm", title="a\nb\tc").splitlines())
 
 
 def test_rttm_of_a_transcript_without_turns_follows_its_labels():
@@ -115,7 +115,7 @@ def test_convert_makes_all_formats_with_the_names_of_the_json(tmp_path: Path):
     (tmp_path / "talk.json").write_text(render(TALK, "json"))
     assert main(["convert", str(tmp_path / "talk.json"), "--format", "txt,rttm,srt"]) == 0
     assert (tmp_path / "talk.txt").read_text() == "[Ann Lee]: So it is.\n[SPEAKER_01]: Yes.\n"
-    assert (tmp_path / "talk.rttm").read_text() == render(TALK, "rttm", stem="talk")
+    assert (tmp_path / "talk.rttm").read_text() == render(TALK, "rttm", title="talk")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,8 @@ class _TimedDiarizer:
         self._timed(self._diarizer.add, *given)
 
     def finish(self, *given: Any) -> Diarization:
-        return self._timed(self._diarizer.finish, *given)
+        found: Diarization = self._timed(self._diarizer.finish, *given)
+        return found
 
     def _timed(self, work: Any, *given: Any) -> Any:
         began_s = time.perf_counter()
@@ -109,7 +110,7 @@ def profile(engine: Engine, paths: Sequence[Path], options: RunOptions, diarizer
                 namer=namer,
                 on_event=lambda event: None,
                 stop=threading.Event(),
-                open_diarizer=None if listening is None else lambda: listening,  # type: ignore[arg-type, return-value]
+                open_diarizer=None if listening is None else lambda: listening,
             )
         )
         wall_s, after = time.perf_counter() - began_s, engine.work

@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from whisperbatch.errors import FileError, ModelError, RunError, UsageError
 from whisperbatch.pipeline.attribution import Voices, attributed
@@ -18,6 +19,7 @@ from whisperbatch.pipeline.settings import speakers_of
 from whisperbatch.pipeline.speaker_marks import settings_of_speakers
 from whisperbatch.processes import n_cores
 from whisperbatch.records import Clip, Event, Transcript
+from whisperbatch.replacements import restored
 from whisperbatch.speakers import Diarizer
 from whisperbatch.speakers.stretches import stretches_of
 
@@ -64,7 +66,7 @@ class Diarizing:
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """What is to run side by side, with its name."""
         for index, lane in enumerate(self._lanes):
-            yield f"speakers-{index}", lambda lane=lane: self._work(lane)
+            yield f"speakers-{index}", partial(self._work, lane)
 
     def open(self) -> None:
         """Have a diarizer, before anything is decoded.
@@ -109,15 +111,16 @@ class Diarizing:
         with self._changed:
             numbers = self._numbers.pop(job.file_id, {})
         diarizer = self._lane_of(job).diarizer
-        for number in numbers.values() if diarizer is not None else ():
-            diarizer.forget(number)
+        if diarizer is not None:
+            for number in numbers.values():
+                diarizer.forget(number)
 
     def _work(self, lane: _Lane) -> None:
         """Find speakers until no more files come; behind the last lane no more transcripts come either."""
         while (task := self._take(lane)) is not None:
             job, clip = task
             if job.speakers_fault is None and self._is_open(job):
-                self._try(job, lambda job, clip=clip: self._listen(job, clip) if clip else self._finish(job))
+                self._try(job, self._finish if clip is None else partial(self._listen, clip))
             if not self._is_open(job):
                 self.forget(job)
             elif clip is None and not self._desk.whole.put(job):
@@ -134,7 +137,7 @@ class Diarizing:
         kept = tuple(one for one in transcript.warnings if not one.startswith(NOT_FOUND))
         transcript = replace(transcript, warnings=kept)
         if job.voices is not None:
-            return attributed(transcript, job.voices, settings)
+            return attributed(restored(transcript), job.voices, settings)
         warnings = (*kept, f"{NOT_FOUND}{job.speakers_fault}")
         return replace(transcript, warnings=warnings, speaker_settings=settings, speakers=None, turns=())
 
@@ -177,7 +180,7 @@ class Diarizing:
             self._board.emit(Event("notice", job.audio.path, {"text": NOT_FOUND + error.message}))
             self.forget(job)
 
-    def _listen(self, job: Job, clip: Clip) -> None:
+    def _listen(self, clip: Clip, job: Job) -> None:
         diarizer = self._opened(self._lane_of(job))
         with self._changed:
             numbers = self._numbers.setdefault(job.file_id, {})

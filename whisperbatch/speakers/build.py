@@ -1,6 +1,7 @@
 """The parts of a diarizer, put together: the networks' files read, and reference clips heard."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,12 +135,21 @@ def _state(path: Path) -> Mapping[str, Any]:
 
 
 def _calm(network: Callable[[np.ndarray], np.ndarray], threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The network with so many of torch's threads; what the thread that calls it had comes back after each call."""
+    """The network with so many of torch's threads; what the thread that calls it had comes back after each call.
+
+    Trap: the number is the calling thread's, and also what other threads start with when they first use torch, the
+    engine's perhaps. So a thread of its own puts that back at once.
+    """
     import torch
 
     def call(rows: np.ndarray) -> np.ndarray:
         before = torch.get_num_threads()
+        if before == threads:
+            return network(rows)
         torch.set_num_threads(threads)
+        keeper = threading.Thread(target=torch.set_num_threads, args=(before,))
+        keeper.start()
+        keeper.join()
         try:
             return network(rows)
         finally:

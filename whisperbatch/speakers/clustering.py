@@ -44,7 +44,9 @@ def cluster(voices: np.ndarray, seconds: np.ndarray, bounds: Bounds) -> np.ndarr
     some = voices[chosen].astype(np.float64)
     labels = _few(some, bounds) if len(some) < FEW else _spectral(some, bounds)
     labels = nearest(voices, centres_of(some, labels)) if len(some) < len(voices) else labels
-    return _merged(voices, _without_small(voices, seconds, labels, bounds), bounds)
+    labels = _merged(voices, _without_small(voices, seconds, labels, bounds), bounds)
+    settled = nearest(voices, centres_of(voices, labels))
+    return settled if len(set(settled.tolist())) == labels.max() + 1 else labels
 
 
 def centres_of(voices: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -62,13 +64,13 @@ def _spectral(voices: np.ndarray, bounds: Bounds) -> np.ndarray:
     from scipy.linalg import eigh
 
     n = len(voices)
-    most = min(bounds.most or max(MOST, bounds.least), n - 1)
+    most = min(max(MOST, bounds.least, bounds.most or 0), n - 1)
     affinity = _pruned((voices @ voices.T + 1) / 2)
     roots = 1 / np.sqrt(affinity.sum(axis=1))
     laplacian = np.eye(n) - affinity * roots[:, None] * roots
     values, vectors = eigh(laplacian, subset_by_index=[0, most])
     least = min(bounds.least, most)
-    n_speakers = least + int(np.diff(values)[least - 1 :].argmax())
+    n_speakers = min(least + int(np.diff(values)[least - 1 :].argmax()), bounds.most or most)
     rows = vectors[:, :n_speakers]
     return _k_means(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12), n_speakers)
 

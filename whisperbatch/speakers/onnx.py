@@ -27,10 +27,17 @@ class OnnxNetwork:
         self._takes_one = self._input.shape[:1] == [1]
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """The output for float32 (n_rows, ...); row by row when the file takes one at a time."""
+        """The output for float32 (n_rows, ...), row by row when the file takes one at a time.
+
+        Raises:
+            ValueError: The network does not take it.
+        """
         if self._takes_one and len(rows) > 1:
             return np.concatenate([self(rows[at : at + 1]) for at in range(len(rows))])
-        return self._session.run([self._output], {self._input.name: rows})[0]
+        try:
+            return self._session.run([self._output], {self._input.name: rows})[0]
+        except Exception as err:
+            raise ValueError(str(err)) from err
 
     def of_wave(self, wave: np.ndarray) -> np.ndarray:
         """Logits (n_frames, n_classes) of float32 (n_samples,)."""

@@ -66,7 +66,7 @@ class Heard:
         if not len(self.classes):
             return (end - start) / SAMPLE_RATE
         inside = self.classes[start // N_CELL : -(-end // N_CELL)]
-        return float(((inside >= 1) & (inside <= 3)).sum() * CELL_S)
+        return min(float(((inside >= 1) & (inside <= 3)).sum() * CELL_S), (end - start) / SAMPLE_RATE)
 
 
 def turns_of(stretches: Sequence[Heard], centres: np.ndarray) -> list[Turn]:

@@ -101,26 +101,30 @@ def _named(model: str, *, offline: bool) -> Files:
     if path.is_dir():
         return _in_folder(path, model)
     if path.is_file():
-        return Files(path, _pick(path.parent.iterdir(), SEGMENTATION) if VOICE in path.name else None)
+        return Files(path, _pick(path.parent.iterdir(), SEGMENTATION, path.parent))
     if model.startswith((".", "~", os.sep)) or model.count("/") != 1:
         raise ModelError(f"there is no speaker model {model}; name a folder, a file or a hub id as owner/name")
     return _in_folder(_repository(model, offline=offline), model)
 
 
 def _in_folder(folder: Path, model: str) -> Files:
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    voice = _pick(paths, VOICE)
+    paths = [path for level in ("*", "*/*") for path in folder.glob(level) if path.is_file()]  # no deeper: it may be /
+    voice = _pick(paths, VOICE, folder)
     if voice is None:
         raise ModelError(
             f"{model} has no file with {VOICE} in its name that ends in {', '.join(READ)}; name the file itself with "
             "--speaker-model"
         )
-    return Files(voice, _pick(paths, SEGMENTATION))
+    return Files(voice, _pick(paths, SEGMENTATION, folder))
 
 
-def _pick(paths: Iterable[Path], kind: str) -> Path | None:
-    """The file of a kind by its name, in the best format that is there."""
-    fit = [path for path in sorted(paths) if path.suffix.lower() in READ and kind in path.name.lower()]
+def _pick(paths: Iterable[Path], kind: str, folder: Path) -> Path | None:
+    """The file of a kind by its name, or its folder's, in the best format that is there."""
+    fit = []
+    for path in sorted(paths):
+        name = str(path.relative_to(folder)).lower().replace("cam++", VOICE)
+        if path.suffix.lower() in READ and kind in name and (kind == SEGMENTATION or SEGMENTATION not in name):
+            fit.append(path)
     return min(fit, key=lambda path: READ.index(path.suffix.lower()), default=None)
 
 
@@ -162,7 +166,7 @@ def _repository(repo: str, *, offline: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 
-    patterns = [f"*{kind}*{ending}" for kind in (VOICE, SEGMENTATION) for ending in READ]
+    patterns = [f"*{kind}*{ending}" for kind in (VOICE, "CAM++", SEGMENTATION) for ending in READ]
     try:
         return Path(snapshot_download(repo, allow_patterns=patterns, local_files_only=offline or _is_offline()))
     except (OSError, HTTPError, HFValidationError, LocalEntryNotFoundError) as err:

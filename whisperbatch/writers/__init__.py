@@ -53,6 +53,8 @@ def render(
         return FORMATS[name](transcript, shaping)
     if name in TITLED:
         return FORMATS[name](transcript, documents, title)
+    if name == "rttm":
+        return rttm.render(transcript, title)
     return FORMATS[name](transcript, documents) if name in DOCUMENTS else FORMATS[name](transcript)
 
 

@@ -12,9 +12,9 @@ from whisperbatch.writers import labels
 JOINED_S = 0.5  # a shorter pause between two stretches of one speaker is no end of a turn
 
 
-def render(transcript: Transcript, stem: str = "") -> str:
-    """A line a turn, in order of time; ``stem`` names the recording."""
-    file = _field(stem) or "audio"
+def render(transcript: Transcript, title: str = "") -> str:
+    """A line a turn, in order of time; ``title`` names the recording."""
+    file = _field(title) or "audio"
     lines = (
         f"SPEAKER {file} 1 {start_s:.3f} {end_s - start_s:.3f} <NA> <NA> {_field(label)} <NA> <NA>\n"
         for start_s, end_s, label in _turns(transcript)
@@ -29,15 +29,15 @@ def _turns(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
             yield turn.start_s, turn.end_s, transcript.speakers[turn.speaker].label
         return
     held: tuple[float, float, str] | None = None
-    for turn in labels.turns(transcript):
-        if turn.label is None:
+    for part in labels.turns(transcript):
+        if part.label is None:
             continue
-        if held is not None and held[2] == turn.label and turn.start_s - held[1] < JOINED_S:
-            held = held[0], max(held[1], turn.end_s), turn.label
+        if held is not None and held[2] == part.label and part.start_s - held[1] < JOINED_S:
+            held = held[0], max(held[1], part.end_s), part.label
             continue
         if held is not None:
             yield held
-        held = turn.start_s, turn.end_s, turn.label
+        held = part.start_s, part.end_s, part.label
     if held is not None:
         yield held
 
