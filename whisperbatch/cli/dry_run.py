@@ -69,11 +69,11 @@ class _Plan:
         verb = f"would write {', '.join(made)} from JSON" if reuse else "would transcribe"
         if decision.adds_speakers:
             verb = "would find the speakers and write them"
-        if twin is not None:
+        elif twin is not None:
             verb = f"would write {', '.join(made)} from the transcript of {twin}"
         why = f" ({decision.why})" if decision.why else ""
         told = f"{verb} to {', '.join(str(path) for path in made.values())}{why}"
-        return SAME if twin is not None else WRITE if reuse else TRANSCRIBE, told
+        return SAME if twin is not None and not decision.adds_speakers else WRITE if reuse else TRANSCRIBE, told
 
     def _placed(self, job: Job, decision: Decision) -> Decision:
         """The decision; of copies only the first would be transcribed. One alone of its size is not read for that."""

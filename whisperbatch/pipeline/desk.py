@@ -24,7 +24,6 @@ from whisperbatch.pipeline.twins import Twins
 from whisperbatch.pipeline.waiting import WaitingRoom
 from whisperbatch.pipeline.writing import Writing
 from whisperbatch.records import AudioFile, Event, Outcome, Status, Transcript
-from whisperbatch.replacements import restored
 from whisperbatch.writers.beside import Namer
 from whisperbatch.writers.places import absolute
 
@@ -296,8 +295,7 @@ class Desk:
         if decision.notice:
             self.tell(job.audio.path, decision.notice)
         if decision.reuse is None or decision.adds_speakers:
-            # without replacements, which are applied anew: segments may be cut where the speaker changes
-            job.reuse, job.twin = decision.reuse and restored(decision.reuse), decision.twin
+            job.reuse, job.twin = decision.reuse, decision.twin
             return False
         job.twin, job.content = decision.twin, FileDigest(job.audio, job.sample, known=decision.content)
         if self.board.claim(job):

@@ -137,6 +137,7 @@ class Diarizing:
         kept = tuple(one for one in transcript.warnings if not one.startswith(NOT_FOUND))
         transcript = replace(transcript, warnings=kept)
         if job.voices is not None:
+            # segments may be cut: replacements are undone, and applied anew where the transcript is written
             return attributed(restored(transcript), job.voices, settings)
         warnings = (*kept, f"{NOT_FOUND}{job.speakers_fault}")
         return replace(transcript, warnings=warnings, speaker_settings=settings, speakers=None, turns=())

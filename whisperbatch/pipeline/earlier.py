@@ -6,7 +6,6 @@ A recording that was renamed, moved or copied is known by all of its bytes, neve
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording

@@ -13,7 +13,7 @@ from whisperbatch.options import OutputOptions
 from whisperbatch.records import Transcript
 from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.content import Content, encoded
-from whisperbatch.writers.places import absolute, file_name, formats_of
+from whisperbatch.writers.places import absolute
 from whisperbatch.writers.proof import holds
 
 

@@ -287,9 +287,8 @@ class Planner:
     ) -> Decision | None:
         """What is there stays, the rest is made."""
         assert entry.base is not None
-        folder = folder_of(job.audio, self._options.output)
-        paths = spelled(folder, there)
-        is_ours = self._namer.keep(job.audio, entry.base, (*paths, *spelled(folder, ours(entry))))
+        paths = self._spelled(job.audio, there)
+        is_ours = self._namer.keep(job.audio, entry.base, (*paths, *self._spelled(job.audio, ours(entry))))
         source = "it is made from the JSON" if transcript else "and there is no JSON to make it from"
         if is_ours:
             notice = TRANSCRIBED_AGAIN if lacks == OTHER_RULES and transcript is None else ""
@@ -302,8 +301,7 @@ class Planner:
     def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
         """Do a known file again, under its name, in place of what we wrote and nobody has changed since."""
         assert entry.base is not None
-        places = spelled(folder_of(job.audio, self._options.output), ours(entry))
-        is_free = self._namer.keep(job.audio, entry.base, places)
+        is_free = self._namer.keep(job.audio, entry.base, self._spelled(job.audio, ours(entry)))
         return Decision(why=why) if is_free else None
 
     def _spelled(self, audio: AudioFile, outputs: tuple[Output, ...]) -> tuple[Path, ...]:

@@ -43,7 +43,6 @@ def read_asked(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileA
     output = _string(told.get("output"), "output")
     require(output is None or _is_path(output), '"output" is not a valid path')
     asks = asks_of(told, "format", lambda name: Path(rules_base or "", name))
-    asks["speakers"] = _speakers(told.get("speakers"))
     return Path(told["path"]), FileAsks(**asks, output=None if output is None else Path(output))
 
 

@@ -34,7 +34,7 @@ FORMATS: dict[str, Callable[..., Content]] = {
     "docx": docx.render,
     "rttm": rttm.render,
 }
-TITLED = frozenset(("md", "docx"))
+TITLED = frozenset(("md", "docx", "rttm"))
 
 __all__ = ["FORMATS", "PLAIN", "Content", "read_json", "render", "render_all"]
 
@@ -49,13 +49,8 @@ def render(
     """The transcript in one format; FileError when shaping needs word times that it has not."""
     if name != "json" and any(_is_gone(segment) for segment in transcript.segments):
         transcript = replace(transcript, segments=tuple(one for one in transcript.segments if not _is_gone(one)))
-    if name in SHAPED:
-        return FORMATS[name](transcript, shaping)
-    if name in TITLED:
-        return FORMATS[name](transcript, documents, title)
-    if name == "rttm":
-        return rttm.render(transcript, title)
-    return FORMATS[name](transcript, documents) if name in DOCUMENTS else FORMATS[name](transcript)
+    taken = ((SHAPED, shaping), (DOCUMENTS, documents), (TITLED, title))
+    return FORMATS[name](transcript, *(one for names, one in taken if name in names))
 
 
 def render_all(
