@@ -66,7 +66,8 @@ def _reference(name: str, paths: list[Path], embed: Embed, read_clip: ReadClip) 
             raise UsageError(f"the reference clip of {name} is shorter than {MIN_CLIP_S} s or silent", path)
         voices.append(voice_of(samples, embed))
     mean = np.mean(voices, axis=0)
-    return (mean / np.linalg.norm(mean)).astype(np.float32)
+    voice: np.ndarray = (mean / np.linalg.norm(mean)).astype(np.float32)
+    return voice
 
 
 def _embed(path: Path, device: str, threads: int) -> Embed:

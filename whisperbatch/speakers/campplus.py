@@ -86,7 +86,8 @@ class CampPlus:
 
     def _normed(self, x: Tensor, name: str) -> Tensor:
         """Batch norm and ReLU."""
-        return F.relu_(F.batch_norm(x, *(self._state[f"{name}.{part}"] for part in _NORM), eps=EPS))
+        mean, variance, weight, bias = (self._state[f"{name}.{part}"] for part in _NORM)
+        return F.relu_(F.batch_norm(x, mean, variance, weight, bias, eps=EPS))
 
     def _pair(self, name: str) -> tuple[Tensor, Tensor]:
         return self._state[f"{name}.weight"], self._state[f"{name}.bias"]

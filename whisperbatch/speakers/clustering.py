@@ -52,12 +52,14 @@ def cluster(voices: np.ndarray, seconds: np.ndarray, bounds: Bounds) -> np.ndarr
 def centres_of(voices: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Float (n_speakers, n_dims): the mean voice of each speaker, of length 1."""
     sums = np.stack([voices[labels == label].sum(axis=0) for label in range(labels.max() + 1)])
-    return sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    centres: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return centres
 
 
 def nearest(voices: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """Int (n_voices,): which centre each is nearest to."""
-    return (voices @ centres.T).argmax(axis=1)
+    labels: np.ndarray = (voices @ centres.T).argmax(axis=1)
+    return labels
 
 
 def _spectral(voices: np.ndarray, bounds: Bounds) -> np.ndarray:

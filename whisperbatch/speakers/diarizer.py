@@ -168,9 +168,12 @@ def voice_of(samples: np.ndarray, embed: Embed) -> np.ndarray:
     blank = [np.zeros_like(features[0])] * (-len(features) % N_BATCH)
     batches = np.stack(features + blank).reshape(-1, N_BATCH, *features[0].shape)
     voices = np.concatenate([unit(embed(batch)) for batch in batches])[: len(features)]
-    return unit(voices.mean(axis=0, keepdims=True))[0]
+    voice: np.ndarray = unit(voices.mean(axis=0, keepdims=True))[0]
+    return voice
 
 
 def unit(voices: np.ndarray) -> np.ndarray:
     """float32 (n_voices, n_dims), each made of length 1."""
-    return (voices / np.maximum(np.linalg.norm(voices, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    lengths = np.linalg.norm(voices, axis=1, keepdims=True)
+    units: np.ndarray = (voices / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return units

@@ -29,8 +29,9 @@ def fbank(samples: np.ndarray) -> np.ndarray:
     frames = (frames - np.float32(PREEMPHASIS) * before) * _window()
     spectrum = np.fft.rfft(frames, N_FFT)  # (n_frames, N_FFT // 2 + 1)
     power = spectrum.real**2 + spectrum.imag**2
-    energies = np.log(np.maximum(power.astype(np.float32) @ _filters(), FLOOR))
-    return energies - energies.mean(axis=0)
+    energies: np.ndarray = np.log(np.maximum(power.astype(np.float32) @ _filters(), FLOOR))
+    energies -= energies.mean(axis=0)
+    return energies
 
 
 def n_frames_of(n_samples: int) -> int:
@@ -50,7 +51,8 @@ def _filters() -> np.ndarray:
     mels = _mel(np.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT)[:, None]
     rising = (mels - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - mels) / (edges[2:] - edges[1:-1])
-    return np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    filters: np.ndarray = np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32)
+    return filters
 
 
 def _mel(hz: float | np.ndarray) -> np.ndarray:

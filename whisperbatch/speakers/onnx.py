@@ -35,10 +35,12 @@ class OnnxNetwork:
         if self._takes_one and len(rows) > 1:
             return np.concatenate([self(rows[at : at + 1]) for at in range(len(rows))])
         try:
-            return self._session.run([self._output], {self._input.name: rows})[0]
+            (made,) = self._session.run([self._output], {self._input.name: rows})
         except Exception as err:
             raise ValueError(str(err)) from err
+        return np.asarray(made)
 
     def of_wave(self, wave: np.ndarray) -> np.ndarray:
         """Logits (n_frames, n_classes) of float32 (n_samples,)."""
-        return self(wave[None, None])[0]
+        logits: np.ndarray = self(wave[None, None])[0]
+        return logits

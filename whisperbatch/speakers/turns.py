@@ -102,17 +102,18 @@ def _scores(one: Heard, centres: np.ndarray) -> np.ndarray:
     starts, ends = np.array(one.places, float).T
     half = np.maximum((ends - starts) / 2, N_CELL)
     weights = np.maximum(1 - np.abs(middles[:, None] - (starts + ends) / 2) / half, 1e-6)  # (n_cells, n_windows)
-    return weights @ cosines / weights.sum(axis=1, keepdims=True)
+    scores: np.ndarray = weights @ cosines / weights.sum(axis=1, keepdims=True)
+    return scores
 
 
 def _labels(one: Heard, scores: np.ndarray) -> np.ndarray:
     """Int (n_cells,): each cell's speaker, or ``NOBODY``."""
-    labels = scores.argmax(axis=1)
+    labels: np.ndarray = scores.argmax(axis=1)
     if not len(one.classes):
         return labels
     changes = _changes(one.classes)
     edges = np.flatnonzero(np.diff(labels)) + 1
-    moved = [0, *(_near(edge, changes) for edge in edges), len(labels)]
+    moved = [0, *(_near(int(edge), changes) for edge in edges), len(labels)]
     for edge, (start, end) in zip([0, *edges], itertools.pairwise(np.maximum.accumulate(moved)), strict=True):
         labels[start:end] = scores[edge].argmax()
     return np.where(_silent(one.classes), NOBODY, labels)
@@ -139,15 +140,16 @@ def _changes(classes: np.ndarray) -> np.ndarray:
 
 def _near(edge: int, changes: np.ndarray) -> int:
     if not len(changes):
-        return int(edge)
+        return edge
     nearest = int(changes[np.abs(changes - edge).argmin()])
-    return nearest if abs(nearest - edge) * CELL_S <= NEAR_S else int(edge)
+    return nearest if abs(nearest - edge) * CELL_S <= NEAR_S else edge
 
 
 def _confidences(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Float (n_cells,): the share of each cell's speaker in a softmax over all of them."""
     powers = np.exp(SHARPNESS * (scores - scores.max(axis=1, keepdims=True)))
-    return powers[np.arange(len(labels)), np.maximum(labels, 0)] / powers.sum(axis=1)
+    shares: np.ndarray = powers[np.arange(len(labels)), np.maximum(labels, 0)] / powers.sum(axis=1)
+    return shares
 
 
 def _runs(values: np.ndarray) -> Iterator[tuple[int, int]]:
