@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from hub import hub
+from voices import campplus_state
 
 from whisperbatch import report
 from whisperbatch.cli import app, topics
@@ -45,13 +47,18 @@ STAND_INS = {
     "git clone ADDRESS": "whoever reads it knows the address",
     "uv tool install .": "downloads gigabytes; test_wheel.py installs the wheel",
     "uv tool install --torch-backend cpu .": "the same",
+    "whisperbatch fetch speakers": "the hub has them; test_speakers_weights.py fetches stand-ins",
     "ray start --head": "test_ray.py starts clusters",
     "whisperbatch transcribe /share/interviews --backend ray": "test_ray.py runs it",
     "srun --": "no Slurm here; the commands in it are the ones above",
     "head=$(scontrol": "the same",
     "#SBATCH": "the same",
 }
-INSTEAD = {"--until-idle 60": "--until-idle 1", "--device cuda:0,cuda:1": "--device cpu:2"}
+INSTEAD = {
+    "--until-idle 60": "--until-idle 1",
+    "--device cuda:0,cuda:1": "--device cpu:2",
+    "--speakers auto": "--speakers auto --speaker-model voices/",
+}
 SBATCH = """#!/bin/bash
 # each task of the array, one after the other
 while [ $# -gt 0 ]; do
@@ -161,6 +168,8 @@ def place(tmp_path: Path, sample_audio: Path) -> Path:
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(sample_audio / source, tmp_path / name)
+    (tmp_path / "voices").mkdir()
+    torch.save(campplus_state(), tmp_path / "voices" / "campplus.pt")
     samples = tmp_path / "sample_audio"
     shutil.copytree(sample_audio, samples, ignore=shutil.ignore_patterns("*.txt", "*.json", "*.srt", "*.vtt"))
     return tmp_path
@@ -197,6 +206,7 @@ WRITTEN = {  # what has to lie there after a block, by a part of it
     "list.jsonl": ["subtitles/talk.srt", "interviews/garden.txt", "interviews/garden.json"],
     "--redo": ["interviews/garden.txt"],
     "--move-done": ["done/one.wav", "done/one.txt"],
+    "--speakers auto": ["interviews/garden.srt", "interviews/garden.rttm"],
     "fetch small": ["interviews/garden.txt"],
     "--report run.html": ["run.html", "review.html"],
     "sbatch": ["recordings/one.txt", "recordings/two.txt", "recordings/four.txt", "home/journal-0", "home/journal-3"],
