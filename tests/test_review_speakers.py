@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 from browser import axe, opened
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
-from test_review_page import ATTACK, css, record, spoken, until
+from test_review_page import ATTACK, css, downloaded, record, spoken, until
 
 from whisperbatch.cli import main
-from whisperbatch.records import Speaker, Transcript, Turn
+from whisperbatch.options import read_rules
+from whisperbatch.records import Segment, Speaker, Transcript, Turn, Word
+from whisperbatch.replacements import corrected, restored
 from whisperbatch.writers import read_json, render
 
 pytestmark = [
@@ -162,6 +165,36 @@ def test_a_correction_and_a_speaker_go_together(page: Any, desk: Path):
     area.send_keys("and now", Keys.CONTROL, Keys.ENTER)
     found = saved(page, desk)
     assert (found.segments[1].text, found.segments[1].speaker) == (" and now", "SPEAKER_00")
+
+
+def test_documents_have_the_speakers_as_they_are_now(page: Any, desk: Path):
+    rename(page, 0, "Ann Lee")
+    move(page, 3, "Ann Lee")
+    text = downloaded(page, desk / "talk.md", "Markdown").decode()
+    assert "Ann Lee" in text
+    assert "SPEAKER_00" not in text
+    assert "hacked" not in text  # nobody is the third speaker any more
+
+
+def test_words_before_replacements_have_the_new_names_too(tmp_path: Path):
+    words = tuple(Word(f" {word}", k, k + 1.0, 0.9, "SPEAKER_00") for k, word in enumerate(["he", "sees"]))
+    data = replace(conversation(), segments=(Segment(0.0, 2.0, " he sees", words=words, speaker="SPEAKER_00"),))
+    place = tmp_path / "audio"
+    place.mkdir()
+    record(place / "talk.wav", 12.0)
+    rules = tmp_path / "names.txt"
+    rules.write_text("sees -> seas")
+    (place / "talk.json").write_text(render(corrected(data, read_rules([rules])), "json"))
+    assert main(["review", str(place), "--output", str(place / "review.html")]) == 0
+    with opened(place) as browser:
+        browser.get((place / "review.html").as_uri())
+        css(browser, "#files button")[0].click()
+        rename(browser, 0, "Ann")
+        found = saved(browser, place)
+    assert found.text == " he seas"
+    undone = restored(found)
+    assert undone.text == " he sees"
+    assert {word.speaker for word in undone.segments[0].words or ()} == {"Ann"}
 
 
 @pytest.mark.parametrize("is_dark", [False, True])

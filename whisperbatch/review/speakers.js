@@ -143,7 +143,8 @@ function withSpeakers(file, data) {
   const segments = data.segments.map((segment, index) => {
     const label = file.moves.get(index);
     const moved = (one) => renamed(label === undefined ? one : { ...one, speaker: label });
-    return { ...moved(segment), ...(segment.words ? { words: segment.words.map(moved) } : {}) };
+    const lists = ["words", "original_words"].filter((key) => segment[key]); // the second are those before replacements
+    return { ...moved(segment), ...Object.fromEntries(lists.map((key) => [key, segment[key].map(moved)])) };
   });
   return { ...data, segments, whisperbatch: blockOf(file, data.whisperbatch ?? {}) };
 }
