@@ -9,7 +9,7 @@ Each word gets a speaker: SPEAKER_00 is who speaks first. Segments are cut where
 changes, and every format shows the label; rttm lists who speaks from when to when, overlaps
 included. The JSON has "speakers" (seconds, confidence), "turns" and "overlaps" in its
 "whisperbatch" block. Word times are turned on. A line of a JSON list may say "speakers": 2 for its
-recording, in a run with --speakers.
+recording, a sidecar speakers = 2 ("whisperbatch help input"), in a run with --speakers.
 
 --speaker-names voices/ reads voices/Ann.wav, or all recordings in voices/Ann/, and calls a voice
 that is close enough Ann; others keep their numbers. Ten seconds of clear speech a name are enough.
