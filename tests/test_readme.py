@@ -47,18 +47,13 @@ STAND_INS = {
     "git clone ADDRESS": "whoever reads it knows the address",
     "uv tool install .": "downloads gigabytes; test_wheel.py installs the wheel",
     "uv tool install --torch-backend cpu .": "the same",
-    "whisperbatch fetch speakers": "the hub has them; test_speakers_weights.py fetches stand-ins",
     "ray start --head": "test_ray.py starts clusters",
     "whisperbatch transcribe /share/interviews --backend ray": "test_ray.py runs it",
     "srun --": "no Slurm here; the commands in it are the ones above",
     "head=$(scontrol": "the same",
     "#SBATCH": "the same",
 }
-INSTEAD = {
-    "--until-idle 60": "--until-idle 1",
-    "--device cuda:0,cuda:1": "--device cpu:2",
-    "--speakers auto": "--speakers auto --speaker-model voices/",
-}
+INSTEAD = {"--until-idle 60": "--until-idle 1", "--device cuda:0,cuda:1": "--device cpu:2"}
 SBATCH = """#!/bin/bash
 # each task of the array, one after the other
 while [ $# -gt 0 ]; do
@@ -206,7 +201,6 @@ WRITTEN = {  # what has to lie there after a block, by a part of it
     "list.jsonl": ["subtitles/talk.srt", "interviews/garden.txt", "interviews/garden.json"],
     "--redo": ["interviews/garden.txt"],
     "--move-done": ["done/one.wav", "done/one.txt"],
-    "--speakers auto": ["interviews/garden.srt", "interviews/garden.rttm"],
     "fetch small": ["interviews/garden.txt"],
     "--report run.html": ["run.html", "review.html"],
     "sbatch": ["recordings/one.txt", "recordings/two.txt", "recordings/four.txt", "home/journal-0", "home/journal-3"],
@@ -270,3 +264,15 @@ def test_openai_whispers_line_runs(place: Path, environment: dict[str, str]):
     done = subprocess.run(["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (place / "talk.srt").is_file()
+
+
+@pytest.mark.slow
+def test_the_line_on_speakers_runs(place: Path, environment: dict[str, str]):
+    (line,) = re.findall(r"^\* Who speaks: `(whisperbatch transcribe .*?)`", README, re.M)
+    told = [f"{line} --speaker-model voices/"]  # the hub has the weights
+    done = subprocess.run(
+        ["bash", "-c", *told], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (place / "interviews" / "garden.rttm").read_text().startswith("SPEAKER garden 1 ")
+    assert "[SPEAKER_00]: " in (place / "interviews" / "garden.srt").read_text()
