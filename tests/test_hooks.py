@@ -121,6 +121,18 @@ def test_the_outputs_are_on_disk_and_in_the_journal_when_it_runs(here: Path, mon
     assert len(notes(here)) == 1
 
 
+def test_each_copy_has_a_hook_and_so_has_a_recording_in_its_new_place(here: Path):
+    for name in ("one", "two"):
+        write_wav(here / "in" / f"{name}.wav", 7, 32_000)
+    assert run("in", "--on-done", recorder("{path} {txt} {id}")) == 0
+    (here / "in" / "two.wav").rename(here / "in" / "three.wav")
+    assert run("in", "--on-done", recorder("{path} {txt} {id}")) == 0
+    found = [told["argv"] for told in notes(here)]
+    assert sorted(Path(path).stem for path, _, _ in found[:2]) == ["one", "two"] and len(found) == 3
+    assert all(Path(text) == Path(path).with_suffix(".txt") for path, text, _ in found)
+    assert Path(found[2][0]).stem == "three" and len({mark for _, _, mark in found}) == 3
+
+
 def test_what_failed_has_its_own_command_with_the_reason(here: Path):
     write_wav(here / "in" / "bad.wav", 99)
     write_wav(here / "in" / "good.wav", 1)

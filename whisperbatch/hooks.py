@@ -88,7 +88,7 @@ def run(call: Call, timeout_s: float, running: Running) -> str | None:
             )
     except (OSError, ValueError) as err:
         return f"it could not be started: {getattr(err, 'strerror', None) or err}"
-    complaint = _Complaint(process.stderr)  # type: ignore[arg-type]
+    complaint = _Complaint(process.stderr)  # type: ignore[arg-type]  # a pipe, as asked for
     is_late = False
     with running.having(process):
         try:
@@ -147,7 +147,7 @@ def _input(data: bytes | None) -> BinaryIO:
     file = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
     file.write(data or b"")
     file.seek(0)
-    return file  # type: ignore[return-value]
+    return file
 
 
 def _values(told: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Words that may be said, as they stand before a window: as many as there is room for. Policy only: no torch."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache
 from typing import Protocol
 
@@ -9,7 +9,7 @@ N_PROMPT = 223  # openai-whisper keeps the last so many tokens of a prompt
 MAX_CHARACTERS = 20_000  # fewer fill ``N_PROMPT`` tokens, of which none is as long as 80
 
 
-class Encoder(Protocol):
+class Encoder(Hashable, Protocol):
     """What spells a text in tokens, as ``engine/spelling`` does."""
 
     def encode(self, text: str) -> list[int]:

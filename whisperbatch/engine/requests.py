@@ -6,7 +6,7 @@ Comes in: a clip, and what was decoded of its windows. Goes out: windows, segmen
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ N_HOP = SAMPLE_RATE // FRAMES_A_SECOND
 MADE_UP = "text that may be made up was left out"
 
 
-class Speller(Protocol):
+class Speller(Hashable, Protocol):
     """What a request asks of ``engine/spelling``."""
 
     end: int
@@ -33,6 +33,10 @@ class Speller(Protocol):
     @property
     def languages(self) -> Mapping[str, int]:
         """Id by language code; empty for English-only models."""
+        ...
+
+    def __hash__(self) -> int:
+        """As any object; ids of hotwords are kept for each speller."""
         ...
 
     def encode(self, text: str) -> list[int]:

@@ -52,7 +52,7 @@ def content(
             known = (size, mtime_ns)
             if _version(stream.fileno()) != known:
                 return None
-            while n_read := stream.readinto(block):  # type: ignore[attr-defined]
+            while n_read := stream.readinto(block):
                 digest.update(block[:n_read])
                 if is_over():
                     return None

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from whisperbatch.journal.entries import Entry, Key, Output, Recording, State
 from whisperbatch.journal.identity import Making
@@ -53,7 +54,7 @@ def entry_of(database: sqlite3.Connection, key: Key) -> Entry | None:
     return None if row is None else with_outputs(database, row)
 
 
-def with_outputs(database: sqlite3.Connection, row: Sequence[object]) -> Entry:
+def with_outputs(database: sqlite3.Connection, row: Sequence[Any]) -> Entry:
     """A row of ``ENTRY`` as an Entry, with its outputs."""
     outputs = database.execute(
         "SELECT path, format, size, mtime_ns, intended FROM output WHERE file = ? ORDER BY path", (row[0],)
@@ -69,19 +70,19 @@ def outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output, 
     return found
 
 
-def made(row: Sequence[object], outputs: tuple[Output, ...]) -> Entry:
+def made(row: Sequence[Any], outputs: tuple[Output, ...]) -> Entry:
     """A row of ``ENTRY`` and outputs as an Entry."""
     number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
-    making = None if model is None else Making(model, revision, settings)  # type: ignore[arg-type]
+    making = None if model is None else Making(model, revision, settings)
     language, audio_s, wall_s, attempts, error, is_permanent, changed, content, twin = rest
+    key, name = Key(as_path(path), as_path(folder)), None if base is None else os.fsdecode(base)
     return Entry(
-        *(number, Key(as_path(path), as_path(folder)), State(state), run),  # type: ignore[arg-type]
-        None if base is None else os.fsdecode(base),  # type: ignore[call-overload]
-        *(size, mtime_ns, sample, making, language, audio_s, wall_s, attempts, error),  # type: ignore[arg-type]
+        *(number, key, State(state), run, name, size, mtime_ns, sample, making, language, audio_s, wall_s, attempts),
+        error=error,
         is_permanent=bool(is_permanent),
-        changed=changed,  # type: ignore[arg-type]
+        changed=changed,
         outputs=outputs,
-        content=content,  # type: ignore[arg-type]
+        content=content,
         twin=None if twin is None else as_path(twin),
     )
 
@@ -91,6 +92,6 @@ def as_bytes(path: Path) -> bytes:
     return os.fsencode(path)
 
 
-def as_path(data: object) -> Path:
+def as_path(data: bytes) -> Path:
     """A stored path."""
-    return Path(os.fsdecode(data))  # type: ignore[arg-type]
+    return Path(os.fsdecode(data))

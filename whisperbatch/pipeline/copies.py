@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from whisperbatch.records import Transcript
 from whisperbatch.writers import read_json, render
+from whisperbatch.writers.content import encoded
 
 MAX_BYTES = 32 << 20  # of packed transcripts that are kept for copies that come later
 MAX_DONE = 1_000  # marks that are remembered of groups that have ended; others look for them within moments
@@ -111,7 +112,7 @@ class Copies(Generic[T]):
 
     def done(self, group: Group[T], transcript: Transcript | None) -> list[T]:
         """Those that waited for the first, which has its transcript; it is kept for later ones unless it is None."""
-        packed = None if transcript is None else zlib.compress(render(transcript, "json").encode())
+        packed = None if transcript is None else zlib.compress(encoded(render(transcript, "json")))
         with self._lock:
             waiting, group.waiting = group.waiting, []
             if not self._is_known(group):

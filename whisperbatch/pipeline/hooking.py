@@ -23,7 +23,7 @@ from whisperbatch.journal import MAX_TRIES, DueHook, Journal
 from whisperbatch.options import FORMATS, RunOptions, form
 from whisperbatch.pipeline.board import Job
 from whisperbatch.records import Event, Outcome, Status
-from whisperbatch.writers.places import absolute, folder_of
+from whisperbatch.writers.places import absolute, folder_of, rules_of
 
 MAX_WAITING = 10_000  # hooks; the next outcome waits for room
 LOOK_S = 0.2  # how often a stop is looked for beside waiting
@@ -176,6 +176,7 @@ def _mark(job: Job, outcome: Outcome, options: RunOptions) -> str:
         job.sample or [job.audio.size, job.audio.mtime_ns],
         sorted(os.fsencode(absolute(path)).hex() for path in outcome.outputs),
         [form(name, options.output) for name in FORMATS],
+        rules_of(job.audio, options.output).digest,
         [transcript.model, transcript.revision, transcript.settings] if transcript is not None else outcome.reason,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:N_ID]

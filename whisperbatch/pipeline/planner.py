@@ -218,8 +218,8 @@ class Planner:
         recording = self.recording(job)
         is_proven = job.content is not None and transcript.sha256 is not None and transcript.sha256 == job.sample
         content = job.content.known if is_proven and job.content is not None else None
-        is_kept = job.entry is not None and not job.is_to_load  # it has its transcript from where it had it
-        return replace(recording, content=content, twin=job.twin or (job.entry.twin if is_kept else None))
+        kept = None if job.is_to_load else job.entry  # it has its transcript from where it had it
+        return replace(recording, content=content, twin=job.twin or (None if kept is None else kept.twin))
 
     def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
         """The journal's answer; None when it has none and the disk is to be asked."""
@@ -282,8 +282,9 @@ class Planner:
     def _rendered_before(self, job: Job, entry: Entry) -> Transcript | None:
         """The transcript that a run was about to render anew when it was ended, if it is still what is asked for."""
         transcript = transcript_among([output for output in entry.outputs if is_as_left(output)])
-        is_wanted = transcript is not None and self._redo_since is None
-        return transcript if is_wanted and self._is_from(job.audio, transcript, entry.key.path) else None
+        if transcript is None or self._redo_since is not None:
+            return None
+        return transcript if self._is_from(job.audio, transcript, entry.key.path) else None
 
     def _continued(
         self, job: Job, entry: Entry, there: tuple[Output, ...], transcript: Transcript | None, lacks: str = MISSING

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.batcher import Batcher
@@ -229,7 +230,8 @@ class Stages:
                     return
             else:
                 content = self.desk.content_of(job)
-                told = {"duration_s": item.duration_s, "n_clips": item.n_clips, "n_waiting": len(self.clips)}
+                told: dict[str, Any] = {"duration_s": item.duration_s, "n_clips": item.n_clips}
+                told["n_waiting"] = len(self.clips)
                 if self.desk.is_member:
                     told["content"] = content
                 self.board.emit(Event("loaded", job.audio.path, told))

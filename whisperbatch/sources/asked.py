@@ -67,7 +67,8 @@ def _language(given: Any) -> str | None:
 def _task(given: Any) -> str | None:
     require(given is None or isinstance(given, str), '"task" must be a string')
     require(given in (None, *TASKS), f"unknown task '{given}'; choose from {', '.join(TASKS)}")
-    return given
+    task: str | None = given
+    return task
 
 
 def _hotwords(given: Any) -> str | None:
@@ -101,7 +102,8 @@ def _formats(given: Any, key: str) -> tuple[str, ...] | None:
 def _string(given: Any, key: str) -> str | None:
     require(given is None or isinstance(given, str), f'"{key}" must be a string')
     require(given is None or _is_text(given), f'"{key}" is not valid Unicode (unpaired surrogate)')
-    return given
+    text: str | None = given
+    return text
 
 
 def _speakers(given: Any) -> tuple[int | None, int | None] | None:

@@ -59,7 +59,7 @@ def _ended(pieces: list[_Piece]) -> Iterator[tuple[float, float, str]]:
 
 def _seconds(groups: tuple[str | None, ...]) -> float | None:
     """The time of a stamp's hours, minutes, seconds and fraction; None when there is none."""
-    if not groups or groups[1] is None:
+    hours, minutes, seconds, fraction = groups or (None,) * 4
+    if minutes is None:
         return None
-    hours, minutes, seconds, fraction = groups
     return 3600 * int(hours or 0) + 60 * int(minutes) + int(seconds or 0) + float(f"0.{fraction or 0}")
