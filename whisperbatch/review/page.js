@@ -592,7 +592,7 @@ function close(index, typed) {
 
 function download(file) {
   leaveEditor();
-  const corrected = withSpeakers(file, correctedOf(transcriptOf(file), file.edits));
+  const corrected = correctedFile(file);
   const { checked, ...block } = corrected.whisperbatch;
   const data = { ...corrected, whisperbatch: isChecked(file) ? { ...block, checked: true } : block };
   offer(`${stemOf(file)}.corrected.json`, new Blob([JSON.stringify(data)], { type: "application/json" }));
@@ -611,15 +611,17 @@ function offer(name, blob) {
 
 function saveMarkdown(file) {
   leaveEditor();
-  const text = markdownOf(correctedOf(transcriptOf(file), file.edits), stemOf(file));
+  const text = markdownOf(correctedFile(file), stemOf(file));
   offer(`${stemOf(file)}.md`, new Blob([text], { type: "text/markdown" }));
 }
 
 function saveWord(file) {
   leaveEditor();
-  const data = correctedOf(transcriptOf(file), file.edits);
+  const data = correctedFile(file);
   offer(`${stemOf(file)}.docx`, wordFileOf(data, stemOf(file), totals.docx, totals.uncertain_word));
 }
+
+const correctedFile = (file) => withSpeakers(file, correctedOf(transcriptOf(file), file.edits));
 
 // The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words. What the
 // decoder wrote before replacement rules goes too: to undo these would undo the correction.

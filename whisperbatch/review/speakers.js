@@ -143,7 +143,8 @@ function withSpeakers(file, data) {
   const segments = data.segments.map((segment, index) => {
     const label = file.moves.get(index);
     const moved = (one) => renamed(label === undefined ? one : { ...one, speaker: label });
-    return { ...moved(segment), ...(segment.words ? { words: segment.words.map(moved) } : {}) };
+    const lists = ["words", "original_words"].filter((name) => segment[name]); // the second before replacement rules
+    return { ...moved(segment), ...Object.fromEntries(lists.map((name) => [name, segment[name].map(moved)])) };
   });
   return { ...data, segments, whisperbatch: blockOf(file, data.whisperbatch ?? {}) };
 }
