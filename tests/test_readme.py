@@ -269,10 +269,8 @@ def test_openai_whispers_line_runs(place: Path, environment: dict[str, str]):
 @pytest.mark.slow
 def test_the_line_on_speakers_runs(place: Path, environment: dict[str, str]):
     (line,) = re.findall(r"^\* Who speaks: `(whisperbatch transcribe .*?)`", README, re.M)
-    told = [f"{line} --speaker-model voices/"]  # the hub has the weights
-    done = subprocess.run(
-        ["bash", "-c", *told], cwd=place, env=environment, capture_output=True, text=True, check=False
-    )
+    line += " --speaker-model voices/"  # in place of the weights on the hub
+    done = subprocess.run(["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (place / "interviews" / "garden.rttm").read_text().startswith("SPEAKER garden 1 ")
     assert "[SPEAKER_00]: " in (place / "interviews" / "garden.srt").read_text()

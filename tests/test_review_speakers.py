@@ -148,17 +148,6 @@ def test_a_segment_is_moved_to_another_speaker_and_its_turn_with_it(page: Any, d
     ]
 
 
-def test_documents_have_the_speakers_as_they_are_now(page: Any, desk: Path):
-    rename(page, 1, "Bob")
-    move(page, 0, "Bob")
-    file = desk / "talk.md"
-    file.unlink(missing_ok=True)
-    next(button for button in css(page, "#detail button") if button.text == "Markdown").click()
-    assert until(file.exists)
-    assert "SPEAKER_01" not in file.read_text()
-    assert file.read_text().split("Bob")[0].count("so it is") == 0
-
-
 def test_a_move_that_is_taken_back_changes_nothing(page: Any):
     move(page, 0, "SPEAKER_01")
     move(page, 0, "SPEAKER_00")
