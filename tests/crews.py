@@ -21,6 +21,7 @@ import os, signal, threading
 from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.speakers.fake import FakeDiarizer
 
 FakeEngine.facts = EngineFacts("demo", None)
 pause = threading.Event()
@@ -31,6 +32,7 @@ def step(clips):
 def open_engine(options, *given, max_batch_size=None, **named):
     return FakeEngine(max_batch_size or 4, step)
 local.open_engine = open_engine
+local.open_diarizer = lambda options, **named: FakeDiarizer()
 if "LONG_S" in os.environ:
     from whisperbatch.pipeline import kept
     kept.ClipKeeper.__init__.__defaults__ = (float(os.environ["LONG_S"]),)
@@ -61,6 +63,14 @@ def fill(folder: Path, n_files: int, poison: int | None = None) -> list[str]:
         value = 99 if index == poison else 1_000 + index
         write_wav(folder / name, np.full(1_600 * (1 + index % 5), value))
     return names
+
+
+def talk(folder: Path, n_files: int) -> None:
+    """Recordings in which low and high tones take turns: two speakers, to the fake diarizer."""
+    for index in range(n_files):
+        at = np.arange(16_000 * (2 + index)) / 16_000
+        parts = [8_000 * np.sin(2 * np.pi * hz * at) for hz in (100, 900)[:: 1 - 2 * (index % 2)]]
+        write_wav(folder / f"{index:03d}.wav", np.concatenate(parts))
 
 
 def options(**flat: object) -> RunOptions:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from whisperbatch.engine.spelling import Spelling
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.options import BenchOptions, DecodeOptions, EngineOptions, RunOptions, parse_counts, parse_rate
 from whisperbatch.records import N_SAMPLES, Clip, ClipSettings
+from whisperbatch.speakers.fake import FakeDiarizer
 
 
 def clips(n: int) -> list[Clip]:
@@ -298,6 +300,19 @@ def test_the_command_measures_recordings(sample_audio: Path, tmp_path: Path, cap
     assert graph.read_bytes().startswith(b"\x89PNG")
     assert "The engine alone, by batch size" in seen.out
     assert sorted(path.name for path in audio.iterdir()) == names
+
+
+def test_the_share_of_speakers_is_measured_in_a_whole_run(monkeypatch, sample_audio: Path, tmp_path: Path, capsys):
+    told, fakes = tmp_path / "bench.json", []
+    measuring = sys.modules["whisperbatch.bench.measure"]  # the package has a function of that name
+    monkeypatch.setattr(measuring, "open_diarizer", lambda options, **named: fakes.append(FakeDiarizer()) or fakes[-1])
+    line = f"bench {sample_audio / 'garden.wav'} --model demo --batch-sizes 1 --rounds 1 --compute-type float32"
+    assert cli.main([*line.split(), "--speakers", "--json", str(told)]) == 0
+    assert json.loads(told.read_text())["profile"]["speakers_s"] > 0
+    assert [fake.n_added > 0 for fake in fakes] == [True]
+    assert "beside it: speakers" in capsys.readouterr().out
+    assert cli.main("bench --model demo --speakers".split()) == 2
+    assert "--speakers is of a whole run; name recordings" in capsys.readouterr().err
 
 
 def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFixture[str], sample_audio: Path):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crews import contents, events, fill, members, names_of, processes, start, wait_until, write_wav
+from crews import contents, events, fill, members, names_of, processes, start, talk, wait_until, write_wav
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills, and looks at /proc")
 
@@ -43,6 +43,22 @@ def test_two_processes_give_what_one_run_gives(tmp_path: Path):
     assert kinds == {one["event"] for one in events(tmp_path / "one" / "audio")}
     assert told.count("done: ") == 24
     assert told.splitlines()[-1].startswith("24 done; ")
+
+
+def test_two_processes_find_the_speakers_that_one_run_finds_and_add_them_later(tmp_path: Path):
+    for name, given in (("one", ()), ("two", ("--device", "cpu:2")), ("later", ("--device", "cpu:2"))):
+        talk(folder := tmp_path / name / "audio", 6)
+        more = ("--word-timestamps",) if name == "later" else ("--word-timestamps", "--speakers", "--format", "rttm")
+        code, told = end_of(start(folder, *given, *more))
+        assert code == 0, told
+    expected = contents(tmp_path / "one" / "audio")
+    assert contents(tmp_path / "two" / "audio") == expected
+    assert expected["000.rttm"].count(b"\n") == 2
+    (tmp_path / "later" / "events").unlink()
+    code, told = end_of(start(folder, "--device", "cpu:2", "--speakers", "--format", "rttm"))
+    assert code == 0, told
+    assert contents(folder) == expected
+    assert names_of(events(folder), "batch") == []  # no text was decoded again
 
 
 def test_a_second_run_skips_all_and_starts_no_process(tmp_path: Path):

@@ -226,8 +226,10 @@ def test_the_api_takes_shaping_by_flat_names():
 def test_all_means_the_five_and_more_are_known():
     assert parse_formats(["all"]) == ALL_FORMATS == ("txt", "vtt", "srt", "tsv", "json")
     assert parse_formats(["all,ass", "lrc"]) == (*ALL_FORMATS, "ass", "lrc")
-    assert set(FORMATS) - set(ALL_FORMATS) == {"lrc", "csv", "aud", "ass", "md", "docx"}
-    with pytest.raises(UsageError, match="choose from txt, vtt, srt, tsv, json, lrc, csv, aud, ass, md, docx or all"):
+    assert set(FORMATS) - set(ALL_FORMATS) == {"lrc", "csv", "aud", "ass", "md", "docx", "rttm"}
+    with pytest.raises(
+        UsageError, match="choose from txt, vtt, srt, tsv, json, lrc, csv, aud, ass, md, docx, rttm or all"
+    ):
         parse_formats(["odt"])
 
 

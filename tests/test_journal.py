@@ -284,7 +284,7 @@ def test_a_journal_of_before_contents_were_kept_is_migrated(place: Path):
     with Journal(place) as journal:
         (entry,) = journal.entries()
         assert (entry.key, entry.state, entry.content, entry.twin) == (KEY, State.DONE, None, None)
-        (alike,) = journal.done_alike(Key(Path("/new/talk.wav"), Path("/new")), RECORDING, MAKING)
+        (alike,) = journal.done_alike(Key(Path("/new/talk.wav"), Path("/new")), RECORDING, (MAKING,))
         assert (alike.key, [output.path.name for output in alike.outputs]) == (KEY, ["talk.json"])
 
 
@@ -308,7 +308,7 @@ def test_files_of_the_same_size_and_sample_with_json_are_found(
 ):
     with Journal(place) as journal:
         finish(journal, outputs=outputs)
-        assert bool(journal.done_alike(key, recording, making)) is is_found
+        assert bool(journal.done_alike(key, recording, (making,))) is is_found
         assert journal.knows_size(recording.size) is (recording.size == 100)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crews import ENGINE, contents, events, fill, names_of, start, wait_until
+from crews import ENGINE, contents, events, fill, names_of, start, talk, wait_until
 
 from whisperbatch.backends import on_ray
 from whisperbatch.options import EngineOptions, RunOptions
@@ -97,6 +97,16 @@ def test_a_cluster_of_one_gives_what_a_local_run_gives(tmp_path: Path, expected:
     assert code == 0, told
     assert_done_once(folder, expected, names)
     assert told.splitlines()[-1].startswith("60 done; ")
+
+
+def test_actors_find_the_speakers_that_a_local_run_finds(tmp_path: Path):
+    for name, run in (("one", start), ("two", start_on_ray)):
+        talk(tmp_path / name / "audio", 4)
+        code, told = end_of(run(tmp_path / name / "audio", "--speakers", "--format", "rttm"))
+        assert code == 0, told
+    found = contents(tmp_path / "two" / "audio")
+    assert found == contents(tmp_path / "one" / "audio")
+    assert found["000.rttm"].count(b"\n") == 2
 
 
 def test_actors_that_are_killed_are_replaced(tmp_path: Path, expected: dict[str, bytes]):

@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 import typer
 from hub import hub
+from voices import campplus_state
 
 from whisperbatch import report
 from whisperbatch.cli import app, topics
@@ -161,6 +163,8 @@ def place(tmp_path: Path, sample_audio: Path) -> Path:
     }.items():
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(sample_audio / source, tmp_path / name)
+    (tmp_path / "voices").mkdir()
+    torch.save(campplus_state(), tmp_path / "voices" / "campplus.pt")
     samples = tmp_path / "sample_audio"
     shutil.copytree(sample_audio, samples, ignore=shutil.ignore_patterns("*.txt", "*.json", "*.srt", "*.vtt"))
     return tmp_path
@@ -260,3 +264,13 @@ def test_openai_whispers_line_runs(place: Path, environment: dict[str, str]):
     done = subprocess.run(["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (place / "talk.srt").is_file()
+
+
+@pytest.mark.slow
+def test_the_line_on_speakers_runs(place: Path, environment: dict[str, str]):
+    (line,) = re.findall(r"^\* Who speaks: `(whisperbatch transcribe .*?)`", README, re.M)
+    line += " --speaker-model voices/"  # in place of the weights on the hub
+    done = subprocess.run(["bash", "-c", line], cwd=place, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (place / "interviews" / "garden.rttm").read_text().startswith("SPEAKER garden 1 ")
+    assert "[SPEAKER_00]: " in (place / "interviews" / "garden.srt").read_text()

@@ -111,7 +111,8 @@ def clear(browser: Any) -> None:
     """Take back what a test has left in the page, which would ask whether to be left."""
     browser.execute_script(
         "if (typeof files !== 'undefined') {"
-        "leaveEditor(); files.forEach((one) => one.edits.clear()); localStorage.clear(); }"
+        "leaveEditor(); localStorage.clear();"
+        "files.forEach((one) => [one.edits, one.names, one.moves].forEach((map) => map.clear())); }"
     )
 
 

@@ -16,7 +16,7 @@ FLOORS = (
     ("options",),
     (
         *("sources", "audio", "batcher", "engine", "transcripts", "writers", "journal", "report", "events"),
-        *("review", "demo", "hooks", "replacements", "search"),
+        *("review", "demo", "hooks", "replacements", "search", "speakers"),
     ),
     ("pipeline",),
     ("backends",),
@@ -33,10 +33,10 @@ GROUND_IMPORTS = {
 }  # within the ground floor, errors lies lowest
 
 HOMES = {
-    "torch": ("engine/", "demo/"),
+    "torch": ("engine/", "demo/", "speakers/"),  # speakers has two networks of its own beside Whisper
     "transformers": ("engine/", "demo/"),
-    "huggingface_hub": ("engine/",),
-    "safetensors": ("engine/", "demo/"),
+    "huggingface_hub": ("engine/", "speakers/weights.py"),
+    "safetensors": ("engine/", "demo/", "speakers/build.py"),
     "tokenizers": ("engine/", "demo/"),
     "whisper": ("demo/",),
     "faster_whisper": ("demo/",),
@@ -45,7 +45,7 @@ HOMES = {
     "soxr": ("demo/",),
     "librosa": ("audio/load.py", "engine/features.py", "demo/"),
     "soundfile": ("audio/load.py",),
-    "onnxruntime": ("audio/speech.py",),
+    "onnxruntime": ("audio/speech.py", "speakers/onnx.py"),
     "silero_vad": (),
     "regex": ("options/replacements.py", "replacements.py"),
     "av": (
@@ -75,6 +75,7 @@ BROAD_EXCEPT = {
     "backends/crew.py": "top of a thread",
     "backends/member.py": "top of a thread",
     "cli/app.py": "CLI main",
+    "speakers/onnx.py": "onnxruntime's errors have no other class in common",
 }
 TOP_LEVEL = {
     *("pyproject.toml", "whisperbatch", "tests", "findings", "sample_audio"),

@@ -4,8 +4,8 @@ The house, floor by floor (a room imports only from the floors below it):
 
     errors, records, wording        what crosses rooms; files: regular ones only; languages
     options                         settings, checked once at the edge
-    sources, audio, batcher, engine, transcripts, replacements, writers, journal, report, events, demo, hooks, review,
-    search
+    sources, audio, batcher, engine, speakers, transcripts, replacements, writers, journal, report, events, demo, hooks,
+    review, search
     pipeline                        threads and bounded queues that join the rooms
     bench, api                      measurements; the Python face
     cli                             commands, sentences, screen

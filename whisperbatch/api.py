@@ -39,6 +39,7 @@ from whisperbatch.options import (
     parse_times,
     parse_track,
     replacements,
+    speaker_options,
     subtitle_options,
 )
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
@@ -61,6 +62,7 @@ _SHORT = {
     "actors": "n_actors",
     "hook_timeout": "hook_timeout_s",
 }
+_SPEAKERS = ("speakers", "speaker_names", "speaker_model")  # how many, a folder, a model
 
 
 def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo", **options: Any) -> Iterator[Outcome]:
@@ -83,9 +85,10 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``paragraph_pause`` (seconds), ``timestamps_in_text``. Decoding:
             the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
             ``use_journal``, ``dedupe``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds),
-            ``max_failures``, ``fail_fast``. Many machines: ``backend`` (``local`` or ``ray``), ``ray_address``,
-            ``actors``, ``cpus_per_actor``. Hooks: ``on_done``, ``on_failed`` and ``on_end`` (a command in one string,
-            or a sequence of arguments), ``hook_timeout`` (seconds), ``hook_jobs``.
+            ``max_failures``, ``fail_fast``. Who speaks: ``speakers`` (``True``, a number, ``"2-4"``), ``speaker_names``
+            (a folder of reference clips), ``speaker_model``. Many machines: ``backend`` (``local`` or ``ray``),
+            ``ray_address``, ``actors``, ``cpus_per_actor``. Hooks: ``on_done``, ``on_failed`` and ``on_end`` (a command
+            in one string, or a sequence of arguments), ``hook_timeout`` (seconds), ``hook_jobs``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
@@ -125,6 +128,7 @@ def run_options_from(**options: Any) -> RunOptions:
         if name in given:
             given[name] = parse_hook(given[name], f"--{name.replace('_', '-')}")
     given["subtitles"], given["documents"] = _shaping(given), _dividing(given)
+    speakers = speaker_options(*(given.pop(name, None) for name in _SPEAKERS))
     rooms = {
         "engine": EngineOptions,
         "load": LoadOptions,
@@ -144,10 +148,10 @@ def run_options_from(**options: Any) -> RunOptions:
         for room, kind in rooms.items()
     }
     if given:
-        public = {*_SHORT, *chain.from_iterable(names.values())} - set(_SHORT.values())
+        public = {*_SHORT, *_SPEAKERS, *chain.from_iterable(names.values())} - set(_SHORT.values())
         near = get_close_matches(name := min(given), sorted(public), n=1)
         raise UsageError(f"unknown option {name}; " + (f"did you mean {near[0]}?" if near else "see help(transcribe)"))
-    return RunOptions(**made)
+    return RunOptions(**made, speakers=speakers)
 
 
 def _shaping(given: dict[str, Any]) -> SubtitleOptions:

@@ -46,6 +46,7 @@ class FileAsks:
         output: The folder of its outputs.
         formats: Names of formats.
         replace: Replacement rules for its text.
+        speakers: The fewest and the most speakers, None where that is open.
         fault: Why the file cannot be taken at all: the line that named it makes no sense.
     """
 
@@ -54,6 +55,7 @@ class FileAsks:
     prompt: str | None = None
     output: Path | None = None
     formats: tuple[str, ...] | None = None
+    speakers: tuple[int | None, int | None] | None = None
     fault: str | None = None
     hotwords: str | None = None
     replace: Rules | None = None
@@ -171,6 +173,38 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A stretch in which one speaker talks; turns of two speakers may overlap.
+
+    Attributes:
+        start_s: Where it starts in the file.
+        end_s: Where it ends.
+        speaker: Number of the speaker, from 0 in order of first speech.
+        confidence: How clearly the voice is this speaker's and nobody else's, 0 to 1.
+    """
+
+    start_s: float
+    end_s: float
+    speaker: int
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Somebody who speaks in a recording.
+
+    Attributes:
+        label: The name, or ``SPEAKER_00`` where it is not known.
+        seconds: How long the speaker talks, overlaps included.
+        confidence: Mean confidence of the turns, weighted by their length, 0 to 1.
+    """
+
+    label: str
+    seconds: float
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
 
@@ -257,6 +291,9 @@ class Transcript:
             which replacement rules were stopped (``UNREPLACED``), and ``NOTHING_HEARD``.
         is_checked: Whether somebody has marked it as checked on a review page.
         replacements: The digest of the replacement rules that were applied to it; empty when none were.
+        speakers: Who speaks, in order of first speech; None when that was not looked for, or could not be found.
+        turns: Who speaks when; ``Turn.speaker`` counts in ``speakers``.
+        speaker_settings: With which the speakers were looked for, as plain JSON values; empty when they were not.
     """
 
     language: str
@@ -274,6 +311,9 @@ class Transcript:
     warnings: tuple[str, ...] = ()
     is_checked: bool = False
     replacements: str = ""
+    speakers: tuple[Speaker, ...] | None = None
+    turns: tuple[Turn, ...] = ()
+    speaker_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> str:

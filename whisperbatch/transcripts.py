@@ -104,6 +104,11 @@ class Assembly:
         assert last.n_clips == len(self._expected)
         self._loaded = last
 
+    def channel_name(self, channel: int | None, names: Sequence[str]) -> str | None:
+        """What a channel of the loaded file is called in its segments; ``names`` are the run's."""
+        assert self._loaded is not None
+        return _channel_name(channel, self._loaded.channel_names or names)
+
     @property
     def complete(self) -> bool:
         """Whether every clip of the whole file has its text."""

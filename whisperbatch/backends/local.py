@@ -2,15 +2,20 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from whisperbatch import demo, pipeline
+from whisperbatch.audio.pool import LoadWorker
 from whisperbatch.engine import Engine, open_engine
 from whisperbatch.journal import Journal
-from whisperbatch.options import RunOptions
+from whisperbatch.options import RunOptions, SpeechOptions
 from whisperbatch.pipeline import Shelf
-from whisperbatch.records import AudioFile, Event, Outcome
+from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES
+from whisperbatch.speakers import Diarizer, open_diarizer
 from whisperbatch.writers.beside import Namer
 
 
@@ -28,6 +33,7 @@ class Local:
         self._options = options
         self._shelf, self._on_open = shelf, on_open
         self._engine: Engine | None = None
+        self._diarizers: list[Diarizer] = []
 
     def run(
         self,
@@ -48,6 +54,7 @@ class Local:
             journal=journal,
             at_once=at_once,
             shelf=self._shelf,
+            open_diarizer=self._diarizers_of_run() if self._options.speakers.enabled else None,
             **rooms_of(self._options),
         )
 
@@ -70,6 +77,34 @@ class Local:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+        while self._diarizers:
+            self._diarizers.pop().close()
+
+    def _diarizers_of_run(self) -> Callable[[], Diarizer]:
+        """Gives a run one diarizer after another, those of earlier runs first."""
+        kept, lock, options = iter(list(self._diarizers)), threading.Lock(), self._options
+
+        def give() -> Diarizer:
+            with lock:
+                found = next(kept, None)
+                if found is None:
+                    offline = options.engine.offline
+                    found = open_diarizer(options.speakers, offline=offline, read_clip=self._read_clip)
+                    self._diarizers.append(found)
+                return found
+
+        return give
+
+    def _read_clip(self, path: Path) -> np.ndarray:
+        """A reference clip as int16 (n_samples,), decoded in a process of its own as every recording is.
+
+        Raises:
+            LoadError: It cannot be read.
+        """
+        with LoadWorker(self._options.load, SpeechOptions(vad=False)) as worker:
+            loaded = worker.load(0, path, ClipSettings())
+            clips = [np.asarray(one.samples[:]) for one in loaded if isinstance(one, Clip)]
+        return np.concatenate(clips) if clips else np.zeros(0, np.int16)
 
 
 def rooms_of(options: RunOptions) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
 from whisperbatch.options import HookOptions, JournalOptions, OutputOptions, RunOptions
 from whisperbatch.pipeline import Ended, Finished, Happened, Job, Order
-from whisperbatch.records import AudioFile, Event, Outcome, Status
+from whisperbatch.records import AudioFile, Event, Outcome, Status, Transcript
 
 FIRST_AHEAD = 8  # clips that wait for the engine before another file is asked for, while its size is not known
 PASSED_ON = ("loading", "loaded", "batch", "progress", "notice")
@@ -180,6 +180,10 @@ class _Shelf:
 
     def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
         self._member.kept(clips)
+
+    def reused(self, job: Job) -> Transcript | None:
+        order = self._member.order_of(job.audio.path)
+        return None if order is None else order.reuse
 
 
 def options_of_member(options: RunOptions, *, device: str, n_load_workers: int) -> RunOptions:

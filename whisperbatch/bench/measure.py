@@ -14,9 +14,10 @@ from whisperbatch.bench.loading import LoadRow
 from whisperbatch.bench.stages import Profile
 from whisperbatch.bench.throughput import BatchRow
 from whisperbatch.engine import Engine, open_engine
-from whisperbatch.errors import UsageError
+from whisperbatch.errors import ModelError, UsageError
 from whisperbatch.options import BenchOptions, RunOptions
 from whisperbatch.records import Clip
+from whisperbatch.speakers import Diarizer, open_diarizer
 
 SCHEMA = 1
 FORCED_TOKENS = 100  # a window, where nothing says otherwise: a window full of English speech has about as many
@@ -110,8 +111,10 @@ def measure(
     n_tokens = bench.tokens_per_window
     if n_tokens is None and (not paths or options.engine.has_random_weights):
         n_tokens = FORCED_TOKENS
-    if bench.profile and not paths:
-        raise UsageError("--profile is of a whole run; name recordings to measure it with")
+    if (bench.profile or options.speakers.enabled) and not paths:
+        flag = "--profile" if bench.profile else "--speakers"
+        raise UsageError(f"{flag} is of a whole run; name recordings to measure it with")
+    diarizer = _diarizer(options)
     decode = options.decode if n_tokens is None else material.forced(options.decode, n_tokens)
     options = replace(options, decode=decode)
     clips = material.clips_of(paths, options) if paths else material.noise(options)
@@ -125,7 +128,7 @@ def measure(
                 on_expected,
                 report.batches,
             )
-            _beside(report, engine, paths, clips, options, bench, on_row)
+            _beside(report, engine, paths, clips, options, bench, on_row, diarizer)
         except KeyboardInterrupt:
             if not report.batches:
                 raise
@@ -156,6 +159,7 @@ def _beside(
     options: RunOptions,
     bench: BenchOptions,
     on_row: Callable[[Report, Any, int], None],
+    diarizer: Diarizer | None,
 ) -> None:
     """Measure what goes by the best batch size: waiting times, load workers, a whole run."""
     assert report.best is not None
@@ -170,9 +174,19 @@ def _beside(
     for n_workers in bench.load_workers if paths else ():
         report.loading.append(loading.by_workers(paths, options, n_workers))
         on_row(report, report.loading[-1], 1)
-    if bench.profile:
+    if bench.profile or diarizer is not None:
         engine.measure_stages(True)
-        report.profile = stages.profile(engine, paths, options)
+        report.profile = stages.profile(engine, paths, options, diarizer)
+
+
+def _diarizer(options: RunOptions) -> Diarizer | None:
+    """What finds speakers, when that is measured too; UsageError when it cannot be had."""
+    if not options.speakers.enabled:
+        return None
+    try:
+        return open_diarizer(options.speakers, offline=options.engine.offline)
+    except ModelError as err:
+        raise UsageError(err.message, err.path) from err
 
 
 @contextmanager

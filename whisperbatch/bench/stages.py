@@ -17,6 +17,7 @@ from whisperbatch import pipeline
 from whisperbatch.engine import Engine
 from whisperbatch.options import RunOptions
 from whisperbatch.records import AudioFile, Clip, Status
+from whisperbatch.speakers import Diarization, Diarizer
 from whisperbatch.writers import render_all
 from whisperbatch.writers.beside import Namer, write_all
 
@@ -32,6 +33,7 @@ class Profile:
         idle_s: In which the engine had nothing to do.
         write_s: That writing all transcripts once takes.
         n_failed: Recordings that failed.
+        speakers_s: In which speakers were looked for, beside the engine; None when they were not.
     """
 
     wall_s: float
@@ -40,6 +42,7 @@ class Profile:
     idle_s: float
     write_s: float
     n_failed: int
+    speakers_s: float | None = None
 
 
 class _Timed:
@@ -66,8 +69,34 @@ class _Timed:
             self.busy_s += time.perf_counter() - began_s
 
 
-def profile(engine: Engine, paths: Sequence[Path], options: RunOptions) -> Profile:
-    """The profile of a run over the recordings with an engine that is open and idle."""
+class _TimedDiarizer:
+    """A diarizer, and how long it worked."""
+
+    def __init__(self, diarizer: Diarizer) -> None:
+        self._diarizer = diarizer
+        self.busy_s = 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._diarizer, name)
+
+    def add(self, *given: Any) -> None:
+        self._timed(self._diarizer.add, *given)
+
+    def finish(self, *given: Any) -> Diarization:
+        found: Diarization = self._timed(self._diarizer.finish, *given)
+        return found
+
+    def _timed(self, work: Any, *given: Any) -> Any:
+        began_s = time.perf_counter()
+        try:
+            return work(*given)
+        finally:
+            self.busy_s += time.perf_counter() - began_s
+
+
+def profile(engine: Engine, paths: Sequence[Path], options: RunOptions, diarizer: Diarizer | None = None) -> Profile:
+    """The profile of a run over the recordings with an engine that is open and idle; ``diarizer`` finds speakers."""
+    listening = None if diarizer is None else _TimedDiarizer(diarizer)
     with tempfile.TemporaryDirectory(prefix="whisperbatch-bench-") as folder:
         output = replace(options.output, output_dir=Path(folder), overwrite=True)
         options = replace(options, output=output, journal=replace(options.journal, use_journal=False, journal=None))
@@ -81,6 +110,7 @@ def profile(engine: Engine, paths: Sequence[Path], options: RunOptions) -> Profi
                 namer=namer,
                 on_event=lambda event: None,
                 stop=threading.Event(),
+                open_diarizer=None if listening is None else lambda: listening,
             )
         )
         wall_s, after = time.perf_counter() - began_s, engine.work
@@ -93,6 +123,7 @@ def profile(engine: Engine, paths: Sequence[Path], options: RunOptions) -> Profi
             max(0.0, wall_s - timed.busy_s),
             _write_s(outcomes, options, namer),
             sum(outcome.status is Status.FAILED for outcome in outcomes),
+            None if listening is None else listening.busy_s,
         )
 
 

@@ -247,7 +247,8 @@ def forget(
 @app.command(cls=Command)
 @with_options({})
 def fetch(
-    model: Annotated[str, typer.Argument(help="The model's name.")], model_dir: model_params.ModelDir = None
+    model: Annotated[str, typer.Argument(help="The model's name; speakers: what --speakers needs.")],
+    model_dir: model_params.ModelDir = None,
 ) -> None:
     """Download a model ahead of an offline run; its size and place are told first."""
     from whisperbatch.cli.fetching import fetch_model

@@ -183,6 +183,8 @@ def _profile(report: Report) -> Table:
     table.add_section()
     table.add_row("all", f"{found.wall_s:.2f}", f"RTFx {found.audio_s / found.wall_s:.1f}")
     table.add_row("beside it: writing", f"{found.write_s:.2f}", "")
+    if found.speakers_s is not None:
+        table.add_row("beside it: speakers", f"{found.speakers_s:.2f}", f"{found.speakers_s / found.wall_s:.0%}")
     if found.n_failed:
         table.caption = f"{found.n_failed} recordings failed and are no part of it"
     return table

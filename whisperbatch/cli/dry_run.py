@@ -14,6 +14,7 @@ from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.settings import fault_of
 from whisperbatch.pipeline.twins import Twins
 from whisperbatch.records import AudioFile
 from whisperbatch.sources import MEDIA_SUFFIXES
@@ -52,8 +53,8 @@ class _Plan:
         return told
 
     def _decided(self, audio: AudioFile) -> tuple[str, str]:
-        if audio.asks.fault is not None:
-            return FAIL, f"failed: {audio.asks.fault}"
+        if (fault := fault_of(self.options, audio)) is not None:
+            return FAIL, f"failed: {fault}"
         job = Job(0, audio, Assembly(audio))
         decision = self._placed(job, self.planner.decide(job))
         if decision.is_elsewhere:
@@ -66,11 +67,13 @@ class _Plan:
             name: path for name, path in self.namer.outputs(job.audio, language).items() if path not in decision.outputs
         }
         verb = f"would write {', '.join(made)} from JSON" if reuse else "would transcribe"
-        if twin is not None:
+        if decision.adds_speakers:
+            verb = "would find the speakers and write them"
+        elif twin is not None:
             verb = f"would write {', '.join(made)} from the transcript of {twin}"
         why = f" ({decision.why})" if decision.why else ""
         told = f"{verb} to {', '.join(str(path) for path in made.values())}{why}"
-        return SAME if twin is not None else WRITE if reuse else TRANSCRIBE, told
+        return SAME if twin is not None and not decision.adds_speakers else WRITE if reuse else TRANSCRIBE, told
 
     def _placed(self, job: Job, decision: Decision) -> Decision:
         """The decision; of copies only the first would be transcribed. One alone of its size is not read for that."""

@@ -1,4 +1,7 @@
-"""``fetch``: a model's download, with a bar in a terminal and a line every few seconds elsewhere."""
+"""``fetch``: a model's download, with a bar in a terminal and a line every few seconds elsewhere.
+
+``fetch speakers`` takes the weights that tell speakers apart.
+"""
 
 import os
 import sys
@@ -7,9 +10,15 @@ from pathlib import Path
 from whisperbatch.cli.failures import say
 from whisperbatch.engine import checkpoint
 
+SPEAKERS = "speakers"  # no Whisper has this name
+
 
 def fetch_model(model: str, model_dir: Path | None) -> Path:
     """The model's folder, once it is there."""
+    if model == SPEAKERS:
+        from whisperbatch.speakers import weights
+
+        return weights.fetch(say).voice.parent
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         return checkpoint.fetch(model, model_dir, say)
     from rich.console import Console

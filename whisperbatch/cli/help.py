@@ -15,8 +15,8 @@ COMMON = frozenset(
     """
     paths folders from_file dry_run format output_dir overwrite stdout
     model device compute_type language task prompt beam_size word_timestamps
-    vad long_form channels subtitles replace batch_size redo retry_failed report quiet verbose
-    settle until_idle move_done move_failed
+    vad long_form channels speakers subtitles replace batch_size redo retry_failed report quiet verbose
+    until_idle move_done move_failed
     config help help_all
     """.split()
 )

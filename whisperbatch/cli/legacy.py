@@ -4,6 +4,7 @@ The flags are those of openai-whisper 20250625 (whisper/transcribe.py, MIT).
 """
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ ROOT_OPTIONS = ("--help", "-h", "--version", "--install-completion", "--show-com
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
 DECLARED = params.names()
+SPEAKERS = re.compile(r"auto|off|\d+(-\d+)?", re.IGNORECASE)  # what --speakers takes; without it, auto is meant
 NONE_IS_UNASKED = frozenset(("--max-line-width", "--max-line-count", "--max-words-per-line", "--language"))
 
 
@@ -56,6 +58,8 @@ def translate(argv: list[str]) -> Line:
             wanted = flag if (value or rest.pop(0)) == "True" else DECLARED[flag]
             out += [wanted] if wanted else []
             unasked |= set() if wanted else {_name(flag)}
+        elif flag == "--speakers" and not equals and not SPEAKERS.fullmatch((rest or [""])[0]):
+            out.append("--speakers=auto")
         elif flag in NONE_IS_UNASKED and (value or (rest and rest[0])) == "None":
             value = value or rest.pop(0)
             unasked.add(_name(flag))

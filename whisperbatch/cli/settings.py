@@ -35,6 +35,7 @@ from whisperbatch.options import (
     parse_times,
     parse_track,
     replacements,
+    speaker_options,
     subtitle_options,
 )
 from whisperbatch.records import ClipSettings
@@ -90,6 +91,7 @@ def run_options(given: dict[str, Any]) -> RunOptions:
         failures=FailureOptions(given["retries"], given["load_timeout"], given["max_failures"], given["fail_fast"]),
         crew=CrewOptions(str(given["backend"]), given["ray_address"], given["actors"], given["cpus_per_actor"]),
         hooks=_hook_options(given),
+        speakers=speaker_options(given["speakers"], given["speaker_names"], given["speaker_model"]),
     )
 
 

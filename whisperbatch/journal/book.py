@@ -78,19 +78,19 @@ class Journal:
         with self._reading() as database:
             return database.execute("SELECT 1 FROM file WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
 
-    def done_alike(self, key: Key, recording: Recording, making: Making) -> list[Entry]:
-        """What is done of other files of the same size and sample, with the same settings and a JSON file.
+    def done_alike(self, key: Key, recording: Recording, makings: Collection[Making]) -> list[Entry]:
+        """What is done of other files of the same size and sample, with the settings of a making and a JSON file.
 
         Recordings that differ may agree in these; see ``identity``.
         """
         with self._reading() as database:
             rows = database.execute(
                 f"SELECT * FROM ({ENTRY} WHERE size = ? AND sample = ? ORDER BY id DESC LIMIT {MAX_SAME}) AS known"
-                " WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings = ?"
+                f" WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings IN ({', '.join('?' * len(makings))})"
                 " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format GLOB 'json*')",
                 (
                     *(recording.size, recording.sample, as_bytes(key.path), as_bytes(key.folder)),
-                    *(State.DONE, making.settings),
+                    *(State.DONE, *(making.settings for making in makings)),
                 ),
             ).fetchall()
             return [with_outputs(database, row) for row in rows]

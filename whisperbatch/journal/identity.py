@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,6 +89,15 @@ class Making:
         known = json.loads(json.dumps(dict(defaults or {})))
         told = {key: value for key, value in plain.items() if value != known.get(key)}
         return cls(model, revision, json.dumps(told, sort_keys=True))
+
+    def without(self, name: str) -> "Making":
+        """The same without a setting."""
+        told = {key: value for key, value in json.loads(self.settings).items() if key != name}
+        return replace(self, settings=json.dumps(told, sort_keys=True))
+
+    def having(self, name: str, value: Any) -> "Making":
+        """The same with another value of a setting."""
+        return replace(self, settings=json.dumps(json.loads(self.settings) | {name: value}, sort_keys=True))
 
     def agrees(self, other: "Making") -> bool:
         """Whether the same text comes of both; weights of an unknown revision are taken for the named model's."""

@@ -2,8 +2,8 @@
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles, documents), replacements (rules from files), hooks (commands to run), run
-(journal, failures, all of it), bench (measurements).
+machines), output (formats, names, subtitles, documents), replacements (rules from files), speakers (who speaks), hooks
+(commands to run), run (journal, failures, all of it), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -53,6 +53,7 @@ from whisperbatch.options.output import (
 )
 from whisperbatch.options.replacements import BLANKLESS, read_rules, replacements
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
+from whisperbatch.options.speakers import SpeakerOptions, parse_speakers, speaker_options
 
 __all__ = [
     "ALL_FORMATS",
@@ -85,6 +86,7 @@ __all__ = [
     "LoadOptions",
     "OutputOptions",
     "RunOptions",
+    "SpeakerOptions",
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
@@ -98,6 +100,7 @@ __all__ = [
     "parse_ids",
     "parse_names",
     "parse_rate",
+    "parse_speakers",
     "parse_temperatures",
     "parse_times",
     "parse_track",
@@ -106,5 +109,6 @@ __all__ = [
     "read_rules",
     "replacements",
     "require",
+    "speaker_options",
     "subtitle_options",
 ]

@@ -12,7 +12,7 @@ from whisperbatch.options.checks import require
 from whisperbatch.wording import Rules
 
 ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
-FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass", "md", "docx")
+FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass", "md", "docx", "rttm")
 SHAPED = frozenset(("vtt", "srt", "ass"))  # those that SubtitleOptions shape
 DOCUMENTS = frozenset(("txt", "md", "docx"))  # those that DocumentOptions shape
 BINARY = frozenset(("docx",))  # those that are not text

@@ -13,6 +13,7 @@ from whisperbatch.options.crew import CrewOptions
 from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
 from whisperbatch.options.hooks import HookOptions
 from whisperbatch.options.output import OutputOptions
+from whisperbatch.options.speakers import SpeakerOptions
 from whisperbatch.records import ClipSettings
 
 YEAR_S = 365 * 86_400.0
@@ -74,7 +75,11 @@ class FailureOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """All of a run."""
+    """All of a run.
+
+    Attributes:
+        words_for_speakers: Word times are on only because speakers are looked for; a text without them will do.
+    """
 
     engine: EngineOptions = field(default_factory=EngineOptions)
     load: LoadOptions = field(default_factory=LoadOptions)
@@ -87,6 +92,8 @@ class RunOptions:
     failures: FailureOptions = field(default_factory=FailureOptions)
     crew: CrewOptions = field(default_factory=CrewOptions)
     hooks: HookOptions = field(default_factory=HookOptions)
+    speakers: SpeakerOptions = field(default_factory=SpeakerOptions)
+    words_for_speakers: bool = False
 
     @property
     def n_load_workers(self) -> int:
@@ -94,9 +101,15 @@ class RunOptions:
         return self.load.n_workers or load_workers_for(os.cpu_count() or 2, beside_gpu=self.engine.is_on_gpu)
 
     def __post_init__(self) -> None:
-        """Check what clips ask for; whether the model can do it is the engine's to say. Shaped subtitles need words."""
+        """Check what clips ask for; whether the model can do it is the engine's to say.
+
+        Shaped subtitles and speakers turn word times on.
+        """
         if self.output.subtitles.needs_words and not self.decode.word_timestamps:
             object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
+        if self.speakers.enabled and not self.decode.word_timestamps:
+            object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
+            object.__setattr__(self, "words_for_speakers", True)
         self.hooks.check_formats(self.output.formats if self.output.write else ())
         clip = self.clip
         is_plain = self.crew.backend == "local" or self.engine.devices in (("auto",), ("cpu",))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import DueHook, Entry
+from whisperbatch.pipeline.attribution import Voices
 from whisperbatch.pipeline.copies import Group
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.records import AudioFile, Clip, Event, FileLoaded, Outcome, Status, Transcript
@@ -47,6 +48,9 @@ class Job:
         twin: The recording of the same content whose transcript is taken.
         group: The copies that wait for it.
         is_alone: Whether it waits for no copy: one has failed for good.
+        reuse: Its text, when only its speakers are to be found.
+        voices: Who speaks on each of its channels; None until that is known.
+        speakers_fault: Why its speakers could not be found.
     """
 
     file_id: int
@@ -69,6 +73,9 @@ class Job:
     twin: Path | None = None
     group: Group["Job"] | None = None
     is_alone: bool = False
+    reuse: Transcript | None = None
+    voices: tuple[Voices, ...] | None = None
+    speakers_fault: str | None = None
     n_clips: int | None = None  # None until the loader is done
     starts: dict[int, float] = field(default_factory=dict)  # of its clips
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -202,8 +209,8 @@ class Board:
             if not self._take(job):
                 return None
             fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
-            fresh.entry, fresh.sample, fresh.kept = job.entry, job.sample, job.kept
-            fresh.content, fresh.group, fresh.is_alone = job.content, job.group, job.is_alone
+            fresh.entry, fresh.sample, fresh.kept, fresh.reuse = job.entry, job.sample, job.kept, job.reuse
+            fresh.content, fresh.group, fresh.is_alone, fresh.twin = job.content, job.group, job.is_alone, job.twin
             self._open[fresh.file_id] = fresh
             self._of_path.setdefault(job.audio.path, []).insert(0, fresh.file_id)
             return fresh

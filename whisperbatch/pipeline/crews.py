@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from whisperbatch.records import AudioFile, Outcome
+from whisperbatch.records import AudioFile, Outcome, Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,14 @@ class Order:
         audio: The file.
         is_alone: Whether a member that takes it takes nothing else until it has ended: one died that had it.
         kept: The mark and text of clips that an earlier run finished, by their index.
+        reuse: Its text, when only its speakers are to be found.
     """
 
     number: int
     audio: AudioFile
     is_alone: bool = False
     kept: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    reuse: Transcript | None = None
 
 
 @dataclass(frozen=True, slots=True)

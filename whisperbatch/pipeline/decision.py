@@ -6,6 +6,7 @@ from pathlib import Path
 from whisperbatch.records import Transcript
 
 RENDERED = "made from its JSON"
+SPEAKERS_ADDED = "speakers were added to its transcript"
 TAKEN = "made from the transcript of {path}"
 OF_ANOTHER = "it has the same content as {path}"
 
@@ -20,6 +21,7 @@ class Decision:
         is_elsewhere: Another run has it in hand.
         outputs: What lies there already, and stays.
         reuse: The transcript, when it need not be made.
+        adds_speakers: The recording is loaded to find who speaks; the text is ``reuse``.
         why: Why it is done although the journal knows it; empty for a new one.
         twin: The recording of the same content whose transcript is taken; None when it is the file's own.
         content: Digest of all the bytes that ``reuse`` was made of; None when not known.
@@ -32,6 +34,7 @@ class Decision:
     is_elsewhere: bool = False
     outputs: tuple[Path, ...] = ()
     reuse: Transcript | None = None
+    adds_speakers: bool = False
     why: str = ""
     twin: Path | None = None
     content: str | None = None

@@ -13,11 +13,12 @@ from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board, Job, failure
-from whisperbatch.pipeline.decision import TAKEN, Decision
+from whisperbatch.pipeline.decision import SPEAKERS_ADDED, TAKEN, Decision
 from whisperbatch.pipeline.failing import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.hooking import Hooks
 from whisperbatch.pipeline.planner import Planner
+from whisperbatch.pipeline.settings import fault_of
 from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.twins import Twins
 from whisperbatch.pipeline.waiting import WaitingRoom
@@ -85,8 +86,8 @@ class Desk:
             if job is None:
                 return
             self.board.emit(Event("queued", audio.path))
-            if audio.asks.fault is not None:
-                self.board.fail(job, LoadError(audio.asks.fault))
+            if (fault := fault_of(self.options, audio)) is not None:
+                self.board.fail(job, LoadError(fault))
                 self._limit.count()
                 continue
             self._overtake(job)
@@ -179,7 +180,8 @@ class Desk:
     def _write(self, job: Job, transcript_of: Callable[[Job], Transcript | None]) -> None:
         """Put a claimed file's transcript on disk, and then its copies'; the file has ended after that."""
         heard: Transcript | None = None
-        reason = "" if job.twin is None else TAKEN.format(path=job.twin)
+        reason = SPEAKERS_ADDED if job.reuse is not None else ""
+        reason = reason or ("" if job.twin is None else TAKEN.format(path=job.twin))
 
         def work(job: Job) -> None:
             nonlocal heard
@@ -292,7 +294,8 @@ class Desk:
             return True
         if decision.notice:
             self.tell(job.audio.path, decision.notice)
-        if decision.reuse is None:
+        if decision.reuse is None or decision.adds_speakers:
+            job.reuse, job.twin = decision.reuse, decision.twin
             return False
         job.twin, job.content = decision.twin, FileDigest(job.audio, job.sample, known=decision.content)
         if self.board.claim(job):

@@ -4,7 +4,7 @@ Comes in: a file that would be transcribed. Goes out: the transcript that it can
 A recording that was renamed, moved or copied is known by all of its bytes, never by a sample of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,35 +39,36 @@ class Found:
         return replace(decision, reuse=self.transcript, why=why, content=self.content, twin=self.twin)
 
 
-def in_another_folder(journal: Journal, key: Key, asked: Making, is_same: Callable[[Entry], bool]) -> Found | None:
+def in_another_folder(journal: Journal, key: Key, is_asked: Callable[[Entry], bool]) -> Found | None:
     """The transcript of the recording at the same path in another folder of outputs; None when there is none."""
     for entry in journal.done_elsewhere(key):
-        if _agrees(entry, asked) and is_same(entry):
+        if is_asked(entry):
             for found in _kept(entry):
                 return replace(found, content=entry.content)
     return None
 
 
 def of_the_same_content(
-    journal: Journal, key: Key, asked: Making, recording: Recording, content: FileDigest
+    journal: Journal,
+    key: Key,
+    makings: Collection[Making],
+    is_asked: Callable[[Entry], bool],
+    recording: Recording,
+    content: FileDigest,
 ) -> Found | None:
     """The transcript of a recording at another path that has the same bytes; None when there is none.
 
     All of the recording is read only when the journal knows one of the same size and sample, and has its JSON.
     """
-    for entry in journal.done_alike(key, recording, asked) if recording.sample else ():
+    for entry in journal.done_alike(key, recording, makings) if recording.sample else ():
         suffixes = {path.suffix.lower() for path in (entry.key.path, key.path)}  # they may decide how a file is read
-        is_candidate = len(suffixes) == 1 and _agrees(entry, asked) and any(map(_is_kept, entry.outputs))
+        is_candidate = len(suffixes) == 1 and is_asked(entry) and any(map(_is_kept, entry.outputs))
         if not (is_candidate and _has(entry, content.ask())):
             continue
         for found in _kept(entry):
             if (found.transcript.size, found.transcript.sha256) == (recording.size, recording.sample):
                 return replace(found, content=content.ask(), twin=entry.key.path)
     return None
-
-
-def _agrees(entry: Entry, asked: Making) -> bool:
-    return entry.making is not None and asked.agrees(entry.making)
 
 
 def _kept(entry: Entry) -> Iterator[Found]:

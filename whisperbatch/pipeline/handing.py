@@ -166,7 +166,8 @@ class Handing:
             root=job.audio.root and absolute(job.audio.root),
             asks=replace(job.audio.asks, replace=None),  # rules are many, and are applied here
         )
-        if not self._crew.hand(Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job))):
+        order = Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)
+        if not self._crew.hand(order):
             self._ungive(job.file_id)
             self._desk.interrupt(job)
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from whisperbatch.journal import Journal
 from whisperbatch.pipeline.board import Job
-from whisperbatch.records import N_SAMPLES, Clip, ClipText, Segment, Word
+from whisperbatch.records import N_SAMPLES, Clip, ClipText, Segment, Transcript, Word
 
 LONG_S = 30 * 60.0  # a file that is longer is worth it
 
@@ -31,6 +31,10 @@ class Shelf(Protocol):
 
     def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
         """Keep finished clips: file, index, mark and text of each."""
+        ...
+
+    def reused(self, job: Job) -> Transcript | None:
+        """The text of a file whose speakers alone are to be found, where another process decided so."""
         ...
 
 
@@ -55,6 +59,10 @@ class JournalShelf:
             self._journal.keep_clips(
                 [(job.entry, n, mark, text) for job, n, mark, text in clips if job.entry is not None]
             )
+
+    def reused(self, job: Job) -> Transcript | None:
+        """None: who decides is in this process."""
+        return None
 
 
 class ClipKeeper:
@@ -99,6 +107,10 @@ class ClipKeeper:
             for one in self._waiting.pop(job.file_id):
                 mark = self._marks[job.file_id][one.index]
                 self._ready.append((job, one.index, mark, json.dumps(asdict(one))))
+
+    def reused(self, job: Job) -> Transcript | None:
+        """The text of a file whose speakers alone are to be found, where another process decided so."""
+        return self._shelf.reused(job)
 
     def flush(self) -> None:
         """Commit what was taken."""

@@ -11,22 +11,10 @@ from whisperbatch.files import read_regular
 from whisperbatch.journal import Entry, Output
 from whisperbatch.options import OutputOptions
 from whisperbatch.records import Transcript
-from whisperbatch.wording import Rules
 from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.content import Content, encoded
 from whisperbatch.writers.places import absolute
 from whisperbatch.writers.proof import holds
-
-
-def rules_form(rules: Rules) -> str:
-    """The part of a form that names the replacement rules."""
-    return f"#r{rules.digest[:8]}" if rules.digest else ""
-
-
-def has_other_rules(output: Output, rules: Rules) -> bool:
-    """Whether an output was made with other replacement rules."""
-    _, mark, named = output.format.partition("#r")
-    return mark + named != rules_form(rules)
 
 
 def ours(entry: Entry) -> tuple[Output, ...]:

@@ -13,29 +13,29 @@ from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry, Journal, Key, Output, Recording, State
-from whisperbatch.options import RunOptions, form
+from whisperbatch.options import RunOptions
 from whisperbatch.pipeline import earlier
 from whisperbatch.pipeline.board import Job
 from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.file_digest import FileDigest, sample_of
+from whisperbatch.pipeline.forms import Forms
 from whisperbatch.pipeline.makings import Makings
 from whisperbatch.pipeline.outputs import (
     as_kept,
     as_left,
     digest,
-    has_other_rules,
     is_as_left,
     is_intended,
     is_made_from,
     ours,
-    rules_form,
     transcript_among,
 )
+from whisperbatch.pipeline.speaker_marks import SPEAKERS, SpeakerMarks
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
 from whisperbatch.writers.content import Content
-from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of, rules_of
+from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
 
 MISSING, OTHER_RULES = "an output is missing", "other replacement rules are asked for"
 TRANSCRIBED_AGAIN = "other replacement rules are asked for and there is no JSON to apply them to; transcribing again"
@@ -62,6 +62,8 @@ class Planner:
         self._namer = namer
         self.journal = journal
         self._makings = Makings(options, revision)
+        self._speakers = SpeakerMarks(options)
+        self._forms = Forms(options, self._speakers)
         self._is_dry = is_dry
         self.is_over: Callable[[], bool] = lambda: False  # whether reading of recordings is to be broken off
         self._lock = threading.Lock()
@@ -107,6 +109,10 @@ class Planner:
         making = self._makings.of(job.audio)
         return f"{making.revision or making.model} {making.settings}"
 
+    def transcript_told(self, job: Job) -> str:
+        """What the file's transcript depends on beside the recording, its speakers included, as one text."""
+        return f"{self.making_told(job)} {self._speakers.asked(job.audio)}"
+
     def is_elsewhere(self, job: Job) -> bool:
         """Whether another run still has the file in hand."""
         if self.journal is None:
@@ -125,7 +131,7 @@ class Planner:
         if self.journal is None or job.entry is None:
             return
         outputs = [
-            Output(absolute(path), self._form(job.audio, name), intended=digest(text))
+            Output(absolute(path), self._forms.of(job.audio, name, transcript), intended=digest(text))
             for path, (name, text) in texts.items()
         ]
         self.journal.intend(
@@ -150,11 +156,10 @@ class Planner:
         if self.journal is None or job.entry is None:
             return
         options = self._options.output
+        forms = {path: self._forms.of(job.audio, name, transcript) for name, path in places.items()}
         outputs = [
-            as_kept(self._form(job.audio, name), path, job.entry, transcript, options)
-            if path in kept
-            else as_left(self._form(job.audio, name), path)
-            for name, path in places.items()
+            as_kept(form, path, job.entry, transcript, options) if path in kept else as_left(form, path)
+            for path, form in forms.items()
         ]
         self.journal.done(job.entry, outputs, transcript.duration_s, wall_s, job.hook)
         self._forget_name(job)
@@ -218,9 +223,7 @@ class Planner:
 
     def _from_journal(self, job: Job, entry: Entry) -> Decision | None:
         """The journal's answer; None when it has none and the disk is to be asked."""
-        asked, output = self._makings.of(job.audio), self._options.output
-        is_same = self._is_same(job, entry)
-        agrees = entry.making is not None and asked.agrees(entry.making)
+        is_same, agrees = self._is_same(job, entry), self._makings.fit_entry(job.audio, entry)
         if entry.base is None and entry.state is not State.FAILED:
             return None
         if entry.state is State.FAILED and is_same and agrees and entry.is_permanent and not self._is_repeat(entry):
@@ -230,7 +233,7 @@ class Planner:
         why = self._why(entry, is_same, agrees)
         if not why and entry.state is State.DONE:
             return self._settled(job, entry)
-        if not why and entry.state is State.WRITING and not output.overwrite:
+        if not why and entry.state is State.WRITING and not self._options.output.overwrite:
             return self._resumed(job, entry)
         return self._again(job, entry, why or (entry.error and f"failed before: {entry.error}") or "was interrupted")
 
@@ -254,15 +257,14 @@ class Planner:
     def _settled(self, job: Job, entry: Entry) -> Decision | None:
         """The file is done: skip it, or make what is missing, from its JSON if there is one."""
         left = [output for output in entry.outputs if os.path.lexists(output.path)]
-        there = tuple(output for output in left if self._fits(job.audio, output))
+        there = tuple(output for output in left if self._forms.fit(job.audio, output))
         wanted = self._wanted(job.audio, entry)
         known = {output.path for output in there}
         if known.issuperset(wanted):
             self._clean(entry.key.folder)
             return Decision(skip=ALREADY, outputs=tuple(wanted))
         transcript = transcript_among(left)
-        rules = rules_of(job.audio, self._options.output)
-        is_other = any(has_other_rules(output, rules) for output in left if output not in there)
+        is_other = any(self._forms.has_other_rules(job.audio, output) for output in left if output not in there)
         return self._continued(job, entry, there, transcript, OTHER_RULES if is_other else MISSING)
 
     def _resumed(self, job: Job, entry: Entry) -> Decision | None:
@@ -271,7 +273,7 @@ class Planner:
         transcript = transcript_among(written) or self._rendered_before(job, entry)
         if transcript is None:
             return self._again(job, entry, "was interrupted")
-        there = tuple(output for output in written if output.format == self._form(job.audio, output.name))
+        there = tuple(output for output in written if self._forms.has(job.audio, output))
         return self._continued(job, entry, there, transcript)
 
     def _rendered_before(self, job: Job, entry: Entry) -> Transcript | None:
@@ -292,8 +294,10 @@ class Planner:
         if is_ours:
             notice = TRANSCRIBED_AGAIN if lacks == OTHER_RULES and transcript is None else ""
             why = f"{lacks}, {source}"
-            return Decision(outputs=paths, reuse=transcript, why=why, notice=notice, content=entry.content)
-        return Decision(reuse=transcript, content=entry.content) if transcript else None
+            made = Decision(outputs=paths, reuse=transcript, why=why, notice=notice, content=entry.content)
+        else:
+            made = Decision(reuse=transcript, content=entry.content)
+        return self._speakers.added(made, job.audio) if is_ours or transcript else None
 
     def _again(self, job: Job, entry: Entry, why: str) -> Decision | None:
         """Do a known file again, under its name, in place of what we wrote and nobody has changed since."""
@@ -305,14 +309,6 @@ class Planner:
         """The outputs' paths as the Namer spells them."""
         folder = folder_of(audio, self._options.output)
         return tuple(folder / output.path.name for output in outputs)
-
-    def _form(self, audio: AudioFile, name: str) -> str:
-        """A format with what its form is known by."""
-        return form(name, self._options.output) + rules_form(rules_of(audio, self._options.output))
-
-    def _fits(self, audio: AudioFile, output: Output) -> bool:
-        """Whether an output has the form that is asked for, or was corrected by hand and so is kept as it is."""
-        return output.format == self._form(audio, output.name) or not is_as_left(output)
 
     def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
         """Where the formats that are asked for lie, from the root."""
@@ -329,12 +325,12 @@ class Planner:
         if not self._options.output.write:
             return Decision()
         plan = self._namer.plan(job.audio)
-        if self._redo_since is not None and (plan.found or plan.reuse):
-            transcript, options = plan.found or plan.reuse, self._options.output
+        text, is_again = plan.found or plan.reuse, self._redo_since is not None
+        if text is not None and (is_again or self._speakers.lacking(text, job.audio)):
             there = (*plan.outputs, *plan.stale)
-            proven = [path for path in there if transcript and is_made_from(path, transcript, options)]
+            proven = [path for path in there if is_made_from(path, text, self._options.output)]
             self._namer.keep(job.audio, self._namer.base(job.audio), proven)
-            return Decision(why="--redo")
+            return Decision(why="--redo") if is_again else Decision(reuse=text, adds_speakers=True, why=SPEAKERS)
         if plan.found is not None and entry is not None and job.entry is not None:
             places = {path.suffix[1:]: path for path in plan.outputs}
             self.intend(job, plan.found, {})
@@ -353,13 +349,17 @@ class Planner:
         is_again = self._options.output.overwrite or self._redo_since is not None
         if not decision.is_work or is_again or self.journal is None:
             return decision
-        asked = self._makings.of(job.audio)
-        found = earlier.in_another_folder(self.journal, key, asked, lambda entry: self._is_same(job, entry))
+
+        def agrees(entry: Entry) -> bool:
+            return self._makings.fit_entry(job.audio, entry)
+
+        found = earlier.in_another_folder(self.journal, key, lambda entry: agrees(entry) and self._is_same(job, entry))
         if found is None and self._options.journal.dedupe and self.journal.knows_size(job.audio.size):
             recording = self.recording(job)
             assert job.content is not None
-            found = earlier.of_the_same_content(self.journal, key, asked, recording, job.content)
-        return decision if found is None else found.taken(decision)
+            makings = self._makings.candidates(job.audio)
+            found = earlier.of_the_same_content(self.journal, key, makings, agrees, recording, job.content)
+        return decision if found is None else self._speakers.added(found.taken(decision), job.audio)
 
     def _is_from(self, audio: AudioFile, transcript: Transcript, path: Path) -> bool:
         """Whether a transcript on disk is of this recording, made as is asked for now, and nobody else's."""
@@ -369,7 +369,7 @@ class Planner:
             return True
         if transcript.sha256 is not None and transcript.sha256 != sample_of(audio.path):
             return False
-        if not self._makings.of(audio).agrees(self._makings.of_transcript(transcript)):
+        if not self._makings.fit_transcript(audio, transcript):
             return False
         if self._options.output.move_done is not None and transcript.sha256 is not None:
             return True  # it was moved away, and the same has been brought again

@@ -15,12 +15,14 @@ from whisperbatch.options import RunOptions
 from whisperbatch.pipeline.board import Board
 from whisperbatch.pipeline.crews import Crew
 from whisperbatch.pipeline.desk import INTERRUPTED, Desk
+from whisperbatch.pipeline.diarizing import Diarizing
 from whisperbatch.pipeline.handing import Handing
 from whisperbatch.pipeline.kept import ClipKeeper, JournalShelf, Shelf
 from whisperbatch.pipeline.moving import Mover
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.stages import Stages
 from whisperbatch.records import AudioFile, Event, Outcome
+from whisperbatch.speakers import Diarizer
 from whisperbatch.writers.beside import Namer
 
 STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
@@ -64,6 +66,7 @@ def run(
     revision: Callable[[], str | None] = lambda: None,
     at_once: bool = False,
     shelf: Shelf | None = None,
+    open_diarizer: Callable[[], Diarizer] | None = None,
 ) -> Iterator[Outcome]:
     """Each file's outcome as it ends.
 
@@ -79,6 +82,7 @@ def run(
         revision: Which weights the model's name stands for, None when that shows only once the model is open.
         at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
         shelf: Where finished clips of long files are kept; None means the journal. A crew's member has one.
+        open_diarizer: Gives what finds speakers; the first one before any file is loaded. None looks for none.
 
     Raises:
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
@@ -90,7 +94,8 @@ def run(
         hands: Hands = Handing(desk, crew, shelf)
     else:
         assert open_engine is not None
-        hands = Stages(desk, open_engine, ClipKeeper(shelf, planner.making_told))
+        diarizing = None if open_diarizer is None else Diarizing(desk, open_diarizer)
+        hands = Stages(desk, open_engine, ClipKeeper(shelf, planner.making_told), diarizing)
     return _Run(source, desk, hands, Mover(options.output, namer, journal, desk.tell), stop).outcomes(at_once)
 
 

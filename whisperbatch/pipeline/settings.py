@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
-from whisperbatch.options import RunOptions
+from whisperbatch.options import RunOptions, SpeakerOptions
 from whisperbatch.records import AudioFile, ClipSettings
 
 # what may be changed without changing the text; a new option counts until it is named here
-ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "crew", "hooks"})
+ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "crew", "hooks", "speakers"})
 FIELDS_WITHOUT = frozenset(
     {
         *("model", "model_dir", "offline", "device", "compute_type", "n_sharing"),
@@ -31,6 +31,21 @@ def clip_settings(options: RunOptions, audio: AudioFile) -> ClipSettings:
     """What a file's clips ask of the decoder: its own wishes before the run's."""
     own = {name: getattr(audio.asks, name) for name in ("language", "task", "prompt", "hotwords")}
     return replace(options.clip, **{name: value for name, value in own.items() if value is not None})
+
+
+def fault_of(options: RunOptions, audio: AudioFile) -> str | None:
+    """Why a file cannot be taken at all; None when it can."""
+    if audio.asks.speakers is not None and not options.speakers.enabled:
+        return 'its "speakers" needs --speakers on the command line'  # word times and the diarizer are the run's
+    return audio.asks.fault
+
+
+def speakers_of(options: RunOptions, audio: AudioFile) -> SpeakerOptions:
+    """How a file's speakers are looked for: its own numbers before the run's."""
+    if audio.asks.speakers is None:
+        return options.speakers
+    fewest, most = audio.asks.speakers
+    return replace(options.speakers, min_speakers=fewest, max_speakers=most)
 
 
 def _every(options: RunOptions) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from whisperbatch.engine import Engine, EngineFacts
 from whisperbatch.errors import LoadError
 from whisperbatch.pipeline.board import Job, batch_event
 from whisperbatch.pipeline.desk import INTERRUPTED, Desk
+from whisperbatch.pipeline.diarizing import Diarizing
 from whisperbatch.pipeline.failing import Alone, Retry
 from whisperbatch.pipeline.kept import ClipKeeper
 from whisperbatch.pipeline.second_tries import SecondTries
@@ -33,14 +34,20 @@ VOTES_LOOK_S = 0.005  # likewise, when all it holds waits for votes of clips to 
 class Stages:
     """The queues of one run and the work between them; each method runs in threads of its own."""
 
-    def __init__(self, desk: Desk, open_engine: Callable[[], Engine], keeper: ClipKeeper) -> None:
-        """Make the queues; ``open_engine`` is called once, in the engine's thread, when a file is to be loaded."""
+    def __init__(
+        self, desk: Desk, open_engine: Callable[[], Engine], keeper: ClipKeeper, diarizing: Diarizing | None = None
+    ) -> None:
+        """Make the queues; ``open_engine`` is called once, in the engine's thread, when a file is to be loaded.
+
+        Without ``diarizing`` nobody looks for speakers.
+        """
         options = desk.options
         batch_size = options.batch.max_batch_size or UNKNOWN_BATCH_SIZE
         n_clips = max(MIN_CLIPS_AHEAD, MAX_BATCHES_AHEAD * batch_size)
         self.desk, self.board, self.options = desk, desk.board, options
         desk.withdraw = self._withdraw
         self.keeper = keeper
+        self._diarizing = diarizing
         self.clips: Batcher[Clip] = Batcher(
             batch_size,
             options.batch.max_wait_s,
@@ -69,12 +76,16 @@ class Stages:
         for index, worker in enumerate(self._workers):
             yield f"load-{index}", partial(self.load, worker)
         yield "engine", self.decode
+        if self._diarizing is not None:
+            yield from self._diarizing.threads()
         for index in range(N_WRITERS):
             yield f"writer-{index}", lambda: self.desk.write(self._transcript)
 
     def abort(self) -> None:
         """Wake every stage; what is queued is dropped."""
         self.clips.abort()
+        if self._diarizing is not None:
+            self._diarizing.abort()
         for event in (self._no_drain, self._engine_wanted, self._engine_ready):
             event.set()
 
@@ -84,7 +95,9 @@ class Stages:
             worker.close()
 
     def want_engine(self) -> None:
-        """Have the engine opened now."""
+        """Have the engine opened now; UsageError when speakers are wanted and their weights are missing."""
+        if self._diarizing is not None:
+            self._diarizing.open()
         self._needs_engine = True
         self._engine_wanted.set()
 
@@ -120,7 +133,7 @@ class Stages:
         """
         self._engine_wanted.wait()
         if not self._needs_engine:
-            self.desk.whole.close()
+            self._end_whole()
             return
         engine = self._open_engine()
         self._facts = engine.facts
@@ -151,12 +164,29 @@ class Stages:
             for file_id in held:
                 engine.cancel(file_id)
         self._no_drain.wait()
-        self.desk.whole.close()
+        self._end_whole()
+
+    def _end_whole(self) -> None:
+        """No more texts come; whoever looks for speakers goes on with those that are there."""
+        if self._diarizing is not None:
+            self._diarizing.close()
+        else:
+            self.desk.whole.close()
+
+    def _put_whole(self, job: Job) -> bool:
+        """Hand on a file whose text is whole; False when the run takes no more."""
+        if self._diarizing is not None:
+            self._diarizing.end(job)
+            return True
+        return self.desk.whole.put(job)
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
         """Load a file; what may pass is tried again, and a folder that went away is waited for."""
         if not self.desk.settle(job):
             return
+        if self._diarizing is not None:
+            job.reuse = job.reuse or self.keeper.reused(job)
+            self._diarizing.open()
         n_tries, retry = 0, Retry(0.0)
         while job.is_to_load:
             with self._alone.hold(alone=retry.alone):
@@ -182,19 +212,19 @@ class Stages:
     def _withdraw(self, job: Job) -> None:
         """Take a file's clips back from every room."""
         self.keeper.forget(job)
+        if self._diarizing is not None:
+            self._diarizing.forget(job)
         self.clips.discard(lambda clip: clip.file_id == job.file_id)
         self._cancelled.add(job.file_id)
 
     def _load_one(self, job: Job, worker: LoadWorker) -> None:
-        self.want_engine()
+        if job.reuse is None:
+            self.want_engine()
         self.board.emit(Event("loading", job.audio.path))
         for item in worker.load(job.file_id, job.audio.path, clip_settings(self.options, job.audio)):
             if isinstance(item, Clip):
                 job.expect(item)
-                if (known := self.keeper.recall(job, item)) is not None:
-                    job.in_engine()
-                    self._deliver(known)
-                elif not self.clips.put(item) or self.board.find(job.file_id) is None:
+                if not self._pass_on(job, item) or self.board.find(job.file_id) is None:
                     self.desk.interrupt(job)
                     self._withdraw(job)
                     return
@@ -205,8 +235,20 @@ class Stages:
                 if self.desk.is_member:
                     told["content"] = content
                 self.board.emit(Event("loaded", job.audio.path, told))
-                if job.loaded(item) and not self.desk.whole.put(job):
+                is_whole = job.loaded(item) or job.reuse is not None
+                if is_whole and not self._put_whole(job):
                     self.desk.interrupt(job)
+
+    def _pass_on(self, job: Job, clip: Clip) -> bool:
+        """Hand a clip on to the engine, unless its text is known, and to who looks for speakers; False at the end."""
+        if job.reuse is not None:
+            job.in_engine()
+        elif (known := self.keeper.recall(job, clip)) is not None:
+            job.in_engine()
+            self._deliver(known)
+        elif not self.clips.put(clip):
+            return False
+        return self._diarizing is None or self._diarizing.take(job, clip)
 
     def _next(self, engine: Engine) -> tuple[list[Clip], list[Clip]]:
         """Clips for the engine: those that are tried again, and new ones; an idle engine waits for either."""
@@ -254,9 +296,14 @@ class Stages:
         segments = [] if was_told else job.assembly.told(result.index, result.segments)
         self.board.emit(Event("progress", job.audio.path, {"audio_s": new_s, "segments": segments}))
         if is_whole:
-            self.desk.whole.put(job)
+            self._put_whole(job)
 
     def _transcript(self, job: Job) -> Transcript | None:
+        """What was said in a whole file, and by whom; None when the model could not be had."""
+        text = job.reuse or self._text(job)
+        return text if text is None or self._diarizing is None else self._diarizing.named(job, text)
+
+    def _text(self, job: Job) -> Transcript | None:
         """What was heard in a whole file; None when the model could not be had, which no clip of it needed."""
         self._engine_ready.wait()
         if self._facts is None:

@@ -30,7 +30,7 @@ class Twins:
         if sample is None or job.content is None:
             return decision
         path = absolute(job.audio.path)
-        mark = Mark(job.audio.size, path.suffix.lower(), sample, self._planner.making_told(job))
+        mark = Mark(job.audio.size, path.suffix.lower(), sample, self._planner.transcript_told(job))
         place = self._copies.place(job, path, mark, job.content.ask)
         if place.waits:
             return replace(decision, is_copy=True, twin=place.group.path)

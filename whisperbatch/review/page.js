@@ -28,7 +28,8 @@ const NO_SPACES = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\
 
 const blocks = (kind) => Array.from(document.querySelectorAll(`script.${kind}`));
 const byId = (id) => document.getElementById(id);
-const files = blocks("file").map((block, index) => ({ index, told: JSON.parse(block.textContent), edits: new Map() }));
+const files = blocks("file").map((block, index) => ({ index, told: JSON.parse(block.textContent),
+  edits: new Map(), names: new Map(), moves: new Map() }));
 blocks("transcript").forEach((block, index) => { files[index].block = block; });
 const totals = JSON.parse(blocks("totals")[0].textContent);
 
@@ -113,6 +114,7 @@ function searchable(file) {
 }
 
 const ratioOf = ({ told }) => told.speech_seconds ? (told.covered_seconds ?? told.speech_seconds) / told.speech_seconds : 1;
+const nChanges = (file) => file.edits.size + nSpeakerChanges(file);
 const isDoubtful = (file) => file.told.reasons.length > 0;
 const has = (file, ...kinds) => file.told.reasons.some((reason) => kinds.includes(reason.kind));
 
@@ -129,7 +131,7 @@ const FILTERS = {
   language: (file) => has(file, "language"),
   damage: (file) => has(file, "damage"),
   failed: (file) => has(file, "failed"),
-  corrected: (file) => file.edits.size > 0,
+  corrected: (file) => nChanges(file) > 0,
 };
 const byPath = new Intl.Collator(undefined, { numeric: true });
 const SORTS = {
@@ -169,7 +171,7 @@ function row(file) {
 function tellWhy(file) {
   if (!file.why) return;
   const { reasons, status } = file.told;
-  const n = file.edits.size;
+  const n = nChanges(file);
   let [kind, text] = ["fine", status === "skipped" ? "skipped: nothing stands out" : "nothing stands out"];
   if (reasons.length) [kind, text] = [reasons[0].kind, plain(reasons[0].text) + (reasons.length > 1 ? ` +${reasons.length - 1}` : "")];
   if (isChecked(file)) [kind, text] = ["checked", "checked"];
@@ -218,7 +220,7 @@ function tellChecked(file) {
   const left = files.filter(FILTERS.unchecked).length;
   byId("next").textContent = left ? `Next in doubt (${left} left)` : "All in doubt are checked";
   byId("next").disabled = left - (FILTERS.unchecked(file) ? 1 : 0) === 0;
-  if (byId("save")) byId("save").disabled = file.edits.size === 0 && !isChecked(file);
+  if (byId("save")) byId("save").disabled = nChanges(file) === 0 && !isChecked(file);
 }
 
 // The file in doubt that comes next in the list, or else in all of them, and is not checked.
@@ -254,7 +256,7 @@ function show(file, isAsked = true) {
     ...(told.reasons.length ? [reasonsOf(told)] : []),
     ...(data === null
       ? [make("p", { class: "hint" }, "There is no transcript of this file."), make("div", { class: "acts" }, ...checking(file))]
-      : [deck(file), legend(data), segmentsOf(file, data)]),
+      : [deck(file), speakersOf(file), legend(data), segmentsOf(file, data)]),
   );
   tellChecked(file);
   document.title = `${plain(told.name)} – ${title}`;
@@ -409,7 +411,7 @@ function fill(file, segment, index, item, body) {
   item.classList.toggle("corrected", corrected !== undefined);
   const text = make("div", { class: "text", onclick: (event) => clicked(event, index) });
   const who = segment.speaker ?? segment.channel;
-  if (who !== undefined && who !== null) text.append(make("span", { class: "who" }, `${plain(who)}: `));
+  if (who !== undefined && who !== null) text.append(whoOf(file, segment, index), " ");
   if (corrected !== undefined) text.append(corrected.trim() || "(no text)");
   else if (segment.words?.length) text.append(...segment.words.map((word, k) => wordOf(word, k)));
   else text.append(segment.text.trim() || "(no text)");
@@ -590,7 +592,7 @@ function close(index, typed) {
 
 function download(file) {
   leaveEditor();
-  const corrected = correctedOf(transcriptOf(file), file.edits);
+  const corrected = currentOf(file);
   const { checked, ...block } = corrected.whisperbatch;
   const data = { ...corrected, whisperbatch: isChecked(file) ? { ...block, checked: true } : block };
   offer(`${stemOf(file)}.corrected.json`, new Blob([JSON.stringify(data)], { type: "application/json" }));
@@ -609,15 +611,17 @@ function offer(name, blob) {
 
 function saveMarkdown(file) {
   leaveEditor();
-  const text = markdownOf(correctedOf(transcriptOf(file), file.edits), stemOf(file));
+  const text = markdownOf(currentOf(file), stemOf(file));
   offer(`${stemOf(file)}.md`, new Blob([text], { type: "text/markdown" }));
 }
 
 function saveWord(file) {
   leaveEditor();
-  const data = correctedOf(transcriptOf(file), file.edits);
-  offer(`${stemOf(file)}.docx`, wordFileOf(data, stemOf(file), totals.docx, totals.uncertain_word));
+  offer(`${stemOf(file)}.docx`, wordFileOf(currentOf(file), stemOf(file), totals.docx, totals.uncertain_word));
 }
+
+// The transcript with all that somebody has changed on the page.
+const currentOf = (file) => withSpeakers(file, correctedOf(transcriptOf(file), file.edits));
 
 // The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words. What the
 // decoder wrote before replacement rules goes too: to undo these would undo the correction.
@@ -817,7 +821,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 window.addEventListener("beforeunload", (event) => {
-  if (byId("editor") || files.some((file) => file.edits.size && !file.isSaved)) event.preventDefault();
+  if (byId("editor") || files.some((file) => nChanges(file) && !file.isSaved)) event.preventDefault();
 });
 
 // ---- the start

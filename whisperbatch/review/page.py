@@ -24,6 +24,7 @@ from whisperbatch.records import UNCERTAIN_WORD, Outcome, Transcript
 from whisperbatch.review.attention import attention
 from whisperbatch.review.links import link
 
+SOURCES = ("page.html", "page.css", "documents.js", "speakers.js", "page.js")
 MARK = '<meta name="generator" content="whisperbatch review">'  # by which a page of ours is known
 _IN_REASONS = ("suspects", "warnings")  # which the page tells as sentences
 _HEAD_BYTES = 4096  # MARK stands before this; no name is longer
@@ -175,8 +176,7 @@ def _title(path: Path) -> str:
 def _template(title: str) -> tuple[str, str]:
     """What stands before and after the files; style and script are named by their hashes, and nothing else may act."""
     folder = resources.files(__package__)
-    names = ("page.html", "page.css", "documents.js", "page.js")
-    page, style, *scripts = ((folder / name).read_text(encoding="utf-8") for name in names)
+    page, style, *scripts = ((folder / name).read_text(encoding="utf-8") for name in SOURCES)
     script = "".join(scripts)
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; "

@@ -1,7 +1,7 @@
 """What one file asks for in place of the run's options: a line of JSON in a list; the values of a sidecar.
 
 ``{"path": "talk.wav", "language": "de", "task": "transcribe", "prompt": "Names", "hotwords": "Aase", "replace":
-"names.txt", "output": "out", "format": "srt"}``; only the path is needed, null is as good as left out.
+"names.txt", "output": "out", "format": "srt", "speakers": 2}``; only the path is needed, null is as good as left out.
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 
 from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
-from whisperbatch.options import TASKS, parse_formats, read_rules, require
+from whisperbatch.options import TASKS, SpeakerOptions, parse_formats, parse_speakers, read_rules, require
 from whisperbatch.records import FileAsks
 from whisperbatch.wording import Rules
 
-KEYS = ("path", "language", "task", "prompt", "hotwords", "replace", "output", "format")
+KEYS = ("path", "language", "task", "prompt", "hotwords", "replace", "output", "format", "speakers")
 PlaceOf = Callable[[str], Path]  # where a file of rules lies that is named; UsageError when it may not be read
 
 
@@ -55,6 +55,7 @@ def asks_of(told: dict[str, Any], formats_key: str, place_of: PlaceOf) -> dict[s
         "hotwords": _hotwords(told.get("hotwords")),
         "replace": _rules(told.get("replace"), place_of),
         "formats": _formats(told.get(formats_key), formats_key),
+        "speakers": _speakers(told.get("speakers")),
     }
 
 
@@ -103,6 +104,15 @@ def _string(given: Any, key: str) -> str | None:
     require(given is None or _is_text(given), f'"{key}" is not valid Unicode (unpaired surrogate)')
     text: str | None = given
     return text
+
+
+def _speakers(given: Any) -> tuple[int | None, int | None] | None:
+    """The fewest and the most speakers, None where that is open."""
+    is_one = isinstance(given, str) or (isinstance(given, int) and not isinstance(given, bool))
+    numbers = parse_speakers(given) if is_one else None
+    is_known = given is None or numbers is not None
+    require(is_known, '"speakers" must be a number, a range such as "2-4", or "auto"')
+    return None if numbers is None else (SpeakerOptions(True, *numbers).min_speakers, numbers[1])  # which checks them
 
 
 def _is_path(text: str) -> bool:

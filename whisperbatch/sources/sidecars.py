@@ -20,7 +20,7 @@ from whisperbatch.records import AudioFile, FileAsks
 from whisperbatch.sources.asked import asks_of
 
 NAME = "whisperbatch.toml"
-KEYS = ("language", "task", "prompt", "hotwords", "replace", "formats")
+KEYS = ("language", "task", "prompt", "hotwords", "replace", "formats", "speakers")
 UNKNOWN = "unknown key '{}'; known are {} (a file for --config needs another name)"
 MAX_BYTES = 64_000
 MAX_KEPT = 10_000  # sidecars whose content is kept in mind

