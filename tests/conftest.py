@@ -28,6 +28,13 @@ def _journal_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
+@pytest.fixture(autouse=True)
+def _own_journal(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test knows nothing of recordings that another one has transcribed, which may be the same bytes."""
+    for name in ("XDG_STATE_HOME", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("state")))
+
+
 @pytest.fixture(scope="session")
 def demo_folder() -> Path:
     return demo.FOLDER

@@ -278,7 +278,7 @@ def test_json_and_plain_lines_may_be_mixed_and_a_brace_may_begin_a_name(
         (b'{"path": "a.wav", "language": "klingon"}', "klingon"),
         (b'{"path": "a.wav", "language": 5}', '"language" must be a string'),
         (b'{"path": "a.wav", "task": "sing"}', "unknown task"),
-        (b'{"path": "a.wav", "format": "docx"}', "unknown format"),
+        (b'{"path": "a.wav", "format": "odt"}', "unknown format"),
         (b'{"path": "a.wav", "format": 5}', '"format" must be'),
         (b"{" * 5000, "not valid JSON"),
         (b'{"path": "\xff"}', "not valid JSON"),
