@@ -368,7 +368,7 @@ def test_what_cannot_be_measured_is_told_in_a_sentence(arguments: str, sentence:
 
 def test_a_graph_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
-    with pytest.raises(UsageError, match="pip install matplotlib"):
+    with pytest.raises(UsageError, match="--plot needs matplotlib: pip install matplotlib"):
         plot.require()
 
 

@@ -450,7 +450,7 @@ def test_ray_options_need_ray_and_ray_needs_its_library(monkeypatch: pytest.Monk
     with pytest.raises(UsageError, match="each actor has its own"):
         options(backend="ray", device="cuda:0,cuda:1")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install '\.\[ray\]'"):
+    with pytest.raises(UsageError, match=r"in a clone of whisperbatch: pip install '\.\[ray\]'"):
         open_backend(options(backend="ray"))
 
 
