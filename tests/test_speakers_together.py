@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from test_speaker_runs import BASE, HIGH, LOW, PLAIN, Broken, Run, labels, talk, tones, write_wav, written
 
+from whisperbatch.cli import dry_run
 from whisperbatch.journal import Journal
 from whisperbatch.options import DocumentOptions, JournalOptions, OutputOptions, read_rules
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import AudioFile, FileAsks, Status
 from whisperbatch.replacements import restored
-from whisperbatch.sources import from_paths, with_sidecars
+from whisperbatch.sources import MEDIA_SUFFIXES, from_paths, with_sidecars
+from whisperbatch.writers.beside import Namer
 
 __all__ = ["talk"]  # the fixture
 
@@ -71,6 +74,17 @@ def test_a_moved_recording_with_speakers_is_known_to_a_run_without(talk: Path, t
     assert [one.status for one in run([moved])] == [Status.DONE]
     assert run.engines == []
     assert labels(written(moved)) == FOUND
+
+
+def test_a_dry_run_says_that_a_moved_recording_gets_its_speakers(talk: Path, tmp_path: Path):
+    Run(PLAIN, tmp_path / "journal")([talk])
+    moved = talk.rename(talk.with_name("moved.wav"))
+    with Journal(tmp_path / "journal") as book:
+        namer = Namer(BASE.output, MEDIA_SUFFIXES)
+        plan = dry_run._Plan(Planner(BASE, namer, book, lambda: "0", is_dry=True), namer, BASE, None)
+        (audio,) = from_paths([moved])
+        assert plan.of(audio).startswith("would find the speakers and write them to ")
+        assert plan.totals() == "1 to write from JSON"
 
 
 @pytest.mark.parametrize("speakers_first", [True, False])
