@@ -12,10 +12,12 @@ import pytest
 from test_renamed import QuickWorker, Tree, write_large
 from test_resume import told, write_wav
 
+from whisperbatch.options.replacements import parse_rules
 from whisperbatch.pipeline import stages
 from whisperbatch.pipeline.copies import Copies, Mark
 from whisperbatch.records import AudioFile, Clip, FileAsks, Segment, Status, Transcript
 from whisperbatch.sources import from_paths
+from whisperbatch.wording import Rules
 
 MARK = Mark(10, ".wav", "sampled:x", "turbo {}")
 TEXT = Transcript("en", (Segment(0.0, 1.0, " x"),), 1.0)
@@ -43,18 +45,27 @@ def test_copies_wait_for_the_first_and_others_do_not():
 
 
 def test_a_transcript_is_kept_for_later_copies_within_bounds():
-    room = Room(max_bytes=1_000)
+    room = Room(max_bytes=2_000)
     groups = [room.put(f"{letter}1").group for letter in "abcdefgh"]
     for group in groups:
         room.done(group, TEXT)
     assert room.put("h2").transcript == TEXT
     assert room.put("h3").group is groups[-1]
     assert room.put("a2").transcript is None  # pushed out
-    assert room._n_bytes <= 1_000
+    assert room._n_bytes <= 2_000
     assert room._n_bytes == sum(len(group.packed) for group in room._kept.values())
     tiny = Room(max_bytes=1)
     tiny.done(tiny.put("a1").group, TEXT)
     assert tiny._groups == {}
+
+
+@pytest.mark.parametrize("n", [1, 1_000])
+def test_a_kept_transcript_comes_back_as_it_was(n: int):
+    transcript = replace(TEXT, segments=TEXT.segments * n, warnings=("damaged: x",), sha256="s", size=10)
+    room = Room()
+    room.done(room.put("a1").group, transcript)
+    assert room.put("a2").transcript == transcript
+    assert room._n_bytes < 6_000
 
 
 def test_those_that_waited_for_one_that_failed_are_given_back_once():
@@ -189,16 +200,37 @@ def test_copies_that_ask_for_something_else_are_their_own_work(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("quick")
+def test_copies_and_what_was_renamed_have_replacement_rules_of_their_own(tmp_path: Path):
+    tree = Tree(tmp_path, 0)
+    fill(tree, 3)
+    made = [Rules(), *(Rules(word, tuple(parse_rules(f"clip -> {word}".encode(), Path("r.txt")))) for word in "XY")]
+
+    def source() -> Iterator[AudioFile]:
+        for audio in from_paths([tree.audio]):
+            yield replace(audio, asks=FileAsks(replace=made[int(audio.path.stem[2])]))
+
+    tree.run(source=source())
+    first = [(tree.audio / f"00{number}.txt").read_text().split()[0] for number in range(3)]
+    (tree.audio / "002.wav").rename(tree.audio / "011.wav")
+    tree.run(source=source())
+    assert tree.n_heard == 1
+    assert [*first, (tree.audio / "011.txt").read_text().split()[0]] == ["clip", "X", "Y", "X"]
+
+
+@pytest.mark.usefixtures("quick")
 def test_when_the_first_fails_the_next_is_transcribed(tmp_path: Path, waits: Waits):
     tree = Tree(tmp_path, 0)
     fill(tree, 4)
     tree.base = replace(tree.base, failures=replace(tree.base.failures, retries=0))
 
+    heard: list[int] = []
+
     def hold(clips: list[Clip]) -> None:
         waits.until(3)
+        heard.extend(clip.file_id for clip in clips)
 
-    outcomes = tree.run(before_step=hold, fails=lambda clip: clip.file_id == 0, load=TWO)
-    assert told(outcomes) == {"000": "failed", "001": "done", "002": "done", "003": "done"}
+    outcomes = tree.run(before_step=hold, fails=lambda clip: clip.file_id == heard[0], load=TWO)
+    assert Counter(told(outcomes).values()) == {"failed": 1, "done": 3}
     assert tree.n_heard == 2
     assert sum(o.reason.startswith("made from") for o in outcomes.values()) == 2
 
@@ -239,15 +271,20 @@ def test_a_first_that_changes_while_it_is_heard_has_no_copies(tmp_path: Path, wa
     tree = Tree(tmp_path, 0)
     fill(tree, 3)
 
+    heard: list[int] = []
+
     def change(clips: list[Clip]) -> None:
-        if clips[0].file_id == 0:
+        heard.append(clips[0].file_id)
+        if len(heard) == 1:
             waits.until(2)
-            write_large(tree.audio / "000.wav", 9)
+            write_large(tree.audio / f"{heard[0]:03d}.wav", 9)
 
     outcomes = tree.run(before_step=change, load=TWO)
     assert tree.n_heard == 2
-    assert outcomes["001.wav"].reason == ""
-    assert outcomes["002.wav"].reason == f"made from the transcript of {tree.audio / '001.wav'}"
+    one, other = (f"{number:03d}.wav" for number in heard)
+    assert (outcomes[one].reason, outcomes[other].reason) == ("", "")
+    (third,) = set(outcomes) - {one, other}
+    assert outcomes[third].reason == f"made from the transcript of {tree.audio / other}"
 
 
 @pytest.mark.usefixtures("quick")
@@ -255,16 +292,20 @@ def test_a_copy_that_changes_while_it_waits_is_decided_on_anew(tmp_path: Path, w
     tree = Tree(tmp_path, 0)
     fill(tree, 3)
 
+    heard: list[int] = []
+
     def change(clips: list[Clip]) -> None:
-        if clips[0].file_id == 0:
+        heard.append(clips[0].file_id)
+        if len(heard) == 1:
             waits.until(2)
-            write_wav(tree.audio / "001.wav", 7)
+            write_wav(tree.audio / f"{(heard[0] + 1) % 3:03d}.wav", 7)
 
     outcomes = tree.run(before_step=change, load=TWO)
     assert tree.n_heard == 2
-    assert outcomes["001.wav"].reason == ""
-    assert "sum 11200" in (tree.audio / "001.txt").read_text()
-    assert outcomes["002.wav"].reason.startswith("made from")
+    changed, other = (f"{(heard[0] + k) % 3:03d}" for k in (1, 2))
+    assert outcomes[f"{changed}.wav"].reason == ""
+    assert "sum 11200" in (tree.audio / f"{changed}.txt").read_text()
+    assert outcomes[f"{other}.wav"].reason.startswith("made from")
 
 
 @pytest.mark.usefixtures("quick")

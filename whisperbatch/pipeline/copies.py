@@ -18,6 +18,7 @@ from whisperbatch.writers import read_json, render
 from whisperbatch.writers.content import encoded
 
 MAX_BYTES = 32 << 20  # of packed transcripts that are kept for copies that come later
+MIN_PACKED = 4_096  # bytes; to set up the compression takes longer than to write a short transcript
 MAX_DONE = 1_000  # marks that are remembered of groups that have ended; others look for them within moments
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ class Copies(Generic[T]):
                     break
             mine = content()
             is_same |= {group: mine is not None and group.content() == mine for group in unread}
-        return place if packed is None else replace(place, transcript=read_json(zlib.decompress(packed)))
+        return place if packed is None else replace(place, transcript=_unpacked(packed))
 
     def _placed(self, file: T, group: Group[T], *, is_new: bool) -> tuple[Place[T], bytes | None]:
         if is_new:
@@ -112,7 +113,7 @@ class Copies(Generic[T]):
 
     def done(self, group: Group[T], transcript: Transcript | None) -> list[T]:
         """Those that waited for the first, which has its transcript; it is kept for later ones unless it is None."""
-        packed = None if transcript is None else zlib.compress(encoded(render(transcript, "json")))
+        packed = None if transcript is None else _packed(transcript)
         with self._lock:
             waiting, group.waiting = group.waiting, []
             if not self._is_known(group):
@@ -148,3 +149,12 @@ class Copies(Generic[T]):
         groups.remove(group)
         if not groups:
             del self._groups[group.mark]
+
+
+def _packed(transcript: Transcript) -> bytes:
+    data = encoded(render(transcript, "json"))
+    return data if len(data) < MIN_PACKED else zlib.compress(data, 1)
+
+
+def _unpacked(data: bytes) -> Transcript:
+    return read_json(data if data.startswith(b"{") else zlib.decompress(data))
