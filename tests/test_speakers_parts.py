@@ -86,13 +86,13 @@ def test_voices_have_the_checkpoints_size_and_hang_on_the_window():
 
 def test_segments_of_a_mask_are_a_hundred_frames():
     network = CampPlus(campplus_state(), "cpu")
-    x = torch.zeros(1, 8, 150)
-    x[..., 100:] = 1.0  # the second segment
+    x = torch.zeros(1, 8, 300)
+    x[..., 150:] = 1.0  # half of the second segment, all of the third
     masked = network._masked(x, "xvector.block1.tdnnd1.cam_layer", 1)[0]
     plain = F.conv1d(x, network._state["xvector.block1.tdnnd1.cam_layer.linear_local.weight"], padding=1)[0]
-    masks = (masked / plain)[:, 102:148]  # the first segment convolves to nothing
+    masks = (masked / plain)[:, 152:198]  # zeros convolve to nothing
     assert masks.std(dim=1).max() < 1e-5
-    context = x.mean(-1) + 1.0
+    context = x.mean(-1) + 0.5
     pair = [network._pair(f"xvector.block1.tdnnd1.cam_layer.linear{number}") for number in (1, 2)]
     expected = torch.sigmoid(pair[1][0][..., 0] @ F.relu(pair[0][0][..., 0] @ context[0] + pair[0][1]) + pair[1][1])
     assert torch.allclose(masks[:, 0], expected, atol=1e-5)
@@ -175,9 +175,17 @@ def test_there_are_never_more_speakers_than_voices():
 
 def test_a_speaker_with_hardly_any_speech_is_somebody_else():
     voices, truth = voices_of([60, 60, 3])
-    labels = cluster(voices, np.full(len(voices), 0.75), Bounds())
+    seconds = np.full(len(voices), 0.75)  # the third has 2.25 s
+    labels = clustering._without_small(voices, seconds, truth, Bounds())
+    assert labels.max() == 1
     assert agrees(labels[truth < 2], truth[truth < 2])
-    assert cluster(voices, np.full(len(voices), 0.75), Bounds(3, 3)).max() == 2
+    assert (clustering._without_small(voices, seconds, truth, Bounds(3)) == truth).all()
+    assert (clustering._without_small(voices, 2 * seconds, truth, Bounds()) == truth).all()
+
+
+def test_in_a_short_recording_little_speech_is_a_speaker():
+    voices, truth = voices_of([3, 1])
+    assert (clustering._without_small(voices, np.full(4, 0.75), truth, Bounds()) == truth).all()
 
 
 def test_speakers_that_sound_the_same_are_one():
@@ -251,8 +259,8 @@ def test_two_voices_with_one_speaker_in_reach_are_one_turn():
 
 
 def test_short_overlaps_are_doubt():
-    stretches = [heard(0, 4, [A, A, A, A], {(3.0, 3.05): 4}), heard(5, 2, [B, B], {})]
-    assert rounded(turns_of(stretches, CENTRES)) == [(0, 4, 0), (5, 7, 1)]
+    stretches = [heard(0, 4, [A, A, A, A], {(3.8, 3.85): 4}), heard(4.2, 2, [B, B], {})]
+    assert rounded(turns_of(stretches, CENTRES)) == [(0, 4, 0), (4.2, 6.2, 1)]
 
 
 def test_silence_ends_turns_at_the_ends_of_a_stretch_and_where_it_is_long():
