@@ -1,6 +1,6 @@
 """The graph: throughput against batch size, as PNG, SVG or PDF by its name. Who calls: the CLI.
 
-matplotlib comes with the extra ``whisperbatch[plot]`` and is imported here alone.
+matplotlib comes with the extra ``plot`` and is imported here alone.
 """
 
 from pathlib import Path
