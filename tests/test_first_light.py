@@ -209,7 +209,7 @@ def test_bad_files_cost_only_themselves(some: Path):
         (["transcribe", "in", "--model", "./nowhere"], 3, "no model folder"),
         (["transcribe", "in", "--model", "demo", "--task", "translate"], 2, "not trained to translate"),
         (["transcribe", "in", "--model", "demo", "--language", "klingon"], 2, "unknown language"),
-        (["transcribe", "in", "--model", "demo", "--format", "docx"], 2, "unknown format 'docx'"),
+        (["transcribe", "in", "--model", "demo", "--format", "odt"], 2, "unknown format 'odt'"),
         (["transcribe", "in", "--model", "demo", "--output-dir", "file/out"], 3, "output folder"),
         (["transcribe", "in", "--nonsense"], 2, "--nonsense"),
         (["transcribe", "nothing", "--model", "demo"], 2, "no recordings found"),
