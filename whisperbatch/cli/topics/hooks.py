@@ -12,6 +12,7 @@ one line of JSON on standard input: what --report says of the recording, with "i
 the run's totals. For pipes and variables name a script, or sh -c with the values as its arguments:
 
     --on-done 'sh -c "mail -s done me@example.org < \"$1\"" sh {txt}'
+    --on-done 'cp -- {txt} {json} /srv/archive/'
 
 --on-done runs when all outputs are on disk and the journal says so, also when only a format was
 missing and is made from the JSON, and not for recordings that were done before. A command that
