@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from hub import SHA, hub
 
-from whisperbatch.engine import checkpoint, download, names, unreachable
+from whisperbatch import unreachable
+from whisperbatch.engine import checkpoint, download, names
 from whisperbatch.errors import ModelError
 from whisperbatch.options import EngineOptions
 

@@ -12,7 +12,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "whisperbatch"
 
 FLOORS = (
-    ("errors", "wording", "records", "languages", "files", "processes"),
+    ("errors", "wording", "records", "languages", "files", "processes", "unreachable"),
     ("options",),
     (
         *("sources", "audio", "batcher", "engine", "transcripts", "writers", "journal", "report", "events"),

@@ -1,5 +1,6 @@
 """Where the speaker model is found, what is read of it, and what is said when it is not there."""
 
+import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +34,7 @@ def nothing_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *given, **named: None)
 
 
 @pytest.fixture
@@ -117,6 +119,22 @@ def test_the_cache_comes_first(folder: Path, monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", look)
     assert weights.find(None, offline=True) == weights.Files(folder / "a.onnx", folder / "b.onnx")
+
+
+@pytest.mark.parametrize("ask", [weights.fetch, lambda: weights.find("owner/name", offline=False)])
+def test_a_hub_that_cannot_be_reached_is_named_at_once(ask, monkeypatch: pytest.MonkeyPatch):
+    def ask_hub(*given: object, **named: object) -> None:
+        raise OSError("no answer") from socket.gaierror(-2, "Name or service not known")
+
+    tried = []
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", ask_hub)
+    for name in ("hf_hub_download", "snapshot_download"):  # each would try again for half a minute
+        monkeypatch.setattr(f"huggingface_hub.{name}", lambda *given, **named: tried.append(given))
+    with pytest.raises(
+        ModelError, match=r"cannot be fetched: the hub cannot be reached: the name .* cannot be resolved"
+    ):
+        ask()
+    assert tried == []
 
 
 def test_a_download_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch):

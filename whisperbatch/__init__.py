@@ -2,7 +2,7 @@
 
 The house, floor by floor (a room imports only from the floors below it):
 
-    errors, records, wording        what crosses rooms; files: regular ones only; languages
+    errors, records, wording        what crosses rooms; files: regular ones only; languages; unreachable: the hub
     options                         settings, checked once at the edge
     sources, audio, batcher, engine, speakers, transcripts, replacements, writers, journal, report, events, demo, hooks,
     review, search

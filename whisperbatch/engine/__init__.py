@@ -3,7 +3,7 @@
 An engine (``Engine`` below) is owned by one thread. ``open_engine`` makes the one that the options ask for.
 
 Leaves, in the order data takes: names (of models), caches (what is on this machine), checkpoint (which model is meant,
-and how to get it), download (how far one is), unreachable (why one can't be had), formats (a package: what people have
+and how to get it), download (how far one is), formats (a package: what people have
 weights in), shapes (models of random weights), weights (tensors, settings, tokenizer), mel (the filter bank), devices
 (where, and in which numbers), health (what stands in their way), memory (how much is free), spelling (text and ids),
 build (all of it put together), sizing (how many windows at once), continuous (the engine: who runs, what becomes of

@@ -14,7 +14,8 @@ from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from whisperbatch.engine import caches, names, unreachable
+from whisperbatch import unreachable
+from whisperbatch.engine import caches, names
 from whisperbatch.engine.download import Pace, counting, spelled
 from whisperbatch.engine.formats import BINARY, INDEX, PICKLED, PICKLED_INDEX, READ, SINGLE
 from whisperbatch.engine.shapes import Shape, shape_of

