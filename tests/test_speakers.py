@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from voices import campplus_state, segmentation_state, tone
 
 from whisperbatch.options import SpeakerOptions
 from whisperbatch.records import SAMPLE_RATE
 from whisperbatch.speakers import Diarization, Diarizer, windows
+from whisperbatch.speakers.build import on_threads
 from whisperbatch.speakers.campplus import CampPlus
 from whisperbatch.speakers.clustering import Bounds
 from whisperbatch.speakers.diarizer import N_BATCH, WindowDiarizer, classes_of, diarized, unit, voice_of
@@ -23,8 +25,9 @@ TALK = [(0.0, tone(300, 4)), (4.5, np.concatenate([tone(100, 3), tone(900, 2.3)]
 
 
 def small() -> WindowDiarizer:
-    """Both networks, small and of random weights."""
-    return WindowDiarizer(CampPlus(campplus_state(), "cpu"), Segmentation(segmentation_state(), "cpu"), {})
+    """Both networks, small and of random weights, on one of torch's threads each, as the product runs them."""
+    embed, segment = CampPlus(campplus_state(), "cpu"), Segmentation(segmentation_state(), "cpu")
+    return WindowDiarizer(on_threads(embed, 1), on_threads(segment, 1), {})
 
 
 def by_pitch(features: np.ndarray) -> np.ndarray:
@@ -124,6 +127,19 @@ def test_any_thread_may_call(make: Callable[[], Diarizer]):
     alone = found(make())
     assert len(told) == 6
     assert all(same(one, alone) for one in told.values())
+
+
+def test_the_number_of_threads_that_torch_has_does_not_matter():
+    """Numbers of threads round differently, and a thread starts with the number that any other one set last."""
+    before, told = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            told.append(found(small()))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    assert same(*told)
 
 
 @pytest.mark.parametrize("make", [FakeDiarizer, pitched])

@@ -79,7 +79,7 @@ def _embed(path: Path, device: str, threads: int) -> Embed:
     else:
         from whisperbatch.speakers.campplus import CampPlus
 
-        embed = _calm(_made(CampPlus, path, device), threads)
+        embed = on_threads(_made(CampPlus, path, device), threads)
     blank = np.zeros((N_BATCH, fbank.n_frames_of(windows.N_WINDOW), fbank.N_MELS), np.float32)
     with _as_other_network(path, "CAM++"):
         if embed(blank).shape[0] != N_BATCH:
@@ -96,7 +96,7 @@ def _segment(path: Path, device: str, threads: int) -> Segment:
     else:
         from whisperbatch.speakers.segmentation import Segmentation
 
-        segment = _calm(_made(Segmentation, path, device), threads)
+        segment = on_threads(_made(Segmentation, path, device), threads)
     with _as_other_network(path, "segmentation-3.0"):
         if segment(np.zeros(SAMPLE_RATE, np.float32)).shape[1] != 7:
             raise ValueError
@@ -135,7 +135,7 @@ def _state(path: Path) -> Mapping[str, Any]:
     return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
-def _calm(network: Callable[[np.ndarray], np.ndarray], threads: int) -> Callable[[np.ndarray], np.ndarray]:
+def on_threads(network: Callable[[np.ndarray], np.ndarray], threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """The network with so many of torch's threads; what the thread that calls it had comes back after each call.
 
     Trap: the number is the calling thread's, and also what other threads start with when they first use torch, the
