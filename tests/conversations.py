@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import real
 
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio.decode import Reader
 from whisperbatch.records import SAMPLE_RATE
 
 TUNE = {

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from whisperbatch.engine import EngineFacts
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.fallback import Decoded
-from whisperbatch.engine.requests import Sampled, Window
-from whisperbatch.engine.slots import Slots
-from whisperbatch.engine.words import Timings
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.scheduling.quality import Decoded
+from whisperbatch.engine.scheduling.request import Sampled, Window
+from whisperbatch.engine.scheduling.slots import Slots
+from whisperbatch.engine.scheduling.words import Timings
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipSettings, ClipText, Segments
 

@@ -18,7 +18,7 @@ import numpy as np
 from damaged import fault_in, mutated
 from seeds import seeds
 
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.errors import LoadError, WorkerDiedError
 from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.records import Clip, ClipSettings

@@ -17,10 +17,11 @@ from whisper.tokenizer import get_tokenizer
 
 from whisperbatch import demo
 from whisperbatch.demo import peers
-from whisperbatch.engine import EngineFacts, checkpoint, devices, weights
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine import EngineFacts, placement
+from whisperbatch.engine.model import checkpoint, weights
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipSettings, ClipText
 
@@ -49,7 +50,7 @@ def peer() -> whisper.model.Whisper:
 @functools.cache
 def _loaded(folder: Path) -> weights.Checkpoint:
     found = checkpoint.Found("demo", folder, None, is_demo=folder == demo.FOLDER)
-    return weights.load(found, devices.Place(torch.device("cpu"), "float32"))
+    return weights.load(found, placement.Place(torch.device("cpu"), "float32"))
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.graphs import Recorder, Recording, Work
+from whisperbatch.engine.device.cuda_graphs import Recorder, Recording, Work
 
 
 class Replayed:

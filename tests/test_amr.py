@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from whisperbatch.audio import amr
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio.decode import Reader
 
 RATE = 16_000
 NB, WB = amr.KINDS["amrnb"], amr.KINDS["amrwb"]

@@ -23,7 +23,7 @@ from whisperbatch.audio.clips import (
     numbered,
     stretches_of,
 )
-from whisperbatch.audio.speech import N_FRAME, Spans
+from whisperbatch.audio.vad import N_FRAME, Spans
 from whisperbatch.audio.spool import Spool, Spooled
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
@@ -330,7 +330,7 @@ def test_without_speech_detection_the_loudest_vote():
 
 
 def test_a_whole_file_is_one_clip_and_its_speech_cuts_nothing(tmp_path, sample_audio):
-    from whisperbatch.audio.load import Reader
+    from whisperbatch.audio.decode import Reader
 
     samples = np.concatenate(list(Reader(sample_audio / "lecture.mp3").blocks()))
     written = Spool(tmp_path)

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from whisperbatch.audio import load
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio import decode
+from whisperbatch.audio.decode import Reader
 from whisperbatch.errors import LoadError
 
 FFMPEG = shutil.which("ffmpeg")
@@ -315,9 +315,9 @@ def test_either_guard_alone_keeps_a_list_from_opening_files(tmp_path: Path, monk
     path = tmp_path / "list.ffconcat"
     path.write_text("ffconcat version 1.0\nfile secret.ts\n")
     monkeypatch.chdir(tmp_path)
-    for guard, value in load.GUARDS.items():
+    for guard, value in decode.GUARDS.items():
         with monkeypatch.context() as patch:
-            patch.setattr(load, "GUARDS", {guard: value})
+            patch.setattr(decode, "GUARDS", {guard: value})
             assert failure(path)
     with av.open(str(path)) as unguarded:  # else this test would show nothing
         assert unguarded.format.name == "concat"

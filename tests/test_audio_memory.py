@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio.decode import Reader
 
 ALLOWED_MB = 150
 RATE = 16_000
@@ -24,7 +24,7 @@ from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.options import LoadOptions, OutputOptions, RunOptions
 from whisperbatch.records import ClipSettings
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 path, mode, spools = sys.argv[1:]
 options = RunOptions(

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 from test_audio_load import encode, likeness, speechlike
 
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio.decode import Reader
 from whisperbatch.audio.mixdown import Choice, graph, through, weights_of
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.options import LoadOptions
 from whisperbatch.records import ClipSettings, FileLoaded
 

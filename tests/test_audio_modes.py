@@ -14,8 +14,8 @@ import soundfile
 
 from whisperbatch import processes
 from whisperbatch.audio import spool
-from whisperbatch.audio.load import Reader
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.decode import Reader
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.audio.spool import Spool, Spooled
 from whisperbatch.errors import LoadError, UsageError
 from whisperbatch.options import LoadOptions, RunOptions, SpeechOptions, parse_times

@@ -14,9 +14,9 @@ from faster_whisper.vad import VadOptions
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from whisperbatch.audio import speech
-from whisperbatch.audio.load import Reader
-from whisperbatch.audio.speech import N_BLOCK, N_FRAME, Detector, Spans
+from whisperbatch.audio import vad
+from whisperbatch.audio.decode import Reader
+from whisperbatch.audio.vad import N_BLOCK, N_FRAME, Detector, Spans
 from whisperbatch.errors import LoadError
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
@@ -127,7 +127,7 @@ def test_spans_are_those_of_faster_whisper(material, options: SpeechOptions, n_l
     faster-whisper 1.2.1 brings silero-vad 6.0's weights, which tell other probabilities than 6.2's, so its code runs
     on the same weights here. How far the older ones are away is printed.
     """
-    same, older = vad.SileroVADModel(str(speech.model_path())), vad.get_vad_model()
+    same, older = vad.SileroVADModel(str(vad.model_path())), vad.get_vad_model()
     n_near, n_all = {"same": 0, "older": 0}, {"same": 0, "older": 0}
     for samples in material.values():
         found = spans(probabilities(samples), len(samples), options, n_longest)
@@ -210,20 +210,20 @@ def test_what_is_needed_never_goes_back_and_covers_every_span():
 
 
 def test_a_package_without_its_model_is_told(monkeypatch: pytest.MonkeyPatch):
-    speech._session.cache_clear()
+    vad._session.cache_clear()
     for lack in ({"MODEL": "none.onnx"}, {}):
         with monkeypatch.context() as patch:
             for name, value in lack.items():
-                patch.setattr(speech, name, value)
+                patch.setattr(vad, name, value)
             if not lack:
-                patch.setattr(speech.importlib.util, "find_spec", lambda name: None)
+                patch.setattr(vad.importlib.util, "find_spec", lambda name: None)
             with pytest.raises(LoadError, match="--no-vad"):
                 Detector()
 
 
 def test_neither_torch_nor_silero_vad_is_imported():
     code = (
-        "import sys; from whisperbatch.audio.speech import Detector; Detector();"
+        "import sys; from whisperbatch.audio.vad import Detector; Detector();"
         "sys.exit(str({'torch', 'silero_vad', 'faster_whisper'} & set(sys.modules) or '') or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -266,7 +266,7 @@ def test_what_is_loud_enough_has_the_probabilities_of_its_samples(material, monk
     pause = np.random.default_rng(0).normal(0, 20, 12 * SAMPLE_RATE).astype(np.int16)
     joined = np.concatenate([material["garden.wav"], pause, at_peak(material["kitchen.m4a"], -30), pause])
     with_gain = probabilities(joined)
-    monkeypatch.setattr(speech, "QUIET", 0.0)
+    monkeypatch.setattr(vad, "QUIET", 0.0)
     assert np.array_equal(with_gain, probabilities(joined))
 
 
@@ -299,11 +299,11 @@ def test_quiet_noise_stays_noise(material, name: str, peak_db: float):
 @pytest.mark.parametrize(("scale", "is_word"), [(1.0, True), (0.05, True), (0.005, True), (0.0002, False)])
 def test_a_short_word_is_told_from_noise_by_what_stands_out(material, scale: float, is_word: bool):
     loud = at_peak(material["garden.wav"][SAMPLE_RATE : SAMPLE_RATE + 8_000], -6)
-    assert speech.is_sound((loud * scale).astype(np.int16)) == is_word
+    assert vad.is_sound((loud * scale).astype(np.int16)) == is_word
     rng = np.random.default_rng(0)
     for noise in (rng.normal(0, 60, 8_000), rng.integers(-1, 2, 8_000), 200 * np.sin(np.arange(8_000) / 50)):
-        assert not speech.is_sound(noise.astype(np.int16))
-    assert not speech.is_sound(np.zeros(100, np.int16))
+        assert not vad.is_sound(noise.astype(np.int16))
+    assert not vad.is_sound(np.zeros(100, np.int16))
 
 
 def test_a_gain_does_not_depend_on_the_blocks(lecture: np.ndarray):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from av.stream import Disposition
 
-from whisperbatch.audio import decoding
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio import frames
+from whisperbatch.audio.decode import Reader
 
 RATE = 16_000
 TONE_S = 0.5
@@ -118,7 +118,7 @@ def test_the_cover_is_no_film(tmp_path: Path):
             container.mux(packet)
     assert heard(path)[0] == [pytest.approx(0.0, abs=0.1)]
     with av.open(str(path)) as container:
-        assert [decoding._is_timed(stream) for stream in container.streams] == [True, False]
+        assert [frames._is_timed(stream) for stream in container.streams] == [True, False]
 
 
 @pytest.mark.parametrize(

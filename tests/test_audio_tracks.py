@@ -12,13 +12,13 @@ from test_audio_modes import NO_VAD, SEQUENTIAL, noise
 from test_audio_modes import load as clips_of
 from test_pipeline import Run
 
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio.decode import Reader
 from whisperbatch.audio.tracks import Track, names, notices, shortened, wanted
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import LoadError, UsageError
 from whisperbatch.languages import LANGUAGES, tagged_language
 from whisperbatch.options import LoadOptions, RunOptions, parse_track
-from whisperbatch.pipeline.settings import settings_of
+from whisperbatch.pipeline.text_settings import settings_of
 from whisperbatch.records import SAMPLE_RATE, AudioFile, ClipSettings
 from whisperbatch.sources import from_paths
 

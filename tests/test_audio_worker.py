@@ -18,11 +18,11 @@ import pytest
 import soundfile
 
 from whisperbatch import processes
-from whisperbatch.audio import pool, worker
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio import worker_client, worker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
-from whisperbatch.pipeline.failing import lasts, may_pass
+from whisperbatch.pipeline.retry_policy import lasts, may_pass
 from whisperbatch.records import Clip, ClipSettings, FileLoaded
 
 SETTINGS = ClipSettings(language="de")
@@ -368,7 +368,7 @@ def test_a_script_needs_no_guard(tmp_path: Path, long_wav: Path):
     script.write_text(
         f"""
 from pathlib import Path
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings
 print("once")
@@ -391,7 +391,7 @@ def test_the_worker_is_the_parents_and_nothing_beside_it_shadows_a_library(tmp_p
 import json, queue, signal, subprocess, threading, numpy, sys
 sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.errors import LoadError
 from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.options import SpeechOptions
@@ -412,7 +412,7 @@ import os; os.chdir({str(tmp_path)!r})
 from pathlib import Path
 from whisperbatch import processes
 from whisperbatch.audio import pool
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings
 print(len(list(LoadWorker(speech=SpeechOptions(vad=False)).load(0, Path({str(long_wav)!r}), ClipSettings()))))
@@ -434,10 +434,10 @@ def test_lack_of_memory_in_a_load_process_may_pass(tmp_path: Path, monkeypatch: 
 
     path = tmp_path / "talk.wav"
     path.touch()
-    monkeypatch.setattr("whisperbatch.audio.load.Reader", Short)
+    monkeypatch.setattr("whisperbatch.audio.decode.Reader", Short)
     out = io.BytesIO()
     worker.serve(worker.Request(path, ClipSettings(), LoadOptions(), SpeechOptions(vad=False)), out)
     header = json.loads(out.getvalue()[worker.LENGTH.size :])
-    error = pool._failed(header, path)
+    error = worker_client._failed(header, path)
     assert may_pass(error, path)
     assert not lasts(error, path)

@@ -25,7 +25,7 @@ from whisperbatch.options import BatchOptions, FailureOptions, LoadOptions, Outp
 from whisperbatch.records import Outcome, Status
 from whisperbatch.report import Report
 from whisperbatch.sources import MEDIA_SUFFIXES, from_list
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="makes pipes and reads /proc")
 

@@ -14,11 +14,12 @@ import pytest
 
 from whisperbatch import bench, cli
 from whisperbatch.bench import arrivals, loading, material, plot, throughput
-from whisperbatch.engine import EngineFacts, open_engine, sizing
-from whisperbatch.engine.continuous import ContinuousEngine
+from whisperbatch.engine import EngineFacts, open_engine
+from whisperbatch.engine.device import batch_size
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.options import BenchOptions, DecodeOptions, EngineOptions, RunOptions, parse_counts, parse_rate
 from whisperbatch.records import N_SAMPLES, Clip, ClipSettings
@@ -330,8 +331,8 @@ def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFix
 
 def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_path: Path, capsys):
     monkeypatch.setattr(throughput, "MOST", 2)
-    monkeypatch.setattr(sizing, "MOST", 4)
-    monkeypatch.setattr(sizing, "FLOOR", 1)  # so few may be shared by several engines
+    monkeypatch.setattr(batch_size, "MOST", 4)
+    monkeypatch.setattr(batch_size, "FLOOR", 1)  # so few may be shared by several engines
     told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
     plain = (
         f"bench --model random:tiny --rounds 1 --tokens-per-window 2 --price-per-hour 2 --json {told} --plot {graph}"

@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from whisperbatch.errors import FileError, RunError, TakenError, WriteError
 from whisperbatch.options import PRESETS, OutputOptions, SubtitleOptions
 from whisperbatch.records import AudioFile, Segment, Transcript, Word
-from whisperbatch.writers import atomic, render, render_all
-from whisperbatch.writers.beside import Namer, Plan, check_writable, remove_stale, write_all
-from whisperbatch.writers.places import folder_of
+from whisperbatch.outputs import atomic
+from whisperbatch.writers import render, render_all
+from whisperbatch.outputs.namer import Namer, Plan, check_writable, remove_stale, write_all
+from whisperbatch.outputs.paths import folder_of
 
 MEDIA = frozenset([".wav", ".mp3", ".mp4", ".m4a"])
 ALL = ("txt", "vtt", "srt", "tsv", "json")
@@ -615,7 +616,7 @@ def test_a_file_system_that_cannot_sync_folders_is_no_failure(here, monkeypatch)
 WRITER = """
 import itertools, os, signal, sys
 from pathlib import Path
-from whisperbatch.writers.beside import write_all
+from whisperbatch.outputs.namer import write_all
 
 folder, last_call = Path(sys.argv[1]), int(sys.argv[2])
 calls = itertools.count(1)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from whisperbatch.cli import app, config, legacy, running
+from whisperbatch.cli import app, config, legacy
+from whisperbatch.cli.commands import run
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
         monkeypatch.delenv(name)
     (tmp_path / "x.wav").write_bytes(b"RIFF")
     runs = []
-    monkeypatch.setattr(running, "execute", lambda source, options, given, stop, **more: runs.append((options, given)))
+    monkeypatch.setattr(run, "execute", lambda source, options, given, stop, **more: runs.append((options, given)))
 
     def run(*argv: str, file: str | None = None, **environment: str):
         runs.clear()

@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from whisperbatch.audio.container import is_cut_short
+from whisperbatch.sources.incomplete import is_cut_short
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 32_000)).astype(np.float32)
 

@@ -13,7 +13,7 @@ from test_renamed import QuickWorker, Tree, write_large
 from test_resume import told, write_wav
 
 from whisperbatch.options.replacements import parse_rules
-from whisperbatch.pipeline import stages
+from whisperbatch.pipeline import local_stages
 from whisperbatch.pipeline.copies import Copies, Mark
 from whisperbatch.records import AudioFile, Clip, FileAsks, Segment, Status, Transcript
 from whisperbatch.sources import from_paths
@@ -109,7 +109,7 @@ def test_copies_that_come_at_once_from_many_threads_have_one_first():
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "LoadWorker", QuickWorker)
+    monkeypatch.setattr(local_stages, "LoadWorker", QuickWorker)
 
 
 class Waits:
@@ -249,16 +249,16 @@ def test_a_transcript_that_cannot_be_written_for_the_first_is_written_for_its_co
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     from whisperbatch.errors import WriteError
-    from whisperbatch.pipeline import writing
+    from whisperbatch.pipeline import write_outputs
 
-    real = writing.write_all
+    real = write_outputs.write_all
 
     def refuse(texts: dict, **more: object) -> object:
         if any(path.stem == "000" for path in texts):
             raise WriteError("no room", next(iter(texts)))
         return real(texts, **more)
 
-    monkeypatch.setattr(writing, "write_all", refuse)
+    monkeypatch.setattr(write_outputs, "write_all", refuse)
     tree = Tree(tmp_path, 0)
     fill(tree, 4)
     outcomes = tree.run()

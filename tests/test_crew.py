@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from crews import fill, options, wait_until, write_wav
 
-from whisperbatch.backends import devices, local, open_backend
-from whisperbatch.backends.crew import MAX_IN_VAIN, Crew
-from whisperbatch.backends.elsewhere import Elsewhere
-from whisperbatch.backends.member import Member
+from whisperbatch.backends import process_workers, local, open_backend
+from whisperbatch.backends.worker_pool import MAX_IN_VAIN, Crew
+from whisperbatch.backends.remote import Elsewhere
+from whisperbatch.backends.worker import Member
 from whisperbatch.backends.messages import Blind, Drain, FromMember, MemberDiedError, Over, Rest, ToMember, Wants
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import LoadError, ModelError, RunError, UsageError, WorkerDiedError, WriteError
 from whisperbatch.options import EngineOptions
 from whisperbatch.pipeline import Ended, Happened, Lost, Order
-from whisperbatch.pipeline.board import Job
-from whisperbatch.pipeline.failing import may_pass
-from whisperbatch.pipeline.handing import LookAhead
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.retry_policy import may_pass
+from whisperbatch.pipeline.remote_stages import LookAhead
 from whisperbatch.records import AudioFile, Outcome, Status
 from whisperbatch.sources import from_paths
 from whisperbatch.transcripts import Assembly
@@ -411,12 +411,12 @@ def test_errors_travel_with_what_tells_whether_they_may_pass():
 
 def test_a_message_that_death_cut_short_is_the_end_of_its_pipe():
     stream = io.BytesIO()
-    devices._send(stream, ended(3))
+    process_workers._send(stream, ended(3))
     whole = stream.getvalue()
-    assert devices._read(io.BytesIO(whole)) == ended(3)
+    assert process_workers._read(io.BytesIO(whole)) == ended(3)
     for n_bytes in (0, 2, 4, len(whole) // 2, len(whole) - 1):
         with pytest.raises(EOFError):
-            devices._read(io.BytesIO(whole[:n_bytes]))
+            process_workers._read(io.BytesIO(whole[:n_bytes]))
 
 
 @pytest.mark.parametrize(

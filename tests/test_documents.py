@@ -23,12 +23,12 @@ from whisperbatch import api
 from whisperbatch.cli import app
 from whisperbatch.errors import UsageError
 from whisperbatch.options import FORMATS, DocumentOptions, OutputOptions, SubtitleOptions, form
-from whisperbatch.pipeline import writing
+from whisperbatch.pipeline import write_outputs
 from whisperbatch.records import Segment, Transcript, Word
 from whisperbatch.writers import Content, md, read_json, render
 from whisperbatch.writers.content import encoded
 from whisperbatch.writers.paragraphs import LONG, LONGEST, byline, clock, paragraphs
-from whisperbatch.writers.proof import holds, is_shaped_otherwise
+from whisperbatch.outputs.provenance import holds, is_shaped_otherwise
 
 
 def words(text: str, at_s: float = 0.0, probability: float = 0.9, speaker: str | None = None) -> Segment:
@@ -400,15 +400,15 @@ def test_settings_and_variables_are_heard(folder: Path, monkeypatch: pytest.Monk
 def test_a_document_whose_name_was_just_taken_has_its_new_name_for_a_title(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ):
-    real = writing.write_all
+    real = write_outputs.write_all
 
     def taken(texts: dict[Path, Content], **named: object) -> object:
-        monkeypatch.setattr(writing, "write_all", real)
+        monkeypatch.setattr(write_outputs, "write_all", real)
         for path in texts:
             path.write_bytes(b"theirs")
         return real(texts, **named)
 
-    monkeypatch.setattr(writing, "write_all", taken)
+    monkeypatch.setattr(write_outputs, "write_all", taken)
     assert set(told(place.run(output={"formats": ("docx", "json")})).values()) == {"done"}
     (moved,) = place.audio.glob("*.wav.docx")
     assert opened(moved.read_bytes()).paragraphs[0].text == moved.stem

@@ -10,7 +10,8 @@ from test_writers import theirs, transcript_of
 from whisper.transcribe import cli as their_cli
 
 from whisperbatch import api
-from whisperbatch.cli import app, config, legacy, running
+from whisperbatch.cli import app, config, legacy
+from whisperbatch.cli.commands import run
 from whisperbatch.errors import UsageError
 from whisperbatch.options import ALL_FORMATS, FORMATS, PRESETS, SubtitleOptions, parse_formats
 from whisperbatch.records import Segment, Word
@@ -111,7 +112,7 @@ def told(monkeypatch, tmp_path, capfd):
     def note(source, options, given, stop, **more):
         runs.append((options, given))
 
-    monkeypatch.setattr(running, "execute", note)
+    monkeypatch.setattr(run, "execute", note)
 
     def run(*argv):
         runs.clear()

@@ -15,19 +15,19 @@ import pytest
 from test_pipeline import Run, options, write_wav
 
 from whisperbatch import pipeline
-from whisperbatch.audio.container import is_cut_short
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.sources.incomplete import is_cut_short
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.journal import Journal
 from whisperbatch.options import WatchOptions
-from whisperbatch.pipeline import writing as stages_writing
-from whisperbatch.pipeline.board import Board, Job
+from whisperbatch.pipeline import write_outputs as stages_writing
+from whisperbatch.pipeline.open_files import Board, Job
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.stale import CHANGED, GONE
 from whisperbatch.records import AudioFile, Clip, ClipSettings, FileLoaded, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, watch
 from whisperbatch.sources.media import found
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 
 def recording(path: Path, value: int, n_samples: int = 1_600) -> AudioFile:

@@ -13,12 +13,13 @@ import torch
 from fakedevice import FakeDevice, FakeSpeller
 
 from whisperbatch import demo
-from whisperbatch.engine import EngineFacts, Work, build, devices, sizing
-from whisperbatch.engine.abreast import EnginesAbreast
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.requests import Window
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.votes import Votes
+from whisperbatch.engine import EngineFacts, Work, build, placement
+from whisperbatch.engine.device import batch_size
+from whisperbatch.engine.scheduling.parallel_engines import EnginesAbreast
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.scheduling.request import Window
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.scheduling.language_vote import Votes
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import Clip, ClipSettings, ClipText
 
@@ -33,7 +34,7 @@ def beside(n_engines: int, n_slots: int, options: DecodeOptions = OPTIONS) -> En
     for runner in runners:
         runner.resize(n_slots)
     engines = [ContinuousEngine(one, spelled, options, EngineFacts("demo"), print, votes) for one in runners]
-    return EnginesAbreast(engines, devices.share_cores())
+    return EnginesAbreast(engines, placement.share_cores())
 
 
 @pytest.fixture(autouse=True)
@@ -213,7 +214,7 @@ def test_the_cores_are_shared_by_those_that_work():
 
 def test_each_thread_has_its_share_of_the_cores():
     torch.set_num_threads(4)
-    share = devices.share_cores()
+    share = placement.share_cores()
 
     def n_threads(n_working: int) -> int:
         share(n_working)
@@ -312,29 +313,29 @@ def test_a_voter_that_is_cancelled_elsewhere_keeps_nobody_waiting():
 
 
 def test_engines_are_as_many_as_cores_where_steps_are_short():
-    assert sizing.abreast(32, 0.01, 2, 256) == (2, 32)
-    assert sizing.abreast(16, 0.01, 2, 256) == (2, 32)
-    assert sizing.abreast(16, 0.01, 2, 32) == (2, 16)
-    assert sizing.abreast(64, 0.01, 2, 256) == (2, 64)
-    assert sizing.abreast(32, 0.01, 3, 256) == (2, 32)
-    assert sizing.abreast(32, 0.01, 64, 256) == (4, 32)
-    assert sizing.abreast(32, 0.01, 4, 32) == (4, 8)
-    assert sizing.abreast(16, 0.01, 2, 256, 64 << 20) == (2, 12)
-    assert sizing.abreast(16, 0.01, 2, 256, 1 << 30) == (2, 8)
+    assert batch_size.abreast(32, 0.01, 2, 256) == (2, 32)
+    assert batch_size.abreast(16, 0.01, 2, 256) == (2, 32)
+    assert batch_size.abreast(16, 0.01, 2, 32) == (2, 16)
+    assert batch_size.abreast(64, 0.01, 2, 256) == (2, 64)
+    assert batch_size.abreast(32, 0.01, 3, 256) == (2, 32)
+    assert batch_size.abreast(32, 0.01, 64, 256) == (4, 32)
+    assert batch_size.abreast(32, 0.01, 4, 32) == (4, 8)
+    assert batch_size.abreast(16, 0.01, 2, 256, 64 << 20) == (2, 12)
+    assert batch_size.abreast(16, 0.01, 2, 256, 1 << 30) == (2, 8)
 
 
 def test_one_engine_stays_alone_where_others_have_no_core_no_memory_or_nothing_to_win():
-    assert sizing.abreast(32, 0.01, 1, 256) == (1, 32)
-    assert sizing.abreast(8, 0.01, 2, 8) == (1, 8)
-    assert sizing.abreast(2, 0.01, 2, 2) == (1, 2)
-    assert sizing.abreast(32, 0.2, 2, 256) == (1, 32)
+    assert batch_size.abreast(32, 0.01, 1, 256) == (1, 32)
+    assert batch_size.abreast(8, 0.01, 2, 8) == (1, 8)
+    assert batch_size.abreast(2, 0.01, 2, 2) == (1, 2)
+    assert batch_size.abreast(32, 0.2, 2, 256) == (1, 32)
 
 
 @pytest.mark.parametrize(("n_slots", "n_engines"), [(None, 2), (4, 1)])
 def test_only_auto_asks_for_several(n_slots: int | None, n_engines: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(sizing, "MOST", 16)
-    monkeypatch.setattr(sizing, "SHORT_STEP_S", 1e9)
-    monkeypatch.setattr(devices, "n_threads", lambda: 2)
+    monkeypatch.setattr(batch_size, "MOST", 16)
+    monkeypatch.setattr(batch_size, "SHORT_STEP_S", 1e9)
+    monkeypatch.setattr(placement, "n_threads", lambda: 2)
     engine = build.build(
         EngineOptions("demo", device="cpu", compute_type="float32"),
         OPTIONS,

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from whisperbatch.engine import EngineFacts, lineage, said
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine import EngineFacts
+from whisperbatch.engine.kernels import cpu_self_attention
+from whisperbatch.engine.model import self_attention_cache
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipText, Segments
@@ -259,7 +261,7 @@ def test_lack_of_memory_in_a_real_part_loses_nothing(place: str):
 
 
 def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lineage, "find", lambda *args: None)
+    monkeypatch.setattr(cpu_self_attention, "find", lambda *args: None)
     engine = hearing.engine(PLAIN, 4)
     device, held = engine.device, []
     caches = engine.device.lanes[0]._caches
@@ -272,14 +274,14 @@ def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.
         return make(*args)
 
     device._decoder.caches = making
-    real, times = said.attend, [1]
+    real, times = self_attention_cache.attend, [1]
 
     def attend(*args):
         if times and args[3:] and times.pop():
             raise torch.OutOfMemoryError
         return real(*args)
 
-    monkeypatch.setattr(said, "attend", attend)
+    monkeypatch.setattr(self_attention_cache, "attend", attend)
     found = answers(engine, four())
     assert all(isinstance(one, ClipText) for one in found.values())
     assert held == [0]

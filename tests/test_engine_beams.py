@@ -13,16 +13,17 @@ import versus
 import whisper
 from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 
-from whisperbatch.engine import fallback, noise
-from whisperbatch.engine import lane as lanes
-from whisperbatch.engine.beams import Beams
-from whisperbatch.engine.choices import N_STRETCH, largest
-from whisperbatch.engine.decoder import Caches
-from whisperbatch.engine.heard import Heard
-from whisperbatch.engine.lane import Lane
-from whisperbatch.engine.requests import Sampled
-from whisperbatch.engine.said import Said
-from whisperbatch.engine.seats import Seat
+from whisperbatch.engine.scheduling import quality
+from whisperbatch.engine.device import sampling_noise
+from whisperbatch.engine.device import decode_batch as lanes
+from whisperbatch.engine.device.beam_search import Beams
+from whisperbatch.engine.device.token_choice import N_STRETCH, largest
+from whisperbatch.engine.model.decoder import Caches
+from whisperbatch.engine.model.cross_attention_cache import Heard
+from whisperbatch.engine.device.decode_batch import Lane
+from whisperbatch.engine.scheduling.request import Sampled
+from whisperbatch.engine.model.self_attention_cache import Said
+from whisperbatch.engine.device.step_plan import Seat
 from whisperbatch.options import DecodeOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__")  # openai-whisper sorts tensors with numpy
@@ -131,7 +132,7 @@ def ours(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions
 
 
 def seat_of(window: Made, n_group: int) -> Seat:
-    keys = [noise.key(0, np.zeros(0, np.int16), 0, window.temperature, k) for k in range(n_group)]
+    keys = [sampling_noise.key(0, np.zeros(0, np.int16), 0, window.temperature, k) for k in range(n_group)]
     n_most = min(len(window.opening) + window.sample_len, N_CONTEXT + 1)
     n_room = getattr(window, "n_room", 12)
     return Seat(window, window.opening, window.temperature, n_most, keys if window.temperature else (), n_room=n_room)
@@ -193,7 +194,7 @@ class Looping(Made):
 def test_a_text_that_goes_in_circles_ends_where_its_audio_has_no_room_for_more(
     monkeypatch: pytest.MonkeyPatch, n_group: int, temperature: float
 ):
-    monkeypatch.setattr(fallback, "MIN_CIRCLE", 12)
+    monkeypatch.setattr(quality, "MIN_CIRCLE", 12)
     monkeypatch.setattr(lanes, "LOOK_EVERY", 4)
     looping = {"ends": -30.0, "sample_len": 100, "temperature": temperature}
     windows = [Looping(0, **looping, n_room=21), Looping(1, **looping), Made(2), Made(5, **looping)]

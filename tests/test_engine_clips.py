@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from fakedevice import BEGIN, LETTERS, LONG, FakeDevice, FakeSpeller, clip, make, run
 
-from whisperbatch.engine import EngineFacts, coverage
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.fallback import Decoded
-from whisperbatch.engine.requests import Window
-from whisperbatch.engine.words import Timings
+from whisperbatch.engine import EngineFacts
+from whisperbatch.engine.scheduling import coverage
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.scheduling.quality import Decoded
+from whisperbatch.engine.scheduling.request import Window
+from whisperbatch.engine.scheduling.words import Timings
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipText, Segment
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakedevice import FakeDevice, assert_empty, bad, clip, good, make, run
 
-from whisperbatch.engine.requests import Window
+from whisperbatch.engine.scheduling.request import Window
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 

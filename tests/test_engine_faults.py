@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from fakedevice import FakeDevice, FakeOutOfMemoryError, assert_empty, bad, clip, good, make, run
 
-from whisperbatch.engine import clip_request
-from whisperbatch.engine.fallback import Decoded
-from whisperbatch.engine.requests import Window
-from whisperbatch.engine.votes import Decision, Votes
+from whisperbatch.engine.scheduling import clip_request
+from whisperbatch.engine.scheduling.quality import Decoded
+from whisperbatch.engine.scheduling.request import Window
+from whisperbatch.engine.scheduling.language_vote import Decision, Votes
 from whisperbatch.errors import InferenceError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import ClipFailed, ClipText

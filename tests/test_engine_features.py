@@ -10,8 +10,8 @@ from transformers import WhisperFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
 from whisper.audio import log_mel_spectrogram, pad_or_trim
 
-from whisperbatch.engine.features import N_FFT, LogMel
-from whisperbatch.engine.mel import mel_filters
+from whisperbatch.engine.model.log_mel import N_FFT, LogMel
+from whisperbatch.engine.model.mel_filters import mel_filters
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
 
 CLOSE = 2e-4  # of values between -1 and 2; float32 sums in another order

@@ -9,16 +9,16 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from whisperbatch.engine import assembly, flash
-from whisperbatch.engine.encoder import Encoder
-from whisperbatch.engine.flash import NARROW, WIDE, Flash, Tiles
+from whisperbatch.engine.kernels import llvm_ir, cpu_encoder_attention
+from whisperbatch.engine.model.encoder import Encoder
+from whisperbatch.engine.kernels.cpu_encoder_attention import NARROW, WIDE, Flash, Tiles
 
 CPU = torch.device("cpu")
 KINDS = [(torch.float32, WIDE), (torch.float32, NARROW), (torch.bfloat16, WIDE)]
 
 
 def made(dtype: torch.dtype, n_heads: int, tiles: Tiles, n_positions: int = 1500, d_head: int = 32) -> Flash:
-    if dtype == torch.bfloat16 and "avx512bf16" not in assembly.features():
+    if dtype == torch.bfloat16 and "avx512bf16" not in llvm_ir.features():
         pytest.skip("this processor has no products of pairs of bfloat16")
     return Flash(dtype, n_heads, d_head, n_positions, tiles)
 
@@ -123,7 +123,7 @@ def test_a_part_that_fails_is_told_of_when_all_have_ended(failing: int, threads)
         ended.append(last - first)
 
     with pytest.raises(MemoryError):
-        assembly.spread(10, run)
+        llvm_ir.spread(10, run)
     assert ended == [5]
 
 
@@ -145,10 +145,10 @@ def test_what_is_not_contiguous_is_refused():
     ],
 )
 def test_a_processor_gets_what_it_can_run(has, has_tiles: bool, dtype: torch.dtype, tiles, monkeypatch):
-    monkeypatch.setattr(flash, "has_bfloat16_tiles", lambda: has_tiles)
-    monkeypatch.setattr(flash, "features", lambda: has)
-    monkeypatch.setattr(flash, "Flash", lambda *shape: shape)
-    found = flash.find.__wrapped__(CPU, dtype, 6, 64, 1500)
+    monkeypatch.setattr(cpu_encoder_attention, "has_bfloat16_tiles", lambda: has_tiles)
+    monkeypatch.setattr(cpu_encoder_attention, "features", lambda: has)
+    monkeypatch.setattr(cpu_encoder_attention, "Flash", lambda *shape: shape)
+    found = cpu_encoder_attention.find.__wrapped__(CPU, dtype, 6, 64, 1500)
     assert found == (None if tiles is None else (dtype, 6, 64, 1500, tiles))
 
 
@@ -158,7 +158,7 @@ def test_a_processor_gets_what_it_can_run(has, has_tiles: bool, dtype: torch.dty
     + [("cpu", torch.float32, 64, n) for n in (1501, 1506, 12)],
 )
 def test_what_it_does_not_suit_is_left_to_torch(device: str, dtype: torch.dtype, d_head: int, n_positions: int):
-    assert flash.find.__wrapped__(torch.device(device), dtype, 6, d_head, n_positions) is None
+    assert cpu_encoder_attention.find.__wrapped__(torch.device(device), dtype, 6, d_head, n_positions) is None
 
 
 @torch.inference_mode()
@@ -168,9 +168,9 @@ def test_the_encoder_hears_the_same_without_a_compiler(monkeypatch: pytest.Monke
     states = compiled(mel)
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "llvmlite.binding", None)
-        patch.setattr(flash, "find", flash.find.__wrapped__)
+        patch.setattr(cpu_encoder_attention, "find", cpu_encoder_attention.find.__wrapped__)
         plain = Encoder(found.tensors, found.config)
     assert plain._flash is None
-    if {"avx2", "fma"} <= assembly.features():
+    if {"avx2", "fma"} <= llvm_ir.features():
         assert compiled._flash is not None
     torch.testing.assert_close(plain(mel), states, rtol=1e-4, atol=1e-4)

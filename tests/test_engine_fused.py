@@ -7,11 +7,12 @@ from recorders import Pretending
 from test_engine_batch import LADDER, assert_same, crowd
 from unfused import InTorch
 
-from whisperbatch.engine import decoder, encoder, fused, heard
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.heard import HeardInBytes
-from whisperbatch.engine.lane import Lane
-from whisperbatch.engine.said import Said, SaidByLineage
+from whisperbatch.engine.model import decoder, encoder, cross_attention_cache
+from whisperbatch.engine.kernels import cuda
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.model.cross_attention_cache import HeardInBytes
+from whisperbatch.engine.device.decode_batch import Lane
+from whisperbatch.engine.model.self_attention_cache import Said, SaidByLineage
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions
 
@@ -51,7 +52,7 @@ class NotANumber(InTorch):
 
 
 def test_kernels_are_trusted_when_they_are_right():
-    assert all(fused.is_right(InTorch(), CPU, dtype, 64) for dtype in (torch.float32, torch.bfloat16))
+    assert all(cuda.is_right(InTorch(), CPU, dtype, 64) for dtype in (torch.float32, torch.bfloat16))
 
 
 @pytest.mark.parametrize(
@@ -60,13 +61,13 @@ def test_kernels_are_trusted_when_they_are_right():
     ids=lambda k: k.__name__,
 )
 def test_kernels_that_are_wrong_are_found_out(kind: type[InTorch]):
-    assert not fused.is_right(kind(), CPU, torch.float32, 64)
+    assert not cuda.is_right(kind(), CPU, torch.float32, 64)
 
 
 def test_a_cpu_has_none_and_heads_of_odd_sizes_have_none():
-    assert fused.find(CPU, torch.float32, 64) is None
-    assert fused.find(torch.device("cuda"), torch.float16, 20) is None
-    assert fused.find(torch.device("cuda"), torch.float16, 8) is None
+    assert cuda.find(CPU, torch.float32, 64) is None
+    assert cuda.find(torch.device("cuda"), torch.float16, 20) is None
+    assert cuda.find(torch.device("cuda"), torch.float16, 8) is None
 
 
 def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slots: int) -> ContinuousEngine:
@@ -121,16 +122,16 @@ class OfAnotherScale(InTorch):
 
 
 def test_kernels_for_bytes_are_trusted_when_they_are_right():
-    assert fused.is_right_in_bytes(InTorch(), CPU, 64)
-    assert not fused.is_right_in_bytes(OfAnotherScale(), CPU, 64)
-    assert not fused.is_right_in_bytes(NotANumber(), CPU, 64)
-    assert fused.find_for_bytes(CPU, 64) is None
+    assert cuda.is_right_in_bytes(InTorch(), CPU, 64)
+    assert not cuda.is_right_in_bytes(OfAnotherScale(), CPU, 64)
+    assert not cuda.is_right_in_bytes(NotANumber(), CPU, 64)
+    assert cuda.find_for_bytes(CPU, 64) is None
 
 
 def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UsageError, match="8 bits need Triton"):
         HeardInBytes((4, 3, 1500, 32), CPU)
-    monkeypatch.setattr(heard, "find_for_bytes", lambda *args: InTorch())
+    monkeypatch.setattr(cross_attention_cache, "find_for_bytes", lambda *args: InTorch())
     held, slots = HeardInBytes((4, 3, 1500, 32), CPU), torch.tensor([3, 1])
     k, v = (torch.randn(2, 3, 1500, 32, generator=torch.Generator().manual_seed(s)).half() for s in (1, 2))
     held.put(slots, k, v)
@@ -167,7 +168,7 @@ def random(*shape: int, dtype: torch.dtype, seed: int) -> torch.Tensor:
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("d_head", [16, 32, 64])
 def test_a_gpu_has_kernels(dtype: torch.dtype, d_head: int):
-    assert fused.find(torch.device("cuda"), dtype, d_head) is not None
+    assert cuda.find(torch.device("cuda"), dtype, d_head) is not None
 
 
 @pytest.mark.gpu
@@ -176,7 +177,7 @@ def test_a_gpu_has_kernels(dtype: torch.dtype, d_head: int):
 @pytest.mark.parametrize(("n", "n_queries"), [(1, 1), (5, 5), (3, 16), (2, 17), (2, 224)])
 def test_what_is_heard_is_what_torch_hears(dtype: torch.dtype, n: int, n_queries: int):
     """Slots in any order, and a row's result that does not depend on the others, to the bit."""
-    kernels, limit = fused.find(torch.device("cuda"), dtype, 64), fused.LIMITS[dtype]
+    kernels, limit = cuda.find(torch.device("cuda"), dtype, 64), cuda.LIMITS[dtype]
     k, v = (torch.zeros(6, 20, 1500, 64, dtype=dtype, device="cuda") for _ in "kv")
     slots = torch.tensor([4, 0, 5, 2, 3], device="cuda")[:n]
     new = [random(n, 1500, 20, 64, dtype=dtype, seed=s).transpose(1, 2) for s in (1, 2)]
@@ -196,7 +197,7 @@ def test_what_is_heard_is_what_torch_hears(dtype: torch.dtype, n: int, n_queries
 @pytest.mark.parametrize(("n", "n_queries"), [(1, 1), (5, 5), (2, 17)])
 def test_what_is_heard_in_bytes_is_nearly_what_torch_hears(n: int, n_queries: int):
     """Channels of keys and positions of values that stand out spoil no others."""
-    kernels, slots = fused.find_for_bytes(torch.device("cuda"), 64), torch.tensor([4, 0, 5, 2, 3], device="cuda")[:n]
+    kernels, slots = cuda.find_for_bytes(torch.device("cuda"), 64), torch.tensor([4, 0, 5, 2, 3], device="cuda")[:n]
     held = HeardInBytes((6, 20, 1500, 64), torch.device("cuda"))
     k, v = (random(n, 1500, 20, 64, dtype=torch.float16, seed=s).transpose(1, 2) for s in (1, 2))
     k[..., 5] *= 20
@@ -218,7 +219,7 @@ def test_what_is_heard_in_bytes_is_nearly_what_torch_hears(n: int, n_queries: in
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("n_group", [1, 2, 5])
 def test_what_is_said_is_what_torch_says(dtype: torch.dtype, n_group: int):
-    kernels, n_rows = fused.find(torch.device("cuda"), dtype, 64), 4 * n_group
+    kernels, n_rows = cuda.find(torch.device("cuda"), dtype, 64), 4 * n_group
     k, v = (random(n_rows + 3, 6, 448, 64, dtype=dtype, seed=s) for s in (1, 2))
     of = torch.randint(n_group, (n_rows + 3, 448), device="cuda").to(torch.int16)
     positions = torch.tensor([0, 1, 64, 447], device="cuda").repeat_interleave(n_group)
@@ -226,7 +227,7 @@ def test_what_is_said_is_what_torch_says(dtype: torch.dtype, n_group: int):
     theirs = [one.double() for one in (k, v)], of.clone()
     found = kernels.said(qkv, k, v, of, positions, n_group)
     exact = InTorch().said(qkv.double(), *theirs[0], theirs[1], positions, n_group)
-    assert (found.double() - exact).abs().max() < fused.LIMITS[dtype]
+    assert (found.double() - exact).abs().max() < cuda.LIMITS[dtype]
     assert torch.equal(of, theirs[1])
     assert all(torch.equal(one.double(), other) for one, other in zip((k, v), theirs[0], strict=True))
     assert torch.equal(kernels.said(qkv[-n_group:], k[-n_group - 3 :], v[-n_group - 3 :], of[-n_group - 3 :],

@@ -14,14 +14,15 @@ from recorders import Pretending
 from test_engine_batch import LADDER, PLAIN, answers, assert_same, crowd, four, short
 
 from whisperbatch.demo.evaluate import folded
-from whisperbatch.engine import checkpoint, devices, open_engine, weights
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.decoder import Decoder
-from whisperbatch.engine.encoder import Encoder
-from whisperbatch.engine.features import LogMel
-from whisperbatch.engine.graphs import N_CHECKS
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine.model import checkpoint, weights
+from whisperbatch.engine import placement, open_engine
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.model.decoder import Decoder
+from whisperbatch.engine.model.encoder import Encoder
+from whisperbatch.engine.model.log_mel import LogMel
+from whisperbatch.engine.device.cuda_graphs import N_CHECKS
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import Clip, ClipSettings, ClipText
 
@@ -50,7 +51,7 @@ def engine(
 ) -> ContinuousEngine:
     """An engine over the demo model on a device; on the CPU its recorder pretends."""
     found = checkpoint.Found("demo", hearing.demo.FOLDER, None, is_demo=True)
-    loaded = weights.load(found, devices.Place(torch.device(device), compute_type))
+    loaded = weights.load(found, placement.Place(torch.device(device), compute_type))
     spelling, notices = Spelling(loaded), [] if told is None else told
     runner = Runner(loaded, spelling, decode, n_slots, notices.append)
     if device == "cpu":
@@ -130,7 +131,7 @@ def test_the_decoder_gives_what_float32_on_the_cpu_gives(device: str, compute_ty
 def logprobs(device: str, compute_type: str) -> torch.Tensor:
     """Log-probabilities (2, n_rows, n_vocab) after two steps, on the host in float32."""
     found = checkpoint.Found("demo", hearing.demo.FOLDER, None, is_demo=True)
-    place = devices.Place(torch.device(device), compute_type)
+    place = placement.Place(torch.device(device), compute_type)
     loaded = weights.load(found, place)
     decoder = Decoder(loaded.tensors, loaded.config)
     mel = LogMel(loaded.filters, place.device, place.dtype).clips([short(0), short(1)])

@@ -11,15 +11,15 @@ from test_engine_batch import LADDER, assert_same, crowd
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from whisperbatch.engine import graphs
-from whisperbatch.engine.choices import N_STRETCH, Choices, agree
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.decoder import Decoder
-from whisperbatch.engine.graphs import Graphs
-from whisperbatch.engine.lane import Lane
-from whisperbatch.engine.rules import Rules
-from whisperbatch.engine.seats import Shape
-from whisperbatch.engine.stopwatch import Stopwatch
+from whisperbatch.engine.device import cuda_graphs
+from whisperbatch.engine.device.token_choice import N_STRETCH, Choices, agree
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.model.decoder import Decoder
+from whisperbatch.engine.device.cuda_graphs import Graphs
+from whisperbatch.engine.device.decode_batch import Lane
+from whisperbatch.engine.device.logit_rules import Rules
+from whisperbatch.engine.device.step_plan import Shape
+from whisperbatch.engine.device.stopwatch import Stopwatch
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip
 
@@ -56,16 +56,16 @@ def test_a_pass_is_recorded_when_it_comes_back_and_trusted_after_two_checks():
     assert not recorder.recordings
     run_on(passes, work, range(1, 3))
     (recording,) = recorder.recordings
-    assert recording.n_replays == graphs.N_CHECKS
+    assert recording.n_replays == cuda_graphs.N_CHECKS
     run_on(passes, work, range(3, 9))
-    assert recording.n_replays == graphs.N_CHECKS + 6
+    assert recording.n_replays == cuda_graphs.N_CHECKS + 6
     assert passes.run("key", work) is recording.outputs
     assert recorder.recordings == [recording]
     assert not recorder.told
 
 
 def test_each_key_is_a_recording_of_its_own_up_to_a_limit(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(graphs, "MOST", 3)
+    monkeypatch.setattr(cuda_graphs, "MOST", 3)
     recorder, passes = Pretending(), None
     passes = Graphs(recorder, 8, are_equal)
     for key in range(5):
@@ -128,8 +128,8 @@ def test_passes_are_padded_to_few_sizes():
         passes = Graphs(recorder, n_slots, are_equal)
         sizes = [passes.padded(n) for n in range(1, n_slots + 1)]
         assert all(n <= size <= n_slots for n, size in enumerate(sizes, start=1))
-        assert len(set(sizes)) <= graphs.N_SIZES
-        assert max(size - n for n, size in enumerate(sizes, start=1)) <= n_slots / graphs.N_SIZES
+        assert len(set(sizes)) <= cuda_graphs.N_SIZES
+        assert max(size - n for n, size in enumerate(sizes, start=1)) <= n_slots / cuda_graphs.N_SIZES
     recorder.is_on = False
     assert Graphs(recorder, 256, are_equal).padded(3) == 3
 
@@ -278,13 +278,13 @@ def test_the_encoders_passes_are_recorded_too_and_give_the_same():
     device.recorder = Pretending()
     device.resize(2)
     generator = torch.Generator().manual_seed(0)
-    for number in range(graphs.N_CHECKS + 3):
+    for number in range(cuda_graphs.N_CHECKS + 3):
         for n in (2, 1):
             mel = torch.randn(n, *device._held.shape[1:], generator=generator)
             torch.testing.assert_close(device._encoded(mel), device._encoder(mel))
-        assert device._passes._n_checked.get(2, 0) == min(number, graphs.N_CHECKS)
+        assert device._passes._n_checked.get(2, 0) == min(number, cuda_graphs.N_CHECKS)
     assert len(device.recorder.recordings) == 2
-    assert device.recorder.n_replays == 2 * (graphs.N_CHECKS + 2)
+    assert device.recorder.n_replays == 2 * (cuda_graphs.N_CHECKS + 2)
     device.recorder = None
     device.resize(2)
     assert device._passes is None

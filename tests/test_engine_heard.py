@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from whisperbatch import demo
-from whisperbatch.engine import checkpoint, devices, heard, kernels, weights
-from whisperbatch.engine.heard import Heard, HeardInEightBits
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine.model import checkpoint, cross_attention_cache, weights
+from whisperbatch.engine import placement
+from whisperbatch.engine.kernels import cpu_cross_attention
+from whisperbatch.engine.model.cross_attention_cache import Heard, HeardInEightBits
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions, EngineOptions
 
@@ -37,7 +39,7 @@ def threads():
 
 
 def test_this_machine_has_kernels():
-    assert all(kernels.find(dtype, 64, 1) is not None for dtype in DTYPES)
+    assert all(cpu_cross_attention.find(dtype, 64, 1) is not None for dtype in DTYPES)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -45,7 +47,7 @@ def test_this_machine_has_kernels():
 @pytest.mark.parametrize("d_head", [16, 32, 64])
 @pytest.mark.parametrize("n_keys", [1, 7, 1500])
 def test_kernels_multiply_as_torch_does(dtype: torch.dtype, n_group: int, d_head: int, n_keys: int):
-    found = kernels.find(dtype, d_head, n_group)
+    found = cpu_cross_attention.find(dtype, d_head, n_group)
     many = made((2, N_HEADS, n_keys, d_head), 1)
     many = (many * 40).round().clamp(-127, 127).to(dtype) if dtype == torch.int8 else many.to(dtype)
     q, weights = made((2, N_HEADS, n_group, d_head), 2), made((2, N_HEADS, n_group, n_keys), 3).softmax(dim=-1)
@@ -59,7 +61,7 @@ def test_kernels_multiply_as_torch_does(dtype: torch.dtype, n_group: int, d_head
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 64])
 def test_the_number_of_threads_changes_no_bit(n_threads: int, threads):
     q, k = made((N_SLOTS, N_HEADS, 2, 32), 1), made((N_SLOTS, N_HEADS, 333, 32), 2, torch.bfloat16)
-    found = kernels.find(torch.bfloat16, 32, 2)
+    found = cpu_cross_attention.find(torch.bfloat16, 32, 2)
     threads(1)
     alone = found.scores(q, k)
     threads(n_threads)
@@ -71,10 +73,10 @@ def test_the_number_of_threads_changes_no_bit(n_threads: int, threads):
 
 
 def test_other_threads_go_on_while_a_kernel_runs():
-    flags = type(kernels.find(torch.int8, 64, 1)._scores._function)._flags_
+    flags = type(cpu_cross_attention.find(torch.int8, 64, 1)._scores._function)._flags_
     assert not flags & ctypes.PYFUNCTYPE(None)._flags_ & ~ctypes.CFUNCTYPE(None)._flags_  # that one keeps Python's lock
     q, k = made((8, 6, 1, 64), 1), made((8, 6, 1500, 64), 2, torch.bfloat16)
-    found = kernels.find(torch.bfloat16, 64, 1)
+    found = cpu_cross_attention.find(torch.bfloat16, 64, 1)
     whole = found.scores(q, k)
     with ThreadPoolExecutor(4) as pool:
         assert all(torch.equal(one, whole) for one in pool.map(lambda _: found.scores(q, k), range(32)))
@@ -82,14 +84,14 @@ def test_other_threads_go_on_while_a_kernel_runs():
 
 def test_what_is_not_contiguous_is_refused():
     with pytest.raises(AssertionError):
-        kernels.find(torch.int8, 32, 1).scores(made((2, 2, 1, 32), 1), made((2, 2, 32, 7), 2).transpose(-1, -2))
+        cpu_cross_attention.find(torch.int8, 32, 1).scores(made((2, 2, 1, 32), 1), made((2, 2, 32, 7), 2).transpose(-1, -2))
 
 
 def test_without_a_compiler_torch_does_it(monkeypatch: pytest.MonkeyPatch):
-    kernels.find.cache_clear()
+    cpu_cross_attention.find.cache_clear()
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     try:
-        assert kernels.find(torch.bfloat16, 32, 1) is None
+        assert cpu_cross_attention.find(torch.bfloat16, 32, 1) is None
         held = Heard((2, 2, 9, 32), 1, torch.device("cpu"), torch.bfloat16)
         k, v = (made((2, 2, 9, 32), seed, torch.bfloat16) for seed in (1, 2))
         held.put(torch.arange(2), k, v)
@@ -98,12 +100,12 @@ def test_without_a_compiler_torch_does_it(monkeypatch: pytest.MonkeyPatch):
         with pytest.raises(UsageError, match="try another --compute-type"):
             HeardInEightBits((2, 2, 9, 32), 1, torch.float32)
     finally:
-        kernels.find.cache_clear()
+        cpu_cross_attention.find.cache_clear()
 
 
 def test_heads_of_another_size_have_no_kernels():
-    assert kernels.find(torch.bfloat16, 20, 1) is None
-    assert kernels.find(torch.float16, 64, 1) is None
+    assert cpu_cross_attention.find(torch.bfloat16, 20, 1) is None
+    assert cpu_cross_attention.find(torch.float16, 64, 1) is None
 
 
 def hold(kind: str, n_group: int) -> Heard:
@@ -178,29 +180,29 @@ def test_eight_bits_take_half_of_sixteen():
 def test_eight_bits_are_refused_where_they_cannot_be_had(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     with pytest.raises(UsageError, match="is for --device cpu; on mps try float16"):
-        devices.choose(EngineOptions(device="mps", compute_type="int8_float32"))
+        placement.choose(EngineOptions(device="mps", compute_type="int8_float32"))
     with pytest.raises(UsageError, match="int8_float16 is for --device cuda; on cpu try int8_"):
-        devices.choose(EngineOptions(device="cpu", compute_type="int8_float16"))
-    place = devices.choose(EngineOptions(device="cpu", compute_type="int8_float32"))
+        placement.choose(EngineOptions(device="cpu", compute_type="int8_float16"))
+    place = placement.choose(EngineOptions(device="cpu", compute_type="int8_float32"))
     assert (place.dtype, place.in_eight_bits) == (torch.float32, True)
-    assert not devices.choose(EngineOptions(device="cpu")).in_eight_bits
+    assert not placement.choose(EngineOptions(device="cpu")).in_eight_bits
 
 
 def test_int8_is_eight_bits_before_what_auto_means(monkeypatch: pytest.MonkeyPatch):
     for has_bfloat16, kind in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr(devices, "_has_bfloat16", lambda has=has_bfloat16: has)
-        assert devices.choose(EngineOptions(device="cpu")).compute_type == kind
-        assert devices.choose(EngineOptions(device="cpu", compute_type="int8")).compute_type == f"int8_{kind}"
-    monkeypatch.setattr(devices, "_require_cuda", lambda name: None)
-    assert devices.choose(EngineOptions(device="cuda", compute_type="int8")).compute_type == "int8_float16"
+        monkeypatch.setattr(placement, "_has_bfloat16", lambda has=has_bfloat16: has)
+        assert placement.choose(EngineOptions(device="cpu")).compute_type == kind
+        assert placement.choose(EngineOptions(device="cpu", compute_type="int8")).compute_type == f"int8_{kind}"
+    monkeypatch.setattr(placement, "_require_cuda", lambda name: None)
+    assert placement.choose(EngineOptions(device="cuda", compute_type="int8")).compute_type == "int8_float16"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     with pytest.raises(UsageError, match="--compute-type int8 is for --device cpu and cuda; on mps try float16"):
-        devices.choose(EngineOptions(device="mps", compute_type="int8"))
+        placement.choose(EngineOptions(device="mps", compute_type="int8"))
 
 
 def test_an_engine_in_eight_bits_holds_eight_bits():
     found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
-    loaded = weights.load(found, devices.Place(torch.device("cpu"), "int8_float32"))
+    loaded = weights.load(found, placement.Place(torch.device("cpu"), "int8_float32"))
     assert {one.dtype for one in loaded.tensors.values()} == {torch.float32}
     runner = Runner(loaded, Spelling(loaded), DecodeOptions(beam_size=1, temperatures=(0.0,)), 2)
     (lane,) = runner.lanes
@@ -212,7 +214,7 @@ def test_an_engine_in_eight_bits_holds_eight_bits():
 def test_torch_attends_to_what_is_seen():
     q, k, v = made((3, 2, 1, 16), 1), made((3, 2, 9, 16), 2), made((3, 2, 9, 16), 3)
     unseen = torch.arange(9) > torch.tensor([0, 4, 8])[:, None]
-    found = heard.attend(q, k, v, unseen)
+    found = cross_attention_cache.attend(q, k, v, unseen)
     for row, n in enumerate((1, 5, 9)):
         torch.testing.assert_close(
             found[row].double(), exact(q[row], k[row, :, :n], v[row, :, :n]), rtol=1e-5, atol=1e-6
@@ -221,12 +223,12 @@ def test_torch_attends_to_what_is_seen():
 
 def test_large_zeros_are_zeros_to_write_to():
     shape = (2, 3, 1500, 128)  # over 2 MB
-    made = devices.zeros(shape, torch.bfloat16, torch.device("cpu"))
+    made = placement.zeros(shape, torch.bfloat16, torch.device("cpu"))
     assert (made.shape, made.dtype, made.is_contiguous()) == (shape, torch.bfloat16, True)
     assert not made.any()
     made[1] = 1.0
     assert made.sum() == made[1].numel()
     with pytest.raises(MemoryError, match="no room for"):
-        devices.zeros((2**50,), torch.int8, torch.device("cpu"))
-    small = devices.zeros((3,), torch.int8, torch.device("cpu"))
+        placement.zeros((2**50,), torch.int8, torch.device("cpu"))
+    small = placement.zeros((3,), torch.int8, torch.device("cpu"))
     assert small.tolist() == [0, 0, 0]

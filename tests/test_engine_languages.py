@@ -4,9 +4,9 @@ import unicodedata
 
 import pytest
 
-from whisperbatch.engine import language_runs
-from whisperbatch.engine.language_runs import Run
-from whisperbatch.engine.votes import Decision, Votes
+from whisperbatch.engine.scheduling import language_changes
+from whisperbatch.engine.scheduling.language_changes import Run
+from whisperbatch.engine.scheduling.language_vote import Decision, Votes
 from whisperbatch.languages import LANGUAGES, SCRIPTS, foreign_share
 
 EN, DE, UNSURE = (
@@ -27,7 +27,7 @@ SPANS = [(0.0, 4.0), (5.0, 9.0), (10.0, 14.0), (15.0, 19.0)]
     ],
 )
 def test_pieces_hold_seconds_of_speech_and_leave_none_out(speech, expected):
-    assert language_runs.pieces(speech) == expected
+    assert language_changes.pieces(speech) == expected
 
 
 @pytest.mark.parametrize(
@@ -41,12 +41,12 @@ def test_pieces_hold_seconds_of_speech_and_leave_none_out(speech, expected):
     ],
 )
 def test_a_piece_that_is_not_sure_has_the_language_of_its_neighbour(chances, expected):
-    assert language_runs.runs(SPANS, chances, ("en", "de"), 20.0) == expected
+    assert language_changes.runs(SPANS, chances, ("en", "de"), 20.0) == expected
 
 
 def test_a_language_that_no_voter_of_the_file_is_sure_of_is_not_taken():
     dutch = {"en": 0.02, "de": 0.18, "nl": 0.8}
-    assert language_runs.runs(SPANS, [dutch] * 4, ("en", "de"), 20.0) == [Run(0.0, 20.0, "de", 0.18)]
+    assert language_changes.runs(SPANS, [dutch] * 4, ("en", "de"), 20.0) == [Run(0.0, 20.0, "de", 0.18)]
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import hearing
 import pytest
 import torch
 
-from whisperbatch.engine import memory
-from whisperbatch.engine.requests import N_FRAMES, Window
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine.device import memory
+from whisperbatch.engine.scheduling.request import N_FRAMES, Window
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.options import DecodeOptions
 
 GIB = 2**30

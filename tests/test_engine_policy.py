@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from whisper.tokenizer import get_tokenizer
 from whisper.transcribe import transcribe
 
-from whisperbatch.engine import fallback, segments
-from whisperbatch.engine.fallback import Decoded, Judge, compression_ratio, goes_in_circles, repetition
+from whisperbatch.engine.scheduling import quality, segments
+from whisperbatch.engine.scheduling.quality import Decoded, Judge, compression_ratio, goes_in_circles, repetition
 from whisperbatch.options import DecodeOptions
 
 BEGIN = 50_364
@@ -115,7 +115,7 @@ def test_a_window_always_moves_on(tokens: list[int], duration: float):
 
 @given(st.text(min_size=1))
 def test_compression_ratio_is_openai_whispers(text: str):
-    assert fallback.compression_ratio(text) == whisper.utils.compression_ratio(text)
+    assert quality.compression_ratio(text) == whisper.utils.compression_ratio(text)
 
 
 LOOP = " The same words again." * 30

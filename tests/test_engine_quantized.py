@@ -8,11 +8,12 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from whisperbatch.engine import EngineFacts, linear, quantized
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.encoder import Encoder
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine import EngineFacts
+from whisperbatch.engine.model import linear, quantized
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.model.encoder import Encoder
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.options import DecodeOptions
 
 NEEDS_BYTES = pytest.mark.skipif(not quantized.is_possible(), reason="this CPU does not multiply bytes")

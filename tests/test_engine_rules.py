@@ -8,8 +8,8 @@ from scipy import stats
 from whisper.decoding import ApplyTimestampRules, DecodingOptions, DecodingTask, SuppressBlank, SuppressTokens
 from whisper.tokenizer import get_tokenizer
 
-from whisperbatch.engine import noise
-from whisperbatch.engine.rules import Rules
+from whisperbatch.engine.device import sampling_noise
+from whisperbatch.engine.device.logit_rules import Rules
 from whisperbatch.options import DecodeOptions
 
 N_VOCAB, BEGIN, END = 51_865, 50_364, 50_257
@@ -123,36 +123,36 @@ def test_spelling_is_openai_whispers():
 
 def test_noise_depends_on_its_key_and_step_alone():
     keys, steps = torch.tensor([5, 6, 5, 2**32 - 1]), torch.tensor([0, 0, 1, 7])
-    whole = noise.gumbel(keys, steps, 1000)
+    whole = sampling_noise.gumbel(keys, steps, 1000)
     for index in range(4):
-        assert torch.equal(noise.gumbel(keys[index : index + 1], steps[index : index + 1], 1000)[0], whole[index])
-    assert torch.equal(noise.gumbel(keys.flip(0), steps.flip(0), 1000).flip(0), whole)
-    assert torch.equal(noise.gumbel(keys, steps, 500), whole[:, :500])
+        assert torch.equal(sampling_noise.gumbel(keys[index : index + 1], steps[index : index + 1], 1000)[0], whole[index])
+    assert torch.equal(sampling_noise.gumbel(keys.flip(0), steps.flip(0), 1000).flip(0), whole)
+    assert torch.equal(sampling_noise.gumbel(keys, steps, 500), whole[:, :500])
     assert whole.isfinite().all()
     for one, other in ((0, 1), (0, 2), (1, 3)):
         assert abs(np.corrcoef(whole[one], whole[other])[0, 1]) < 0.15
-    first = noise.gumbel(torch.arange(4096), torch.zeros(4096, dtype=torch.int64), 2)[:, 0].numpy()
+    first = sampling_noise.gumbel(torch.arange(4096), torch.zeros(4096, dtype=torch.int64), 2)[:, 0].numpy()
     assert abs(np.corrcoef(first[:-1], first[1:])[0, 1]) < 0.08  # of neighbouring keys
-    later = noise.gumbel(torch.zeros(4096, dtype=torch.int64), torch.arange(4096), 2)[:, 0].numpy()
+    later = sampling_noise.gumbel(torch.zeros(4096, dtype=torch.int64), torch.arange(4096), 2)[:, 0].numpy()
     assert abs(np.corrcoef(later[:-1], later[1:])[0, 1]) < 0.08  # and steps
 
 
 def test_noise_has_an_end_where_the_bits_are_largest():
-    drawn = noise.gumbel(torch.tensor([394]), torch.tensor([3]), 51_865)  # found by search: once in 2**24
+    drawn = sampling_noise.gumbel(torch.tensor([394]), torch.tensor([3]), 51_865)  # found by search: once in 2**24
     assert drawn.isfinite().all()
     assert drawn.max() == pytest.approx(-np.log(-np.log1p(-(2.0**-24))), abs=1e-3)
 
 
 def test_a_key_depends_on_seed_window_temperature_and_candidate():
     samples = np.arange(1000, dtype=np.int16)
-    one = noise.key(0, samples, 0, 0.2, 0)
-    assert one == noise.key(0, np.repeat(samples, 2)[::2], 0, 0.2, 0)
+    one = sampling_noise.key(0, samples, 0, 0.2, 0)
+    assert one == sampling_noise.key(0, np.repeat(samples, 2)[::2], 0, 0.2, 0)
     others = [
-        noise.key(1, samples, 0, 0.2, 0),
-        noise.key(0, samples[1:], 0, 0.2, 0),
-        noise.key(0, samples, 3000, 0.2, 0),
-        noise.key(0, samples, 0, 0.4, 0),
-        noise.key(0, samples, 0, 0.2, 1),
+        sampling_noise.key(1, samples, 0, 0.2, 0),
+        sampling_noise.key(0, samples[1:], 0, 0.2, 0),
+        sampling_noise.key(0, samples, 3000, 0.2, 0),
+        sampling_noise.key(0, samples, 0, 0.4, 0),
+        sampling_noise.key(0, samples, 0, 0.2, 1),
     ]
     assert len({one, *others}) == 6
     assert all(0 <= other < 2**32 for other in others)
@@ -161,7 +161,7 @@ def test_a_key_depends_on_seed_window_temperature_and_candidate():
 def test_noise_is_gumbels():
     keys = torch.arange(64) * 7919
     for step in (0, 1, 200):
-        drawn = noise.gumbel(keys, torch.full((64,), step), 4096).flatten().double()
+        drawn = sampling_noise.gumbel(keys, torch.full((64,), step), 4096).flatten().double()
         uniform = torch.exp(-torch.exp(-drawn)).numpy()
         counts = np.histogram(uniform, bins=64, range=(0, 1))[0]
         assert stats.chisquare(counts).pvalue > 1e-4
@@ -173,6 +173,6 @@ def test_the_largest_sum_is_a_sample_of_the_softmax():
     logits = torch.tensor([0.0, 1.0, 2.0, -1.0, 0.5])
     keys = torch.arange(20_000) * 2_654_435_761 % 2**32
     for step in (0, 3):
-        drawn = (logits + noise.gumbel(keys, torch.full((20_000,), step), 5)).argmax(dim=1)
+        drawn = (logits + sampling_noise.gumbel(keys, torch.full((20_000,), step), 5)).argmax(dim=1)
         expected = logits.softmax(dim=0).double().numpy() * 20_000
         assert stats.chisquare(np.bincount(drawn, minlength=5), expected * (20_000 / expected.sum())).pvalue > 1e-4

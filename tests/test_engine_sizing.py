@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from whisperbatch import demo
-from whisperbatch.engine import open_engine, sizing
-from whisperbatch.engine.sizing import choose, fitting
+from whisperbatch.engine import open_engine
+from whisperbatch.engine.device import batch_size
+from whisperbatch.engine.device.batch_size import choose, fitting
 from whisperbatch.errors import UsageError
 from whisperbatch.options import BatchOptions, DecodeOptions, EngineOptions, parse_batch_size
 from whisperbatch.records import ClipSettings
@@ -58,7 +59,7 @@ def test_auto_gives_the_text_of_any_other_batch_size(sample_audio, monkeypatch: 
     tried = []
     trial = hearing.Runner.trial
     monkeypatch.setattr(hearing.Runner, "trial", lambda self, n: tried.append(n) or trial(self, n))
-    monkeypatch.setattr(sizing, "MOST", 16)
+    monkeypatch.setattr(batch_size, "MOST", 16)
     engine = open_engine(
         EngineOptions("demo", device="cpu", compute_type="float32"),
         ClipSettings(),

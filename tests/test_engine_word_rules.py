@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from whisper.timing import WordTiming, add_word_timestamps, dtw_cpu, merge_punctuations
 from whisper.tokenizer import get_tokenizer
 
-from whisperbatch.engine import inventions, words
-from whisperbatch.engine.fallback import Decoded, Judge
-from whisperbatch.engine.sequential import FileRequest
-from whisperbatch.engine.warping import first_frames
-from whisperbatch.engine.words import Timings, WordRules
+from whisperbatch.engine.scheduling import hallucinations, words
+from whisperbatch.engine.scheduling.quality import Decoded, Judge
+from whisperbatch.engine.scheduling.file_request import FileRequest
+from whisperbatch.engine.device.dtw import first_frames
+from whisperbatch.engine.scheduling.words import Timings, WordRules
 from whisperbatch.options import DecodeOptions, OutputOptions, RunOptions, SubtitleOptions
 from whisperbatch.records import Clip, ClipSettings, Segment, Word
 
@@ -250,12 +250,12 @@ def test_material_for_every_decision_is_there():
     """The test above would say nothing if its windows were never doubtful."""
     long = [Word(" word", 5.0, 9.5, 0.1), Word(" word", 9.5, 14.0, 0.05)]
     one = Segment(5.0, 14.0, " word word", words=tuple(long))
-    assert inventions.is_anomaly(one)
-    stretch = inventions.Stretch(0, 3000, 6000)
-    assert inventions.skip([one], stretch, 3000, 1.0, 0.0, ends_in_one=False) == inventions.Verdict([], 500, True)
+    assert hallucinations.is_anomaly(one)
+    stretch = hallucinations.Stretch(0, 3000, 6000)
+    assert hallucinations.skip([one], stretch, 3000, 1.0, 0.0, ends_in_one=False) == hallucinations.Verdict([], 500, True)
     fine = Segment(1.0, 4.0, " fine", words=(Word(" fine", 1.0, 1.6, 0.9), Word(" words", 1.6, 2.2, 0.9)))
     late = Segment(25.0, 29.0, " made up", words=(Word(" up", 25.0, 29.0, 0.05),))
-    assert inventions.skip([fine, late], stretch, 3000, 1.0, 0.0, ends_in_one=True) == inventions.Verdict([fine], 2500)
+    assert hallucinations.skip([fine, late], stretch, 3000, 1.0, 0.0, ends_in_one=True) == hallucinations.Verdict([fine], 2500)
 
 
 def test_shaped_subtitles_turn_word_times_on():

@@ -15,9 +15,10 @@ import whisper
 from torch.utils._python_dispatch import TorchDispatchMode
 from whisper.timing import median_filter
 
-from whisperbatch.engine import align, clip_request
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.decoder import Decoder
+from whisperbatch.engine.device import word_alignment
+from whisperbatch.engine.scheduling import clip_request
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.model.decoder import Decoder
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, ClipFailed, ClipText, Segment, Word
 
@@ -180,11 +181,11 @@ def test_plain_decoding_is_what_it_was_before(monkeypatch: pytest.MonkeyPatch):
 def test_heads_that_a_model_does_not_name_are_openai_whispers():
     fresh = whisper.model.Whisper(hearing.peer().dims)
     sizes = fresh.dims.n_text_layer, fresh.dims.n_text_head
-    assert align.heads(None, *sizes) == [tuple(pair) for pair in fresh.alignment_heads.indices().T.tolist()]
-    assert align.heads([[2, 1], [1, 3]], *sizes) == [(2, 1), (1, 3)]
+    assert word_alignment.heads(None, *sizes) == [tuple(pair) for pair in fresh.alignment_heads.indices().T.tolist()]
+    assert word_alignment.heads([[2, 1], [1, 3]], *sizes) == [(2, 1), (1, 3)]
     deep = [[7, 0], [10, 17], [25, 6]]  # a distilled model may name its teacher's
-    assert align.heads([*deep, [1, 3]], *sizes) == [(1, 3)]
-    assert align.heads([*deep, [0, 99]], *sizes) == align.heads(None, *sizes)
+    assert word_alignment.heads([*deep, [1, 3]], *sizes) == [(1, 3)]
+    assert word_alignment.heads([*deep, [0, 99]], *sizes) == word_alignment.heads(None, *sizes)
 
 
 def test_weights_are_sharpened_as_openai_whisper_does():
@@ -193,7 +194,7 @@ def test_weights_are_sharpened_as_openai_whisper_does():
     scores = 4 * torch.randn(len(sizes), 3, 12, 57, generator=generator)
     scores[0, :, :, 20:25] = -1000.0  # weights that vanish for all tokens
     n_tokens, n_audio = torch.tensor(sizes).T
-    found = align.sharpened(scores, n_tokens, n_audio)
+    found = word_alignment.sharpened(scores, n_tokens, n_audio)
     for (n, m), one, mine in zip(sizes, scores, found, strict=True):
         weights = one[:, :n, :m].softmax(dim=-1)
         std, mean = torch.std_mean(weights, dim=-2, keepdim=True, unbiased=False)
@@ -203,7 +204,7 @@ def test_weights_are_sharpened_as_openai_whisper_does():
 
 def test_text_too_long_for_the_pass_has_times_all_the_same():
     decoder = Decoder(hearing.loaded().tensors, hearing.loaded().config)
-    aligner = align.Aligner(decoder, align.heads(None, decoder.n_layers, decoder.n_heads), 50_257)
+    aligner = word_alignment.Aligner(decoder, word_alignment.heads(None, decoder.n_layers, decoder.n_heads), 50_257)
     audio = torch.zeros(decoder.n_audio, decoder.d_model)
     with torch.inference_mode():
         (timings,) = aligner.align([audio], [[50_258, 50_259, 50_359, 50_363]], [[11] * 460], [3000])

@@ -23,13 +23,13 @@ from whisperbatch.errors import (
 )
 from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
-from whisperbatch.pipeline import failing, writing
-from whisperbatch.pipeline.board import Board, Job
-from whisperbatch.pipeline.failing import Alone, Mounts, Retry, lasts, may_pass, retry_of
+from whisperbatch.pipeline import retry_policy, write_outputs
+from whisperbatch.pipeline.open_files import Board, Job
+from whisperbatch.pipeline.retry_policy import Alone, Mounts, Retry, lasts, may_pass, retry_of
 from whisperbatch.pipeline.planner import Decision, Planner
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -116,14 +116,14 @@ def test_a_folder_that_went_away_is_known_by_its_device(tmp_path: Path, monkeypa
     mounts, audio = Mounts(), AudioFile(tmp_path / "a.wav", tmp_path)
     mounts.seen(audio)
     assert not mounts.is_away(audio)
-    monkeypatch.setattr(failing, "_device", lambda folder: -1)  # an empty folder, on another device
+    monkeypatch.setattr(retry_policy, "_device", lambda folder: -1)  # an empty folder, on another device
     assert mounts.is_away(audio)
     assert not mounts.is_away(AudioFile(tmp_path / "a.wav"))
     audio.path.write_bytes(b"it is mounted anew")
     assert not mounts.is_away(audio)
     audio.path.unlink()
     assert not mounts.is_away(audio)  # it is that device's now, and the file has gone
-    monkeypatch.setattr(failing, "_device", lambda folder: None)
+    monkeypatch.setattr(retry_policy, "_device", lambda folder: None)
     assert mounts.is_away(audio)
 
 
@@ -179,8 +179,8 @@ class Place:
         pause_s: float = 0.01,
     ) -> tuple[dict[str, Outcome], list[str]]:
         script = Script(answers)
-        self.monkeypatch.setattr(sys.modules["whisperbatch.pipeline.stages"], "LoadWorker", script.worker)
-        self.monkeypatch.setattr(failing, "PAUSES_S", (pause_s,))
+        self.monkeypatch.setattr(sys.modules["whisperbatch.pipeline.local_stages"], "LoadWorker", script.worker)
+        self.monkeypatch.setattr(retry_policy, "PAUSES_S", (pause_s,))
         options = RunOptions(
             EngineOptions("fake"),
             LoadOptions(2),
@@ -285,7 +285,7 @@ def test_so_many_failures_end_the_run(place: Place, failures: FailureOptions, li
 
 
 def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
 
     def go_away() -> None:
         place.away_until_told()
@@ -303,7 +303,7 @@ def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest
 def test_a_folder_that_goes_away_while_it_is_looked_at_is_waited_for(
     place: Place, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ):
-    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
     real, goes, decisions = Planner.decide, [True], []
 
     def decide(planner: Planner, job: Job) -> Decision:
@@ -325,8 +325,8 @@ def test_a_folder_that_goes_away_while_it_is_looked_at_is_waited_for(
 
 
 def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(failing, "LOOK_S", 0.02)
-    monkeypatch.setattr(failing, "AWAY_S", 0.2)
+    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
+    monkeypatch.setattr(retry_policy, "AWAY_S", 0.2)
 
     def go_away() -> None:
         place.folder.rename(place.folder.with_name("away"))
@@ -339,7 +339,7 @@ def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Plac
 
 
 def test_a_file_whose_folder_is_away_as_the_run_is_stopped_is_not_failed(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(failing, "LOOK_S", 0.02)
+    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
     real, stop = Board.interrupt, threading.Event()
 
     def late(board: Board, *given: object, **named: object) -> None:
@@ -357,9 +357,9 @@ def test_a_file_whose_folder_is_away_as_the_run_is_stopped_is_not_failed(place: 
 
 
 def test_a_folder_that_goes_before_a_write_and_stays_away_ends_the_run(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(failing, "LOOK_S", 0.02)
-    monkeypatch.setattr(failing, "AWAY_S", 0.2)
-    real, lock = writing.write_all, threading.Lock()
+    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
+    monkeypatch.setattr(retry_policy, "AWAY_S", 0.2)
+    real, lock = write_outputs.write_all, threading.Lock()
 
     def write_all(texts, **more):
         with lock:
@@ -367,15 +367,15 @@ def test_a_folder_that_goes_before_a_write_and_stays_away_ends_the_run(place: Pl
                 place.folder.rename(place.folder.with_name("away"))
         return real(texts, **more)
 
-    monkeypatch.setattr(writing, "write_all", write_all)
+    monkeypatch.setattr(write_outputs, "write_all", write_all)
     with pytest.raises(RunError, match="did not come back"):
         place.run({})
     assert not place.folder.exists()  # nor was it made anew, empty
 
 
 def test_a_folder_that_goes_before_a_write_and_comes_back_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(failing, "LOOK_S", 0.02)
-    real, lock, goes = writing.write_all, threading.Lock(), [True]
+    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
+    real, lock, goes = write_outputs.write_all, threading.Lock(), [True]
 
     def write_all(texts, **more):
         with lock:
@@ -384,7 +384,7 @@ def test_a_folder_that_goes_before_a_write_and_comes_back_is_waited_for(place: P
                 place.away_until_told()
         return real(texts, **more)
 
-    monkeypatch.setattr(writing, "write_all", write_all)
+    monkeypatch.setattr(write_outputs, "write_all", write_all)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.DONE}
 
@@ -405,7 +405,7 @@ def test_a_folder_that_is_removed_is_not_made_again(place: Place):
 
 
 def test_writing_is_tried_again_when_the_disk_stumbles(place: Place, monkeypatch: pytest.MonkeyPatch):
-    real, stumbles = writing.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
+    real, stumbles = write_outputs.write_all, [OSError(errno.EIO, "bad"), OSError(errno.EIO, "bad")]
     lock = threading.Lock()
 
     def write_all(texts, **named):
@@ -415,7 +415,7 @@ def test_writing_is_tried_again_when_the_disk_stumbles(place: Place, monkeypatch
             raise WriteError("cannot be written") from error
         return real(texts, **named)
 
-    monkeypatch.setattr(writing, "write_all", write_all)
+    monkeypatch.setattr(write_outputs, "write_all", write_all)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.DONE}
 
@@ -424,12 +424,12 @@ def test_a_full_disk_fails_files_at_once_and_a_later_run_completes(place: Place,
     def full(texts, **named):
         raise WriteError("the disk is full; make room and run again") from OSError(errno.ENOSPC, "full")
 
-    real = writing.write_all
-    monkeypatch.setattr(writing, "write_all", full)
+    real = write_outputs.write_all
+    monkeypatch.setattr(write_outputs, "write_all", full)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.FAILED}
     assert not list(place.folder.glob("*.txt"))
-    monkeypatch.setattr(writing, "write_all", real)
+    monkeypatch.setattr(write_outputs, "write_all", real)
     outcomes, _ = place.run({})
     assert {o.status for o in outcomes.values()} == {Status.DONE}
     assert {path.name for path in place.folder.glob("*.txt")} == {"a.txt", "b.txt", "c.txt", "d.txt"}

@@ -13,11 +13,11 @@ import pytest
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import RunError
-from whisperbatch.journal import Journal, State, book, store
+from whisperbatch.journal import Journal, State, journal, schema
 from whisperbatch.options import BatchOptions, EngineOptions, LoadOptions, OutputOptions, RunOptions
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 NAMES = ("a", "b", "c", "d")
 
@@ -96,7 +96,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.stages"], "LoadWorker", StandIn)
+    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.local_stages"], "LoadWorker", StandIn)
     return Place(tmp_path)
 
 
@@ -156,11 +156,11 @@ def test_a_journal_that_fails_at_any_call_ends_the_run_and_loses_nothing(
 
     def run(place: Place, n: int) -> tuple[dict[str, Outcome], int, Exception | None]:
         def connect(path: Path) -> Failing:
-            made.append(Failing(store.connect(path), n, error, once=once))
+            made.append(Failing(schema.connect(path), n, error, once=once))
             return made[-1]
 
         with monkeypatch.context() as patch:
-            patch.setattr(book, "connect", connect)
+            patch.setattr(journal, "connect", connect)
             return place.run()
 
     run(Place(tmp_path / "count"), 10**9)
@@ -255,11 +255,11 @@ def test_a_journal_that_is_closed_ends_the_run(
     made: list[sqlite3.Connection] = []
 
     def connect(path: Path) -> sqlite3.Connection:
-        made.append(store.connect(path))
+        made.append(schema.connect(path))
         return made[-1]
 
     with monkeypatch.context() as patch:
-        patch.setattr(book, "connect", connect)
+        patch.setattr(journal, "connect", connect)
         _, ended = after_two(place, lambda: made[0].close())
     assert isinstance(ended, RunError)
     assert "closed" in ended.message
@@ -279,7 +279,7 @@ def test_a_journal_that_another_process_locks_is_waited_for_but_not_for_ever(
             threading.Timer(0.5, lambda: locks[0].execute("COMMIT")).start()
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "BUSY_S", 1.0 if for_long else 30.0)
+        patch.setattr(schema, "BUSY_S", 1.0 if for_long else 30.0)
         outcomes, ended = after_two(place, lock)
     if for_long:
         assert isinstance(ended, RunError)
@@ -293,13 +293,13 @@ def test_a_journal_that_another_process_locks_is_waited_for_but_not_for_ever(
 
 
 def test_what_a_failed_journal_was_asked_before_is_not_waited_for_again(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(store, "BUSY_S", 0.3)
+    monkeypatch.setattr(schema, "BUSY_S", 0.3)
     place.journal.parent.mkdir()
     with Journal(place.journal) as journal, sqlite3.connect(place.journal, isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(RunError, match="locked"):
             journal.redo_since("scope")
-        monkeypatch.setattr(store, "BUSY_S", 60.0)
+        monkeypatch.setattr(schema, "BUSY_S", 60.0)
         other.execute("COMMIT")
         with pytest.raises(RunError, match="locked"):
             journal.redo_since("scope")

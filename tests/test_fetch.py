@@ -14,7 +14,7 @@ import pytest
 from hub import SHA, hub
 
 from whisperbatch import unreachable
-from whisperbatch.engine import checkpoint, download, names
+from whisperbatch.engine.model import checkpoint, download, model_names
 from whisperbatch.errors import ModelError
 from whisperbatch.options import EngineOptions
 
@@ -163,7 +163,7 @@ def test_an_unknown_name_is_answered_with_near_ones_and_no_network(tmp_path: Pat
         said = caught.value.message
         assert f"did you mean {meant}" in said
         assert "known: tiny, base, small" in said
-    assert names.near("xyzzy") == []
+    assert model_names.near("xyzzy") == []
 
 
 def _http(status: int) -> Exception:

@@ -16,16 +16,18 @@ import torch
 import typer
 
 from whisperbatch import report
-from whisperbatch.cli import advice, app, legacy, screen, start, topics
-from whisperbatch.cli.findings import Facts, findings
+from whisperbatch.cli import eta, app, legacy, screen, topics
+from whisperbatch.cli.commands import start
+from whisperbatch.cli.diagnosis import Facts, findings
 from whisperbatch.cli.params import names
 from whisperbatch.cli.params.running import ProgressKind
-from whisperbatch.engine import devices, health
-from whisperbatch.engine.names import OPENAI_NAMES
+from whisperbatch.engine import placement
+from whisperbatch.engine.device import health
+from whisperbatch.engine.model.model_names import OPENAI_NAMES
 from whisperbatch.errors import RunError
 from whisperbatch.options import FORMATS, EngineOptions, RunOptions
 from whisperbatch.records import Event, Outcome, Status
-from whisperbatch.writers.beside import ALREADY
+from whisperbatch.outputs.namer import ALREADY
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 
@@ -51,9 +53,9 @@ def test_the_start_page_fits_a_terminal_and_tells_what_to_type_first(cached: lis
 
 
 def test_whisperbatch_alone_shows_it_on_standard_output(capsys, monkeypatch, tmp_path: Path):
-    from whisperbatch.engine import caches
+    from whisperbatch.engine.model import local_caches
 
-    monkeypatch.setattr(caches, "models", lambda folder: ["small"])
+    monkeypatch.setattr(local_caches, "models", lambda folder: ["small"])
     assert printed(capsys) == (0, start.page(["small"]), "")
 
 
@@ -297,15 +299,15 @@ def test_info_says_where_each_thing_is_stored_and_what_names_another_place(tmp_p
 
 @pytest.mark.parametrize("columns", [60, 80, 160])
 def test_info_fits_the_terminal_and_breaks_no_word(columns: int, monkeypatch, tmp_path: Path):
-    from whisperbatch.cli import facts
+    from whisperbatch.cli.commands import info
 
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("XDG_STATE_HOME", "/s")
-    monkeypatch.setattr(facts, "findings", lambda found: ["a sentence of many words, all of them short " * 9])
-    plain = facts.page(tmp_path)
+    monkeypatch.setattr(info, "findings", lambda found: ["a sentence of many words, all of them short " * 9])
+    plain = info.page(tmp_path)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     sys.stdout.isatty = lambda: True  # type: ignore[method-assign]
-    wrapped = facts.page(tmp_path)
+    wrapped = info.page(tmp_path)
     assert wrapped.split() == plain.split()
     too_long = [line for line in wrapped.splitlines() if len(line) > columns]
     assert all(re.fullmatch(r" {6}/\S+", line) for line in too_long), too_long  # a path that no line holds
@@ -344,19 +346,19 @@ ADVISED = [
 
 @pytest.mark.parametrize(("seen", "told"), ADVISED)
 def test_a_long_run_is_told_how_long_and_what_would_be_faster(seen, told: str | None):
-    line = advice.advice(*seen)
+    line = eta.advice(*seen)
     assert line is None if told is None else told in line
 
 
 def test_eight_bits_are_faster_where_the_cpu_computes_in_float32():
-    line = advice.advice(30, 2 * HOUR, 60, "turbo", 1, in_float32=True)
+    line = eta.advice(30, 2 * HOUR, 60, "turbo", 1, in_float32=True)
     assert line is not None
     assert line.endswith("faster: --model small, --compute-type int8, a GPU")
 
 
 def test_every_model_that_is_named_as_faster_is_one_and_smaller():
     order = ["tiny", "base", "small", "medium", "large-v1", "large-v2", "large-v3", "large"]
-    for model, smaller in advice.SMALLER.items():
+    for model, smaller in eta.SMALLER.items():
         assert {model, smaller} <= set(OPENAI_NAMES)
         if "turbo" not in (model, smaller) and model in order:
             assert order.index(smaller) < order.index(model)
@@ -367,15 +369,15 @@ def test_every_model_that_is_named_as_faster_is_one_and_smaller():
 )
 def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, quiet, endless, on_cpu, n_lines):
     now_s = [0.0]
-    monkeypatch.setattr(advice.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(eta.time, "monotonic", lambda: now_s[0])
     monkeypatch.setattr(
-        devices, "choose", lambda options: devices.Place(torch.device("cpu" if on_cpu else "cuda"), "float32")
+        placement, "choose", lambda options: placement.Place(torch.device("cpu" if on_cpu else "cuda"), "float32")
     )
     view = screen.Screen(report.Report())
     view.is_endless = bool(endless)
     lines: list[str] = []
     monkeypatch.setattr(view, "line", lines.append)
-    listen = advice.advising(view, RunOptions(engine=EngineOptions(model="small")), not quiet)
+    listen = eta.advising(view, RunOptions(engine=EngineOptions(model="small")), not quiet)
     path = tmp_path / "long.wav"
     listen(Event("queued", path))
     listen(Event("loading", path))
@@ -390,12 +392,12 @@ def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, 
 
 def test_clips_that_come_back_together_are_not_taken_for_slow(monkeypatch, tmp_path):
     now_s = [0.0]
-    monkeypatch.setattr(advice.time, "monotonic", lambda: now_s[0])
-    monkeypatch.setattr(devices, "choose", lambda options: devices.Place(torch.device("cpu"), "float32"))
+    monkeypatch.setattr(eta.time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(placement, "choose", lambda options: placement.Place(torch.device("cpu"), "float32"))
     view = screen.Screen(report.Report())
     lines: list[str] = []
     monkeypatch.setattr(view, "line", lines.append)
-    listen = advice.advising(view, RunOptions(engine=EngineOptions(model="small")), True)
+    listen = eta.advising(view, RunOptions(engine=EngineOptions(model="small")), True)
     path = tmp_path / "long.wav"
     for event in (Event("queued", path), Event("loading", path), Event("loaded", path, {"duration_s": 5 * HOUR})):
         listen(event)
@@ -421,7 +423,7 @@ def test_a_real_run_says_it_once(tmp_path: Path, sample_audio: Path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "at this speed" in line]
-    in_bytes = "--compute-type int8, " if devices.choose(EngineOptions(device="cpu")).dtype == torch.float32 else ""
+    in_bytes = "--compute-type int8, " if placement.choose(EngineOptions(device="cpu")).dtype == torch.float32 else ""
     assert line.endswith(f"on this CPU; faster: --beam-size 1, {in_bytes}a GPU")
     assert "of audio take about" in line
 

@@ -15,14 +15,15 @@ import stored
 import torch
 
 from whisperbatch import cli
-from whisperbatch.engine import caches, checkpoint, devices, formats, names, weights
-from whisperbatch.engine.formats import published, vocabulary
-from whisperbatch.engine.spelling import Spelling
+from whisperbatch.engine.model import local_caches, checkpoint, formats, model_names, weights
+from whisperbatch.engine import placement
+from whisperbatch.engine.model.formats import published, vocabulary
+from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.errors import ModelError
 from whisperbatch.options import EngineOptions
-from whisperbatch.pipeline import revision
+from whisperbatch.pipeline import weights_revision
 
-PLACE = devices.Place(torch.device("cpu"), "float32")
+PLACE = placement.Place(torch.device("cpu"), "float32")
 TEXTS = ("", " ", " Hello, it's 3.14!", "naïve  Straße\n日本語 हिन्दी", "<|notimestamps|>", "\x00\x7f 🙂 don't I'LL")
 OUTPUTS = ("txt", "srt", "vtt", "tsv", "json")
 
@@ -124,7 +125,7 @@ def test_the_tables_of_heads_are_openai_whispers():
     for name, packed in whisper._ALIGNMENT_HEADS.items():
         shape = (4, 20) if "turbo" in name else sizes[name.partition(".")[0].partition("-")[0]]
         right = np.frombuffer(gzip.decompress(base64.b85decode(packed)), dtype=bool).reshape(shape)
-        assert published.heads_of(names.SAME.get(name, name)) == np.argwhere(right).tolist(), name
+        assert published.heads_of(model_names.SAME.get(name, name)) == np.argwhere(right).tolist(), name
 
 
 @pytest.mark.parametrize(
@@ -333,7 +334,7 @@ def test_a_model_that_only_another_program_has_is_used_and_a_line_says_so(homes:
     found = checkpoint.find(options, demo_folder, told.append)
     assert len(told) == 1 and told[0].startswith(f"model turbo is not in the hub's cache; using {owner}'s copy (")
     assert found.name == "turbo"
-    assert revision.revision_of(options, demo_folder) == found.revision
+    assert weights_revision.revision_of(options, demo_folder) == found.revision
     assert weights.load(found, PLACE).tensors.keys() == load(demo_folder).tensors.keys()
     hub_place(homes / "hub", "openai/whisper-large-v3-turbo", demo_folder)
     assert checkpoint.find(options, demo_folder, told.append).path.parts[-3].startswith("models--openai--")
@@ -353,7 +354,7 @@ def test_info_lists_every_cache(homes: Path, demo_folder: Path, capsys: pytest.C
     rows = {name.strip(): rest for name, rest in (line.split(maxsplit=1) for line in told.splitlines() if " /" in line)}
     assert rows["models"] == f"{homes / 'hub'} (--model-dir, HF_HOME): Systran/faster-whisper-base, tiny"
     assert rows["openai-whisper's"] == f"{homes / 'xdg' / 'whisper'} (XDG_CACHE_HOME): small"
-    assert caches.models(None) == ["Systran/faster-whisper-base", "small", "tiny"]
+    assert local_caches.models(None) == ["Systran/faster-whisper-base", "small", "tiny"]
 
 
 def test_a_checkpoint_without_tokenizer_takes_one_from_the_cache_or_says_what_is_missing(
@@ -428,4 +429,4 @@ def vocabulary_of(file: Path, n_vocab: int):
 
 
 def test_nothing_of_a_hub_id_leaves_the_cache(homes: Path):
-    assert caches.snapshot("../../etc", None) is None
+    assert local_caches.snapshot("../../etc", None) is None

@@ -6,7 +6,8 @@ import textwrap
 import pytest
 import typer
 
-from whisperbatch.cli import app, help, layout, start, topics
+from whisperbatch.cli import app, help_page, text_layout, topics
+from whisperbatch.cli.commands import start
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 WIDTHS = [60, 80, 160]
@@ -51,7 +52,7 @@ def test_each_name_is_whole_and_the_text_has_half_the_width(printed, name: str, 
         assert " ".join(param.help.split()) in " ".join(page.split())
     starts = {len(found) for found in re.findall(r"^ {10,}(?=\S)", page, re.M)}
     assert len(starts) <= 1
-    assert all(start <= min(columns, layout.MAX_COLUMNS) / 2 for start in starts)
+    assert all(start <= min(columns, text_layout.MAX_COLUMNS) / 2 for start in starts)
 
 
 @pytest.mark.parametrize("name", ["transcribe", "watch"])
@@ -70,7 +71,7 @@ def test_help_of_a_run_shows_what_people_use_and_help_all_the_rest(printed, name
 
 def test_the_common_options_are_options():
     named = {param.name for name in ("transcribe", "watch") for param in COMMANDS[name].params}
-    assert help.COMMON - named == {"help"}
+    assert help_page.COMMON - named == {"help"}
 
 
 def test_every_option_with_a_value_has_a_word_for_it():
@@ -85,7 +86,7 @@ def test_every_option_with_a_value_has_a_word_for_it():
 def test_a_wrapped_command_is_still_one_for_a_shell(monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     line = "    whisperbatch convert interviews/*.json --format srt,ass --subtitles asian"
-    told = layout.fitted(line)
+    told = text_layout.fitted(line)
     assert max(map(len, told.splitlines())) <= 60
     assert " ".join(told.replace("\\\n", "").split()) == line.strip()
 

@@ -15,7 +15,7 @@ import pytest
 
 from whisperbatch import api, cli, hooks
 from whisperbatch.backends import local
-from whisperbatch.backends.member import options_of_member
+from whisperbatch.backends.worker import options_of_member
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import UsageError

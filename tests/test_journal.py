@@ -13,7 +13,7 @@ import pytest
 
 from whisperbatch.errors import RunError
 from whisperbatch.journal import Journal, Key, Making, Output, Recording, State, default_path, sample
-from whisperbatch.journal import store as store_room
+from whisperbatch.journal import schema as store_room
 
 KEY = Key(Path("/in/talk.wav"), Path("/in"))
 RECORDING = Recording(100, 5, "abc")

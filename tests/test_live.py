@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from whisperbatch.cli import screen
-from whisperbatch.cli.running import _lists_failed
+from whisperbatch.cli.commands.run import _lists_failed
 from whisperbatch.cli.terminal import OneAtATime, live
 from whisperbatch.errors import LoadError
 from whisperbatch.records import Event, Outcome, Status

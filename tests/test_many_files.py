@@ -12,12 +12,12 @@ from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.journal import Journal
 from whisperbatch.options import BatchOptions, EngineOptions, LoadOptions, OutputOptions, RunOptions
-from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.open_files import Job
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Segment, Status, Transcript
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers import render_all
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 pytestmark = pytest.mark.slow
 N_FILES = 20_000
@@ -79,7 +79,7 @@ def run(folder: Path, journal: Path | None, **output: object) -> Iterator[Outcom
 def test_memory_does_not_grow_and_a_second_run_is_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import sys
 
-    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.stages"], "LoadWorker", InstantWorker)
+    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.local_stages"], "LoadWorker", InstantWorker)
     folder = fill(tmp_path / "in", N_FILES)
     began_s, before, n_done = time.monotonic(), 0, 0
     for outcome in run(folder, None):

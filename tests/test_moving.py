@@ -19,9 +19,9 @@ from whisperbatch.options import RunOptions
 from whisperbatch.records import AudioFile, Clip, Event, FileAsks, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.sources.folders import below
-from whisperbatch.writers import moving
-from whisperbatch.writers.beside import Namer, check_writable
-from whisperbatch.writers.moving import move_to
+from whisperbatch.outputs import move_file
+from whisperbatch.outputs.namer import Namer, check_writable
+from whisperbatch.outputs.move_file import move_to
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -250,7 +250,7 @@ def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
             raise OSError(errno.EXDEV, "Invalid cross-device link")
         real(source, place)
 
-    monkeypatch.setattr(moving.os, "link", link)
+    monkeypatch.setattr(move_file.os, "link", link)
     return request.param
 
 
@@ -289,24 +289,24 @@ def test_a_move_that_cannot_be_leaves_all_as_it_was(tmp_path: Path, monkeypatch:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(
-        moving.os if system == "links" else moving.shutil, "link" if system == "links" else "copyfileobj", full
+        move_file.os if system == "links" else move_file.shutil, "link" if system == "links" else "copyfileobj", full
     )
     if system == "links":
-        monkeypatch.setattr(moving.shutil, "copyfileobj", full)
+        monkeypatch.setattr(move_file.shutil, "copyfileobj", full)
     with pytest.raises(WriteError, match=r"cannot be moved to .*: the disk is full"):
         move_to(tmp_path / "a.wav", tmp_path / "out" / "a.wav")
     assert tree(tmp_path) == {"a.wav": b"mine"}
 
 
 def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(moving.os, "link", lambda *given: (_ for _ in ()).throw(OSError(errno.EXDEV, "")))
-    real = moving.shutil.copyfileobj
+    monkeypatch.setattr(move_file.os, "link", lambda *given: (_ for _ in ()).throw(OSError(errno.EXDEV, "")))
+    real = move_file.shutil.copyfileobj
 
     def slow(incoming: object, outgoing: object, n: int) -> None:
         real(incoming, outgoing, n)
         (tmp_path / "a.wav").write_bytes(b"mine and more")
 
-    monkeypatch.setattr(moving.shutil, "copyfileobj", slow)
+    monkeypatch.setattr(move_file.shutil, "copyfileobj", slow)
     (tmp_path / "a.wav").write_bytes(b"mine")
     with pytest.raises(WriteError, match="it changed meanwhile"):
         move_to(tmp_path / "a.wav", tmp_path / "out" / "a.wav")
@@ -355,7 +355,7 @@ def test_a_file_that_takes_the_name_during_a_move_stays(
 ):
     source = tmp_path / "a.wav"
     source.write_bytes(b"mine")
-    known, sync, rename = source.lstat(), moving.sync, Path.rename
+    known, sync, rename = source.lstat(), move_file.sync, Path.rename
     if moment == "before it is named":
         next_take(source)
         with pytest.raises(WriteError, match="it changed meanwhile"):
@@ -363,19 +363,19 @@ def test_a_file_that_takes_the_name_during_a_move_stays(
         assert tree(tmp_path) == {"a.wav": b"next"}
         return
     if moment == "before it is taken away":
-        monkeypatch.setattr(moving, "sync", lambda folder: (folder != tmp_path and next_take(source), sync(folder)))
+        monkeypatch.setattr(move_file, "sync", lambda folder: (folder != tmp_path and next_take(source), sync(folder)))
     else:
         monkeypatch.setattr(
-            moving.Path, "rename", lambda path, to: (path == source and next_take(source), rename(path, to))[1]
+            move_file.Path, "rename", lambda path, to: (path == source and next_take(source), rename(path, to))[1]
         )
     assert move_to(source, tmp_path / "done" / "a.wav", known) == tmp_path / "done" / "a.wav"
     assert tree(tmp_path) == {"a.wav": b"next", "done/a.wav": b"mine"}
 
 
 def test_a_file_that_grows_once_it_has_its_new_name_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    source, sync = tmp_path / "a.wav", moving.sync
+    source, sync = tmp_path / "a.wav", move_file.sync
     source.write_bytes(b"mine")
-    monkeypatch.setattr(moving, "sync", lambda folder: (source.write_bytes(b"mine and more"), sync(folder)))
+    monkeypatch.setattr(move_file, "sync", lambda folder: (source.write_bytes(b"mine and more"), sync(folder)))
     with pytest.raises(WriteError, match="it changed meanwhile"):
         move_to(source, tmp_path / "done" / "a.wav")
     assert tree(tmp_path) == {"a.wav": b"mine and more"}
@@ -389,7 +389,7 @@ def test_a_folder_that_cannot_be_had_ends_the_run_at_once(tmp_path: Path):
 
 
 def test_status_tells_of_a_moved_recording_by_its_new_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    from whisperbatch.cli.status import status
+    from whisperbatch.cli.commands.status import status
 
     drop = Drop(tmp_path)
     drop.put("a.wav", 1)

@@ -27,7 +27,7 @@ from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOp
 from whisperbatch.records import AudioFile, Event, Outcome, Status
 from whisperbatch.report import Report, ReportFile
 from whisperbatch.sources import MEDIA_SUFFIXES, from_list, from_paths
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="such names cannot be elsewhere")
 

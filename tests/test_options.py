@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from whisperbatch import api, cli
-from whisperbatch.cli import app, running
+from whisperbatch.cli import app
+from whisperbatch.cli.commands import run
 from whisperbatch.errors import UsageError
 from whisperbatch.options import (
     ALL_FORMATS,
@@ -38,7 +39,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> RunOptions:
     def execute(source, options, given, stop: threading.Event, **more) -> None:
         made.append(options)
 
-    monkeypatch.setattr(running, "execute", execute)
+    monkeypatch.setattr(run, "execute", execute)
     assert app.run(list(arguments)) == 0
     return replace(made[0], journal=JournalOptions())  # which tells where the command was given
 

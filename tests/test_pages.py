@@ -15,8 +15,8 @@ import yaml
 from whisperbatch import events, report
 from whisperbatch.cli import main
 from whisperbatch.cli.params import names
-from whisperbatch.engine.names import OPENAI_NAMES
-from whisperbatch.engine.shapes import SHAPES, Shape
+from whisperbatch.engine.model.model_names import OPENAI_NAMES
+from whisperbatch.engine.model.random_models import SHAPES, Shape
 from whisperbatch.records import Outcome, Status, Transcript
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -88,9 +88,9 @@ def test_modules_and_constants_that_the_contributors_page_names_exist():
         "whisperbatch.options": "SHAPED",
         "whisperbatch.options.output": "ALL_FORMATS",
         "whisperbatch.cli.params": "RUN",
-        "whisperbatch.cli.help": "COMMON",
+        "whisperbatch.cli.help_page": "COMMON",
         "whisperbatch.cli.topics.models": "OPTIONS",
-        "whisperbatch.pipeline.settings": "FIELDS_WITHOUT",
+        "whisperbatch.pipeline.text_settings": "FIELDS_WITHOUT",
         "whisperbatch.engine": "Engine",
     }.items():
         assert f"`{name}`" in text

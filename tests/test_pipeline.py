@@ -22,10 +22,10 @@ from whisperbatch.options import (
     SpeechOptions,
     SubtitleOptions,
 )
-from whisperbatch.pipeline import stages
+from whisperbatch.pipeline import local_stages
 from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 N_SHORT = 1_600  # samples of a short file
 
@@ -152,7 +152,7 @@ def test_an_engine_that_waits_for_clips_to_come_is_not_asked_without_pause(tmp_p
     began_s = time.monotonic()
     outcomes = Run(from_paths(short_files(tmp_path, 1)), engine, options(4)).end()
     assert statuses(outcomes) == {"000.wav": Status.DONE}
-    assert time.monotonic() - began_s >= 40 * stages.VOTES_LOOK_S
+    assert time.monotonic() - began_s >= 40 * local_stages.VOTES_LOOK_S
     assert engine.n_steps < 50  # each with a look, and a pause, before it
 
 

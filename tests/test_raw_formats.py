@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from whisperbatch.audio import load
-from whisperbatch.audio.load import Reader
-from whisperbatch.audio.opening import RAW
+from whisperbatch.audio import decode
+from whisperbatch.audio.decode import Reader
+from whisperbatch.audio.open_file import RAW
 from whisperbatch.errors import LoadError
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.sources.media import is_media
@@ -76,7 +76,7 @@ def test_content_decides_first(tmp_path: Path):
 def test_text_is_no_telephone_speech(tmp_path: Path, text: str):
     path = tmp_path / "x.al"
     path.write_text(text, encoding="utf-8")
-    assert failure(path) in (load.UNREADABLE, load.POINTS)
+    assert failure(path) in (decode.UNREADABLE, decode.POINTS)
 
 
 @pytest.mark.parametrize("head", [b"\x03ds2", b"\x01ds2", b"\x03enc"])
@@ -87,7 +87,7 @@ def test_a_dictation_that_ffmpeg_does_not_know_is_named(tmp_path: Path, head: by
 
 
 def test_only_formats_that_may_be_read_are_tried():
-    assert {form for form, _ in RAW.values()} <= set(load.READING.split(","))
+    assert {form for form, _ in RAW.values()} <= set(decode.READING.split(","))
 
 
 def test_folders_are_searched_for_them():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from crews import ENGINE, contents, events, fill, names_of, start, talk, wait_until
 
-from whisperbatch.backends import on_ray
+from whisperbatch.backends import ray_workers
 from whisperbatch.options import EngineOptions, RunOptions
 
 ray = pytest.importorskip("ray", reason="needs the extra whisperbatch[ray]")
@@ -153,15 +153,15 @@ def test_a_cluster_that_does_not_answer_for_a_while_grows_afterwards(monkeypatch
         crew._over.set()
         return answer
 
-    monkeypatch.setattr(on_ray, "_nodes", nodes)
-    monkeypatch.setattr(on_ray, "GROWTH_S", 0.001)
-    crew = on_ray.RayCrew(RunOptions(engine=EngineOptions(device="cpu")), on_ray.looking_member)
+    monkeypatch.setattr(ray_workers, "_nodes", nodes)
+    monkeypatch.setattr(ray_workers, "GROWTH_S", 0.001)
+    crew = ray_workers.RayCrew(RunOptions(engine=EngineOptions(device="cpu")), ray_workers.looking_member)
     crew._grow()
     assert crew._names == ["actor 1", "actor 2"]
 
 
 def test_a_node_of_gpus_alone_has_an_actor_for_each():
-    shape = on_ray._shape_of(RunOptions(), [{"GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}])
+    shape = ray_workers._shape_of(RunOptions(), [{"GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}])
     assert (shape.n_actors, shape.n_cpus, shape.n_gpus) == (3, 1.0, 1)
 
 

@@ -16,7 +16,7 @@ from whisperbatch import cli
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.journal import Journal, content, sample
-from whisperbatch.pipeline import stages
+from whisperbatch.pipeline import local_stages
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import from_paths
@@ -232,7 +232,7 @@ def test_a_format_made_later_keeps_what_proves_the_recording(tmp_path: Path):
 def test_a_thousand_recordings_renamed_and_moved_between_two_runs_are_not_heard_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(stages, "LoadWorker", QuickWorker)
+    monkeypatch.setattr(local_stages, "LoadWorker", QuickWorker)
     place = Tree(tmp_path, 0)
     for index in range(1_000):
         inner = place.audio / f"{index % 10}"

@@ -10,10 +10,10 @@ from whisperbatch import api
 from whisperbatch.cli import main
 from whisperbatch.errors import RunError
 from whisperbatch.options import SubtitleOptions, read_rules
-from whisperbatch.pipeline import writing
+from whisperbatch.pipeline import write_outputs
 from whisperbatch.records import AudioFile, Event, FileAsks
 from whisperbatch.wording import Rules
-from whisperbatch.writers import atomic
+from whisperbatch.outputs import atomic
 
 ALL = {"formats": ("txt", "srt", "json")}
 
@@ -134,7 +134,7 @@ def test_a_run_that_was_ended_while_it_rendered_anew_needs_no_model_to_go_on(
         atomic.write_all({path: text}, **more)
         raise RunError("killed")
 
-    monkeypatch.setattr(writing, "write_all", writes_one)
+    monkeypatch.setattr(write_outputs, "write_all", writes_one)
     with pytest.raises(RunError, match="killed"):
         place.run(output=asked)
     monkeypatch.undo()

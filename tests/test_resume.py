@@ -25,13 +25,13 @@ from whisperbatch.options import (
     SpeechOptions,
     SubtitleOptions,
 )
-from whisperbatch.pipeline import kept, writing
-from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline import clip_cache, write_outputs
+from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import AudioFile, Clip, ClipSettings, ClipText, Event, FileAsks, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.transcripts import Assembly
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 
 def write_wav(path: Path, value: int, n_samples: int = 1_600) -> Path:
@@ -249,7 +249,7 @@ def test_runs_whose_recordings_have_the_same_names_lose_no_transcript(
     for index in range(3):
         write_wav(other / f"{index:03d}.wav", 100 + index)
     told_others: dict[str, Outcome] = {}
-    holder, name = (Planner, "intend") if moment == "intend" else (writing, "write_all")
+    holder, name = (Planner, "intend") if moment == "intend" else (write_outputs, "write_all")
     real, is_to_come, lock = getattr(holder, name), [True], threading.Lock()
 
     def after_the_other_run(*given: object, **named: object) -> object:
@@ -396,7 +396,7 @@ def test_the_json_tells_how_the_text_was_made(place: Place):
 
 
 def test_finished_clips_of_a_long_file_are_not_decoded_again(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(kept.ClipKeeper.__init__, "__defaults__", (100.0,))
+    monkeypatch.setattr(clip_cache.ClipKeeper.__init__, "__defaults__", (100.0,))
     samples = np.random.default_rng(1).integers(-900, 900, 16_000 * 300).astype(np.int16)
     with wave.open(str(place.audio / "long.wav"), "wb") as out:
         out.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -582,10 +582,10 @@ def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
     def long_file(number: int) -> Job:
         audio = AudioFile(tmp_path / f"{number}.wav")
         job = Job(number, audio, Assembly(audio))
-        job.extent_s = 2 * kept.LONG_S
+        job.extent_s = 2 * clip_cache.LONG_S
         return job
 
-    keeper, one, two = kept.ClipKeeper(SlowShelf(), lambda job: ""), long_file(1), long_file(2)
+    keeper, one, two = clip_cache.ClipKeeper(SlowShelf(), lambda job: ""), long_file(1), long_file(2)
     keeper.recall(one, Clip(1, 0, 0.0, np.zeros(16, np.int16)))
     notes: list[Exception | None] = []
 

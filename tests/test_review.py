@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from whisperbatch.cli import main, reviewing
+from whisperbatch.cli import main
+from whisperbatch.cli.commands import review
 from whisperbatch.errors import LoadError
 from whisperbatch.records import Outcome, Segment, Status, Transcript, Word
 from whisperbatch.report import Report
@@ -470,13 +471,13 @@ def test_the_journal_knows_where_a_recording_was(tmp_path: Path, sample_audio: P
 def test_a_transcript_that_goes_while_the_page_is_made_fails_alone(
     apart: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    gone, newest = apart / "out" / "a" / "talk.json", reviewing._newest
+    gone, newest = apart / "out" / "a" / "talk.json", review._newest
 
     def slow(entries: Any) -> Any:
         gone.unlink()
         return newest(entries)
 
-    monkeypatch.setattr(reviewing, "_newest", slow)
+    monkeypatch.setattr(review, "_newest", slow)
     assert main(["review", "out", "--recordings", "rec"]) == 1
     assert [told["status"] for told in told_by(apart / "review.html")] == ["failed", "done", "done"]
     assert "out/a/talk.json: cannot be read: No such file or directory" in capsys.readouterr().err

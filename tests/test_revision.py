@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from whisperbatch.engine import checkpoint
+from whisperbatch.engine.model import checkpoint
 from whisperbatch.options import EngineOptions
-from whisperbatch.pipeline import revision
+from whisperbatch.pipeline import weights_revision
 
 
 def test_a_folders_digest_is_the_engines(demo_folder: Path):
     for options in (EngineOptions("demo"), EngineOptions(str(demo_folder))):
         found = checkpoint.find(options, demo_folder, lambda text: None)
-        assert revision.revision_of(options, demo_folder) == found.revision
+        assert weights_revision.revision_of(options, demo_folder) == found.revision
 
 
 def test_a_models_commit_in_the_cache_is_found_as_the_engine_finds_it(tmp_path: Path):
@@ -22,6 +22,6 @@ def test_a_models_commit_in_the_cache_is_found_as_the_engine_finds_it(tmp_path: 
     (place / "refs").mkdir()
     (place / "refs" / "main").write_text(commit)
     options = EngineOptions("turbo", model_dir=tmp_path, offline=True)
-    assert revision.revision_of(options, tmp_path) == commit
+    assert weights_revision.revision_of(options, tmp_path) == commit
     assert checkpoint.find(options, tmp_path, lambda text: None).revision == commit
-    assert revision.revision_of(EngineOptions("tiny", model_dir=tmp_path), tmp_path) is None
+    assert weights_revision.revision_of(EngineOptions("tiny", model_dir=tmp_path), tmp_path) is None

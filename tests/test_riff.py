@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from whisperbatch.audio import riff
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio.decode import Reader
 
 RATE = 16_000
 HALF = "its header tells of 1.0 s of sound; the {} s behind them were read too"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whisperbatch import cli
-from whisperbatch.cli import searching
+from whisperbatch.cli.commands import search
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.journal import Journal, Key, Making, Output, Recording
 from whisperbatch.records import Segment, Transcript
@@ -168,8 +168,8 @@ def test_on_a_terminal_the_words_are_marked_and_markup_is_text(here: Path, monke
 
 def test_only_what_has_changed_is_read_again(here: Path, found, monkeypatch):
     read: list[str] = []
-    real = searching._read
-    monkeypatch.setattr(searching, "_read", lambda path: read.append(path.stem) or real(path))
+    real = search._read
+    monkeypatch.setattr(search, "_read", lambda path: read.append(path.stem) or real(path))
     assert len(found("harbour")) == 2
     assert sorted(read) == sorted(TEXTS)
     read.clear()
@@ -326,7 +326,7 @@ def test_a_place_that_is_closed_is_a_sentence(tmp_path: Path):
 
 def test_open_finds_the_page_that_shows_the_transcript(here: Path, monkeypatch, capsys):
     opened: list[str] = []
-    monkeypatch.setattr(searching.webbrowser, "open", opened.append)
+    monkeypatch.setattr(search.webbrowser, "open", opened.append)
     odd = write(here / "in" / "deep" / "ü <b> & 100%.json", "A lighthouse.", "And a lighthouse more.")
     argv = ["search", "more lighthouse", "in", "--journal", "journal", "--open"]
     assert cli.main(argv) == 1

@@ -18,16 +18,16 @@ from hostile import LISTS, PNG_HEAD, opens, png, with_outside_data, with_picture
 from seeds import encode, sound
 from test_pipeline import Run, options, write_wav
 
-from whisperbatch.audio import load
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio import decode
+from whisperbatch.audio.decode import Reader
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import LoadError
 from whisperbatch.options import OutputOptions
 from whisperbatch.records import AudioFile, FileAsks, Status
 from whisperbatch.sources import from_list, from_paths
-from whisperbatch.writers.places import file_name, folder_of
+from whisperbatch.outputs.paths import file_name, folder_of
 
-PACKAGE = Path(load.__file__).parent.parent
+PACKAGE = Path(decode.__file__).parent.parent
 STARTING = re.compile(
     r"^(os\.(system|popen|exec\w*|spawn\w*|posix_spawn\w*|fork\w*|startfile)|pty\.\w+|subprocess\.\w+)$"
 )
@@ -189,12 +189,12 @@ def test_no_file_opens_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 @linux
 def test_pictures_are_not_decoded(tmp_path: Path):
     """Else one of a few kilobytes unfolds to gigabytes."""
-    assert not {"png", "mjpeg", "h264", "ass"} & set(load.LISTENING["codec_whitelist"].split(","))
+    assert not {"png", "mjpeg", "h264", "ass"} & set(decode.LISTENING["codec_whitelist"].split(","))
     whole = encode(tmp_path / "x.mp3", sound(1.0, 44_100), 44_100, "libmp3lame", "mono")
     path = tmp_path / "picture.mp3"
     path.write_bytes(with_picture(whole.read_bytes(), png(8_000, 8_000)))
     script = (
-        "import re, sys; from pathlib import Path; from whisperbatch.audio.load import Reader;"
+        "import re, sys; from pathlib import Path; from whisperbatch.audio.decode import Reader;"
         "n = sum(map(len, Reader(Path(sys.argv[1])).blocks()));"
         "print(n, re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"  # maxrss outlives an exec
     )

@@ -16,10 +16,11 @@ from test_writers import theirs, transcript_of
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import PRESETS, SHAPED, SubtitleOptions, subtitle_options
 from whisperbatch.records import Segment, Word
-from whisperbatch.writers import FORMATS, labels, order, read_json, render, render_all, shape, units
-from whisperbatch.writers.cues import Cue, shown, stamp, width
-from whisperbatch.writers.sentences import sentences
-from whisperbatch.writers.timing import highlighted, timed
+from whisperbatch.writers import FORMATS, speakers, time_order, read_json, render, render_all
+from whisperbatch.writers.subtitles import shape, units
+from whisperbatch.writers.subtitles.cues import Cue, shown, stamp, width
+from whisperbatch.writers.subtitles.by_sentences import sentences
+from whisperbatch.writers.subtitles.timing import highlighted, timed
 
 WIDTHS, COUNTS, MANY = (None, 1, 5, 16, 42), (None, 1, 2, 3), (None, 1, 3, 7)
 GRID = [
@@ -159,7 +160,7 @@ def test_a_cue_is_a_sentence_and_segments_do_not_count():
     ],
 )
 def test_where_a_sentence_ends(text, first):
-    words = labels.labelled_words(said(text))
+    words = speakers.labelled_words(said(text))
     assert "".join(word.word for word in next(sentences(words))).strip() == first
 
 
@@ -562,14 +563,14 @@ SHAPES = [
 def test_times_are_in_order_and_text_is_whole_in_every_format(transcript, shaping, highlight):
     shaping = replace(shaping, highlight_words=highlight)
     letters = sorted("".join(transcript.text.split()))
-    for name, text in render_all(order.in_order(transcript), list(FORMATS), shaping).items():
+    for name, text in render_all(time_order.in_order(transcript), list(FORMATS), shaping).items():
         found = times_of(name, text)
         starts = [start for start, _ in found]
         assert starts == sorted(starts), name
         assert all(start >= 0 and (end is None or end >= start) for start, end in found), name
-    assert render(transcript, "srt", shaping) == render(order.in_order(transcript), "srt", shaping)
+    assert render(transcript, "srt", shaping) == render(time_order.in_order(transcript), "srt", shaping)
     for name in set(FORMATS) - SHAPED - {"json"}:
-        assert render(transcript, name) == render(order.in_order(transcript), name), name
+        assert render(transcript, name) == render(time_order.in_order(transcript), name), name
     cues = shape.cues(transcript, replace(shaping, highlight_words=False))
     assert sorted("".join("".join(cue.text.split()) for cue in cues)) == letters
     forbidden = ("-", ".", "'", ",", "。")
@@ -578,6 +579,6 @@ def test_times_are_in_order_and_text_is_whole_in_every_format(transcript, shapin
 
 def test_transcripts_in_order_stay_as_they_are():
     transcript = transcript_of(said("one two"), said("three", at_s=2.0))
-    assert order.in_order(transcript) is transcript
-    assert order.n_jumps(transcript) == 0
-    assert order.n_jumps(transcript_of(*transcript.segments[::-1])) == 1
+    assert time_order.in_order(transcript) is transcript
+    assert time_order.n_jumps(transcript) == 0
+    assert time_order.n_jumps(transcript_of(*transcript.segments[::-1])) == 1

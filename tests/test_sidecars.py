@@ -14,7 +14,7 @@ from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile, FileAsks
 from whisperbatch.sources import from_list, from_paths, watch, with_sidecars
 from whisperbatch.sources.sidecars import Sidecars
-from whisperbatch.sources.watched import Settling
+from whisperbatch.sources.drop_folder import Settling
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from whisperbatch.cli import app, legacy, main
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import RunOptions, SpeakerOptions, parse_speakers
 from whisperbatch.records import FileAsks, Segment, Speaker, Transcript, Turn, Word
-from whisperbatch.sources.asked import read_asked
+from whisperbatch.sources.file_options import read_asked
 from whisperbatch.writers import read_json, render
 from whisperbatch.writers.speakers_json import overlaps
 

@@ -28,9 +28,9 @@ from whisperbatch.options import (
     SpeakerOptions,
     SpeechOptions,
 )
-from whisperbatch.pipeline import diarizing, kept, stages
-from whisperbatch.pipeline.board import Job
-from whisperbatch.pipeline.diarizing import NOT_FOUND
+from whisperbatch.pipeline import find_speakers, clip_cache, local_stages
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.find_speakers import NOT_FOUND
 from whisperbatch.records import (
     SAMPLE_RATE,
     AudioFile,
@@ -49,7 +49,7 @@ from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.speakers.fake import FakeDiarizer
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers import read_json
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 LOW, MIDDLE, HIGH = 100.0, 300.0, 900.0  # three speakers to the fake
 WORD_S = 0.5
@@ -213,7 +213,7 @@ def test_several_diarizers_find_what_one_finds(tmp_path: Path, monkeypatch: pyte
     files, quiet = many(tmp_path), replace(BASE, output=OutputOptions(write=False))
     found = []
     for n in (1, 3):
-        monkeypatch.setattr(diarizing, "lanes_for", lambda n_cores, is_beside_gpu, n=n: n)
+        monkeypatch.setattr(find_speakers, "lanes_for", lambda n_cores, is_beside_gpu, n=n: n)
         run = Run(quiet)
         found.append({outcome.path: outcome.transcript for outcome in run(files)})
         assert len(run.diarizers) == n
@@ -222,8 +222,8 @@ def test_several_diarizers_find_what_one_finds(tmp_path: Path, monkeypatch: pyte
 
 
 def test_beside_a_gpu_there_are_several_diarizers():
-    assert [diarizing.lanes_for(n, True) for n in (1, 8, 16, 100)] == [1, 2, 4, 8]
-    assert diarizing.lanes_for(16, False) == 1
+    assert [find_speakers.lanes_for(n, True) for n in (1, 8, 16, 100)] == [1, 2, 4, 8]
+    assert find_speakers.lanes_for(16, False) == 1
 
 
 def test_long_and_split_recordings_take_pauses_into_account(tmp_path: Path):
@@ -375,7 +375,7 @@ def test_a_watch_says_at_its_start_that_weights_are_missing():
 
 
 def test_an_interrupted_long_file_has_the_same_speakers_when_it_goes_on(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(kept.ClipKeeper.__init__, "__defaults__", (60.0,))
+    monkeypatch.setattr(clip_cache.ClipKeeper.__init__, "__defaults__", (60.0,))
     parts = [((LOW, MIDDLE, HIGH)[k % 3], 5.0 + k % 3) for k in range(30)]
     file = write_wav(tmp_path / "audio" / "long.wav", tones(*parts))
     wanted = alone(file)
@@ -451,8 +451,8 @@ def test_a_file_that_fails_while_it_is_listened_to_leaves_nothing_either(talk: P
 
 
 def test_no_more_clips_wait_for_a_diarizer_than_it_may_have(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(diarizing, "MAX_CLIPS", 2)
-    queue = diarizing.Diarizing(SimpleNamespace(board=None, options=BASE), FakeDiarizer)
+    monkeypatch.setattr(find_speakers, "MAX_CLIPS", 2)
+    queue = find_speakers.Diarizing(SimpleNamespace(board=None, options=BASE), FakeDiarizer)
     clip, taken = Clip(0, 0, 0.0, np.zeros(1, np.int16)), []
     job = Job(0, AudioFile(Path("a.wav")), Assembly(AudioFile(Path("a.wav"))))
     putting = threading.Thread(target=lambda: taken.extend(queue.take(job, clip) for _ in range(3)), daemon=True)
@@ -467,7 +467,7 @@ def test_no_more_clips_wait_for_a_diarizer_than_it_may_have(monkeypatch: pytest.
 
 def test_a_file_whose_speakers_are_added_is_loaded_again_after_an_error_that_passes(talk: Path, monkeypatch):
     Run(PLAIN)([talk])
-    load, n_loads = stages.LoadWorker.load, []
+    load, n_loads = local_stages.LoadWorker.load, []
 
     def fails_once(self, file_id: int, path: Path, settings: ClipSettings):
         n_loads.append(file_id)
@@ -477,7 +477,7 @@ def test_a_file_whose_speakers_are_added_is_loaded_again_after_an_error_that_pas
             raise error
         yield from load(self, file_id, path, settings)
 
-    monkeypatch.setattr(stages.LoadWorker, "load", fails_once)
+    monkeypatch.setattr(local_stages.LoadWorker, "load", fails_once)
     run = Run()
     assert [one.status for one in run([talk])] == [Status.DONE]
     assert (len(n_loads), run.engines) == (2, [])

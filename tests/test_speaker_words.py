@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from whisperbatch.pipeline.attribution import Voices, attributed
+from whisperbatch.pipeline.assign_speakers import Voices, attributed
 from whisperbatch.records import Segment, Transcript, Turn, Word
 
 SETTINGS = {"min_speakers": None, "max_speakers": None}

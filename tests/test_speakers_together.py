@@ -14,7 +14,7 @@ from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import AudioFile, FileAsks, Status
 from whisperbatch.replacements import restored
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths, with_sidecars
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 __all__ = ["talk"]  # the fixture
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from whisperbatch import cli
-from whisperbatch.audio import lengths
+from whisperbatch.audio import durations
 from whisperbatch.journal import Journal, Key, Making, Output, Recording
 
 
@@ -157,11 +157,11 @@ def test_a_dry_run_tells_what_comes_from_json(here: Path, sample_audio: Path, ca
 
 def test_a_header_that_ends_or_holds_the_process_costs_lengths_only(here: Path, monkeypatch: pytest.MonkeyPatch):
     good, gone = here / "in" / "new.wav", here / "gone.wav"
-    assert lengths.told_s([good, gone, good]) == [0.1, None, 0.1]
-    assert lengths.told_s([]) == []
-    assert lengths.told_s([good] * 3, limit_s=0.0) == [None] * 3
-    monkeypatch.setattr(lengths, "command", lambda module: [sys.executable, "-c", "print(1.5); raise SystemExit(9)"])
-    assert lengths.told_s([good, good]) == [1.5, None]
+    assert durations.told_s([good, gone, good]) == [0.1, None, 0.1]
+    assert durations.told_s([]) == []
+    assert durations.told_s([good] * 3, limit_s=0.0) == [None] * 3
+    monkeypatch.setattr(durations, "command", lambda module: [sys.executable, "-c", "print(1.5); raise SystemExit(9)"])
+    assert durations.told_s([good, good]) == [1.5, None]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from whisperbatch import cli
 from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.pipeline.board import Board
+from whisperbatch.pipeline.open_files import Board
 
 def tell(what):
     with contextlib.suppress(OSError):

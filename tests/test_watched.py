@@ -12,8 +12,8 @@ import pytest
 from whisperbatch.errors import UsageError
 from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile
-from whisperbatch.sources import ears
-from whisperbatch.sources.watched import Settling, _grows, _Looker, watch
+from whisperbatch.sources import change_events
+from whisperbatch.sources.drop_folder import Settling, _grows, _Looker, watch
 
 
 def file(name: str, size: int, mtime: int = 1) -> AudioFile:
@@ -285,7 +285,7 @@ def test_a_file_that_ends_before_its_end_is_told_after_a_while_and_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / "a.wav").write_bytes(b"xxx")
-    monkeypatch.setattr("whisperbatch.sources.watched.PATIENCE_S", 0.1)
+    monkeypatch.setattr("whisperbatch.sources.drop_folder.PATIENCE_S", 0.1)
     told: list[str] = []
     options = WatchOptions(settle_s=0.0, until_idle_s=0.6, rescan_s=0.1)
     source = watch([tmp_path], options, threading.Event(), on_notice=lambda text, path: told.append(text),
@@ -322,7 +322,7 @@ RARELY = WatchOptions(settle_s=0.1, rescan_s=10_000.0)  # what is found is found
 
 
 def test_a_folder_that_is_made_anew_is_listened_to_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(ears, "SAME_S", 0.2)
+    monkeypatch.setattr(change_events, "SAME_S", 0.2)
     place = tmp_path / "drop"
     place.mkdir()
     (place / "a.wav").write_bytes(b"x")
@@ -380,7 +380,7 @@ def test_polling_asks_the_system_for_nothing(tmp_path: Path, monkeypatch: pytest
     import watchfiles
 
     monkeypatch.setattr(watchfiles, "watch", None)
-    monkeypatch.setattr(ears, "POLL_S", 0.3)
+    monkeypatch.setattr(change_events, "POLL_S", 0.3)
     source, stop = started([tmp_path], WatchOptions(settle_s=0.1, rescan_s=10_000.0, poll=True))
     threading.Timer(0.5, lambda: (tmp_path / "a.wav").write_bytes(b"x")).start()
     assert [audio.path.name for audio in itertools.islice(source, 1)] == ["a.wav"]

@@ -15,7 +15,7 @@ from whisperbatch import options
 from whisperbatch.errors import FileError
 from whisperbatch.records import Segment, Transcript, Word
 from whisperbatch.writers import FORMATS, read_json, render_all
-from whisperbatch.writers.order import in_order
+from whisperbatch.writers.time_order import in_order
 
 EDGES = [0.0, 0.0005, 0.9994, 0.9995, 0.9996, 1.0005, 59.9994, 59.9996, 60.0, 3599.9995, 3600.0, 86_399.9999, 360_000.0]
 TIMES = st.sampled_from(EDGES) | st.floats(0, 400_000, allow_nan=False)

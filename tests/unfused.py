@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from whisperbatch.engine.fused import Scales
+from whisperbatch.engine.kernels.cuda import Scales
 
 
 class InTorch:

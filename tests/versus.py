@@ -8,7 +8,7 @@ import numpy as np
 import torch
 import whisper
 
-from whisperbatch.engine import noise
+from whisperbatch.engine.device import sampling_noise
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import ClipSettings
 
@@ -56,8 +56,8 @@ class _Draw:
 
     def sample(self) -> torch.Tensor:
         n_rows, n_vocab = self._logits.shape
-        keys = [noise.key(0, np.zeros(0, np.int16), 0, _Draw.temperature, row) for row in range(n_rows)]
-        drawn = noise.gumbel(torch.tensor(keys), torch.full((n_rows,), _Draw.step), n_vocab)
+        keys = [sampling_noise.key(0, np.zeros(0, np.int16), 0, _Draw.temperature, row) for row in range(n_rows)]
+        drawn = sampling_noise.gumbel(torch.tensor(keys), torch.full((n_rows,), _Draw.step), n_vocab)
         return (self._logits + drawn).argmax(dim=-1)
 
 
@@ -74,7 +74,7 @@ class _Greedy(whisper.decoding.GreedyDecoder):
 
 def share_noise(monkeypatch) -> None:
     """Let both sides draw by one rule, keyed by temperature, candidate and step."""
-    monkeypatch.setattr(noise, "key", lambda seed, samples, start, warmth, k: round(1000 * warmth) * 7919 + k * 104_729)
+    monkeypatch.setattr(sampling_noise, "key", lambda seed, samples, start, warmth, k: round(1000 * warmth) * 7919 + k * 104_729)
     monkeypatch.setattr(whisper.decoding, "GreedyDecoder", _Greedy)
     monkeypatch.setattr(whisper.decoding, "Categorical", _Draw)
 

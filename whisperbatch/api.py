@@ -45,7 +45,7 @@ from whisperbatch.options import (
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
 from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
 from whisperbatch.sources import from_paths, with_sidecars
-from whisperbatch.writers.beside import check_writable
+from whisperbatch.outputs.namer import check_writable
 
 _SHORT = {
     "batch_size": "max_batch_size",

@@ -21,9 +21,10 @@ from transformers.utils import logging
 from whisperbatch import demo
 from whisperbatch.bench.material import forced
 from whisperbatch.bench.stages import profile
-from whisperbatch.engine import fused, open_engine
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.shapes import SHAPES, Shape
+from whisperbatch.engine.kernels import cuda
+from whisperbatch.engine import open_engine
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.model.random_models import SHAPES, Shape
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.options import DecodeOptions, EngineOptions, RunOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipSettings, ClipText
@@ -177,7 +178,7 @@ def cross_attention(arguments: argparse.Namespace, shape: str, bytes_s: float) -
                 "products": lambda: (q * 0.125 @ k.transpose(-1, -2)).softmax(dim=-1) @ v,  # noqa: B023
                 "sdpa": lambda: F.scaled_dot_product_attention(q, k, v),  # noqa: B023
             }
-            if (kernels := fused.find(k.device, dtype, 64)) is not None:
+            if (kernels := cuda.find(k.device, dtype, 64)) is not None:
                 ways["ours"] = lambda: kernels.heard(q, k, v, None)  # noqa: B023
             told = []
             for name, way in ways.items():

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from faster_whisper.vad import VadOptions, get_speech_timestamps, get_vad_model
 
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.records import SAMPLE_RATE, ClipSettings, FileLoaded
 
 KINDS = {"mp3": "libmp3lame", "m4a": "aac", "flac": "flac", "wav": "pcm_s16le"}

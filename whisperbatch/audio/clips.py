@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from whisperbatch.audio.speech import Detector, Span, Spans, is_sound
+from whisperbatch.audio.vad import Detector, Span, Spans, is_sound
 from whisperbatch.audio.spool import Spool
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE

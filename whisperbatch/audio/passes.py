@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from whisperbatch.audio import clips, tracks
-from whisperbatch.audio.load import Reader
+from whisperbatch.audio.decode import Reader
 from whisperbatch.errors import LoadError, SpoolError
 from whisperbatch.options import ALL_TRACKS, LoadOptions
 from whisperbatch.records import DAMAGED

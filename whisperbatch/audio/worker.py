@@ -211,7 +211,7 @@ def _telling(blocks: Iterable[np.ndarray], stream: BinaryIO) -> Iterator[np.ndar
 def _introduce(stream: BinaryIO) -> None:
     """Say whether the libraries are there; without them no file is to blame."""
     try:
-        import whisperbatch.audio.load  # noqa: F401
+        import whisperbatch.audio.decode  # noqa: F401
     except Exception as err:
         send(stream, {"kind": "unfit", "message": _told(err)})
     else:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
-from whisperbatch.backends import devices
-from whisperbatch.backends.elsewhere import Elsewhere
+from whisperbatch.backends import process_workers
+from whisperbatch.backends.remote import Elsewhere
 from whisperbatch.backends.local import Local
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
@@ -58,14 +58,14 @@ def open_backend(options: RunOptions) -> Backend:
         UsageError: It needs a library that is not installed.
     """
     if options.crew.backend == "ray":
-        from whisperbatch.backends import on_ray
+        from whisperbatch.backends import ray_workers
 
-        return Elsewhere(options, on_ray.crew_of(options))
+        return Elsewhere(options, ray_workers.crew_of(options))
     names = options.engine.devices
     if names == ("all",):
-        from whisperbatch.engine.devices import every
+        from whisperbatch.engine.placement import every
 
         names = every()
     if len(names) > 1:
-        return Elsewhere(options, devices.crew_of(options, names))
+        return Elsewhere(options, process_workers.crew_of(options, names))
     return Local(replace(options, engine=replace(options.engine, device=names[0])))

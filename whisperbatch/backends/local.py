@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from whisperbatch import demo, pipeline
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.engine import Engine, open_engine
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions, SpeechOptions
@@ -16,7 +16,7 @@ from whisperbatch.pipeline import Shelf
 from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.speakers import Diarizer, open_diarizer
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 
 class Local:

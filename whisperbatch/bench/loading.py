@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.errors import FileError
 from whisperbatch.options import RunOptions
 from whisperbatch.records import FileLoaded

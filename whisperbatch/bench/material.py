@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whisperbatch.audio.pool import LoadWorker
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import DecodeOptions, RunOptions
 from whisperbatch.records import N_SAMPLES, Clip

@@ -19,7 +19,7 @@ from whisperbatch.options import RunOptions
 from whisperbatch.records import AudioFile, Clip, Status
 from whisperbatch.speakers import Diarization, Diarizer
 from whisperbatch.writers import render_all
-from whisperbatch.writers.beside import Namer, write_all
+from whisperbatch.outputs.namer import Namer, write_all
 
 
 @dataclass(frozen=True, slots=True)

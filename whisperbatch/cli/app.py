@@ -11,7 +11,7 @@ import typer
 
 from whisperbatch import __version__
 from whisperbatch.cli import config, failures, legacy, settings, topics
-from whisperbatch.cli.help import Command, Group
+from whisperbatch.cli.help_page import Command, Group
 from whisperbatch.cli.params import (
     BENCH,
     DIVIDING,
@@ -71,10 +71,10 @@ def _main(
     ] = False,
 ) -> None:
     if ctx.invoked_subcommand is None:
-        from whisperbatch.cli import start
-        from whisperbatch.engine import caches
+        from whisperbatch.cli.commands import start
+        from whisperbatch.engine.model import local_caches
 
-        print(start.page(caches.models(None)), end="")
+        print(start.page(local_caches.models(None)), end="")
 
 
 @app.command(cls=Command)
@@ -92,19 +92,19 @@ def transcribe(
         raise UsageError("nothing to transcribe; name files or folders, or - for a list on standard input")
     named = {"paths": paths, "from_file": from_file, "relative_to": relative_to}
     options = settings.run_options(given | named)
-    from whisperbatch.cli import running
+    from whisperbatch.cli.commands import run
     from whisperbatch.sources import with_sidecars
 
     with interruptible() as stop:
-        source = with_sidecars(running.sources_of(paths or [], from_file or [], null), options.load.sidecars)
+        source = with_sidecars(run.sources_of(paths or [], from_file or [], null), options.load.sidecars)
         if dry_run:
             from whisperbatch.cli.dry_run import tell_plan
 
             if not tell_plan(source, options):
-                raise UsageError(running.NOTHING_FOUND)
+                raise UsageError(run.NOTHING_FOUND)
             return
         is_one = not from_file and len(paths or []) == 1 and Path((paths or [""])[0]).is_file()
-        running.execute(source, options, given, stop, heads=not is_one)
+        run.execute(source, options, given, stop, heads=not is_one)
 
 
 @app.command(cls=Command)
@@ -123,8 +123,8 @@ def watch(
     given |= {"folders": folders, "settle": settle, "rescan": rescan, "poll": poll, "until_idle": until_idle}
     given |= {"move_done": move_done, "move_failed": move_failed}
     options, watching = settings.run_options(given), settings.watch_options(given)
-    from whisperbatch.audio.container import is_cut_short
-    from whisperbatch.cli import running
+    from whisperbatch.sources.incomplete import is_cut_short
+    from whisperbatch.cli.commands import run
     from whisperbatch.sources import watch as watched
 
     with interruptible() as stop:
@@ -132,11 +132,11 @@ def watch(
             folders,
             watching,
             stop,
-            on_notice=running.notice,
+            on_notice=run.notice,
             is_cut=is_cut_short,
             sidecars=options.load.sidecars,
         )
-        running.execute(source, options, given, stop, heads=True, may_be_empty=True)
+        run.execute(source, options, given, stop, heads=True, may_be_empty=True)
 
 
 @app.command(cls=Command)
@@ -159,7 +159,7 @@ def convert(
     shaping, documents = settings.shaping_options(given), settings.document_options(given)
     if not format:
         raise UsageError("say which formats to make, as in: whisperbatch convert talk.json --format srt")
-    from whisperbatch.cli.converting import convert_all
+    from whisperbatch.cli.commands.convert import convert_all
 
     options = OutputOptions(
         parse_formats(format),
@@ -186,7 +186,7 @@ def review(
     verbose: run_params.Verbose = False,
 ) -> None:
     """Make a page to read, hear and correct transcripts in, those in doubt first, from JSON or subtitles."""
-    from whisperbatch.cli.reviewing import review as make
+    from whisperbatch.cli.commands.review import review as make
 
     raise typer.Exit(make(paths, page, overwrite, recordings or [], journal))
 
@@ -205,7 +205,7 @@ def search(
     json: run_params.LinesAsJson = False,
 ) -> None:
     """Search transcripts for words, and show where they are said."""
-    from whisperbatch.cli.searching import search as look
+    from whisperbatch.cli.commands.search import search as look
 
     raise typer.Exit(look(words, paths or [], journal, limit, as_json=json, opens=opens))
 
@@ -214,9 +214,9 @@ def search(
 @with_options(BENCH)
 def bench(audio: bench_params.Audio = None, **given: Any) -> None:
     """Measure this machine: throughput against batch size, latency, load workers, cost."""
-    from whisperbatch.cli import benching
+    from whisperbatch.cli.commands import bench
 
-    benching.bench(audio or [], settings.run_options(unasked() | given), given)
+    bench.bench(audio or [], settings.run_options(unasked() | given), given)
 
 
 @app.command(cls=Command)
@@ -227,7 +227,7 @@ def status(
     json: run_params.AsJson = False,
 ) -> None:
     """Tell what is done, what failed and why, what is in hand and what is pending."""
-    from whisperbatch.cli import status as telling
+    from whisperbatch.cli.commands import status as telling
 
     telling.status(paths or [], journal, as_json=json)
 
@@ -239,7 +239,7 @@ def forget(
     journal: run_params.JournalPath = None,
 ) -> None:
     """Let the journal forget recordings; what was written stays where it is."""
-    from whisperbatch.cli import status as telling
+    from whisperbatch.cli.commands import status as telling
 
     telling.forget(paths, journal)
 
@@ -251,7 +251,7 @@ def fetch(
     model_dir: model_params.ModelDir = None,
 ) -> None:
     """Download a model ahead of an offline run; its size and place are told first."""
-    from whisperbatch.cli.fetching import fetch_model
+    from whisperbatch.cli.commands.fetch import fetch_model
 
     failures.say(f"{model} is in {fetch_model(model, model_dir)}")
 
@@ -260,9 +260,9 @@ def fetch(
 @with_options({})
 def info(model_dir: model_params.ModelDir = None) -> None:
     """Show versions, devices, number formats, models in the cache, decoders."""
-    from whisperbatch.cli import facts
+    from whisperbatch.cli.commands import info
 
-    print(facts.page(model_dir))
+    print(info.page(model_dir))
 
 
 @app.command("help", cls=Command)

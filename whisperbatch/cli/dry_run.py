@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whisperbatch import demo, pipeline
-from whisperbatch.audio.lengths import told_s
+from whisperbatch.audio.durations import told_s
 from whisperbatch.cli.failures import say, shown
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.decision import Decision
-from whisperbatch.pipeline.settings import fault_of
-from whisperbatch.pipeline.twins import Twins
+from whisperbatch.pipeline.text_settings import fault_of
+from whisperbatch.pipeline.copy_jobs import Twins
 from whisperbatch.records import AudioFile
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.transcripts import Assembly
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 TRANSCRIBE, WRITE, SKIP, FAIL = "to transcribe", "to write from JSON", "skipped", "failed"
 SAME = "to write from the transcript of the same recording"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from whisperbatch.cli.failures import say
-from whisperbatch.cli.reviewing import PAGES, review_page
+from whisperbatch.cli.commands.review import PAGES, review_page
 from whisperbatch.errors import UsageError
 from whisperbatch.events import EventLog
 from whisperbatch.files import open_regular

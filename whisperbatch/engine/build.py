@@ -6,13 +6,15 @@ Who calls: ``open_engine``.
 from collections.abc import Callable
 from pathlib import Path
 
-from whisperbatch.engine import Engine, EngineFacts, checkpoint, devices, sizing, weights
-from whisperbatch.engine.abreast import EnginesAbreast
-from whisperbatch.engine.continuous import ContinuousEngine
-from whisperbatch.engine.hotwords import Crowding
-from whisperbatch.engine.runner import Runner
-from whisperbatch.engine.spelling import Spelling
-from whisperbatch.engine.votes import Votes
+from whisperbatch.engine import Engine, EngineFacts, placement
+from whisperbatch.engine.model import checkpoint, weights
+from whisperbatch.engine.device import batch_size
+from whisperbatch.engine.scheduling.parallel_engines import EnginesAbreast
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.scheduling.hotwords import Crowding
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.scheduling.language_vote import Votes
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import ClipSettings
@@ -28,7 +30,7 @@ def build(
     on_notice: Callable[[str], None],
 ) -> Engine:
     """The engine with its model loaded; see ``open_engine``."""
-    place = devices.choose(options)
+    place = placement.choose(options)
     found = checkpoint.find(options, demo, on_notice)
     loaded = weights.load(
         found,
@@ -38,9 +40,9 @@ def build(
         on_notice=on_notice,
     )
     if place.device.type == "cpu":
-        devices.keep_freed_memory()
+        placement.keep_freed_memory()
     else:
-        devices.share_python()
+        placement.share_python()
     spelling = Spelling(loaded)
     if (told := loaded.abilities.refusal(settings)) is not None:
         raise UsageError(told)
@@ -49,12 +51,12 @@ def build(
     runners = [runner] if n_slots is not None else _sized(runner, place, options.n_sharing)
     votes, crowding = Votes(), Crowding(on_notice)
     engines = [ContinuousEngine(one, spelling, decode, facts, on_notice, votes, crowding) for one in runners]
-    return engines[0] if len(engines) == 1 else EnginesAbreast(engines, devices.share_cores())
+    return engines[0] if len(engines) == 1 else EnginesAbreast(engines, placement.share_cores())
 
 
-def _sized(runner: Runner, place: devices.Place, n_sharing: int) -> list[Runner]:
+def _sized(runner: Runner, place: placement.Place, n_sharing: int) -> list[Runner]:
     """Runners with as many slots as fit and help; several, each for a thread, where that is faster."""
-    most = sizing.fitting(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_a_slot)
+    most = batch_size.fitting(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_a_slot)
     seconds: dict[int, float | None] = {}
 
     def seconds_of(n_slots: int) -> float | None:
@@ -62,12 +64,12 @@ def _sized(runner: Runner, place: devices.Place, n_sharing: int) -> list[Runner]
         return seconds[n_slots]
 
     on_cpu = place.device.type == "cpu"
-    budget_s = sizing.BUDGET_S if runner.recorder is None else sizing.RECORDING_BUDGET_S
-    n_slots = sizing.choose(min(most, sizing.FLOOR) if on_cpu else most, seconds_of, budget_s=budget_s)
+    budget_s = batch_size.BUDGET_S if runner.recorder is None else batch_size.RECORDING_BUDGET_S
+    n_slots = batch_size.choose(min(most, batch_size.FLOOR) if on_cpu else most, seconds_of, budget_s=budget_s)
     n_engines, step_s = 1, seconds[n_slots]
     if on_cpu and step_s is not None:
-        n_slots = min(most, sizing.ON_CPU) if n_slots == sizing.FLOOR else n_slots
-        n_engines, n_slots = sizing.abreast(n_slots, step_s, devices.n_threads(), most, runner.bytes_a_slot)
+        n_slots = min(most, batch_size.ON_CPU) if n_slots == batch_size.FLOOR else n_slots
+        n_engines, n_slots = batch_size.abreast(n_slots, step_s, placement.n_threads(), most, runner.bytes_a_slot)
     runners = [runner, *(runner.beside() for _ in range(n_engines - 1))]
     for one in runners:
         one.resize(n_slots)

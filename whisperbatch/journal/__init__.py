@@ -12,11 +12,11 @@ runs are alive), entries (what is known of a file), rows (its rows in the file),
 to run), book (all files).
 """
 
-from whisperbatch.journal.book import Journal
-from whisperbatch.journal.due import MAX_TRIES, DueHook
+from whisperbatch.journal.journal import Journal
+from whisperbatch.journal.due_hooks import MAX_TRIES, DueHook
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
-from whisperbatch.journal.identity import SAMPLED, Making, content, sample
-from whisperbatch.journal.store import default_path
+from whisperbatch.journal.fingerprint import SAMPLED, Making, content, sample
+from whisperbatch.journal.schema import default_path
 
 __all__ = [
     "MAX_TRIES",

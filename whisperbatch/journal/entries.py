@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from whisperbatch.journal.identity import Making
+from whisperbatch.journal.fingerprint import Making
 
 
 class State(StrEnum):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from whisperbatch.journal.entries import Entry, Key, Output, Recording, State
-from whisperbatch.journal.identity import Making
+from whisperbatch.journal.fingerprint import Making
 
 ENTRY = (
     "SELECT id, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, language,"

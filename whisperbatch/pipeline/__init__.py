@@ -21,12 +21,12 @@ for?), diarizing (finds speakers beside the engine), desk (what is to be done fo
 run (starting and ending all of it).
 """
 
-from whisperbatch.pipeline.board import Job
-from whisperbatch.pipeline.crews import Crew, Ended, Finished, Happened, Lost, Order, Tiding
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.worker_protocol import Crew, Ended, Finished, Happened, Lost, Order, Tiding
 from whisperbatch.pipeline.decision import Decision
-from whisperbatch.pipeline.kept import Shelf
+from whisperbatch.pipeline.clip_cache import Shelf
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.revision import revision_of
+from whisperbatch.pipeline.weights_revision import revision_of
 from whisperbatch.pipeline.run import run
 
 __all__ = [

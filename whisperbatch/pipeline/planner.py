@@ -14,28 +14,19 @@ from pathlib import Path
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry, Journal, Key, Output, Recording, State
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline import earlier
-from whisperbatch.pipeline.board import Job
+from whisperbatch.pipeline import earlier_transcripts
+from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.file_digest import FileDigest, sample_of
-from whisperbatch.pipeline.forms import Forms
-from whisperbatch.pipeline.makings import Makings
-from whisperbatch.pipeline.outputs import (
-    as_kept,
-    as_left,
-    digest,
-    is_as_left,
-    is_intended,
-    is_made_from,
-    ours,
-    transcript_among,
-)
+from whisperbatch.pipeline.output_forms import Forms
+from whisperbatch.pipeline.text_recipes import Makings
+from whisperbatch.pipeline.outputs_on_disk import as_kept, as_left, digest, is_as_left, is_intended, is_made_from, ours, transcript_among
 from whisperbatch.pipeline.speaker_marks import SPEAKERS, SpeakerMarks
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.transcripts import Assembly
-from whisperbatch.writers.beside import ALREADY, Namer, remove_stale
+from whisperbatch.outputs.namer import ALREADY, Namer, remove_stale
 from whisperbatch.writers.content import Content
-from whisperbatch.writers.places import absolute, file_name, folder_of, formats_of
+from whisperbatch.outputs.paths import absolute, file_name, folder_of, formats_of
 
 MISSING, OTHER_RULES = "an output is missing", "other replacement rules are asked for"
 TRANSCRIBED_AGAIN = "other replacement rules are asked for and there is no JSON to apply them to; transcribing again"
@@ -353,12 +344,12 @@ class Planner:
         def agrees(entry: Entry) -> bool:
             return self._makings.fit_entry(job.audio, entry)
 
-        found = earlier.in_another_folder(self.journal, key, lambda entry: agrees(entry) and self._is_same(job, entry))
+        found = earlier_transcripts.in_another_folder(self.journal, key, lambda entry: agrees(entry) and self._is_same(job, entry))
         if found is None and self._options.journal.dedupe and self.journal.knows_size(job.audio.size):
             recording = self.recording(job)
             assert job.content is not None
             makings = self._makings.candidates(job.audio)
-            found = earlier.of_the_same_content(self.journal, key, makings, agrees, recording, job.content)
+            found = earlier_transcripts.of_the_same_content(self.journal, key, makings, agrees, recording, job.content)
         return decision if found is None else self._speakers.added(found.taken(decision), job.audio)
 
     def _is_from(self, audio: AudioFile, transcript: Transcript, path: Path) -> bool:

@@ -12,18 +12,18 @@ from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.board import Board
-from whisperbatch.pipeline.crews import Crew
-from whisperbatch.pipeline.desk import INTERRUPTED, Desk
-from whisperbatch.pipeline.diarizing import Diarizing
-from whisperbatch.pipeline.handing import Handing
-from whisperbatch.pipeline.kept import ClipKeeper, JournalShelf, Shelf
-from whisperbatch.pipeline.moving import Mover
+from whisperbatch.pipeline.open_files import Board
+from whisperbatch.pipeline.worker_protocol import Crew
+from whisperbatch.pipeline.file_flow import INTERRUPTED, Desk
+from whisperbatch.pipeline.find_speakers import Diarizing
+from whisperbatch.pipeline.remote_stages import Handing
+from whisperbatch.pipeline.clip_cache import ClipKeeper, JournalShelf, Shelf
+from whisperbatch.pipeline.move_recordings import Mover
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.stages import Stages
+from whisperbatch.pipeline.local_stages import Stages
 from whisperbatch.records import AudioFile, Event, Outcome
 from whisperbatch.speakers import Diarizer
-from whisperbatch.writers.beside import Namer
+from whisperbatch.outputs.namer import Namer
 
 STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
 JOIN_S = 60.0  # a step of a large model on a CPU may take as long

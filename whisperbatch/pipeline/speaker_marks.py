@@ -17,7 +17,7 @@ from typing import Any
 
 from whisperbatch.options import RunOptions, SpeakerOptions
 from whisperbatch.pipeline.decision import Decision
-from whisperbatch.pipeline.settings import speakers_of
+from whisperbatch.pipeline.text_settings import speakers_of
 from whisperbatch.records import AudioFile, Transcript
 
 MARK = "#s"

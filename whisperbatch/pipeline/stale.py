@@ -4,8 +4,8 @@ A drop folder gives a file again when it has changed, so what has begun with old
 read that has begun to grow again.
 """
 
-from whisperbatch.pipeline.board import Job
-from whisperbatch.pipeline.failing import Mounts
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.retry_policy import Mounts
 
 CHANGED = "it has changed since; its new content is taken once it stands still"
 GONE = "it has gone"

@@ -5,9 +5,9 @@ asked (lines of JSON in them), sidecars (settings beside recordings), watched (d
 """
 
 from whisperbatch.sources.folders import from_paths
-from whisperbatch.sources.listed import from_list
+from whisperbatch.sources.path_list import from_list
 from whisperbatch.sources.media import MEDIA_SUFFIXES
 from whisperbatch.sources.sidecars import with_sidecars
-from whisperbatch.sources.watched import watch
+from whisperbatch.sources.drop_folder import watch
 
 __all__ = ["MEDIA_SUFFIXES", "from_list", "from_paths", "watch", "with_sidecars"]

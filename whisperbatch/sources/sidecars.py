@@ -17,7 +17,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.files import read_bounded
 from whisperbatch.options import require
 from whisperbatch.records import AudioFile, FileAsks
-from whisperbatch.sources.asked import asks_of
+from whisperbatch.sources.file_options import asks_of
 
 NAME = "whisperbatch.toml"
 KEYS = ("language", "task", "prompt", "hotwords", "replace", "formats", "speakers")

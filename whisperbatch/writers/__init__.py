@@ -18,7 +18,7 @@ from whisperbatch.writers import ass, aud, csv_, docx, json_, lrc, md, rttm, srt
 from whisperbatch.writers.content import Content
 from whisperbatch.writers.json_ import read as read_json
 from whisperbatch.writers.paragraphs import DEFAULT
-from whisperbatch.writers.shape import PLAIN
+from whisperbatch.writers.subtitles.shape import PLAIN
 
 FORMATS: dict[str, Callable[..., Content]] = {
     "txt": txt.render,

@@ -2,9 +2,9 @@
 
 from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Transcript
-from whisperbatch.writers.cues import Cue, mark
-from whisperbatch.writers.labels import prefix
-from whisperbatch.writers.shape import PLAIN, cues
+from whisperbatch.writers.subtitles.cues import Cue, mark
+from whisperbatch.writers.speakers import prefix
+from whisperbatch.writers.subtitles.shape import PLAIN, cues
 
 _HEAD = """[Script Info]
 ScriptType: v4.00+

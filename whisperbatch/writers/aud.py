@@ -1,7 +1,7 @@
 """Labels for Audacity, as whisperX writes them (whisperx/utils.py, BSD-2-Clause)."""
 
 from whisperbatch.records import Transcript
-from whisperbatch.writers.labels import turns
+from whisperbatch.writers.speakers import turns
 
 
 def render(transcript: Transcript) -> str:

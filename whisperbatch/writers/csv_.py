@@ -1,7 +1,7 @@
 """Comma-separated values, as whisper.cpp writes them (examples/cli, MIT)."""
 
 from whisperbatch.records import Transcript
-from whisperbatch.writers.labels import turns
+from whisperbatch.writers.speakers import turns
 
 
 def render(transcript: Transcript) -> str:

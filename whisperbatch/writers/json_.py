@@ -16,7 +16,7 @@ from whisperbatch import __version__
 from whisperbatch.errors import FileError
 from whisperbatch.records import Segment, Transcript, Word
 from whisperbatch.writers import speakers_json
-from whisperbatch.writers.units import may_break
+from whisperbatch.writers.subtitles.units import may_break
 
 SCHEMA = 1
 LATEST_S = 1e9  # thirty years; a later time is none, as an infinite one is

@@ -7,7 +7,7 @@ The fields are those of NIST's RT-09 evaluation plan, appendix A: ``SPEAKER file
 from collections.abc import Iterator
 
 from whisperbatch.records import Transcript
-from whisperbatch.writers import labels
+from whisperbatch.writers import speakers
 
 JOINED_S = 0.5  # a shorter pause between two stretches of one speaker is no end of a turn
 
@@ -29,7 +29,7 @@ def _turns(transcript: Transcript) -> Iterator[tuple[float, float, str]]:
             yield turn.start_s, turn.end_s, transcript.speakers[turn.speaker].label
         return
     held: tuple[float, float, str] | None = None
-    for part in labels.turns(transcript):
+    for part in speakers.turns(transcript):
         if part.label is None:
             continue
         if held is not None and held[2] == part.label and part.start_s - held[1] < JOINED_S:

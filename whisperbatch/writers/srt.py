@@ -2,8 +2,8 @@
 
 from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Transcript
-from whisperbatch.writers.cues import shown, stamp
-from whisperbatch.writers.shape import PLAIN, cues
+from whisperbatch.writers.subtitles.cues import shown, stamp
+from whisperbatch.writers.subtitles.shape import PLAIN, cues
 
 
 def render(transcript: Transcript, shaping: SubtitleOptions = PLAIN) -> str:

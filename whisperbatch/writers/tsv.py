@@ -1,7 +1,7 @@
 """Tab-separated values: start and end in integer milliseconds, and text."""
 
 from whisperbatch.records import Transcript
-from whisperbatch.writers.labels import turns
+from whisperbatch.writers.speakers import turns
 
 
 def render(transcript: Transcript) -> str:

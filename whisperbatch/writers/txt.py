@@ -2,7 +2,7 @@
 
 from whisperbatch.options import DocumentOptions
 from whisperbatch.records import Transcript
-from whisperbatch.writers.labels import prefix, turns
+from whisperbatch.writers.speakers import prefix, turns
 from whisperbatch.writers.paragraphs import DEFAULT, paragraphs, stamp
 
 

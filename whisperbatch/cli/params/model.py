@@ -15,7 +15,7 @@ ComputeType = StrEnum("ComputeType", {name.upper(): name for name in COMPUTE_TYP
 
 def _names() -> list[str]:
     """Models by name, for a shell's completion."""
-    from whisperbatch.engine.names import REPOSITORIES
+    from whisperbatch.engine.model.model_names import REPOSITORIES
 
     return [*REPOSITORIES, "demo"]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from whisperbatch.cli import config, help
+from whisperbatch.cli import config, help_page
 
 
 def _settle(ctx: typer.Context, given: Path | None) -> None:
@@ -29,5 +29,5 @@ Config = Annotated[
 ]
 HelpAll = Annotated[
     bool,
-    typer.Option("--help-all", is_eager=True, callback=help.show_all, help="Show every option and exit."),
+    typer.Option("--help-all", is_eager=True, callback=help_page.show_all, help="Show every option and exit."),
 ]

@@ -6,8 +6,8 @@ What is said of an option comes from its declaration, with the default, so that 
 from importlib import import_module
 from typing import Any
 
-from whisperbatch.cli import layout
-from whisperbatch.cli.help import first_sentence, option
+from whisperbatch.cli import text_layout
+from whisperbatch.cli.help_page import first_sentence, option
 
 NAMES = (
     *("input", "watch", "formats", "subtitles", "resume", "failures", "exit-codes", "report", "hooks", "review"),
@@ -19,9 +19,9 @@ NAMES = (
 def contents(commands: dict[str, Any]) -> str:
     """The list of topics and of commands, each with its first sentence."""
     told = [(name, first_sentence(import_module(_module(name)).__doc__)) for name in NAMES]
-    lines = ["whisperbatch help TOPIC tells of:", "", layout.rows(told, start=15)]
+    lines = ["whisperbatch help TOPIC tells of:", "", text_layout.rows(told, start=15)]
     named = [(name, first_sentence(command.help)) for name, command in commands.items()]
-    lines += ["", "whisperbatch COMMAND --help tells every option of:", "", layout.rows(named, start=15)]
+    lines += ["", "whisperbatch COMMAND --help tells every option of:", "", text_layout.rows(named, start=15)]
     return "\n".join(lines)
 
 
@@ -32,7 +32,7 @@ def page(name: str, commands: dict[str, Any]) -> str:
     for command in commands.values():
         for param in command.params:
             known |= {one: param for one in param.opts if one.startswith("--") and one not in known}
-    told = layout.rows(option(known[one]) for one in asked)
+    told = text_layout.rows(option(known[one]) for one in asked)
     more = ["", f"whisperbatch {name} --help tells the others."] if name in commands else []
     return "\n".join([_text(name), "", "Options:", "", told, *more])
 
@@ -44,4 +44,4 @@ def _module(name: str) -> str:
 def _text(name: str) -> str:
     """The page as wide as the terminal; what is indented stays as it is written where there is room."""
     blocks = (import_module(_module(name)).__doc__ or "").strip().split("\n\n")
-    return "\n\n".join(layout.fitted(one) if one.startswith(" ") else layout.filled(one) for one in blocks)
+    return "\n\n".join(text_layout.fitted(one) if one.startswith(" ") else text_layout.filled(one) for one in blocks)

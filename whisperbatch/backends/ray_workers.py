@@ -1,0 +1,232 @@
+"""An actor a device on a Ray cluster: how such members are hired, and how many. The only home of ray.
+
+Every node has to see the recordings at the same path; names, journal and transcripts stay with the driver. Who calls:
+``backends``. GPU nodes have not yet been used by it.
+"""
+
+import importlib.util
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from whisperbatch.backends.worker_pool import Crew, Hired
+from whisperbatch.backends.worker import Member, options_of_member
+from whisperbatch.backends.messages import FromMember, MemberDiedError, Over, ToMember
+from whisperbatch.errors import RunError, UsageError
+from whisperbatch.options import RunOptions, load_workers_for
+from whisperbatch.pipeline import Happened
+from whisperbatch.processes import n_cores
+
+INSTALL = "--backend ray needs Ray; in a clone of whisperbatch: pip install '.[ray]'"
+HEAR_S = 1.0  # that an actor waits for something to tell
+N_THREADS = 4  # of an actor: one that works, one that is asked, one that takes, one to spare
+PLACE_S = 60.0  # for an actor to find its node before anybody is told
+KNOCK_S = 10.0  # for a cluster to answer
+GROWTH_S = 5.0  # between two looks at whether the cluster has grown
+QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # it calls nobody
+MemberFactory = Callable[[RunOptions], Member]
+
+
+def crew_of(options: RunOptions) -> "RayCrew":
+    """A crew with an actor for each GPU of the cluster, or as many as the options say; Ray is started when it works.
+
+    Raises:
+        UsageError: Ray is not installed.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError(INSTALL)
+    return RayCrew(options, looking_member)
+
+
+def looking_member(options: RunOptions) -> Member:
+    """A member that tells when it cannot see a folder."""
+    return Member(options, looks=True)
+
+
+class RayCrew(Crew):
+    """A crew of actors, which grows with the cluster when nobody said how many there are to be."""
+
+    def __init__(self, options: RunOptions, member: MemberFactory) -> None:
+        """Connect to nothing yet."""
+        super().__init__(self._hire_actor, [])
+        self._options, self._member = options, member
+        self._is_mine = False  # whether Ray was started here
+        self._shape: _Shape | None = None
+        self._over = threading.Event()
+
+    def open(self) -> None:
+        """Begin a run, connected to the cluster."""
+        if self._shape is None:
+            self._connect()
+        super().open()
+
+    def close(self) -> None:
+        """End the actors, and Ray if it was started here."""
+        self._over.set()
+        super().close()
+        if self._is_mine:
+            import ray
+
+            ray.shutdown()
+
+    def _connect(self) -> None:
+        import ray
+
+        os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+        if not ray.is_initialized():
+            self._is_mine = True
+            address = self._options.crew.ray_address
+            n_asked = (self._options.crew.n_actors or 1) * (self._options.crew.cpus_per_actor or 1)
+            local = {} if address else {"num_cpus": max(n_cores(), n_asked), "include_dashboard": False}
+            try:
+                _knock(address or "")
+                on_sigterm = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
+                ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **local)
+                if threading.current_thread() is threading.main_thread():  # there Ray has put its own in its place
+                    signal.signal(signal.SIGTERM, on_sigterm)
+            except (OSError, RuntimeError, ValueError) as err:
+                told = str(err).strip().partition("\n")[0]
+                raise RunError(f"no Ray cluster can be reached at {address or 'this machine'} ({told})") from err
+        self._shape = _shape_of(self._options, _nodes())
+        for _ in range(self._shape.n_actors):
+            self._add()
+        if self._options.crew.n_actors is None:
+            threading.Thread(target=self._grow, name="whisperbatch-growth", daemon=True).start()
+
+    def _add(self) -> None:
+        self.add(f"actor {len(self._names) + 1}")
+
+    def _grow(self) -> None:
+        """Add an actor for each device that joins the cluster; one that does not answer is asked again."""
+        import ray
+
+        while not self._over.wait(GROWTH_S):
+            n_actors = 0
+            with suppress(ray.exceptions.RayError, OSError, RuntimeError, ValueError):
+                n_actors = _shape_of(self._options, _nodes()).n_actors
+            for _ in range(n_actors - len(self._names)):
+                self._add()
+
+    def _hire_actor(self, name: str) -> Hired:
+        assert self._shape is not None
+        return RayMember(self._options, self._shape, self._member)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What an actor takes of a node, and how many there are to be."""
+
+    n_actors: int
+    n_cpus: float
+    n_gpus: int
+
+
+def _shape_of(options: RunOptions, nodes: list[dict[str, float]]) -> _Shape:
+    """One actor a GPU; without any GPU one a node. Each has its share of the node's cores, unless it was said."""
+    wanted = options.crew
+    n_gpus = sum(int(node.get("GPU", 0)) for node in nodes) if options.engine.device != "cpu" else 0
+    smallest = min((node.get("CPU", 1.0) for node in nodes if node.get("CPU", 0.0) >= 1), default=1.0)
+    if n_gpus:
+        share = min(node.get("CPU", 0.0) // node["GPU"] for node in nodes if node.get("GPU"))
+        return _Shape(wanted.n_actors or n_gpus, wanted.cpus_per_actor or max(1.0, share), 1)
+    if wanted.cpus_per_actor is not None:
+        room = sum(int(node.get("CPU", 0) // wanted.cpus_per_actor) for node in nodes)
+        return _Shape(wanted.n_actors or max(1, room), wanted.cpus_per_actor, 0)
+    if wanted.n_actors is None:
+        return _Shape(max(1, len([node for node in nodes if node.get("CPU", 0) >= 1])), smallest, 0)
+    a_node = -(-wanted.n_actors // max(1, len(nodes)))
+    return _Shape(wanted.n_actors, max(1.0, smallest // a_node), 0)
+
+
+def _nodes() -> list[dict[str, float]]:
+    """The resources of each node that lives."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _knock(address: str) -> None:
+    """OSError when nobody listens at an address with a port, to which Ray would go on knocking for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), KNOCK_S).close()
+
+
+class RayMember:
+    """An actor, seen from the driver; ``hear`` is for one thread, the rest for any."""
+
+    def __init__(self, options: RunOptions, shape: _Shape, member: MemberFactory) -> None:
+        """Ask the cluster for it; it comes when a node has room."""
+        import ray
+
+        device = "auto" if shape.n_gpus else "cpu"
+        n_load_workers = options.load.n_workers or load_workers_for(int(shape.n_cpus), beside_gpu=bool(shape.n_gpus))
+        own = options_of_member(options, device=device, n_load_workers=n_load_workers)
+        kind = ray.remote(_Actor).options(
+            num_cpus=shape.n_cpus,
+            num_gpus=shape.n_gpus,
+            max_concurrency=N_THREADS,
+            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(max(1, int(shape.n_cpus)))}},
+        )
+        gpu = f" and {shape.n_gpus} GPU" if shape.n_gpus else ""
+        self._waits = f"an actor waits for a node with {shape.n_cpus:g} free cores{gpu}; the run goes on without it"
+        self._actor: Any = kind.remote(own, member, Path.cwd())
+
+    def send(self, message: ToMember) -> None:
+        """Hand it a message; nothing happens when it is gone."""
+        self._actor.take.remote(message)
+
+    def hear(self) -> Iterator[FromMember]:
+        """What it tells; MemberDiedError when the actor or its node dies."""
+        import ray
+
+        message: FromMember | None = None
+        is_placed = False
+        while not isinstance(message, Over):
+            telling = self._actor.told.remote(HEAR_S)
+            try:
+                if not is_placed and not ray.wait([telling], timeout=PLACE_S)[0]:
+                    yield Happened(None, "notice", {"text": self._waits})
+                told = ray.get(telling)
+            except ray.exceptions.RayError as err:
+                raise MemberDiedError(_why(err)) from err
+            is_placed = True
+            for message in told:
+                yield message
+
+    def kill(self) -> None:
+        """End it."""
+        import ray
+
+        with suppress(ray.exceptions.RayError, ValueError):  # Ray itself may be gone
+            ray.kill(self._actor)
+
+
+class _Actor:
+    """What lives in the actor: a member, and its threads."""
+
+    def __init__(self, options: RunOptions, member: MemberFactory, folder: Path) -> None:
+        with suppress(OSError):
+            os.chdir(folder)  # paths may count from there: a model's, a spool's
+        self._member = member(options)
+        threading.Thread(target=self._member.work, daemon=True).start()
+
+    def take(self, message: ToMember) -> None:
+        """Pass a message on."""
+        self._member.take(message)
+
+    def told(self, seconds: float) -> list[FromMember]:
+        """What the member has told since, once there is something, or after so many seconds."""
+        return self._member.told_within(seconds)
+
+
+def _why(error: Exception) -> str:
+    """The first line of what Ray says that tells something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,100 @@
+"""What may not be sampled next, as minus infinity on the logits, for all rows at once.
+
+Comes in: logits and the tokens so far. Goes out: the same logits, masked. Who calls: ``engine/lane``. The rules are
+openai-whisper's SuppressBlank, SuppressTokens and ApplyTimestampRules (whisper/decoding.py, MIT), and CTranslate2's
+RepetitionPenalty and NoRepeatNgram (MIT), which faster-whisper offers; ours look at all rows together and never at the
+host.
+"""
+
+import torch
+from torch import Tensor
+
+from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.options import DecodeOptions
+
+PRECISION_S = 0.02  # one timestamp token
+
+
+class Rules:
+    """The rules of one run on one device."""
+
+    def __init__(self, spelling: Spelling, options: DecodeOptions, n_vocab: int, device: torch.device) -> None:
+        """Make the masks that do not change."""
+        self.timestamp_begin, self.end = spelling.timestamp_begin, spelling.end
+        self._no_timestamps = spelling.no_timestamps
+        self._timed = not options.without_timestamps
+        never = [token for token in spelling.suppressed(options.suppress_tokens) if token < n_vocab]
+        self._never = torch.tensor(never, dtype=torch.int64, device=device)
+        self._penalty, self._n_gram = options.repetition_penalty, options.no_repeat_ngram_size
+        first = spelling.suppressed_first() if options.suppress_blank else []
+        self._first = torch.tensor(first, dtype=torch.int64, device=device)
+        self._times = torch.arange(self.timestamp_begin, n_vocab, device=device)
+        limit_s = options.max_initial_timestamp
+        self._last_initial = self.timestamp_begin + round(limit_s / PRECISION_S) if limit_s else n_vocab
+
+    def apply(
+        self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor, n_begun: Tensor | None = None
+    ) -> Tensor:
+        """The logits, masked in place.
+
+        Args:
+            logits: float32 (n_rows, n_vocab), of the next token.
+            tokens: int64 (n_rows, n_context), openings and sampled tokens; later ones have no meaning.
+            n_tokens: int64 (n_rows,), how many there are.
+            n_opening: int64 (n_rows,), how many of them are not text of the window.
+            n_begun: int64 (n_rows,), how many of them were not sampled; None for as many.
+        """
+        if self._penalty != 1.0 or self._n_gram:
+            self._discourage(logits, tokens, n_tokens, n_opening)
+        logits.index_fill_(1, self._never, -torch.inf)
+        if len(self._first):
+            is_first = (n_tokens == (n_opening if n_begun is None else n_begun))[:, None]
+            logits[:, self._first] = logits[:, self._first].masked_fill(is_first, -torch.inf)
+        if self._timed:
+            self._apply_times(logits, tokens, n_tokens, n_opening)
+        return logits
+
+    def _discourage(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
+        """Penalise what was sampled before, and ban what would repeat a run of tokens; times count as tokens too."""
+        at = torch.arange(tokens.shape[1], device=tokens.device)
+        if self._penalty != 1.0:
+            sampled = (at >= n_opening[:, None]) & (at < n_tokens[:, None])
+            seen = _marked(tokens, sampled, logits.shape[1])
+            penalised = torch.where(logits < 0, logits * self._penalty, logits / self._penalty)
+            logits.copy_(torch.where(seen, penalised, logits))
+        if n := self._n_gram:
+            runs = tokens.unfold(1, n, 1)  # (n_rows, n_runs, n)
+            ending = (n_tokens[:, None] - (n - 1) + at[: n - 1]).clamp(min=0)
+            repeats = (runs[..., :-1] == tokens.gather(1, ending)[:, None]).all(dim=-1)
+            starts = at[: runs.shape[1]]
+            whole = (starts >= n_opening[:, None]) & (starts + n <= n_tokens[:, None])
+            logits.masked_fill_(_marked(runs[..., -1], repeats & whole, logits.shape[1]), -torch.inf)
+
+    def _apply_times(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
+        begin, n_sampled = self.timestamp_begin, n_tokens - n_opening
+        last = tokens.gather(1, (n_tokens - 1)[:, None])[:, 0]
+        before = tokens.gather(1, (n_tokens - 2).clamp(min=0)[:, None])[:, 0]
+        after_time = (n_sampled >= 1) & (last >= begin)
+        after_pair = after_time & ((n_sampled < 2) | (before >= begin))
+        in_pair = after_time & ~after_pair  # text, then a time: its pair or the end
+        logits[:, self._no_timestamps].fill_(-torch.inf)
+
+        at = torch.arange(tokens.shape[1], device=tokens.device)
+        sampled = (at >= n_opening[:, None]) & (at < n_tokens[:, None])
+        latest = torch.where(sampled & (tokens >= begin), tokens, -1).amax(dim=1)  # times never fall
+        earliest = torch.where(latest >= 0, torch.where(in_pair, latest, latest + 1), begin)
+        final = torch.where(n_sampled == 0, self._last_initial, logits.shape[1])
+        banned = (self._times < earliest[:, None]) | (self._times > final[:, None]) | after_pair[:, None]
+        times, text, special = logits[:, begin:], logits[:, : self.end], logits[:, self.end : begin]
+        times.masked_fill_(banned, -torch.inf)
+        rest = special.amax(dim=1)
+        most = torch.where(in_pair, rest, torch.maximum(rest, text.amax(dim=1)))
+        only_time = (n_sampled == 0) | (times.logsumexp(dim=1) > most)  # the norm of all logits falls out
+        special.masked_fill_(only_time[:, None], -torch.inf)
+        text.masked_fill_((only_time | in_pair)[:, None], -torch.inf)
+
+
+def _marked(tokens: Tensor, chosen: Tensor, n_vocab: int) -> Tensor:
+    """Which ids are among the chosen tokens of each row, bool (n_rows, n_vocab)."""
+    marks = torch.zeros(len(tokens), n_vocab + 1, dtype=torch.bool, device=tokens.device)
+    return marks.scatter_(1, torch.where(chosen, tokens, n_vocab), True)[:, :n_vocab]

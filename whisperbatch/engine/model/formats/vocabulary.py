@@ -1,0 +1,157 @@
+"""Where a model's tokenizer comes from: its folder, a list of tokens, or a place that has OpenAI's own.
+
+A byte-level vocabulary in order of rank is all there is to Whisper's tokenizer: two neighbours are joined whenever what
+they make is a token, the lowest first. ``from_bytes`` makes a ``tokenizers.Tokenizer`` of it, special tokens where
+openai-whisper puts them (whisper/tokenizer.py, MIT).
+"""
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
+
+from whisperbatch.engine.model import model_names
+from whisperbatch.errors import ModelError
+from whisperbatch.languages import LANGUAGES
+
+FILE = "tokenizer.json"
+N_TIMES = 1501  # <|0.00|> to <|30.00|>
+N_ENGLISH = 51_864  # ids of an English-only model; multilingual ones have more
+AROUND_LANGUAGES = (
+    ("<|endoftext|>", "<|startoftranscript|>"),
+    ("<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"),
+)
+TIKTOKEN = {True: "gpt2.tiktoken", False: "multilingual.tiktoken"}  # openai-whisper's, by whether it is English only
+UNREACHABLE = (OSError, HTTPError, LocalEntryNotFoundError)
+
+
+def in_folder(folder: Path) -> Any:
+    """The tokenizer that a folder holds, in one file or in transformers' older ones; None where it holds none."""
+    if (folder / FILE).is_file():
+        return from_file(folder / FILE)
+    if not (folder / "vocab.json").is_file():
+        return None
+    from transformers import WhisperTokenizer
+
+    return WhisperTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+
+
+def from_file(path: Path) -> Any:
+    """The tokenizer of a ``tokenizer.json``; ValueError when there is none in it."""
+    from tokenizers import Tokenizer
+
+    if "model" not in json.loads(path.read_text(encoding="utf-8")):  # else a bare Exception comes out of the library
+        raise ValueError(f"its {FILE} holds no vocabulary")
+    return Tokenizer.from_file(str(path))
+
+
+def from_bytes(tokens: Sequence[bytes], n_vocab: int) -> Any:
+    """The tokenizer of a vocabulary in order of rank; special tokens fill the ids up to ``n_vocab``.
+
+    Raises:
+        ValueError: There are too few tokens for the ids that are left, or a byte is missing.
+    """
+    specials = specials_of(n_vocab)
+    n_plain = n_vocab - len(specials)
+    if len(tokens) < n_plain:
+        raise ValueError(f"its vocabulary has {len(tokens)} tokens where {n_plain} are needed")
+    return _tokenizer([_spelled(token) for token in tokens[:n_plain]], specials)
+
+
+def from_spelled(tokens: Sequence[str], n_vocab: int) -> Any:
+    """The same of tokens whose bytes are spelled as GPT-2 spells them, as CTranslate2 lists them."""
+    n_plain = n_vocab - len(specials_of(n_vocab))
+    if len(tokens) < n_plain or not all(isinstance(token, str) for token in tokens):
+        raise ValueError(f"its vocabulary has {len(tokens)} tokens where {n_plain} are needed")
+    return _tokenizer(list(tokens[:n_plain]), specials_of(n_vocab))
+
+
+def specials_of(n_vocab: int) -> list[str]:
+    """The special tokens of a model with so many ids, in order; ValueError where that is none of OpenAI's sizes."""
+    before, after = AROUND_LANGUAGES
+    n_languages = n_vocab - 51_765 - (n_vocab > N_ENGLISH)
+    if not 0 < n_languages <= len(LANGUAGES):
+        raise ValueError(f"its {n_vocab} ids are none of OpenAI's vocabularies")
+    languages = (f"<|{code}|>" for code in list(LANGUAGES)[:n_languages])
+    return [*before, *languages, *after, *(f"<|{step * 0.02:.2f}|>" for step in range(N_TIMES))]
+
+
+def of_openai(n_vocab: int, model_dir: Path | None, *, offline: bool, on_notice: Callable[[str], None]) -> Any:
+    """OpenAI's tokenizer for so many ids: from the hub's cache, from openai-whisper, or from the hub.
+
+    Raises:
+        ModelError: It is in none of them.
+        ValueError: OpenAI has no such vocabulary.
+    """
+    specials_of(n_vocab)
+    repos, place = model_names.with_vocabulary(n_vocab), model_dir or model_names.hub_cache()
+    for repo in repos:
+        if isinstance(cached := try_to_load_from_cache(repo, FILE, cache_dir=place), str):
+            return from_file(Path(cached))
+    if (ranks := _of_openai_whisper(n_vocab)) is not None:
+        return from_bytes(ranks, n_vocab)
+    missing = "the checkpoint brings no tokenizer, and none is in the cache or in an installed openai-whisper"
+    fetched = model_names.short(repos[0])
+    remedy = f"run 'whisperbatch fetch {fetched}' where there is a network, or put {fetched}'s {FILE} beside it"
+    if offline:
+        raise ModelError(f"{missing}; {remedy}")
+    try:
+        on_notice(f"fetching the tokenizer of {repos[0]} (about 2 MB)")
+        return from_file(Path(hf_hub_download(repos[0], FILE, cache_dir=place)))
+    except UNREACHABLE as err:
+        raise ModelError(f"{missing}, and the hub cannot be reached; {remedy}") from err
+
+
+def _of_openai_whisper(n_vocab: int) -> list[bytes] | None:
+    """The vocabulary that openai-whisper brings, which is not imported; None where it is not installed."""
+    spec = find_spec("whisper")
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin).parent / "assets" / TIKTOKEN[n_vocab == N_ENGLISH]
+    if not file.is_file():
+        return None
+    rows = (line.split() for line in file.read_bytes().splitlines() if line.strip())
+    ranks = {int(rank): base64.b64decode(token) for token, rank in rows}
+    return [ranks[rank] for rank in range(len(ranks))]
+
+
+def _spellings() -> list[str]:
+    """A printable character for each byte, GPT-2's: the byte's own where it has one, else one from 256 on."""
+    own = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)}
+    others = iter(range(256, 512))
+    return [chr(byte if byte in own else next(others)) for byte in range(256)]
+
+
+_SPELLINGS = _spellings()
+
+
+def _spelled(token: bytes) -> str:
+    return "".join(_SPELLINGS[byte] for byte in token)
+
+
+def _tokenizer(tokens: list[str], specials: Iterable[str]) -> Any:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    ranks = {token: rank for rank, token in enumerate(tokens)}
+    if not ranks.keys() >= set(_SPELLINGS):
+        raise ValueError("its vocabulary does not spell every byte")
+    tokenizer = Tokenizer(models.BPE(vocab=ranks, merges=_merges(ranks), fuse_unk=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in specials])
+    return tokenizer
+
+
+def _merges(ranks: dict[str, int]) -> list[tuple[str, str]]:
+    """Every pair of tokens that makes a token, in the order of what it makes."""
+    pairs = []
+    for token, rank in ranks.items():
+        halves = ((token[:at], token[at:]) for at in range(1, len(token)))
+        known = (pair for pair in halves if pair[0] in ranks and pair[1] in ranks)
+        pairs += [(rank, ranks[one], ranks[two], one, two) for one, two in known]
+    return [(one, two) for *_, one, two in sorted(pairs)]

@@ -1,0 +1,107 @@
+"""What is on this machine already: the hub's cache, faster-whisper's models in it, openai-whisper's own folder.
+
+Nothing is asked of a network and nothing heavy is imported: the journal looks here too, before a model loads.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisperbatch.engine.model import formats, model_names
+from whisperbatch.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """A model that was found: its folder or file, its revision, and whose cache it is where it is not the asked one."""
+
+    path: Path
+    revision: str
+    owner: str | None = None
+
+
+def find(model: str, model_dir: Path | None) -> Cached | None:
+    """A model by name or hub id: where the hub's client keeps it, else where another program does; None if nowhere."""
+    own = snapshot(model_names.repository(model), model_dir)
+    if own is not None:
+        return Cached(own, own.name)
+    for repo in model_names.for_ctranslate2(model):
+        if (copy := snapshot(repo, model_dir)) is not None:
+            return Cached(copy, copy.name, f"faster-whisper's copy ({repo})")
+    name = model_names.openai_file(model)
+    if name is None:
+        return None
+    for folder in (model_dir, model_names.openai_cache()):
+        if folder is not None and (folder / name).is_file() and formats.holds_weights(folder / name):
+            return Cached(folder / name, digest(folder / name), f"openai-whisper's copy ({folder / name})")
+    return None
+
+
+def local(model: str) -> Path | None:
+    """The folder or file that a model's name is; a name that is known is no file that happens to be called so."""
+    path = Path(model).expanduser()
+    is_there = path.is_dir() or (path.is_file() and model not in model_names.REPOSITORIES)
+    return path if is_there else None
+
+
+def models(model_dir: Path | None) -> list[str]:
+    """All models that are on this machine, by the names that select them."""
+    return sorted({*in_hub_cache(model_dir), *in_openai_cache()})
+
+
+def snapshot(repo: str, model_dir: Path | None) -> Path | None:
+    """The folder that the hub's cache has of a model's main branch, when its weights are whole."""
+    place = (model_dir or model_names.hub_cache()) / f"models--{repo.replace('/', '--')}"
+    try:
+        commit = (place / "refs" / "main").read_text(encoding="utf-8").strip()
+        folder = place / "snapshots" / commit
+        return folder if commit and formats.holds_weights(folder) else None
+    except (OSError, ValueError):
+        return None
+
+
+def in_hub_cache(model_dir: Path | None) -> list[str]:
+    """Whisper models in the hub's cache, by the shortest name that selects them."""
+    found = []
+    for place in sorted((model_dir or model_names.hub_cache()).glob("models--*")):
+        repo = place.name.removeprefix("models--").replace("--", "/", 1)
+        if (folder := snapshot(repo, model_dir)) is not None and _is_whisper(folder):
+            found.append(model_names.short(repo))
+    return sorted(found)
+
+
+def in_openai_cache() -> list[str]:
+    """Models that openai-whisper has downloaded, by the names that select them."""
+    return sorted(
+        file.stem
+        for file in model_names.openai_cache().glob("*.pt")
+        if file.stem in model_names.OPENAI_NAMES and formats.holds_weights(file)
+    )
+
+
+def digest(path: Path) -> str:
+    """The first 16 hex digits of the SHA-256 of a model's weights: of the file, or the index of several.
+
+    Raises:
+        ModelError: No weights are there, or they cannot be read.
+    """
+    stored = formats.recognise(path)
+    file = stored.files[0]
+    if len(stored.files) > 1:
+        index = formats.INDEX if stored.format is formats.Format.TRANSFORMERS else formats.PICKLED_INDEX
+        file = stored.folder / index
+    try:
+        with file.open("rb") as stream:
+            return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    except OSError as err:
+        raise ModelError(f"the model {file} cannot be read: {err.strerror or err}") from err
+
+
+def _is_whisper(folder: Path) -> bool:
+    """Whether a folder's settings are Whisper's; a CTranslate2 folder says so in its weights."""
+    if formats.recognise(folder).format not in (formats.Format.TRANSFORMERS, formats.Format.PICKLED):
+        return True
+    try:
+        return '"whisper"' in (folder / "config.json").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return False

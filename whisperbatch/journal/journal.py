@@ -1,0 +1,357 @@
+"""What is known of files, in SQLite: one connection, shared by the threads of a process under a lock.
+
+Who calls: the pipeline's planner, from any of its threads; the CLI's ``status`` and ``forget``.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from whisperbatch.errors import RunError, TakenError
+from whisperbatch.journal.due_hooks import DueHook, DueHooks
+from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
+from whisperbatch.journal.fingerprint import SAMPLED, Making
+from whisperbatch.journal.rows import (
+    ENTRY,
+    as_bytes,
+    as_path,
+    entry_of,
+    forget_file,
+    made,
+    outputs_by_file,
+    put,
+    void,
+    with_outputs,
+)
+from whisperbatch.journal.run_lock import RunLock, forget, is_alive
+from whisperbatch.journal.schema import INSTEAD, connect, sentences
+
+MAX_SAME = 200  # rows of one content that are looked at, the latest first: there may be any number of copies
+
+
+class Journal:
+    """The journal of one run, or of one look at it; any thread may call it.
+
+    Every method raises RunError when the file cannot be used. It has failed for good then: what is asked later is told
+    the same at once, and does not wait for a lock again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open or make the file, hold a lock for this run, and void the claims of dead runs."""
+        self.path = path
+        self._lock = threading.Lock()
+        self._database = connect(path)
+        self._run: RunLock | None = None
+        self._failure: RunError | None = None
+        self._identity = _identity(path)
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            with sentences(path):
+                self._run = RunLock(path)
+            self.hooks = DueHooks(self._reading, self._writing, self._run.token)
+            with self._writing() as database:
+                database.execute("INSERT INTO run VALUES (?, ?, ?)", (self._run.token, os.getpid(), time.time()))
+                self._void_dead(database)
+            undo.pop_all()
+
+    def look(self, key: Key) -> Entry | None:
+        """What is known of a file; None when nothing is."""
+        with self._reading() as database:
+            return entry_of(database, key)
+
+    def done_elsewhere(self, key: Key) -> list[Entry]:
+        """What is done of the same recording with outputs in other folders, the latest first."""
+        with self._reading() as database:
+            rows = database.execute(
+                f"{ENTRY} WHERE path = ? AND folder != ? AND state = ? ORDER BY changed DESC",
+                (as_bytes(key.path), as_bytes(key.folder), State.DONE),
+            ).fetchall()
+            return [with_outputs(database, row) for row in rows]
+
+    def knows_size(self, size: int) -> bool:
+        """Whether any recording of that many bytes is known."""
+        with self._reading() as database:
+            return database.execute("SELECT 1 FROM file WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
+
+    def done_alike(self, key: Key, recording: Recording, makings: Collection[Making]) -> list[Entry]:
+        """What is done of other files of the same size and sample, with the settings of a making and a JSON file.
+
+        Recordings that differ may agree in these; see ``identity``.
+        """
+        with self._reading() as database:
+            rows = database.execute(
+                f"SELECT * FROM ({ENTRY} WHERE size = ? AND sample = ? ORDER BY id DESC LIMIT {MAX_SAME}) AS known"
+                f" WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings IN ({', '.join('?' * len(makings))})"
+                " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format GLOB 'json*')",
+                (
+                    *(recording.size, recording.sample, as_bytes(key.path), as_bytes(key.folder)),
+                    *(State.DONE, *(making.settings for making in makings)),
+                ),
+            ).fetchall()
+            return [with_outputs(database, row) for row in rows]
+
+    def owner(self, output: Path) -> Path | None:
+        """The recording whose output a file is; None when the journal does not know it."""
+        with self._reading() as database:
+            row = database.execute(
+                "SELECT file.path FROM output JOIN file ON file.id = output.file WHERE output.path = ?",
+                (as_bytes(output),),
+            ).fetchone()
+            return as_path(row[0]) if row else None
+
+    def claim(self, key: Key) -> Claim:
+        """Take a file for this run, unless another that is alive has it."""
+        assert self._run is not None
+        with self._writing() as database:
+            entry = entry_of(database, key)
+            if entry is None:
+                database.execute(
+                    "INSERT INTO file (path, folder, state, run, changed) VALUES (?, ?, ?, ?, ?)",
+                    (as_bytes(key.path), as_bytes(key.folder), State.NEW, self._run.token, time.time()),
+                )
+                entry = entry_of(database, key)
+                assert entry is not None
+                return Claim(True, entry)
+            is_free = entry.run in (None, self._run.token) or not is_alive(self.path, entry.run)
+            if is_free:
+                database.execute("UPDATE file SET run = ? WHERE id = ?", (self._run.token, entry.id))
+            return Claim(is_free, entry)
+
+    def release(self, entry: Entry) -> None:
+        """Give a claim back without an end: the run was stopped, or there was nothing to do."""
+        with self._writing() as database:
+            database.execute("UPDATE file SET run = NULL WHERE id = ?", (entry.id,))
+
+    def intend(
+        self,
+        entry: Entry,
+        recording: Recording,
+        making: Making,
+        base: str,
+        language: str,
+        outputs: Sequence[Output],
+        new: Collection[Path] = (),
+    ) -> None:
+        """Note what is about to be written; committed before the first rename.
+
+        Raises:
+            TakenError: At a path in ``new`` lies a file by now that is another recording's output.
+        """
+        with self._writing() as database:
+            for path in new:
+                row = database.execute("SELECT file FROM output WHERE path = ?", (as_bytes(path),)).fetchone()
+                if row is not None and row[0] != entry.id and os.path.lexists(path):
+                    raise TakenError("another recording's transcript has just taken the name", path)
+            put(database, entry, State.WRITING, recording, making)
+            database.execute(
+                "UPDATE file SET base = ?, language = ? WHERE id = ?", (os.fsencode(base), language, entry.id)
+            )
+            database.executemany(
+                "INSERT INTO output (path, file, format, intended) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE"
+                " SET file = excluded.file, format = excluded.format, intended = excluded.intended",
+                [(as_bytes(output.path), entry.id, output.format, output.intended) for output in outputs],
+            )
+
+    def give_back(self, entry: Entry, paths: Sequence[Path]) -> None:
+        """Note that what was about to be written at the paths will not be."""
+        with self._writing() as database:
+            database.executemany(
+                "DELETE FROM output WHERE path = ? AND file = ? AND size IS NULL",
+                [(as_bytes(path), entry.id) for path in paths],
+            )
+
+    def done(
+        self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float, hook: DueHook | None = None
+    ) -> None:
+        """Note that the file's outputs are on disk, and that a hook is due; its claim ends with that."""
+        with self._writing() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?, NULL)",
+                [(as_bytes(o.path), entry.id, o.format, o.size, o.mtime_ns) for o in outputs],
+            )
+            database.execute(
+                "UPDATE file SET state = ?, run = NULL, audio_s = ?, wall_s = ?, attempts = attempts + 1, error = NULL,"
+                " is_permanent = 0, changed = ? WHERE id = ?",
+                (State.DONE, audio_s, wall_s, time.time(), entry.id),
+            )
+            database.execute("DELETE FROM clip WHERE file = ?", (entry.id,))
+            self.hooks.note(database, entry.id, hook)
+
+    def failed(
+        self,
+        entry: Entry,
+        recording: Recording,
+        making: Making,
+        error: str,
+        *,
+        is_permanent: bool,
+        hook: DueHook | None = None,
+    ) -> None:
+        """Note why a file failed, and that a hook is due; its claim ends with that."""
+        with self._writing() as database:
+            put(database, entry, State.FAILED, recording, making)
+            database.execute(
+                "UPDATE file SET run = NULL, error = ?, is_permanent = ?, attempts = attempts + 1 WHERE id = ?",
+                (error, is_permanent, entry.id),
+            )
+            self.hooks.note(database, entry.id, hook)
+
+    def touch(self, entry: Entry, recording: Recording) -> None:
+        """Note the new mtime of a recording whose sample is the same.
+
+        Trap: the rest may have changed. Where no digest tells what was transcribed, the recording that is there now
+        does not tell either; an empty one, which no file has, says so.
+        """
+        with self._writing() as database:
+            database.execute(
+                "UPDATE file SET mtime_ns = ?, content = CASE WHEN content IS NULL AND sample LIKE ? THEN '' ELSE"
+                " content END WHERE id = ?",
+                (recording.mtime_ns, f"{SAMPLED}%", entry.id),
+            )
+
+    def moved(self, key: Key, new: Key) -> None:
+        """Know a file by its new place; what was known of another file there is forgotten."""
+        with self._writing() as database:
+            entry, old = entry_of(database, key), entry_of(database, new)
+            if entry is None or key == new:
+                return
+            if old is not None:
+                forget_file(database, old)
+            database.execute(
+                "UPDATE file SET path = ?, folder = ? WHERE id = ?",
+                (as_bytes(new.path), as_bytes(new.folder), entry.id),
+            )
+
+    def keep_clips(self, clips: Iterable[tuple[Entry, int, str, str]]) -> None:
+        """Keep finished clips of files that take long: entry, number, mark and text of each."""
+        with self._writing() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO clip VALUES (?, ?, ?, ?)",
+                [(entry.id, number, mark, text) for entry, number, mark, text in clips],
+            )
+
+    def kept_clips(self, entry: Entry) -> dict[int, tuple[str, str]]:
+        """The mark and text of each clip that was kept, by its number."""
+        with self._reading() as database:
+            rows = database.execute("SELECT number, mark, text FROM clip WHERE file = ?", (entry.id,))
+            return {number: (mark, text) for number, mark, text in rows}
+
+    def redo_since(self, scope: str) -> float:
+        """When the redo of that scope began: now, or when one that was not finished began."""
+        with self._writing() as database:
+            database.execute("INSERT OR IGNORE INTO redo VALUES (?, ?)", (scope, time.time()))
+            return float(database.execute("SELECT began FROM redo WHERE scope = ?", (scope,)).fetchone()[0])
+
+    def redo_over(self, scope: str) -> None:
+        """Note that the redo of that scope is finished."""
+        with self._writing() as database:
+            database.execute("DELETE FROM redo WHERE scope = ?", (scope,))
+
+    def entries(self, below: Sequence[Path] = ()) -> Iterator[Entry]:
+        """All files, or those that are or lie below one of the paths, by path."""
+        with self._reading() as database:
+            rows = database.execute(f"{ENTRY} ORDER BY path, folder").fetchall()
+            outputs = outputs_by_file(database)
+        for row in rows:
+            path = as_path(row[1])
+            if not below or any(path == place or place in path.parents for place in below):
+                yield made(row, outputs.get(row[0], ()))
+
+    def outputs_of(self, name: str) -> list[str]:
+        """The paths of all outputs of a format, in order; as text, since there may be very many."""
+        with self._reading() as database:
+            query = "SELECT path FROM output WHERE (format = ? OR format GLOB ?) AND size IS NOT NULL ORDER BY path"
+            return [os.fsdecode(path) for (path,) in database.execute(query, (name, f"{name}#*"))]
+
+    def is_in_hand(self, entry: Entry) -> bool:
+        """Whether a run that is alive works on the file."""
+        return entry.run is not None and is_alive(self.path, entry.run)
+
+    def is_in_others_hand(self, entry: Entry) -> bool:
+        """Whether another run that is alive works on the file."""
+        assert self._run is not None
+        return entry.run != self._run.token and self.is_in_hand(entry)
+
+    def forget(self, entry: Entry) -> bool:
+        """Know nothing of a file any more; False when another run has it in hand, or has ended it since that look."""
+        assert self._run is not None
+        with self._writing() as database:
+            known = entry_of(database, entry.key)
+            if known is None:
+                return True
+            is_free = known.run in (None, self._run.token) or not is_alive(self.path, known.run)
+            if is_free and known.changed == entry.changed:
+                forget_file(database, known)
+                return True
+            return False
+
+    def close(self) -> None:
+        """Give claims and lock back and close the file."""
+        if self._run is not None:
+            with suppress(RunError), self._writing() as database:
+                void(database, self._run.token)
+                self._void_dead(database)
+            self._run.release()
+            self._run = None
+        with self._lock, suppress(sqlite3.Error):
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close it."""
+        self.close()
+
+    def _void_dead(self, database: sqlite3.Connection) -> None:
+        for (token,) in database.execute("SELECT token FROM run").fetchall():
+            if not is_alive(self.path, token):
+                void(database, token)
+                forget(self.path, token)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Tell what goes wrong in a sentence, and the same ever after."""
+        if self._failure is not None:
+            raise RunError(self._failure.message, self.path) from self._failure
+        try:
+            with sentences(self.path):
+                yield
+        except RunError as err:
+            self._failure = err
+            raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._failing():
+            yield self._database
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction, which no other thread or process comes between."""
+        with self._lock, self._failing():
+            if _identity(self.path) != self._identity:  # SQLite would go on with a file that nobody can find
+                told = f"the journal was removed or replaced during the run; run again, or {INSTEAD}"
+                raise RunError(told, self.path)
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._database
+                self._database.execute("COMMIT")
+            finally:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,62 @@
+"""What copies have to do with jobs: a copy of what is being transcribed waits, and is made from the same transcript.
+
+Comes in: decisions of the planner, and how jobs ended. Goes out: decisions in which copies wait or have a transcript.
+"""
+
+from dataclasses import replace
+
+from whisperbatch.options import RunOptions
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.copies import Copies, Mark
+from whisperbatch.pipeline.decision import OF_ANOTHER, Decision
+from whisperbatch.pipeline.planner import Planner
+from whisperbatch.records import Transcript
+from whisperbatch.outputs.paths import absolute, formats_of
+
+
+class Twins:
+    """The copies among one run's files; any thread may call it."""
+
+    def __init__(self, options: RunOptions, planner: Planner) -> None:
+        """Know no file yet."""
+        self._options, self._planner = options, planner
+        self._copies: Copies[Job] = Copies()
+
+    def place(self, job: Job, decision: Decision) -> Decision:
+        """The decision; a file that would be transcribed waits for its copy, or is made from that one's transcript."""
+        if not decision.is_work or job.is_alone or not job.audio.size:
+            return decision
+        sample = self._planner.recording(job).sample
+        if sample is None or job.content is None:
+            return decision
+        path = absolute(job.audio.path)
+        mark = Mark(job.audio.size, path.suffix.lower(), sample, self._planner.transcript_told(job))
+        place = self._copies.place(job, path, mark, job.content.ask)
+        if place.waits:
+            return replace(decision, is_copy=True, twin=place.group.path)
+        if place.transcript is None:
+            job.group = place.group
+            return self._planner.known_elsewhere(job, decision) if place.is_late else decision
+        twin = place.group.path
+        why = OF_ANOTHER.format(path=twin)
+        return replace(decision, reuse=place.transcript, twin=twin, why=why, content=job.content.known)
+
+    def heirs(self, job: Job, transcript: Transcript, *, is_written: bool) -> list[Job]:
+        """The copies that waited for a file, now that its transcript is there.
+
+        Copies that come later find it in its JSON through the journal; where there is none, it is kept here.
+        """
+        if job.group is None:
+            return []
+        group, job.group = job.group, None
+        output, has_journal = self._options.output, self._planner.journal is not None
+        is_again = output.overwrite or self._options.journal.redo
+        is_found_again = is_written and has_journal and "json" in formats_of(job.audio, output) and not is_again
+        return self._copies.done(group, None if is_found_again else transcript)
+
+    def orphans(self, job: Job) -> list[Job]:
+        """The copies that waited for a file of which no transcript comes."""
+        if job.group is None:
+            return []
+        group, job.group = job.group, None
+        return self._copies.failed(group)

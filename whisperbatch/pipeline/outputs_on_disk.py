@@ -1,0 +1,88 @@
+"""Outputs on disk, and whether they are still as we left them. Who calls: the planner."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from whisperbatch.errors import FileError
+from whisperbatch.files import read_regular
+from whisperbatch.journal import Entry, Output
+from whisperbatch.options import OutputOptions
+from whisperbatch.records import Transcript
+from whisperbatch.writers import FORMATS, read_json
+from whisperbatch.writers.content import Content, encoded
+from whisperbatch.outputs.paths import absolute
+from whisperbatch.outputs.provenance import holds
+
+
+def ours(entry: Entry) -> tuple[Output, ...]:
+    """The outputs that are as we left them, or as a run that was ended has written them."""
+    return tuple(output for output in entry.outputs if is_as_left(output) or is_intended(output))
+
+
+def edited(entry: Entry) -> tuple[Path, ...]:
+    """The outputs that somebody has changed since we left them."""
+    changed = (one for one in entry.outputs if not (is_as_left(one) or is_intended(one)))
+    return tuple(one.path for one in changed if os.path.lexists(one.path))
+
+
+def is_as_left(output: Output) -> bool:
+    """Whether an output has the size and mtime that it had when it was done."""
+    try:
+        status = output.path.lstat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (output.size, output.mtime_ns)
+
+
+def is_intended(output: Output) -> bool:
+    """Whether an output is what was about to be written when its run ended."""
+    if output.intended is None:
+        return False
+    try:
+        return hashlib.sha256(read_regular(output.path)).hexdigest() == output.intended
+    except OSError:
+        return False
+
+
+def as_left(name: str, path: Path) -> Output:
+    """An output as it lies there now."""
+    try:
+        status = path.lstat()
+    except OSError:  # somebody was quick to take it away
+        return Output(absolute(path), name)
+    return Output(absolute(path), name, status.st_size, status.st_mtime_ns)
+
+
+def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, options: OutputOptions) -> Output:
+    """An output that lay there before; one that somebody has corrected is never ours, however often it is kept."""
+    known = next((output for output in entry.outputs if output.path == absolute(path)), None)
+    if known is None:
+        return as_left(form, path) if is_made_from(path, transcript, options) else Output(absolute(path), form)
+    return as_left(known.format, path) if is_as_left(known) or is_intended(known) else replace(known, intended=None)
+
+
+def is_made_from(path: Path, transcript: Transcript, options: OutputOptions) -> bool:
+    """Whether an output is a transcript's JSON, or what it renders to."""
+    name = path.suffix[1:]
+    return name == "json" or (name in FORMATS and holds(path, name, transcript, options))
+
+
+def transcript_in(path: Path) -> Transcript | None:
+    """The transcript in a JSON file; None when there is none."""
+    try:
+        return read_json(read_regular(path))
+    except (OSError, FileError):
+        return None
+
+
+def transcript_among(outputs: Iterable[Output]) -> Transcript | None:
+    """The transcript in the JSON among outputs; None when there is none."""
+    return next(filter(None, (transcript_in(output.path) for output in outputs if output.name == "json")), None)
+
+
+def digest(content: Content) -> str:
+    """What tells an output on disk from others."""
+    return hashlib.sha256(encoded(content)).hexdigest()

@@ -1,0 +1,233 @@
+"""Files handed to a crew that transcribes them elsewhere: longest first, and again when a member died that had them.
+
+Who calls: ``run``. What is to be done for a file is decided at the desk before it is handed over, and its transcript is
+written here.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from whisperbatch.errors import WorkerDiedError
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.worker_protocol import Crew, Ended, Finished, Happened, Lost, Order
+from whisperbatch.pipeline.file_flow import INTERRUPTED, Desk
+from whisperbatch.pipeline.file_digest import FileDigest
+from whisperbatch.pipeline.clip_cache import Shelf
+from whisperbatch.records import Event, Outcome, Status
+from whisperbatch.outputs.paths import absolute
+
+MAX_LOOK_AHEAD = 1_000  # files, among which the longest is looked for
+N_WRITERS = 4  # each waits for the disk most of the time
+MAX_DEATHS = 2  # of members that had a file, the second time nothing but it
+DIED = "the process that transcribed it died ({why}){again}"
+
+
+class LookAhead:
+    """Jobs to be handed over; any thread may call it.
+
+    The longest goes first, by the size of its file, so that no long one is left over in the end. It looks at ``most``
+    jobs at a time, and one that so many others have overtaken goes before them.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Hold nothing."""
+        self._most = most
+        self._came = itertools.count()
+        self._jobs: dict[int, tuple[int, Job]] = {}  # by file number: when it came
+        self._n_taken = self._n_out = 0
+        self._is_ended = self._is_aborted = False
+        self._changed = threading.Condition()
+
+    def put(self, job: Job) -> None:
+        """Wait for room, and add a job."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._jobs) < self._most or self._is_aborted)
+            self._add(job)
+
+    def put_back(self, job: Job) -> None:
+        """Add a job that was there before, whether there is room or not."""
+        with self._changed:
+            self._add(job)
+
+    def take(self) -> Job | None:
+        """The next job; None when there will be none. ``settled`` is to be called when it is dealt with."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._is_aborted)
+            if self._is_aborted:
+                return None
+            _, job = self._jobs.pop(self._next())
+            self._n_taken += 1
+            self._n_out += 1
+            self._changed.notify_all()
+            return job
+
+    def settled(self) -> bool:
+        """Note that a job is dealt with; whether no other waits and none more is expected."""
+        with self._changed:
+            self._n_out -= 1
+            return self._is_over
+
+    def end(self) -> bool:
+        """No job comes that was not there before; whether none waits."""
+        with self._changed:
+            self._is_ended = True
+            return self._is_over
+
+    def abort(self) -> None:
+        """Give out nothing more."""
+        with self._changed:
+            self._is_aborted = True
+            self._jobs.clear()
+            self._changed.notify_all()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_ended and not self._jobs and not self._n_out
+
+    def _add(self, job: Job) -> None:
+        if not self._is_aborted:
+            self._jobs[job.file_id] = (self._n_taken, job)
+            self._changed.notify_all()
+
+    def _next(self) -> int:
+        oldest = min(self._jobs, key=lambda number: self._jobs[number][0])
+        if self._n_taken - self._jobs[oldest][0] >= self._most:
+            return oldest
+        return max(self._jobs, key=lambda number: (self._jobs[number][1].n_deaths, self._jobs[number][1].audio.size))
+
+
+class Handing:
+    """The files that a crew has; see ``run`` for what its methods are for."""
+
+    def __init__(self, desk: Desk, crew: Crew, shelf: Shelf) -> None:
+        """Hand over nothing yet; finished clips of long files are kept on the shelf."""
+        self._desk, self._board, self._crew, self._shelf = desk, desk.board, crew, shelf
+        self._ahead = LookAhead(MAX_LOOK_AHEAD)
+        self._given: set[int] = set()  # to the crew; jobs that it holds or waits to take
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+
+    def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
+        """What is to run side by side, with its name."""
+        yield "look-ahead", self._look_ahead
+        yield "tidings", self._hear
+        for index in range(self._crew.n_hands):
+            yield f"hand-{index}", self._hand_over
+        for index in range(N_WRITERS):
+            yield f"writer-{index}", lambda: self._desk.write(lambda job: job.transcript)
+
+    def want_engine(self) -> None:
+        """Have models opened now."""
+        self._crew.warm()
+
+    def drain(self, is_over: threading.Event) -> None:
+        """Let what the members' engines hold come to its end, and end the other files."""
+        self._ahead.abort()
+        self._crew.drain()
+        with self._lock:
+            given = set(self._given)
+        self._board.interrupt(INTERRUPTED, spare=lambda job: job.file_id in given)
+
+    def abort(self) -> None:
+        """Wake every thread."""
+        self._ahead.abort()
+        self._crew.let_go()
+
+    def close(self) -> None:
+        """Nothing: the crew outlives the run."""
+
+    def _look_ahead(self) -> None:
+        while jobs := self._desk.files.take(1, idle=True):
+            self._ahead.put(jobs[0])
+        if self._ahead.end():
+            self._crew.rest()
+
+    def _hand_over(self) -> None:
+        while (job := self._ahead.take()) is not None:
+            self._hand(job)
+            if self._ahead.settled():
+                self._crew.rest()
+
+    def _hand(self, job: Job) -> None:
+        if not job.is_to_load:
+            job.started_s = time.monotonic()
+            if not self._desk.settle(job):
+                return
+        if self._board.find(job.file_id) is None:
+            return
+        with self._lock:
+            self._given.add(job.file_id)
+        audio = replace(
+            job.audio,
+            path=absolute(job.audio.path),
+            root=job.audio.root and absolute(job.audio.root),
+            asks=replace(job.audio.asks, replace=None),  # rules are many, and are applied here
+        )
+        order = Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)
+        if not self._crew.hand(order):
+            self._ungive(job.file_id)
+            self._desk.interrupt(job)
+
+    def _hear(self) -> None:
+        for tiding in self._crew.tidings():
+            match tiding:
+                case Happened(None, kind, data, path):
+                    self._tell(Event(kind, path, data))
+                case Happened(int(number), kind, data) if job := self._board.find(number):
+                    if kind == "loading":
+                        job.started_s = time.monotonic()
+                    job.duration_s = data.get("duration_s", job.duration_s)
+                    if kind == "loaded":
+                        job.content = FileDigest(job.audio, job.sample, known=data.get("content"))
+                    told = {key: value for key, value in data.items() if key != "content"}
+                    self._board.emit(Event(kind, job.audio.path, told))
+                case Finished(number, index, mark, text) if job := self._board.find(number):
+                    self._shelf.keep([(job, index, mark, text)])
+                case Ended(number, outcome) if job := self._ungive(number):
+                    self._end(job, outcome)
+                case Lost(number, why, is_to_blame) if job := self._ungive(number):
+                    self._lose(job, why, is_to_blame)
+
+    def _tell(self, event: Event) -> None:
+        """Tell what is about no file; what every member says of the run is said once."""
+        if event.kind == "notice" and event.path is None:
+            if event.data["text"] in self._told:
+                return
+            self._told.add(event.data["text"])
+        self._board.emit(event)
+
+    def _end(self, job: Job, outcome: Outcome) -> None:
+        job.duration_s = outcome.audio_s or job.duration_s
+        if outcome.status is Status.DONE:
+            job.transcript = outcome.transcript
+            if not self._desk.whole.put(job):
+                self._desk.interrupt(job)
+        elif outcome.status is Status.FAILED:
+            assert outcome.error is not None
+            self._desk.fail(job, outcome.error)
+        elif outcome.status is Status.SKIPPED:
+            self._desk.leave(job, outcome.reason)
+        else:
+            self._desk.interrupt(job)
+
+    def _lose(self, job: Job, why: str, is_to_blame: bool) -> None:
+        """Hand a file out again whose member died, or give it up."""
+        if self._desk.ended.is_set():
+            self._desk.interrupt(job)
+            return
+        n_deaths = job.n_deaths + is_to_blame
+        if n_deaths >= MAX_DEATHS or n_deaths > self._desk.options.failures.retries:
+            again = ", and so did the next one, which had nothing else" if n_deaths > 1 else ""
+            self._desk.fail(job, WorkerDiedError(DIED.format(why=why, again=again)))
+        elif (fresh := self._board.again(job)) is not None:
+            fresh.n_deaths, fresh.is_to_load = n_deaths, True
+            self._ahead.put_back(fresh)
+
+    def _ungive(self, number: int) -> Job | None:
+        """The open job of that number, which the crew has no more."""
+        with self._lock:
+            self._given.discard(number)
+        return self._board.find(number)

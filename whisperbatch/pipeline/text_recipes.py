@@ -1,0 +1,66 @@
+"""How a file's text is made: model, weights and settings, for each of what files ask for."""
+
+import threading
+from collections.abc import Callable
+
+from whisperbatch.journal import Entry, Making
+from whisperbatch.options import RunOptions
+from whisperbatch.pipeline.text_settings import DEFAULTS, settings_of
+from whisperbatch.pipeline.speaker_marks import mark_in
+from whisperbatch.records import AudioFile, FileAsks, Transcript
+
+MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
+WORDS = "word_timestamps"
+
+
+class Makings:
+    """The makings of one run's files; any thread may call it."""
+
+    def __init__(self, options: RunOptions, revision: Callable[[], str | None]) -> None:
+        """Ask with the first file which weights the model's name stands for; None: that shows once it is open."""
+        self._options, self._revision = options, revision
+        self._known_revision: str | None = None
+        self._asked: dict[FileAsks, Making] = {}
+        self._lock = threading.Lock()
+
+    def of(self, audio: AudioFile) -> Making:
+        """How a file's text would be made now."""
+        with self._lock:
+            if audio.asks not in self._asked:
+                self._asked[audio.asks] = self._made(audio)
+            return self._asked[audio.asks]
+
+    def of_transcript(self, transcript: Transcript) -> Making:
+        """How a transcript was made."""
+        return Making.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)
+
+    def fit_transcript(self, audio: AudioFile, transcript: Transcript) -> bool:
+        """Whether a transcript's text is the one that a file asks for."""
+        return self._fit(audio, self.of_transcript(transcript), has_speakers=bool(transcript.speaker_settings))
+
+    def fit_entry(self, audio: AudioFile, entry: Entry) -> bool:
+        """Whether the journal's text is the one that a file asks for."""
+        has_speakers = any(mark_in(output.format) for output in entry.outputs)
+        return entry.making is not None and self._fit(audio, entry.making, has_speakers=has_speakers)
+
+    def candidates(self, audio: AudioFile) -> tuple[Making, ...]:
+        """Every making that may fit: as asked, and with and without word times."""
+        asked = self.of(audio)
+        return asked, asked.without(WORDS), asked.having(WORDS, True)
+
+    def _fit(self, audio: AudioFile, made: Making, *, has_speakers: bool) -> bool:
+        """Whether a text that was made so is the one asked for.
+
+        Word times that only speakers want may be missing; those that a text with speakers has may not be asked for.
+        """
+        asked = self.of(audio)
+        if asked.agrees(made) or (self._options.words_for_speakers and asked.without(WORDS).agrees(made)):
+            return True
+        return has_speakers and asked.agrees(made.without(WORDS))
+
+    def _made(self, audio: AudioFile) -> Making:
+        if not self._asked:
+            self._known_revision = self._revision()
+        elif len(self._asked) >= MAX_MAKINGS:
+            self._asked.clear()
+        return Making.of(self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS)

@@ -1,0 +1,23 @@
+"""Which weights a model's name stands for, told without importing torch: the journal compares it before a model loads.
+
+A run in which all is done already must not wait for heavy libraries. What cannot be told cheaply is None; the engine
+knows it once it is open.
+"""
+
+from pathlib import Path
+
+from whisperbatch.engine.model import local_caches
+from whisperbatch.errors import ModelError
+from whisperbatch.options import EngineOptions
+
+
+def revision_of(options: EngineOptions, demo: Path) -> str | None:
+    """The commit in the hub's cache, or a digest of the weights in a folder or file; None when neither is there."""
+    try:
+        path = demo if options.model == "demo" else local_caches.local(options.model)
+        if path is not None:
+            return local_caches.digest(path)
+        cached = local_caches.find(options.model, options.model_dir)
+    except (ModelError, OSError, ValueError):
+        return None
+    return None if cached is None else cached.revision

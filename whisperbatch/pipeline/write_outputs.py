@@ -1,0 +1,114 @@
+"""A file's transcript on disk, with the journal told before and after. Who calls: the stages, from any thread."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from whisperbatch.errors import TakenError, WriteError
+from whisperbatch.options import OutputOptions
+from whisperbatch.pipeline.open_files import Board, Job
+from whisperbatch.pipeline.outputs_on_disk import edited
+from whisperbatch.pipeline.planner import Planner
+from whisperbatch.records import Event, Outcome, Status, Transcript
+from whisperbatch.replacements import corrected
+from whisperbatch.writers import Content, render
+from whisperbatch.outputs.namer import Namer, write_all
+from whisperbatch.outputs.paths import rules_of
+
+MAX_NAMES = 8  # tried for a file while others take them
+GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
+
+
+class Writing:
+    """Writes transcripts of files that are claimed; any thread may call it."""
+
+    def __init__(
+        self,
+        options: OutputOptions,
+        board: Board,
+        namer: Namer,
+        planner: Planner,
+        waited_for: Callable[[Job], bool],
+        note: Callable[[Job, Outcome], None],
+    ) -> None:
+        """Keep the rooms.
+
+        ``waited_for`` is true when a file's folder was away and is there again; ``note`` is given the outcome before
+        the journal knows that the file is done.
+        """
+        self._options, self._board, self._namer, self._planner = options, board, namer, planner
+        self._waited_for, self._note = waited_for, note
+
+    def put(self, job: Job, transcript: Transcript, reason: str = "") -> None:
+        """Write a file's outputs and resolve it as done.
+
+        Raises:
+            WriteError: They could not be written; none is half written.
+        """
+        transcript = corrected(transcript, rules_of(job.audio, self._options))
+        wall_s = time.monotonic() - job.started_s
+        audio_s = transcript.duration_s
+        outcome = Outcome(job.audio.path, Status.DONE, transcript, reason=reason, audio_s=audio_s, wall_s=wall_s)
+        if self._options.write:
+            outcome = self._write(job, transcript, outcome)
+        self._board.resolve(job, outcome)
+
+    def lost_its_folder(self, job: Job) -> bool:
+        """Whether a file is to be written anew, since the folder of its outputs was away for a while."""
+        return self._is_beside(job) and self._waited_for(job)
+
+    def _write(self, job: Job, transcript: Transcript, outcome: Outcome) -> Outcome:
+        """The outcome with the outputs that are written."""
+        for n_left in reversed(range(MAX_NAMES)):
+            places = self._namer.outputs(job.audio, transcript.language)
+            if self._is_beside(job):
+                self._require_folder(job)
+            chosen = self._rendered(transcript, {n: path for n, path in places.items() if path not in job.kept})
+            try:
+                self._place(job, transcript, chosen)
+                break
+            except TakenError:  # by another run, say, whose recording has the same name
+                self._planner.give_back(job, chosen)
+                self._namer.settle_anew(job.audio, transcript.language)
+                if not n_left:
+                    raise
+        self._tell_of_edited(job, list(places.values()))
+        outcome = replace(outcome, outputs=tuple(places.values()))
+        self._note(job, outcome)
+        self._planner.done(job, transcript, places, job.kept, outcome.wall_s)
+        return outcome
+
+    def _rendered(self, transcript: Transcript, places: Mapping[str, Path]) -> dict[Path, tuple[str, Content]]:
+        """Format and content by path; documents have their own names for titles."""
+        options = self._options
+        return {
+            path: (name, render(transcript, name, options.subtitles, options.documents, path.stem))
+            for name, path in places.items()
+        }
+
+    def _tell_of_edited(self, job: Job, places: Sequence[Path]) -> None:
+        """Say which outputs somebody has edited, so that the new ones lie under another name."""
+        if job.entry is None or job.entry.base in (None, self._namer.base(job.audio)):
+            return
+        kept = [str(path) for path in edited(job.entry)]
+        if kept:
+            told = f"{', '.join(kept)} {'was' if len(kept) == 1 else 'were'} edited and kept"
+            made = ", ".join(str(path) for path in places)
+            self._board.emit(Event("notice", job.audio.path, {"text": f"{told}; the new transcript is {made}"}))
+
+    def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, Content]]) -> None:
+        new = self._namer.new(job.audio, chosen)
+        self._planner.intend(job, transcript, chosen, new)
+        texts = {path: text for path, (_, text) in chosen.items()}
+        write_all(texts, makes_folders=not self._is_beside(job), new=new)
+
+    def _is_beside(self, job: Job) -> bool:
+        elsewhere = self._options.output_dir or self._options.move_done or job.audio.asks.output
+        return elsewhere is None
+
+    def _require_folder(self, job: Job) -> None:
+        """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
+        self._waited_for(job)
+        if not job.audio.path.parent.is_dir():
+            raise WriteError(GONE)

@@ -1,0 +1,116 @@
+"""A list of paths, from a file or standard input, to recordings: a line each, or NUL between them, taken as they come.
+
+Who calls: the CLI.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+from whisperbatch.errors import UsageError
+from whisperbatch.records import AudioFile, FileAsks
+from whisperbatch.sources.file_options import is_asked, read_asked
+from whisperbatch.sources.folders import Wanted, all_below, once
+from whisperbatch.sources.media import is_media
+
+N_BLOCK = 65_536
+N_HEAD = 4_096  # bytes by which a list is told from audio
+MAX_PATH = 65_536  # bytes; what has no end by then is no path
+# strict enough that a folder may be called RIFF or ID3
+AUDIO_START = re.compile(
+    rb"RIFF....(WAVE|AVI )|RF64....WAVE|FORM....AIF[FC]|ID3[\x02-\x04]|fLaC[\0\x80]|OggS\0|caff\0|#!AMR"
+    rb"|\x1a\x45\xdf\xa3|....ftyp|\xff[\xf1\xf3\xf9\xfa\xfb]",
+    re.DOTALL,
+)
+NOT_A_LIST = "holds audio or other binary data; a list of paths is wanted, one a line"
+BOM = b"\xef\xbb\xbf"
+WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def from_list(
+    stream: BinaryIO,
+    *,
+    nul: bool = False,
+    base: Path | None = None,
+    name: str = "standard input",
+    is_wanted: Wanted = is_media,
+    rules_base: Path | None = None,
+) -> Iterator[AudioFile]:
+    """The recordings that a list names, each as soon as its line is there; folders are walked.
+
+    A line may be a JSON object with a path and what that file asks for (``asked``). A path that does not exist comes
+    out too, for the loader to fail, and so does a line of JSON that makes no sense: one wrong line must not end a run.
+    A file listed twice counts once.
+
+    Args:
+        stream: The list's bytes.
+        nul: Whether NUL stands between the paths, and not the end of a line.
+        base: The folder that relative paths count from; None means the current one.
+        name: What messages call the list.
+        is_wanted: Which files in folders count, by their names.
+        rules_base: The folder that files of replacement rules count from; None means the current one.
+
+    Raises:
+        UsageError: The stream holds audio or other binary data and not a list.
+    """
+    lines = _lines(stream, b"\0" if nul else b"\n", name)
+    return once(
+        audio
+        for number, line in lines
+        for audio in _named(f"{name}, line {number}", line, (base, rules_base), is_wanted)
+    )
+
+
+def _named(where: str, line: bytes, bases: tuple[Path | None, Path | None], is_wanted: Wanted) -> Iterator[AudioFile]:
+    """The recordings that one line names; ``where`` says which line it is, ``bases`` what its paths count from."""
+    base, rules_base = bases
+    path, asks = Path(os.fsdecode(line)), FileAsks()
+    if is_asked(line):
+        try:
+            path, asks = read_asked(line, rules_base)
+        except UsageError as err:
+            yield AudioFile(Path(where), asks=FileAsks(fault=err.message))
+            return
+    for audio in all_below(Path(base or "", path), is_wanted):
+        yield audio if audio.asks.fault is not None else replace(audio, asks=asks)
+
+
+def _lines(stream: BinaryIO, end: bytes, name: str) -> Iterator[tuple[int, bytes]]:
+    """Non-empty lines with their numbers from 1, without carriage returns at their ends and a byte order mark."""
+    rest, head, number = b"", b"", 0
+    read = getattr(stream, "read1", stream.read)
+    while block := read(N_BLOCK):
+        is_first = not head
+        if len(head) < N_HEAD:
+            head += block
+            _refuse_binary(head, name)
+        if is_first:
+            block = block.removeprefix(BOM)
+        *whole, rest = (rest + block).split(end)
+        for line in whole:
+            number += 1
+            if cleaned := _cleaned(line, end, name):
+                yield number, cleaned
+        if len(rest) > MAX_PATH:
+            raise UsageError(f"{name} {NOT_A_LIST}")
+    if cleaned := _cleaned(rest, end, name):
+        yield number + 1, cleaned
+
+
+def _cleaned(line: bytes, end: bytes, name: str) -> bytes:
+    if end == b"\n":
+        line = line.removesuffix(b"\r")
+        if b"\0" in line:
+            raise UsageError(f"{name} has NUL between its paths; read it with -0")
+    return line if line.strip() else b""
+
+
+def _refuse_binary(head: bytes, name: str) -> None:
+    if head.startswith(WIDE_BOMS) and b"\0" in head[:4]:
+        raise UsageError(f"{name} is UTF-16 text; save it as UTF-8")
+    controls = sum(byte < 32 and byte not in b"\t\r\n\0\x1b" for byte in head)
+    if AUDIO_START.match(head) or b"\0\0\0" in head or controls > 2 + len(head) // 50:
+        raise UsageError(f"{name} {NOT_A_LIST}")
