@@ -8,7 +8,7 @@ import numpy as np
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.engine.scheduling.quality import Decoded
-from whisperbatch.engine.scheduling.request import Sampled, Window
+from whisperbatch.engine.scheduling.request import SampledTokens, Window
 from whisperbatch.engine.scheduling.slots import Slots
 from whisperbatch.engine.scheduling.words import Timings
 from whisperbatch.options import DecodeOptions
@@ -57,7 +57,7 @@ class FakeSpeller:
 
 
 @dataclass
-class Seat:
+class SlotState:
     """A window in a slot; ``left`` is None until it begins."""
 
     window: Window
@@ -68,7 +68,7 @@ class FakeLane:
     """Slots, and nothing else."""
 
     def __init__(self, n_slots: int) -> None:
-        self.slots: Slots[Seat] = Slots(n_slots)
+        self.slots: Slots[SlotState] = Slots(n_slots)
 
     def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
         return [seat.window for seat in self.slots.discard(lambda seat: unwanted(seat.window))]
@@ -143,7 +143,7 @@ class FakeDevice:
         must(all(window.audio for window in windows), "seated before it was encoded")
         seated = [seat.window for one in self.lanes for _, seat in one.slots]
         must(not any(window in seated for window in windows), "seated twice")
-        return [lane.slots.put(Seat(window)) for window in windows]
+        return [lane.slots.put(SlotState(window)) for window in windows]
 
     def guess(self, lane: FakeLane, slots: Sequence[int]) -> list[dict[str, float]]:
         seats = dict(lane.slots)
@@ -162,7 +162,7 @@ class FakeDevice:
             seats[slot].left = self.length(window)
             self.begun.append(window)
 
-    def step(self, lane: FakeLane) -> list[tuple[int, Window, Sampled]]:
+    def step(self, lane: FakeLane) -> list[tuple[int, Window, SampledTokens]]:
         seats = list(lane.slots)
         self.fault("step", [seat.window for _, seat in seats])
         must(all(seat.left for _, seat in seats), "stepped before it began")
@@ -171,14 +171,14 @@ class FakeDevice:
             self.busy.append(len(seats) / len(lane.slots))
         for _, seat in seats:
             seat.left -= 1
-        found = [(slot, seat.window, Sampled((), 0.0)) for slot, seat in seats if seat.left == 0]
+        found = [(slot, seat.window, SampledTokens((), 0.0)) for slot, seat in seats if seat.left == 0]
         for _, window, _ in found:
             if not (window.tried or window.prompt):
                 window.chances = self.chances(window)
         self.ended += [window for _, window, _ in found]
         return found
 
-    def read(self, window: Window, sampled: Sampled) -> Decoded:
+    def read(self, window: Window, sampled: SampledTokens) -> Decoded:
         self.fault("read", [window])
         return self.verdict(window)
 

@@ -18,10 +18,10 @@ from whisper.tokenizer import get_tokenizer
 from whisperbatch import demo
 from whisperbatch.demo import peers
 from whisperbatch.engine import EngineFacts, placement
-from whisperbatch.engine.model import checkpoint, weights
-from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.model import checkpoint, weights
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipSettings, ClipText
 
@@ -50,7 +50,7 @@ def peer() -> whisper.model.Whisper:
 @functools.cache
 def _loaded(folder: Path) -> weights.Checkpoint:
     found = checkpoint.Found("demo", folder, None, is_demo=folder == demo.FOLDER)
-    return weights.load(found, placement.Place(torch.device("cpu"), "float32"))
+    return weights.load(found, placement.Placement(torch.device("cpu"), "float32"))
 
 
 @functools.cache
@@ -81,13 +81,13 @@ class Tiktoken:
         return self._tokenizer.decode(tokens)
 
 
-def spelling(*, as_openai: bool = False) -> Spelling:
+def spelling(*, as_openai: bool = False) -> WhisperTokenizer:
     """The model's spelling; ``as_openai`` takes the whole vocabulary, and no lists from the model's settings.
 
     It may be told to translate, which it was not trained for: what it then says is compared, not read.
     """
     is_partial = as_openai and FOLDER == demo.FOLDER
-    made = Spelling(replace(loaded(), tokenizer=Tiktoken()) if is_partial else loaded())
+    made = WhisperTokenizer(replace(loaded(), tokenizer=Tiktoken()) if is_partial else loaded())
     made._abilities = replace(made._abilities, can_translate=True)
     if as_openai:
         made._suppressed = made._suppressed_first = None

@@ -23,8 +23,8 @@ from whisperbatch.audio.clips import (
     numbered,
     stretches_of,
 )
-from whisperbatch.audio.vad import N_FRAME, Spans
 from whisperbatch.audio.spool import Spool, Spooled
+from whisperbatch.audio.vad import N_FRAME, Spans
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
 

@@ -15,8 +15,8 @@ import soundfile
 from whisperbatch import processes
 from whisperbatch.audio import spool
 from whisperbatch.audio.decode import Reader
-from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.audio.spool import Spool, Spooled
+from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.errors import LoadError, UsageError
 from whisperbatch.options import LoadOptions, RunOptions, SpeechOptions, parse_times
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipSettings, FileLoaded

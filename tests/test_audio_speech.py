@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from faster_whisper import vad
+from faster_whisper import vad as faster_vad
 from faster_whisper.vad import VadOptions
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -106,9 +106,9 @@ def theirs_of(samples: np.ndarray, options: SpeechOptions, longest_s: float, mod
         speech_pad_ms=round(options.vad_pad_s * 1000),
         max_speech_duration_s=longest_s,
     )
-    model = model or vad.get_vad_model()
-    with mock.patch.object(vad, "get_vad_model", lambda: model):
-        found = vad.get_speech_timestamps(samples.astype(np.float32) / 32768, asked)
+    model = model or faster_vad.get_vad_model()
+    with mock.patch.object(faster_vad, "get_vad_model", lambda: model):
+        found = faster_vad.get_speech_timestamps(samples.astype(np.float32) / 32768, asked)
     return [(one["start"], one["end"]) for one in found]
 
 
@@ -127,7 +127,7 @@ def test_spans_are_those_of_faster_whisper(material, options: SpeechOptions, n_l
     faster-whisper 1.2.1 brings silero-vad 6.0's weights, which tell other probabilities than 6.2's, so its code runs
     on the same weights here. How far the older ones are away is printed.
     """
-    same, older = vad.SileroVADModel(str(vad.model_path())), vad.get_vad_model()
+    same, older = faster_vad.SileroVADModel(str(faster_vad.model_path())), faster_vad.get_vad_model()
     n_near, n_all = {"same": 0, "older": 0}, {"same": 0, "older": 0}
     for samples in material.values():
         found = spans(probabilities(samples), len(samples), options, n_longest)

@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 from whisperbatch import processes
-from whisperbatch.audio import worker_client, worker
+from whisperbatch.audio import worker, worker_client
 from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
@@ -436,7 +436,7 @@ def test_lack_of_memory_in_a_load_process_may_pass(tmp_path: Path, monkeypatch: 
     path.touch()
     monkeypatch.setattr("whisperbatch.audio.decode.Reader", Short)
     out = io.BytesIO()
-    worker.serve(worker.Request(path, ClipSettings(), LoadOptions(), SpeechOptions(vad=False)), out)
+    worker.serve(worker.LoadRequest(path, ClipSettings(), LoadOptions(), SpeechOptions(vad=False)), out)
     header = json.loads(out.getvalue()[worker.LENGTH.size :])
     error = worker_client._failed(header, path)
     assert may_pass(error, path)

@@ -22,10 +22,10 @@ from seeds import seeds
 from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.options import BatchOptions, FailureOptions, LoadOptions, OutputOptions, RunOptions
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.records import Outcome, Status
 from whisperbatch.report import Report
 from whisperbatch.sources import MEDIA_SUFFIXES, from_list
-from whisperbatch.outputs.namer import Namer
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="makes pipes and reads /proc")
 

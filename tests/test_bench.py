@@ -16,10 +16,10 @@ from whisperbatch import bench, cli
 from whisperbatch.bench import arrivals, loading, material, plot, throughput
 from whisperbatch.engine import EngineFacts, open_engine
 from whisperbatch.engine.device import batch_size
-from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
-from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.fake import FakeEngine
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.options import BenchOptions, DecodeOptions, EngineOptions, RunOptions, parse_counts, parse_rate
 from whisperbatch.records import N_SAMPLES, Clip, ClipSettings
@@ -203,7 +203,7 @@ def test_tokens_are_forced_in_a_vocabulary_that_is_smaller():
         config={**loaded.config, "vocab_size": 51_864},
         generation={**loaded.generation, "is_multilingual": False},
     )
-    spelled, decode = Spelling(english), material.forced(DecodeOptions(beam_size=1), 7)
+    spelled, decode = WhisperTokenizer(english), material.forced(DecodeOptions(beam_size=1), 7)
     engine = ContinuousEngine(Runner(english, spelled, decode, 1), spelled, decode, EngineFacts("base.en"), print)
     assert throughput.decode(engine, material.noise(RunOptions(decode=decode))).n_tokens == 8
     engine.close()

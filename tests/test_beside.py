@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 
 from whisperbatch.errors import FileError, RunError, TakenError, WriteError
 from whisperbatch.options import PRESETS, OutputOptions, SubtitleOptions
-from whisperbatch.records import AudioFile, Segment, Transcript, Word
 from whisperbatch.outputs import atomic
-from whisperbatch.writers import render, render_all
-from whisperbatch.outputs.namer import Namer, Plan, check_writable, remove_stale, write_all
+from whisperbatch.outputs.namer import Namer, OutputPlan, check_writable, remove_stale, write_all
 from whisperbatch.outputs.paths import folder_of
+from whisperbatch.records import AudioFile, Segment, Transcript, Word
+from whisperbatch.writers import render, render_all
 
 MEDIA = frozenset([".wav", ".mp3", ".mp4", ".m4a"])
 ALL = ("txt", "vtt", "srt", "tsv", "json")
@@ -166,7 +166,7 @@ def test_in_a_later_run_the_first_keeps_its_name_too(here):
     finish(namer(), talk)
     late = audio("talk.mp3", b"another")
     plan, written = finish(namer(), late)
-    assert (plan, sorted(p.name for p in written)) == (Plan(), ["talk.mp3.json", "talk.mp3.txt"])
+    assert (plan, sorted(p.name for p in written)) == (OutputPlan(), ["talk.mp3.json", "talk.mp3.txt"])
     assert namer().plan(talk).skip == "already transcribed"
     assert names(namer(overwrite=True).outputs(talk, "en"))[0] == "talk.txt"
 
@@ -270,7 +270,7 @@ def test_many_threads_get_names_apart(here):
 def test_what_is_transcribed_is_skipped(here):
     talk = audio("talk.wav")
     plan, written = finish(namer(formats=ALL), talk)
-    assert plan == Plan()
+    assert plan == OutputPlan()
     before = contents(here)
     again = namer(formats=ALL).plan(talk)
     assert again.skip == "already transcribed"
@@ -282,7 +282,7 @@ def test_another_recording_of_that_name_is_not_skipped_and_replaces_nothing(here
     finish(namer(), audio("talk.wav", b"first"))
     before = contents(here)
     plan, written = finish(namer(), audio("talk.wav", b"second one"))
-    assert plan == Plan()
+    assert plan == OutputPlan()
     assert {p.name for p in written} == {"talk.wav.txt", "talk.wav.json"}
     assert all(contents(here)[name] == data for name, data in before.items() if name != "talk.wav")
 
@@ -305,7 +305,7 @@ def test_a_file_that_is_not_ours_stays_and_the_full_name_is_used(here):
     talk = audio("talk.wav")
     Path("talk.txt").write_text("my notes")
     plan, written = finish(namer(), talk)
-    assert plan == Plan()
+    assert plan == OutputPlan()
     assert set(written) == {Path("talk.wav.txt"), Path("talk.wav.json")}
     assert Path("talk.txt").read_text() == "my notes"
     assert namer().plan(talk).skip == "already transcribed"
@@ -340,10 +340,10 @@ def test_overwrite_replaces_what_is_in_the_way(here):
     talk = audio("talk.wav")
     Path("talk.txt").write_text("my notes")
     plan, written = finish(namer(overwrite=True), talk)
-    assert plan == Plan()
+    assert plan == OutputPlan()
     assert set(written) == {Path("talk.txt"), Path("talk.json")}
     plan, _ = finish(namer(overwrite=True), talk, " Once more.")
-    assert plan == Plan()
+    assert plan == OutputPlan()
     assert Path("talk.txt").read_text() == "Once more.\n"
 
 
@@ -441,7 +441,7 @@ def test_with_a_language_in_the_name_only_the_same_language_is_in_the_way(here):
 def test_a_file_that_appears_after_the_plan_is_not_replaced(here):
     talk = audio("talk.wav")
     whole = namer()
-    assert whole.plan(talk) == Plan()
+    assert whole.plan(talk) == OutputPlan()
     Path("talk.txt").write_text("quickly noted")
     assert names(whole.outputs(talk, "en")) == ["talk.wav.txt", "talk.wav.json"]
 
@@ -451,7 +451,7 @@ def test_an_input_is_never_an_output(here, overwrite):
     listed = audio("talk.txt", b"RIFF, in truth")
     whole = namer(formats=("txt",), overwrite=overwrite)
     plan, written = finish(whole, listed)
-    assert (plan, written) == (Plan(), (Path("talk.txt.txt"),))
+    assert (plan, written) == (OutputPlan(), (Path("talk.txt.txt"),))
     beside = audio("talk.wav")
     _, written = finish(whole, beside)
     assert written == (Path("talk.wav.txt"),)
@@ -496,7 +496,7 @@ def test_a_folder_that_comes_or_goes_while_it_is_looked_at_is_not_closed(here, m
         return looks[-1]
 
     monkeypatch.setattr(os, "access", access)
-    assert namer(output_dir=Path("out")).plan(talk) == Plan()
+    assert namer(output_dir=Path("out")).plan(talk) == OutputPlan()
     assert looks == ([] if comes else [False])
 
 

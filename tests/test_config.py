@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from whisperbatch.cli import app, config, legacy
-from whisperbatch.cli.commands import run
+from whisperbatch.cli.commands import run as run_command
 
 
 @pytest.fixture
@@ -17,7 +17,11 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureF
         monkeypatch.delenv(name)
     (tmp_path / "x.wav").write_bytes(b"RIFF")
     runs = []
-    monkeypatch.setattr(run, "execute", lambda source, options, given, stop, **more: runs.append((options, given)))
+
+    def execute(source, options, given, stop, **more):
+        runs.append((options, given))
+
+    monkeypatch.setattr(run_command, "execute", execute)
 
     def run(*argv: str, file: str | None = None, **environment: str):
         runs.clear()

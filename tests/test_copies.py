@@ -15,7 +15,7 @@ from test_resume import told, write_wav
 from whisperbatch.options.replacements import parse_rules
 from whisperbatch.pipeline import local_stages
 from whisperbatch.pipeline.copies import Copies, Mark
-from whisperbatch.records import AudioFile, Clip, FileAsks, Segment, Status, Transcript
+from whisperbatch.records import AudioFile, Clip, FileOptions, Segment, Status, Transcript
 from whisperbatch.sources import from_paths
 from whisperbatch.wording import Rules
 
@@ -186,8 +186,14 @@ def test_without_dedupe_each_is_transcribed(tmp_path: Path):
 def test_copies_that_ask_for_something_else_are_their_own_work(tmp_path: Path):
     tree = Tree(tmp_path, 0)
     fill(tree, 6)
-    asks = [FileAsks(), FileAsks(language="de"), FileAsks(prompt="P"), FileAsks(), FileAsks(language="de")]
-    asks.append(FileAsks(formats=("srt",)))
+    asks = [
+        FileOptions(),
+        FileOptions(language="de"),
+        FileOptions(prompt="P"),
+        FileOptions(),
+        FileOptions(language="de"),
+    ]
+    asks.append(FileOptions(formats=("srt",)))
 
     def source() -> Iterator[AudioFile]:
         for path, ask in zip(sorted(tree.audio.glob("*.wav")), asks, strict=True):
@@ -207,7 +213,7 @@ def test_copies_and_what_was_renamed_have_replacement_rules_of_their_own(tmp_pat
 
     def source() -> Iterator[AudioFile]:
         for audio in from_paths([tree.audio]):
-            yield replace(audio, asks=FileAsks(replace=made[int(audio.path.stem[2])]))
+            yield replace(audio, asks=FileOptions(replace=made[int(audio.path.stem[2])]))
 
     tree.run(source=source())
     first = [(tree.audio / f"00{number}.txt").read_text().split()[0] for number in range(3)]

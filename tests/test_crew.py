@@ -13,18 +13,27 @@ import numpy as np
 import pytest
 from crews import fill, options, wait_until, write_wav
 
-from whisperbatch.backends import process_workers, local, open_backend
-from whisperbatch.backends.worker_pool import MAX_IN_VAIN, Crew
-from whisperbatch.backends.remote import Elsewhere
-from whisperbatch.backends.worker import Member
-from whisperbatch.backends.messages import Blind, Drain, FromMember, MemberDiedError, Over, Rest, ToMember, Wants
+from whisperbatch.backends import local, open_backend, process_workers
+from whisperbatch.backends.messages import (
+    Drain,
+    FolderNotVisible,
+    FromMember,
+    Over,
+    PoolWorkerDiedError,
+    Ready,
+    Rest,
+    ToMember,
+)
+from whisperbatch.backends.remote import RemoteBackend
+from whisperbatch.backends.worker import Worker
+from whisperbatch.backends.worker_pool import MAX_IN_VAIN, WorkerPool
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import LoadError, ModelError, RunError, UsageError, WorkerDiedError, WriteError
 from whisperbatch.options import EngineOptions
-from whisperbatch.pipeline import Ended, Happened, Lost, Order
+from whisperbatch.pipeline import Ended, Order, WorkerEvent, WorkerLost
 from whisperbatch.pipeline.open_files import Job
-from whisperbatch.pipeline.retry_policy import may_pass
 from whisperbatch.pipeline.remote_stages import LookAhead
+from whisperbatch.pipeline.retry_policy import may_pass
 from whisperbatch.records import AudioFile, Outcome, Status
 from whisperbatch.sources import from_paths
 from whisperbatch.transcripts import Assembly
@@ -50,7 +59,7 @@ class Scripted:
                 return
 
     def kill(self) -> None:
-        self.tells.put(MemberDiedError("killed"))
+        self.tells.put(PoolWorkerDiedError("killed"))
 
     @property
     def numbers(self) -> list[int]:
@@ -63,7 +72,7 @@ class Scene:
     def __init__(self, n_places: int) -> None:
         self.hired: list[Scripted] = []
         self.told: list[object] = []
-        self.crew = Crew(self._hire, [f"place {index}" for index in range(n_places)])
+        self.crew = WorkerPool(self._hire, [f"place {index}" for index in range(n_places)])
         self.crew.open()
         self.error: Exception | None = None
         self.listen()
@@ -111,11 +120,11 @@ def test_a_file_waits_for_a_member_that_wants_one_and_goes_to_the_one_with_the_f
     waiting = pair.hand(0)
     waiting.join(0.1)
     assert waiting.is_alive()
-    one.tells.put(Wants())
+    one.tells.put(Ready())
     waiting.join(10)
     wait_until(lambda: one.numbers == [0])
     for member in (one, two):
-        member.tells.put(Wants())
+        member.tells.put(Ready())
     wait_until(lambda: all(place.wants for place in pair.crew._places))
     pair.hand(1).join(10)
     assert (one.numbers, two.numbers) == ([0], [1])
@@ -124,14 +133,14 @@ def test_a_file_waits_for_a_member_that_wants_one_and_goes_to_the_one_with_the_f
 def test_what_a_dead_member_had_is_told_as_lost_and_another_takes_its_place(pair: Scene):
     one, two = pair.hired
     for number in (0, 1):
-        one.tells.put(Wants())
+        one.tells.put(Ready())
         pair.hand(number).join(10)
     one.tells.put(ended(0))
-    one.tells.put(MemberDiedError("signal 9"))
+    one.tells.put(PoolWorkerDiedError("signal 9"))
     wait_until(lambda: len(pair.hired) == 3)
     wait_until(lambda: len(pair.told) == 2)
-    assert pair.told == [ended(0), Lost(1, "signal 9")]
-    pair.hired[2].tells.put(Wants())
+    assert pair.told == [ended(0), WorkerLost(1, "signal 9")]
+    pair.hired[2].tells.put(Ready())
     pair.hand(2).join(10)
     assert (pair.hired[2].numbers, two.numbers) == ([2], [])
 
@@ -139,20 +148,20 @@ def test_what_a_dead_member_had_is_told_as_lost_and_another_takes_its_place(pair
 def test_a_file_that_is_to_be_alone_waits_until_a_member_has_nothing_else_and_then_gets_no_company(pair: Scene):
     one, two = pair.hired
     for number, member in ((0, one), (1, two), (2, two)):
-        member.tells.put(Wants())
+        member.tells.put(Ready())
         pair.hand(number).join(10)
     alone = pair.hand(3, is_alone=True)
-    one.tells.put(Wants())  # it has the fewest, so it is kept free, and told to finish what it has
+    one.tells.put(Ready())  # it has the fewest, so it is kept free, and told to finish what it has
     wait_until(lambda: any(isinstance(message, Rest) for message in one.sent))
     other = pair.hand(4)
     other.join(0.1)
     assert other.is_alive()  # though one wants a file
     assert alone.is_alive()
     one.tells.put(ended(0))
-    one.tells.put(Wants())
+    one.tells.put(Ready())
     alone.join(10)
     assert one.numbers == [0, 3]
-    one.tells.put(Wants())
+    one.tells.put(Ready())
     other.join(0.1)
     assert other.is_alive()
     one.tells.put(ended(3))
@@ -163,23 +172,23 @@ def test_a_file_that_is_to_be_alone_waits_until_a_member_has_nothing_else_and_th
 def test_a_file_that_is_to_be_alone_does_not_wait_for_a_member_that_has_no_node_yet(pair: Scene):
     two = pair.hired[1]
     alone = pair.hand(0, is_alone=True)
-    two.tells.put(Wants())
+    two.tells.put(Ready())
     alone.join(10)
     assert two.numbers == [0]
 
 
 def test_when_nothing_waits_members_are_told_to_finish_once(pair: Scene):
     one, two = pair.hired
-    one.tells.put(Wants())
+    one.tells.put(Ready())
     pair.hand(0).join(10)
-    one.tells.put(Wants())
-    two.tells.put(Wants())
+    one.tells.put(Ready())
+    two.tells.put(Ready())
     wait_until(lambda: all(place.wants for place in pair.crew._places))
     pair.crew.rest()
     assert [type(message) for message in one.sent[-1:]] == [Rest]
     assert not any(isinstance(message, Rest) for message in two.sent)  # it has had nothing
     one.tells.put(ended(0))
-    one.tells.put(Wants())  # it asks again when it has finished
+    one.tells.put(Ready())  # it asks again when it has finished
     wait_until(lambda: all(place.wants for place in pair.crew._places))
     assert sum(isinstance(message, Rest) for message in one.sent) == 1
 
@@ -188,22 +197,22 @@ def test_a_place_where_nobody_comes_to_work_is_given_up_and_the_last_one_ends_th
     scene = Scene(1)
     for index in range(MAX_IN_VAIN):
         wait_until(lambda index=index: len(scene.hired) == index + 1)
-        scene.hired[-1].tells.put(MemberDiedError("exit code 1, no such library"))
+        scene.hired[-1].tells.put(PoolWorkerDiedError("exit code 1, no such library"))
     wait_until(lambda: scene.error is not None)
     assert str(scene.error) == "nothing can be transcribed: exit code 1, no such library"
 
 
 def test_a_member_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_blame(pair: Scene):
     one, two = pair.hired
-    one.tells.put(Wants())
+    one.tells.put(Ready())
     pair.hand(0).join(10)
-    one.tells.put(Blind(Path("/share")))
+    one.tells.put(FolderNotVisible(Path("/share")))
     wait_until(lambda: len(pair.told) == 2)
     why = "place 0 does not see /share; mount it there at the same place"
-    assert pair.told[0] == Lost(0, why, is_to_blame=False)
-    assert isinstance(pair.told[1], Happened)
+    assert pair.told[0] == WorkerLost(0, why, is_to_blame=False)
+    assert isinstance(pair.told[1], WorkerEvent)
     assert pair.told[1].data["text"] == f"place 0 is given up: {why}"
-    two.tells.put(Wants())
+    two.tells.put(Ready())
     pair.hand(0).join(10)
     assert two.numbers == [0]
     assert len(pair.hired) == 2
@@ -257,7 +266,7 @@ class Twin:
     """A member in a thread of this process."""
 
     def __init__(self, run_options: object) -> None:
-        self.member = Member(run_options)  # type: ignore[arg-type]
+        self.member = Worker(run_options)  # type: ignore[arg-type]
         self.is_dead = threading.Event()
         threading.Thread(target=self.member.work, daemon=True).start()
 
@@ -270,7 +279,7 @@ class Twin:
                 yield pickle.loads(pickle.dumps(message))
                 if isinstance(message, Over):
                     return
-        raise MemberDiedError("gone")
+        raise PoolWorkerDiedError("gone")
 
     def kill(self) -> None:
         self.is_dead.set()
@@ -290,7 +299,7 @@ def test_a_file_is_asked_for_when_few_clips_wait(tmp_path: Path, monkeypatch: py
         n_left -= n_given >= 4
         if not n_left:
             break
-        n_wanted = sum(isinstance(message, Wants) for message in twin.member.told_within(0.05))
+        n_wanted = sum(isinstance(message, Ready) for message in twin.member.told_within(0.05))
         for _ in range(n_wanted):
             twin.send(Order(n_given, files[n_given]))
             n_given += 1
@@ -311,7 +320,7 @@ def test_the_engine_is_not_left_to_the_last_clips_of_a_long_file(tmp_path: Path,
     n_given, told = 0, []
     while not any(isinstance(message, Ended) and message.number == 0 for message in told):
         told += (new := twin.member.told_within(0.05))
-        for _ in [message for message in new if isinstance(message, Wants)]:
+        for _ in [message for message in new if isinstance(message, Ready)]:
             twin.send(Order(n_given, files[n_given]))
             n_given += 1
     assert n_given >= 4  # the long one, one that was asked for before its clips came, and more
@@ -320,7 +329,7 @@ def test_the_engine_is_not_left_to_the_last_clips_of_a_long_file(tmp_path: Path,
 
 def test_a_place_whose_member_ended_with_an_error_works_in_the_next_run(pair: Scene):
     one, _ = pair.hired
-    one.tells.put(Wants())
+    one.tells.put(Ready())
     pair.hand(0).join(10)
     one.tells.put(Over(ModelError("cannot be read")))
     wait_until(lambda: pair.error is not None)
@@ -328,7 +337,7 @@ def test_a_place_whose_member_ended_with_an_error_works_in_the_next_run(pair: Sc
     pair.crew.open()
     waiting = pair.hand(0)
     wait_until(lambda: len(pair.hired) == 3)
-    pair.hired[2].tells.put(Wants())
+    pair.hired[2].tells.put(Ready())
     waiting.join(10)
     assert (one.numbers, pair.hired[2].numbers) == ([0], [0])
 
@@ -343,17 +352,17 @@ def test_no_file_is_handed_to_a_crew_that_is_closed(pair: Scene):
 
 def test_what_a_member_still_tells_of_a_run_that_was_left_is_not_told_to_the_next(pair: Scene):
     one, two = pair.hired
-    one.tells.put(Wants())
+    one.tells.put(Ready())
     pair.hand(0).join(10)
     die, one.kill = one.kill, lambda: None  # it is killed, and what it has told before is heard only later
     pair.crew.let_go()
     pair.crew.open()
     pair.listen()
-    for told in (Happened(0, "notice", {"text": "of another file"}), ended(0), Wants()):
+    for told in (WorkerEvent(0, "notice", {"text": "of another file"}), ended(0), Ready()):
         one.tells.put(told)
     wait_until(one.tells.empty)
     waiting = pair.hand(0)  # the same number, another file
-    two.tells.put(Wants())
+    two.tells.put(Ready())
     waiting.join(10)
     die()
     wait_until(lambda: len(pair.hired) == 3)
@@ -375,8 +384,8 @@ def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_t
     monkeypatch.setattr(local, "open_engine", open_engine)
     names = fill(tmp_path / "audio", 10)
     run_options = options(write=False, use_journal=False)
-    crew = Crew(lambda name: Twin(run_options), ["one", "two"])
-    backend = Elsewhere(run_options, crew)
+    crew = WorkerPool(lambda name: Twin(run_options), ["one", "two"])
+    backend = RemoteBackend(run_options, crew)
 
     def run(folder: str = "audio") -> Iterator[Outcome]:
         source = from_paths([str(tmp_path / folder)])

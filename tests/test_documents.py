@@ -23,12 +23,12 @@ from whisperbatch import api
 from whisperbatch.cli import app
 from whisperbatch.errors import UsageError
 from whisperbatch.options import FORMATS, DocumentOptions, OutputOptions, SubtitleOptions, form
+from whisperbatch.outputs.provenance import holds, is_shaped_otherwise
 from whisperbatch.pipeline import write_outputs
 from whisperbatch.records import Segment, Transcript, Word
 from whisperbatch.writers import Content, md, read_json, render
 from whisperbatch.writers.content import encoded
 from whisperbatch.writers.paragraphs import LONG, LONGEST, byline, clock, paragraphs
-from whisperbatch.outputs.provenance import holds, is_shaped_otherwise
 
 
 def words(text: str, at_s: float = 0.0, probability: float = 0.9, speaker: str | None = None) -> Segment:

@@ -11,7 +11,7 @@ from whisper.transcribe import cli as their_cli
 
 from whisperbatch import api
 from whisperbatch.cli import app, config, legacy
-from whisperbatch.cli.commands import run
+from whisperbatch.cli.commands import run as run_command
 from whisperbatch.errors import UsageError
 from whisperbatch.options import ALL_FORMATS, FORMATS, PRESETS, SubtitleOptions, parse_formats
 from whisperbatch.records import Segment, Word
@@ -112,7 +112,7 @@ def told(monkeypatch, tmp_path, capfd):
     def note(source, options, given, stop, **more):
         runs.append((options, given))
 
-    monkeypatch.setattr(run, "execute", note)
+    monkeypatch.setattr(run_command, "execute", note)
 
     def run(*argv):
         runs.clear()

@@ -15,19 +15,19 @@ import pytest
 from test_pipeline import Run, options, write_wav
 
 from whisperbatch import pipeline
-from whisperbatch.sources.incomplete import is_cut_short
 from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.journal import Journal
 from whisperbatch.options import WatchOptions
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.pipeline import write_outputs as stages_writing
-from whisperbatch.pipeline.open_files import Board, Job
+from whisperbatch.pipeline.open_files import Job, OpenFiles
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.stale import CHANGED, GONE
 from whisperbatch.records import AudioFile, Clip, ClipSettings, FileLoaded, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, watch
+from whisperbatch.sources.incomplete import is_cut_short
 from whisperbatch.sources.media import found
-from whisperbatch.outputs.namer import Namer
 
 
 def recording(path: Path, value: int, n_samples: int = 1_600) -> AudioFile:
@@ -54,7 +54,7 @@ def test_the_journal_knows_the_end_of_a_file_before_new_content_is_decided_on(tm
     audio = recording(tmp_path / "a.wav", 1)
     is_open, rooms, real = [], [], getattr(Planner, way)
 
-    class SeenBoard(Board):
+    class SeenBoard(OpenFiles):
         def __init__(self, *given: object) -> None:
             super().__init__(*given)
             rooms.append(self)
@@ -64,7 +64,7 @@ def test_the_journal_knows_the_end_of_a_file_before_new_content_is_decided_on(tm
         real(planner, job, *given, **named)
 
     monkeypatch.setattr(Planner, way, told)
-    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "Board", SeenBoard)
+    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "OpenFiles", SeenBoard)
     changes = (lambda clips: recording(tmp_path / "a.wav", 2, 3_200) and None) if way == "give_up" else None
     engine = FakeEngine(4, changes, fails=lambda clip: way == "failed")
     (outcome,) = Run(iter([audio]), engine, options()).end()

@@ -15,26 +15,26 @@ from fakedevice import FakeDevice, FakeSpeller
 from whisperbatch import demo
 from whisperbatch.engine import EngineFacts, Work, build, placement
 from whisperbatch.engine.device import batch_size
-from whisperbatch.engine.scheduling.parallel_engines import EnginesAbreast
-from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
-from whisperbatch.engine.scheduling.request import Window
 from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.scheduling.language_vote import Votes
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.scheduling.language_vote import LanguageVotes
+from whisperbatch.engine.scheduling.parallel_engines import ParallelEngines
+from whisperbatch.engine.scheduling.request import Window
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import Clip, ClipSettings, ClipText
 
 OPTIONS = DecodeOptions(beam_size=2, temperatures=(0.0, 0.4))
 
 
-def beside(n_engines: int, n_slots: int, options: DecodeOptions = OPTIONS) -> EnginesAbreast:
+def beside(n_engines: int, n_slots: int, options: DecodeOptions = OPTIONS) -> ParallelEngines:
     """Engines over the one loaded model."""
-    spelled, votes = hearing.spelling(), Votes()
+    spelled, votes = hearing.spelling(), LanguageVotes()
     runners = [Runner(hearing.loaded(), spelled, options, n_slots)]
     runners += [runners[0].beside() for _ in range(n_engines - 1)]
     for runner in runners:
         runner.resize(n_slots)
     engines = [ContinuousEngine(one, spelled, options, EngineFacts("demo"), print, votes) for one in runners]
-    return EnginesAbreast(engines, placement.share_cores())
+    return ParallelEngines(engines, placement.share_cores())
 
 
 @pytest.fixture(autouse=True)
@@ -96,9 +96,9 @@ def clips(*file_ids: int) -> list[Clip]:
     return [Clip(file_id, 0, 0.0, np.zeros(1, np.int16)) for file_id in file_ids]
 
 
-def two() -> tuple[EnginesAbreast, Slow, Slow]:
+def two() -> tuple[ParallelEngines, Slow, Slow]:
     first, second = Slow(), Slow()
-    return EnginesAbreast([first, second], lambda n: None), first, second
+    return ParallelEngines([first, second], lambda n: None), first, second
 
 
 def ids(results: list[ClipText]) -> set[int]:
@@ -199,7 +199,7 @@ def test_work_is_that_of_all_and_stages_are_those_of_one():
 
 def test_the_cores_are_shared_by_those_that_work():
     first, second, told = Slow(), Slow(), []
-    both = EnginesAbreast([first, second], told.append)
+    both = ParallelEngines([first, second], told.append)
     first.go.set()
     second.go.set()
     both.admit(clips(1))
@@ -273,7 +273,7 @@ def test_a_clip_waits_for_its_files_vote_whichever_engine_has_room(n_elsewhere: 
     def samples(seconds: float) -> np.ndarray:
         return np.ones(int(seconds * 16_000), np.int16)
 
-    votes = Votes()
+    votes = LanguageVotes()
     engines = [
         ContinuousEngine(
             FakeDevice(n_slots=8, language=language, length=length),
@@ -287,7 +287,7 @@ def test_a_clip_waits_for_its_files_vote_whichever_engine_has_room(n_elsewhere: 
     ]
     engines[0].admit([Clip(k, 0, 0.0, samples(20), ClipSettings("en")) for k in range(n_elsewhere)])
     engines[0].step()
-    both = EnginesAbreast(engines, lambda n: None)
+    both = ParallelEngines(engines, lambda n: None)
     both.admit([Clip(7, k, 20.0 * k, samples(20), vote=(k, 5)) for k in range(5)])
     both.admit([Clip(7, 5 + k, 100.0 + 3 * k, samples(2.9)) for k in range(3)])
     told: dict[int, str] = {}

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from whisperbatch.engine import EngineFacts
+from whisperbatch.engine.device.runner import Runner
 from whisperbatch.engine.kernels import cpu_self_attention
 from whisperbatch.engine.model import self_attention_cache
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
-from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipFailed, ClipText, Segments
@@ -105,7 +105,7 @@ def openings_of(engine) -> dict[int, list[int]]:
 def test_a_model_that_knows_one_language_finds_no_other(long_form: str):
     loaded = hearing.loaded()
     english = replace(loaded, generation={**loaded.generation, "is_multilingual": False})
-    spelled, options = Spelling(english), DecodeOptions(beam_size=1, temperatures=(0.0,), multilingual=True)
+    spelled, options = WhisperTokenizer(english), DecodeOptions(beam_size=1, temperatures=(0.0,), multilingual=True)
     engine = ContinuousEngine(Runner(english, spelled, options, 2), spelled, options, EngineFacts("demo"), print)
     wave = corpus.speech(np.random.default_rng(1), 4)
     (text,) = hearing.hear(engine, [hearing.clip(wave, long_form=long_form)]).values()

@@ -13,17 +13,17 @@ import versus
 import whisper
 from whisper.decoding import BeamSearchDecoder, MaximumLikelihoodRanker
 
-from whisperbatch.engine.scheduling import quality
-from whisperbatch.engine.device import sampling_noise
 from whisperbatch.engine.device import decode_batch as lanes
-from whisperbatch.engine.device.beam_search import Beams
+from whisperbatch.engine.device import sampling_noise
+from whisperbatch.engine.device.beam_search import BeamSearch
+from whisperbatch.engine.device.decode_batch import DecodeBatch
+from whisperbatch.engine.device.step_plan import SlotState
 from whisperbatch.engine.device.token_choice import N_STRETCH, largest
+from whisperbatch.engine.model.cross_attention_cache import CrossAttentionCache
 from whisperbatch.engine.model.decoder import Caches
-from whisperbatch.engine.model.cross_attention_cache import Heard
-from whisperbatch.engine.device.decode_batch import Lane
-from whisperbatch.engine.scheduling.request import Sampled
-from whisperbatch.engine.model.self_attention_cache import Said
-from whisperbatch.engine.device.step_plan import Seat
+from whisperbatch.engine.model.self_attention_cache import SelfAttentionCache
+from whisperbatch.engine.scheduling import quality
+from whisperbatch.engine.scheduling.request import SampledTokens
 from whisperbatch.options import DecodeOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__")  # openai-whisper sorts tensors with numpy
@@ -62,8 +62,8 @@ class StandIn:
         self._windows = {window.number: window for window in windows}
 
     def caches(self, n_slots: int, n_group: int) -> Caches:
-        heard = [Heard((n_slots, 1, 1, 1), n_group, self.device, torch.float32)]
-        return Caches(heard, Said(1, (n_slots * n_group, 1, N_CONTEXT, 1), self.device, torch.float32))
+        heard = [CrossAttentionCache((n_slots, 1, 1, 1), n_group, self.device, torch.float32)]
+        return Caches(heard, SelfAttentionCache(1, (n_slots * n_group, 1, N_CONTEXT, 1), self.device, torch.float32))
 
     def hear(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
         numbers = audio[:, None]
@@ -99,7 +99,7 @@ class NoInference:
         pass
 
 
-def theirs(window: Made, n_group: int, options: DecodeOptions) -> Sampled:
+def theirs(window: Made, n_group: int, options: DecodeOptions) -> SampledTokens:
     """By openai-whisper's decoders and ranker, as its DecodingTask drives them."""
     if window.temperature == 0 and n_group > 1:
         decoder = BeamSearchDecoder(n_group, END, NoInference(), options.patience)
@@ -114,12 +114,12 @@ def theirs(window: Made, n_group: int, options: DecodeOptions) -> Sampled:
     found, totals = decoder.finalize(tokens.reshape(1, n_group, -1), sums.reshape(1, n_group))
     cut = [[t[len(window.opening) : (t == END).nonzero()[0, 0]] for t in found[0]]]
     best = MaximumLikelihoodRanker(options.length_penalty).rank(cut, totals)[0]
-    return Sampled(tuple(cut[0][best].tolist()), totals[0][best])
+    return SampledTokens(tuple(cut[0][best].tolist()), totals[0][best])
 
 
-def ours(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions) -> dict[int, Sampled]:
+def ours(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions) -> dict[int, SampledTokens]:
     """By one lane, slots refilled as they become free."""
-    lane, left, found = Lane(StandIn(windows), NoRules(), options, n_slots, n_group), list(windows), {}
+    lane, left, found = DecodeBatch(StandIn(windows), NoRules(), options, n_slots, n_group), list(windows), {}
     while left or lane.slots.n_used:
         some, left = left[: lane.slots.n_free], left[lane.slots.n_free :]
         if some:
@@ -131,11 +131,13 @@ def ours(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions
     return found
 
 
-def seat_of(window: Made, n_group: int) -> Seat:
+def seat_of(window: Made, n_group: int) -> SlotState:
     keys = [sampling_noise.key(0, np.zeros(0, np.int16), 0, window.temperature, k) for k in range(n_group)]
     n_most = min(len(window.opening) + window.sample_len, N_CONTEXT + 1)
     n_room = getattr(window, "n_room", 12)
-    return Seat(window, window.opening, window.temperature, n_most, keys if window.temperature else (), n_room=n_room)
+    return SlotState(
+        window, window.opening, window.temperature, n_most, keys if window.temperature else (), n_room=n_room
+    )
 
 
 def compare(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions) -> None:
@@ -208,7 +210,7 @@ def test_a_text_that_goes_in_circles_ends_where_its_audio_has_no_room_for_more(
 
 def test_an_end_that_is_impossible_is_no_candidate():
     end = 5  # of six tokens, which are all among the best six
-    beams, slots = Beams(1, 5, 4, 1.0, end, torch.device("cpu")), torch.tensor([0])
+    beams, slots = BeamSearch(1, 5, 4, 1.0, end, torch.device("cpu")), torch.tensor([0])
     tokens, counts, first = torch.full((1, 5, 4), START), torch.tensor([1]), torch.tensor([True])
     sure = torch.full((1, 5, 6), -9.0)
     sure[..., end] = -0.1

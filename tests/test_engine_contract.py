@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from whisperbatch.engine import Engine, EngineFacts, placement, open_engine
+from whisperbatch.engine import Engine, EngineFacts, open_engine, placement
+from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.engine.model import weights
 from whisperbatch.engine.model.checkpoint import Found
-from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.engine.model.weights import Checkpoint, shapes_of
 from whisperbatch.errors import InferenceError, ModelError, RefusedError, UsageError
 from whisperbatch.options import EngineOptions
@@ -266,7 +266,7 @@ def test_what_a_training_script_left_in_the_tokenizer_is_not_obeyed(tmp_path: Pa
     saved = json.loads((tmp_path / "tuned" / "tokenizer.json").read_text())
     assert saved["padding"]
     assert saved["truncation"]
-    place = placement.Place(torch.device("cpu"), "float32")
+    place = placement.Placement(torch.device("cpu"), "float32")
     tokenizer = weights.load(Found(str(tmp_path / "tuned"), tmp_path / "tuned", None), place).tokenizer
     assert tokenizer.encode(text, add_special_tokens=False).ids == expected
 

@@ -14,8 +14,8 @@ from transformers import WhisperFeatureExtractor
 
 from whisperbatch import demo
 from whisperbatch.demo import peers
-from whisperbatch.engine.scheduling.hotwords import N_PROMPT, hot_ids
 from whisperbatch.engine.device.logit_rules import Rules
+from whisperbatch.engine.scheduling.hotwords import N_PROMPT, hot_ids
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions, RunOptions
 from whisperbatch.records import SAMPLE_RATE, ClipSettings

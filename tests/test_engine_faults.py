@@ -8,9 +8,9 @@ import pytest
 from fakedevice import FakeDevice, FakeOutOfMemoryError, assert_empty, bad, clip, good, make, run
 
 from whisperbatch.engine.scheduling import clip_request
+from whisperbatch.engine.scheduling.language_vote import Decision, LanguageVotes
 from whisperbatch.engine.scheduling.quality import Decoded
 from whisperbatch.engine.scheduling.request import Window
-from whisperbatch.engine.scheduling.language_vote import Decision, Votes
 from whisperbatch.errors import InferenceError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import ClipFailed, ClipText
@@ -265,7 +265,7 @@ def test_any_mixture_of_faults_and_shortages_answers_everyone_once(seed: int):
 
 
 def test_votes_forget_what_was_cast_once_it_is_decided():
-    votes = Votes()
+    votes = LanguageVotes()
     votes.expect(0, 2)
     votes.cast(0, 0, [(1.0, {"en": 0.4, "de": 0.6})])
     assert votes.holds(0)

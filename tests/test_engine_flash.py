@@ -9,18 +9,18 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from whisperbatch.engine.kernels import llvm_ir, cpu_encoder_attention
+from whisperbatch.engine.kernels import cpu_encoder_attention, llvm_ir
+from whisperbatch.engine.kernels.cpu_encoder_attention import NARROW, WIDE, EncoderAttention, Tiles
 from whisperbatch.engine.model.encoder import Encoder
-from whisperbatch.engine.kernels.cpu_encoder_attention import NARROW, WIDE, Flash, Tiles
 
 CPU = torch.device("cpu")
 KINDS = [(torch.float32, WIDE), (torch.float32, NARROW), (torch.bfloat16, WIDE)]
 
 
-def made(dtype: torch.dtype, n_heads: int, tiles: Tiles, n_positions: int = 1500, d_head: int = 32) -> Flash:
+def made(dtype: torch.dtype, n_heads: int, tiles: Tiles, n_positions: int = 1500, d_head: int = 32) -> EncoderAttention:
     if dtype == torch.bfloat16 and "avx512bf16" not in llvm_ir.features():
         pytest.skip("this processor has no products of pairs of bfloat16")
-    return Flash(dtype, n_heads, d_head, n_positions, tiles)
+    return EncoderAttention(dtype, n_heads, d_head, n_positions, tiles)
 
 
 def numbers(n: int, n_heads: int, dtype: torch.dtype, n_positions: int = 1500, d_head: int = 32) -> torch.Tensor:
@@ -147,7 +147,7 @@ def test_what_is_not_contiguous_is_refused():
 def test_a_processor_gets_what_it_can_run(has, has_tiles: bool, dtype: torch.dtype, tiles, monkeypatch):
     monkeypatch.setattr(cpu_encoder_attention, "has_bfloat16_tiles", lambda: has_tiles)
     monkeypatch.setattr(cpu_encoder_attention, "features", lambda: has)
-    monkeypatch.setattr(cpu_encoder_attention, "Flash", lambda *shape: shape)
+    monkeypatch.setattr(cpu_encoder_attention, "EncoderAttention", lambda *shape: shape)
     found = cpu_encoder_attention.find.__wrapped__(CPU, dtype, 6, 64, 1500)
     assert found == (None if tiles is None else (dtype, 6, 64, 1500, tiles))
 

@@ -7,12 +7,12 @@ from recorders import Pretending
 from test_engine_batch import LADDER, assert_same, crowd
 from unfused import InTorch
 
-from whisperbatch.engine.model import decoder, encoder, cross_attention_cache
+from whisperbatch.engine.device.decode_batch import DecodeBatch
 from whisperbatch.engine.kernels import cuda
+from whisperbatch.engine.model import cross_attention_cache, decoder, encoder
+from whisperbatch.engine.model.cross_attention_cache import CudaInt8CrossAttentionCache
+from whisperbatch.engine.model.self_attention_cache import BeamSelfAttentionCache, SelfAttentionCache
 from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
-from whisperbatch.engine.model.cross_attention_cache import HeardInBytes
-from whisperbatch.engine.device.decode_batch import Lane
-from whisperbatch.engine.model.self_attention_cache import Said, SaidByLineage
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions
 
@@ -72,9 +72,9 @@ def test_a_cpu_has_none_and_heads_of_odd_sizes_have_none():
 
 def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slots: int) -> ContinuousEngine:
     """As on CUDA: kernels, recorded passes, and the host a step behind."""
-    made = Lane.__init__
+    made = DecodeBatch.__init__
 
-    def init(lane: Lane, *args: object) -> None:
+    def init(lane: DecodeBatch, *args: object) -> None:
         made(lane, *args)
         lane._is_ahead = lane._beams.n_kept >= lane.n_group
 
@@ -82,10 +82,10 @@ def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slot
         for module in (encoder, decoder):
             patch.setattr(module, "find", lambda *args: InTorch())
         engine = hearing.engine(options, 1)
-    monkeypatch.setattr(Lane, "__init__", init)
+    monkeypatch.setattr(DecodeBatch, "__init__", init)
     engine.device.recorder, engine.device.n_together = Pretending(), 8
     engine.resize(n_slots)
-    assert all(isinstance(lane._caches.said, SaidByLineage) for lane in engine.device.lanes)
+    assert all(isinstance(lane._caches.said, BeamSelfAttentionCache) for lane in engine.device.lanes)
     return engine
 
 
@@ -106,7 +106,7 @@ def test_an_engine_around_kernels_hears_what_one_around_torch_hears(monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(decoder.lineage, "find", lambda *args: None)
         plain = hearing.engine(options, n_slots)
-    assert all(type(lane._caches.said) is Said for lane in plain.device.lanes)
+    assert all(type(lane._caches.said) is SelfAttentionCache for lane in plain.device.lanes)
     exact, ties = hearing.hear(plain, clips), []
     found = hearing.hear(fused_engine(monkeypatch, options, n_slots), clips)
     assert found.keys() == exact.keys()
@@ -130,9 +130,9 @@ def test_kernels_for_bytes_are_trusted_when_they_are_right():
 
 def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UsageError, match="8 bits need Triton"):
-        HeardInBytes((4, 3, 1500, 32), CPU)
+        CudaInt8CrossAttentionCache((4, 3, 1500, 32), CPU)
     monkeypatch.setattr(cross_attention_cache, "find_for_bytes", lambda *args: InTorch())
-    held, slots = HeardInBytes((4, 3, 1500, 32), CPU), torch.tensor([3, 1])
+    held, slots = CudaInt8CrossAttentionCache((4, 3, 1500, 32), CPU), torch.tensor([3, 1])
     k, v = (torch.randn(2, 3, 1500, 32, generator=torch.Generator().manual_seed(s)).half() for s in (1, 2))
     held.put(slots, k, v)
     for read, new in zip(held.read(slots), (k, v), strict=True):
@@ -198,7 +198,7 @@ def test_what_is_heard_is_what_torch_hears(dtype: torch.dtype, n: int, n_queries
 def test_what_is_heard_in_bytes_is_nearly_what_torch_hears(n: int, n_queries: int):
     """Channels of keys and positions of values that stand out spoil no others."""
     kernels, slots = cuda.find_for_bytes(torch.device("cuda"), 64), torch.tensor([4, 0, 5, 2, 3], device="cuda")[:n]
-    held = HeardInBytes((6, 20, 1500, 64), torch.device("cuda"))
+    held = CudaInt8CrossAttentionCache((6, 20, 1500, 64), torch.device("cuda"))
     k, v = (random(n, 1500, 20, 64, dtype=torch.float16, seed=s).transpose(1, 2) for s in (1, 2))
     k[..., 5] *= 20
     v[:, :, 7] *= 20

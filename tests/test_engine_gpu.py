@@ -14,15 +14,15 @@ from recorders import Pretending
 from test_engine_batch import LADDER, PLAIN, answers, assert_same, crowd, four, short
 
 from whisperbatch.demo.evaluate import folded
+from whisperbatch.engine import open_engine, placement
+from whisperbatch.engine.device.cuda_graphs import N_CHECKS
+from whisperbatch.engine.device.runner import Runner
 from whisperbatch.engine.model import checkpoint, weights
-from whisperbatch.engine import placement, open_engine
-from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.engine.model.decoder import Decoder
 from whisperbatch.engine.model.encoder import Encoder
 from whisperbatch.engine.model.log_mel import LogMel
-from whisperbatch.engine.device.cuda_graphs import N_CHECKS
-from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import Clip, ClipSettings, ClipText
 
@@ -51,8 +51,8 @@ def engine(
 ) -> ContinuousEngine:
     """An engine over the demo model on a device; on the CPU its recorder pretends."""
     found = checkpoint.Found("demo", hearing.demo.FOLDER, None, is_demo=True)
-    loaded = weights.load(found, placement.Place(torch.device(device), compute_type))
-    spelling, notices = Spelling(loaded), [] if told is None else told
+    loaded = weights.load(found, placement.Placement(torch.device(device), compute_type))
+    spelling, notices = WhisperTokenizer(loaded), [] if told is None else told
     runner = Runner(loaded, spelling, decode, n_slots, notices.append)
     if device == "cpu":
         runner.recorder = Pretending()
@@ -131,12 +131,12 @@ def test_the_decoder_gives_what_float32_on_the_cpu_gives(device: str, compute_ty
 def logprobs(device: str, compute_type: str) -> torch.Tensor:
     """Log-probabilities (2, n_rows, n_vocab) after two steps, on the host in float32."""
     found = checkpoint.Found("demo", hearing.demo.FOLDER, None, is_demo=True)
-    place = placement.Place(torch.device(device), compute_type)
+    place = placement.Placement(torch.device(device), compute_type)
     loaded = weights.load(found, place)
     decoder = Decoder(loaded.tensors, loaded.config)
     mel = LogMel(loaded.filters, place.device, place.dtype).clips([short(0), short(1)])
     audio = Encoder(loaded.tensors, loaded.config)(mel)
-    spelling, caches = Spelling(loaded), decoder.caches(2, 2)
+    spelling, caches = WhisperTokenizer(loaded), decoder.caches(2, 2)
     slots = torch.tensor([0, 1], device=place.device)
     decoder.hear(caches, slots, audio)
     opening = torch.tensor([spelling.opening("en", "transcribe", timed=False)] * 2, device=place.device)

@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from whisperbatch.engine.device import cuda_graphs
-from whisperbatch.engine.device.token_choice import N_STRETCH, Choices, agree
-from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
-from whisperbatch.engine.model.decoder import Decoder
-from whisperbatch.engine.device.cuda_graphs import Graphs
-from whisperbatch.engine.device.decode_batch import Lane
+from whisperbatch.engine.device.cuda_graphs import CudaGraphs
+from whisperbatch.engine.device.decode_batch import DecodeBatch
 from whisperbatch.engine.device.logit_rules import Rules
 from whisperbatch.engine.device.step_plan import Shape
 from whisperbatch.engine.device.stopwatch import Stopwatch
+from whisperbatch.engine.device.token_choice import N_STRETCH, TokenChoices, agree
+from whisperbatch.engine.model.decoder import Decoder
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip
 
@@ -41,7 +41,7 @@ def are_equal(one: list[Tensor], two: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
-def run_on(passes: Graphs, work: Sum, values: range, key: object = "key") -> None:
+def run_on(passes: CudaGraphs, work: Sum, values: range, key: object = "key") -> None:
     """Run the pass on each value, and see that it gives what it should."""
     for value in values:
         work.held.fill_(value)
@@ -51,7 +51,7 @@ def run_on(passes: Graphs, work: Sum, values: range, key: object = "key") -> Non
 
 def test_a_pass_is_recorded_when_it_comes_back_and_trusted_after_two_checks():
     recorder, work = Pretending(), Sum()
-    passes = Graphs(recorder, 8, are_equal)
+    passes = CudaGraphs(recorder, 8, are_equal)
     run_on(passes, work, range(1))
     assert not recorder.recordings
     run_on(passes, work, range(1, 3))
@@ -67,7 +67,7 @@ def test_a_pass_is_recorded_when_it_comes_back_and_trusted_after_two_checks():
 def test_each_key_is_a_recording_of_its_own_up_to_a_limit(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cuda_graphs, "MOST", 3)
     recorder, passes = Pretending(), None
-    passes = Graphs(recorder, 8, are_equal)
+    passes = CudaGraphs(recorder, 8, are_equal)
     for key in range(5):
         run_on(passes, Sum(), range(6), key)
     assert len(recorder.recordings) == 3
@@ -76,7 +76,7 @@ def test_each_key_is_a_recording_of_its_own_up_to_a_limit(monkeypatch: pytest.Mo
 @pytest.mark.parametrize("kind", [Wrong, Frozen, unable(RuntimeError("operation not permitted\nand more"))])
 def test_what_cannot_be_recorded_rightly_runs_eagerly_and_is_told_once(kind):
     recorder, work = Pretending(kind), Sum()
-    first, second = Graphs(recorder, 8, are_equal), Graphs(recorder, 8, are_equal)
+    first, second = CudaGraphs(recorder, 8, are_equal), CudaGraphs(recorder, 8, are_equal)
     run_on(first, work, range(9))
     run_on(second, work, range(9))
     run_on(first, work, range(9), "another")
@@ -90,7 +90,7 @@ def test_what_cannot_be_recorded_rightly_runs_eagerly_and_is_told_once(kind):
 
 def test_a_recording_that_froze_its_input_does_not_pass_the_second_check():
     recorder, work = Pretending(Frozen), Sum()
-    passes = Graphs(recorder, 8, are_equal)
+    passes = CudaGraphs(recorder, 8, are_equal)
     run_on(passes, work, range(2))
     assert recorder.is_on
     run_on(passes, work, range(2, 3))
@@ -103,7 +103,7 @@ def test_a_replay_that_raises_while_it_is_checked_ends_recording():
             raise RuntimeError("launch failed")
 
     recorder, work = Pretending(Raising), Sum()
-    run_on(Graphs(recorder, 8, are_equal), work, range(5))
+    run_on(CudaGraphs(recorder, 8, are_equal), work, range(5))
     assert recorder.told == [
         "CUDA graphs are off for this run, which makes it slower and changes no text: launch failed"
     ]
@@ -111,7 +111,7 @@ def test_a_replay_that_raises_while_it_is_checked_ends_recording():
 
 def test_lack_of_memory_for_a_recording_ends_it_in_that_lane_only():
     recorder, work = Pretending(unable(OUT_OF_MEMORY)), Sum()
-    large, small = Graphs(recorder, 64, are_equal), Graphs(recorder, 8, are_equal)
+    large, small = CudaGraphs(recorder, 64, are_equal), CudaGraphs(recorder, 8, are_equal)
     run_on(large, work, range(5))
     assert not large.is_on
     assert recorder.is_on
@@ -125,20 +125,20 @@ def test_lack_of_memory_for_a_recording_ends_it_in_that_lane_only():
 def test_passes_are_padded_to_few_sizes():
     recorder = Pretending()
     for n_slots in (1, 2, 7, 8, 9, 24, 100, 256):
-        passes = Graphs(recorder, n_slots, are_equal)
+        passes = CudaGraphs(recorder, n_slots, are_equal)
         sizes = [passes.padded(n) for n in range(1, n_slots + 1)]
         assert all(n <= size <= n_slots for n, size in enumerate(sizes, start=1))
         assert len(set(sizes)) <= cuda_graphs.N_SIZES
         assert max(size - n for n, size in enumerate(sizes, start=1)) <= n_slots / cuda_graphs.N_SIZES
     recorder.is_on = False
-    assert Graphs(recorder, 256, are_equal).padded(3) == 3
+    assert CudaGraphs(recorder, 256, are_equal).padded(3) == 3
 
 
 # what is held against what
 
 
-def choices(best: list[list[float]], tokens: list[list[int]], drawn: list[int], logprobs: list[float]) -> Choices:
-    return Choices(torch.tensor(best), torch.tensor(tokens), torch.tensor(drawn), torch.tensor(logprobs))
+def choices(best: list[list[float]], tokens: list[list[int]], drawn: list[int], logprobs: list[float]) -> TokenChoices:
+    return TokenChoices(torch.tensor(best), torch.tensor(tokens), torch.tensor(drawn), torch.tensor(logprobs))
 
 
 def test_choices_agree_when_values_are_near_and_tokens_the_same_but_for_ties():
@@ -239,7 +239,7 @@ def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: Shape
     found = hearing.loaded()
     decoder = Decoder(found.tensors, found.config)
     rules = Rules(hearing.spelling(), DEMANDING, decoder.n_vocab, decoder.device)
-    lane = Lane(decoder, rules, DEMANDING, 4, 2)
+    lane = DecodeBatch(decoder, rules, DEMANDING, 4, 2)
     lane._at[0], lane._at[1], lane._warmth[:] = 9, 4, 0.5
     with Asking() as mode:
         first = lane._pass(shape, Stopwatch())
@@ -261,7 +261,7 @@ def test_a_pass_stays_on_its_device(shape: Shape, dtype: torch.dtype, monkeypatc
     tensors = {name: torch.empty(one.shape, dtype=dtype, device=device) for name, one in found.tensors.items()}
     decoder = Decoder(tensors, found.config)
     rules = Rules(hearing.spelling(), DEMANDING, decoder.n_vocab, device)
-    lane = Lane(decoder, rules, DEMANDING, 4, 2)
+    lane = DecodeBatch(decoder, rules, DEMANDING, 4, 2)
     made = lane._pass(shape, Stopwatch())
     assert {one.device.type for one in made} == {"meta"}
     assert made.best.shape == (2 * shape.n_slots, shape.width)

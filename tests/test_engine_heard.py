@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from whisperbatch import demo
-from whisperbatch.engine.model import checkpoint, cross_attention_cache, weights
 from whisperbatch.engine import placement
-from whisperbatch.engine.kernels import cpu_cross_attention
-from whisperbatch.engine.model.cross_attention_cache import Heard, HeardInEightBits
 from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.kernels import cpu_cross_attention
+from whisperbatch.engine.model import checkpoint, cross_attention_cache, weights
+from whisperbatch.engine.model.cross_attention_cache import CrossAttentionCache, Int8CrossAttentionCache
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions, EngineOptions
 
@@ -84,7 +84,9 @@ def test_other_threads_go_on_while_a_kernel_runs():
 
 def test_what_is_not_contiguous_is_refused():
     with pytest.raises(AssertionError):
-        cpu_cross_attention.find(torch.int8, 32, 1).scores(made((2, 2, 1, 32), 1), made((2, 2, 32, 7), 2).transpose(-1, -2))
+        cpu_cross_attention.find(torch.int8, 32, 1).scores(
+            made((2, 2, 1, 32), 1), made((2, 2, 32, 7), 2).transpose(-1, -2)
+        )
 
 
 def test_without_a_compiler_torch_does_it(monkeypatch: pytest.MonkeyPatch):
@@ -92,13 +94,13 @@ def test_without_a_compiler_torch_does_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     try:
         assert cpu_cross_attention.find(torch.bfloat16, 32, 1) is None
-        held = Heard((2, 2, 9, 32), 1, torch.device("cpu"), torch.bfloat16)
+        held = CrossAttentionCache((2, 2, 9, 32), 1, torch.device("cpu"), torch.bfloat16)
         k, v = (made((2, 2, 9, 32), seed, torch.bfloat16) for seed in (1, 2))
         held.put(torch.arange(2), k, v)
         q = made((2, 2, 1, 32), 3, torch.bfloat16)
         torch.testing.assert_close(held.attend(q).double(), exact(q, k, v), rtol=0.05, atol=0.02)
         with pytest.raises(UsageError, match="try another --compute-type"):
-            HeardInEightBits((2, 2, 9, 32), 1, torch.float32)
+            Int8CrossAttentionCache((2, 2, 9, 32), 1, torch.float32)
     finally:
         cpu_cross_attention.find.cache_clear()
 
@@ -108,11 +110,11 @@ def test_heads_of_another_size_have_no_kernels():
     assert cpu_cross_attention.find(torch.float16, 64, 1) is None
 
 
-def hold(kind: str, n_group: int) -> Heard:
+def hold(kind: str, n_group: int) -> CrossAttentionCache:
     shape = (N_SLOTS, N_HEADS, 1500, 32)
     if kind == "int8":
-        return HeardInEightBits(shape, n_group, torch.float32)
-    return Heard(shape, n_group, torch.device("cpu"), getattr(torch, kind))
+        return Int8CrossAttentionCache(shape, n_group, torch.float32)
+    return CrossAttentionCache(shape, n_group, torch.device("cpu"), getattr(torch, kind))
 
 
 LIMITS = {"float32": 1e-5, "bfloat16": 0.01, "int8": 0.03}  # of what is found: the values are about 1
@@ -168,7 +170,7 @@ def test_eight_bits_bear_channels_and_positions_that_stand_out_and_silence():
 
 
 def test_eight_bits_take_half_of_sixteen():
-    def n_bytes(held: Heard) -> int:
+    def n_bytes(held: CrossAttentionCache) -> int:
         return sum(one.numel() * one.itemsize for one in held.tensors)
 
     assert n_bytes(hold("int8", 1)) < 0.57 * n_bytes(hold("bfloat16", 1))  # heads of 32; a scale a value's position
@@ -202,12 +204,12 @@ def test_int8_is_eight_bits_before_what_auto_means(monkeypatch: pytest.MonkeyPat
 
 def test_an_engine_in_eight_bits_holds_eight_bits():
     found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
-    loaded = weights.load(found, placement.Place(torch.device("cpu"), "int8_float32"))
+    loaded = weights.load(found, placement.Placement(torch.device("cpu"), "int8_float32"))
     assert {one.dtype for one in loaded.tensors.values()} == {torch.float32}
-    runner = Runner(loaded, Spelling(loaded), DecodeOptions(beam_size=1, temperatures=(0.0,)), 2)
+    runner = Runner(loaded, WhisperTokenizer(loaded), DecodeOptions(beam_size=1, temperatures=(0.0,)), 2)
     (lane,) = runner.lanes
-    assert all(isinstance(one, HeardInEightBits) for one in lane._caches.heard)
-    plain = Runner(replace(loaded, in_eight_bits=False), Spelling(loaded), DecodeOptions(beam_size=1), 2)
+    assert all(isinstance(one, Int8CrossAttentionCache) for one in lane._caches.heard)
+    plain = Runner(replace(loaded, in_eight_bits=False), WhisperTokenizer(loaded), DecodeOptions(beam_size=1), 2)
     assert runner.bytes_a_slot < plain.bytes_a_slot
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from whisperbatch.engine.scheduling import language_changes
 from whisperbatch.engine.scheduling.language_changes import Run
-from whisperbatch.engine.scheduling.language_vote import Decision, Votes
+from whisperbatch.engine.scheduling.language_vote import Decision, LanguageVotes
 from whisperbatch.languages import LANGUAGES, SCRIPTS, foreign_share
 
 EN, DE, UNSURE = (
@@ -59,7 +59,7 @@ def test_a_language_that_no_voter_of_the_file_is_sure_of_is_not_taken():
     ],
 )
 def test_voters_that_are_sure_of_another_language_make_a_file_one_of_several(votes, expected):
-    ballot = Votes()
+    ballot = LanguageVotes()
     ballot.expect(0, len(votes))
     for number, vote in enumerate(votes):
         ballot.cast(0, number, [vote])

@@ -68,5 +68,5 @@ def test_other_numbers_and_heads_are_left_to_torch(monkeypatch: pytest.MonkeyPat
     def missing(*args: object) -> None:
         raise ImportError
 
-    monkeypatch.setattr(cpu_self_attention, "Lineage", missing)
+    monkeypatch.setattr(cpu_self_attention, "BeamAttention", missing)
     assert cpu_self_attention.find(torch.float32, 8, 447, 64, 5) is None

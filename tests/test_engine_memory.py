@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from whisperbatch.engine.device import memory
-from whisperbatch.engine.scheduling.request import N_FRAMES, Window
 from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
+from whisperbatch.engine.scheduling.request import N_FRAMES, Window
 from whisperbatch.options import DecodeOptions
 
 GIB = 2**30
@@ -93,7 +93,7 @@ def resident_bytes() -> int:
 def test_slots_that_nothing_sits_in_take_no_memory():
     """A run on one short file must not pay for the slots that a folder would fill."""
     loaded, options = hearing.loaded(), DecodeOptions(beam_size=5, temperatures=(0.0,))
-    runner = Runner(loaded, Spelling(loaded), options, 1)
+    runner = Runner(loaded, WhisperTokenizer(loaded), options, 1)
     n_slots = 64
     before = resident_bytes()
     runner.resize(n_slots)

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from whisperbatch.demo.evaluate import folded
-from whisperbatch.engine.model import checkpoint, weights
 from whisperbatch.engine import placement
-from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model import checkpoint, weights
 from whisperbatch.engine.model.encoder import Encoder
 from whisperbatch.engine.model.linear import mapping
-from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.options import DecodeOptions
 
 
@@ -57,8 +57,8 @@ def test_packed_weights_multiply_as_plain_ones(n_rows: int, is_gelu: bool):
 
 def engine(compute_type: str) -> ContinuousEngine:
     found = checkpoint.Found("demo", hearing.demo.FOLDER, None, is_demo=True)
-    loaded, options = weights.load(found, placement.Place(torch.device("cpu"), compute_type)), DecodeOptions()
-    spelling = Spelling(loaded)
+    loaded, options = weights.load(found, placement.Placement(torch.device("cpu"), compute_type)), DecodeOptions()
+    spelling = WhisperTokenizer(loaded)
     return ContinuousEngine(
         Runner(loaded, spelling, options, 8), spelling, options, hearing.EngineFacts("demo"), lambda text: None
     )

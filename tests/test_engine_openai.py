@@ -128,7 +128,7 @@ def test_whole_files_by_default_options_are_openai_whispers(monkeypatch: pytest.
     assert versus.share_same(pairs) >= MIN_LINES, "\n".join(told)
 
 
-def reasons(heard: versus.Heard, options: DecodeOptions) -> Iterator[str]:
+def reasons(heard: versus.CrossAttentionCache, options: DecodeOptions) -> Iterator[str]:
     """What the verdicts on its tries were, as openai-whisper words its rules."""
     for one, two in zip(heard.tries, [*heard.tries[1:], None], strict=True):
         loops = one.compression_ratio > options.compression_ratio_threshold

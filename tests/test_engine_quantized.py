@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from whisperbatch.engine import EngineFacts
-from whisperbatch.engine.model import linear, quantized
-from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
-from whisperbatch.engine.model.encoder import Encoder
 from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.model import linear, quantized
+from whisperbatch.engine.model.encoder import Encoder
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.options import DecodeOptions
 
 NEEDS_BYTES = pytest.mark.skipif(not quantized.is_possible(), reason="this CPU does not multiply bytes")
@@ -139,6 +139,6 @@ def test_a_clip_alone_and_among_others_is_the_same_in_bytes():
 
 def engine(n_slots: int) -> ContinuousEngine:
     loaded = replace(hearing.loaded(), in_eight_bits=True)
-    spelling, options = Spelling(loaded), DecodeOptions(beam_size=2)
+    spelling, options = WhisperTokenizer(loaded), DecodeOptions(beam_size=2)
     runner = Runner(loaded, spelling, options, n_slots)
     return ContinuousEngine(runner, spelling, options, EngineFacts("demo"), lambda text: None)

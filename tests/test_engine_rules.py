@@ -125,7 +125,9 @@ def test_noise_depends_on_its_key_and_step_alone():
     keys, steps = torch.tensor([5, 6, 5, 2**32 - 1]), torch.tensor([0, 0, 1, 7])
     whole = sampling_noise.gumbel(keys, steps, 1000)
     for index in range(4):
-        assert torch.equal(sampling_noise.gumbel(keys[index : index + 1], steps[index : index + 1], 1000)[0], whole[index])
+        assert torch.equal(
+            sampling_noise.gumbel(keys[index : index + 1], steps[index : index + 1], 1000)[0], whole[index]
+        )
     assert torch.equal(sampling_noise.gumbel(keys.flip(0), steps.flip(0), 1000).flip(0), whole)
     assert torch.equal(sampling_noise.gumbel(keys, steps, 500), whole[:, :500])
     assert whole.isfinite().all()

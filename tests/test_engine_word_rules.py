@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from whisper.timing import WordTiming, add_word_timestamps, dtw_cpu, merge_punctuations
 from whisper.tokenizer import get_tokenizer
 
-from whisperbatch.engine.scheduling import hallucinations, words
-from whisperbatch.engine.scheduling.quality import Decoded, Judge
-from whisperbatch.engine.scheduling.file_request import FileRequest
 from whisperbatch.engine.device.dtw import first_frames
+from whisperbatch.engine.scheduling import hallucinations, words
+from whisperbatch.engine.scheduling.file_request import FileRequest
+from whisperbatch.engine.scheduling.quality import Decoded, Judge
 from whisperbatch.engine.scheduling.words import Timings, WordRules
 from whisperbatch.options import DecodeOptions, OutputOptions, RunOptions, SubtitleOptions
 from whisperbatch.records import Clip, ClipSettings, Segment, Word
@@ -252,10 +252,14 @@ def test_material_for_every_decision_is_there():
     one = Segment(5.0, 14.0, " word word", words=tuple(long))
     assert hallucinations.is_anomaly(one)
     stretch = hallucinations.Stretch(0, 3000, 6000)
-    assert hallucinations.skip([one], stretch, 3000, 1.0, 0.0, ends_in_one=False) == hallucinations.Verdict([], 500, True)
+    assert hallucinations.skip([one], stretch, 3000, 1.0, 0.0, ends_in_one=False) == hallucinations.Verdict(
+        [], 500, True
+    )
     fine = Segment(1.0, 4.0, " fine", words=(Word(" fine", 1.0, 1.6, 0.9), Word(" words", 1.6, 2.2, 0.9)))
     late = Segment(25.0, 29.0, " made up", words=(Word(" up", 25.0, 29.0, 0.05),))
-    assert hallucinations.skip([fine, late], stretch, 3000, 1.0, 0.0, ends_in_one=True) == hallucinations.Verdict([fine], 2500)
+    assert hallucinations.skip([fine, late], stretch, 3000, 1.0, 0.0, ends_in_one=True) == hallucinations.Verdict(
+        [fine], 2500
+    )
 
 
 def test_shaped_subtitles_turn_word_times_on():

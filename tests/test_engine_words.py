@@ -16,9 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from whisper.timing import median_filter
 
 from whisperbatch.engine.device import word_alignment
+from whisperbatch.engine.model.decoder import Decoder
 from whisperbatch.engine.scheduling import clip_request
 from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
-from whisperbatch.engine.model.decoder import Decoder
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import SAMPLE_RATE, ClipFailed, ClipText, Segment, Word
 

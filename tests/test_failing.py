@@ -23,13 +23,13 @@ from whisperbatch.errors import (
 )
 from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.pipeline import retry_policy, write_outputs
-from whisperbatch.pipeline.open_files import Board, Job
-from whisperbatch.pipeline.retry_policy import Alone, Mounts, Retry, lasts, may_pass, retry_of
+from whisperbatch.pipeline.open_files import Job, OpenFiles
 from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.retry_policy import ExclusiveLoading, Mounts, Retry, lasts, may_pass, retry_of
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
-from whisperbatch.outputs.namer import Namer
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -81,7 +81,7 @@ def test_what_killed_its_load_process_is_tried_once_more_alone():
 
 
 def test_alone_is_alone_and_does_not_wait_for_ever():
-    gate, inside, seen, ended = Alone(), [], [], threading.Event()
+    gate, inside, seen, ended = ExclusiveLoading(), [], [], threading.Event()
     lock = threading.Lock()
 
     def load(alone: bool) -> None:
@@ -340,9 +340,9 @@ def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Plac
 
 def test_a_file_whose_folder_is_away_as_the_run_is_stopped_is_not_failed(place: Place, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
-    real, stop = Board.interrupt, threading.Event()
+    real, stop = OpenFiles.interrupt, threading.Event()
 
-    def late(board: Board, *given: object, **named: object) -> None:
+    def late(board: OpenFiles, *given: object, **named: object) -> None:
         threading.Event().wait(0.5)  # the load thread comes first
         real(board, *given, **named)
 
@@ -351,7 +351,7 @@ def test_a_file_whose_folder_is_away_as_the_run_is_stopped_is_not_failed(place: 
         threading.Timer(0.1, stop.set).start()
         raise LoadError("does not exist")
 
-    monkeypatch.setattr(Board, "interrupt", late)
+    monkeypatch.setattr(OpenFiles, "interrupt", late)
     outcomes, _ = place.run({"a.wav": [go_away]}, stop=stop)
     assert outcomes["a.wav"].status is Status.INTERRUPTED
 

@@ -15,9 +15,9 @@ from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import RunError
 from whisperbatch.journal import Journal, State, journal, schema
 from whisperbatch.options import BatchOptions, EngineOptions, LoadOptions, OutputOptions, RunOptions
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
-from whisperbatch.outputs.namer import Namer
 
 NAMES = ("a", "b", "c", "d")
 

@@ -16,7 +16,7 @@ import torch
 import typer
 
 from whisperbatch import report
-from whisperbatch.cli import eta, app, legacy, screen, topics
+from whisperbatch.cli import app, eta, legacy, screen, topics
 from whisperbatch.cli.commands import start
 from whisperbatch.cli.diagnosis import Facts, findings
 from whisperbatch.cli.params import names
@@ -26,8 +26,8 @@ from whisperbatch.engine.device import health
 from whisperbatch.engine.model.model_names import OPENAI_NAMES
 from whisperbatch.errors import RunError
 from whisperbatch.options import FORMATS, EngineOptions, RunOptions
-from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.outputs.namer import ALREADY
+from whisperbatch.records import Event, Outcome, Status
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]
 

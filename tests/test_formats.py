@@ -15,10 +15,10 @@ import stored
 import torch
 
 from whisperbatch import cli
-from whisperbatch.engine.model import local_caches, checkpoint, formats, model_names, weights
 from whisperbatch.engine import placement
+from whisperbatch.engine.model import checkpoint, formats, local_caches, model_names, weights
 from whisperbatch.engine.model.formats import published, vocabulary
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.errors import ModelError
 from whisperbatch.options import EngineOptions
 from whisperbatch.pipeline import weights_revision
@@ -264,7 +264,7 @@ def test_a_folder_says_what_it_holds_and_what_is_read(tmp_path: Path, demo_folde
     with pytest.raises(ModelError, match=r"several checkpoints \(one\.pt, two\.pt\); name the file of one"):
         formats.recognise(tmp_path)
     (tmp_path / "two.pt").unlink()
-    assert formats.recognise(tmp_path) == formats.Stored(formats.Format.OPENAI, tmp_path, (tmp_path / "one.pt",))
+    assert formats.recognise(tmp_path) == formats.StoredWeights(formats.Format.OPENAI, tmp_path, (tmp_path / "one.pt",))
 
 
 def test_a_file_of_a_folder_is_that_file_and_a_part_is_its_whole(tmp_path: Path, demo_folder: Path):
@@ -418,7 +418,7 @@ def test_the_folders_that_faster_whisper_has_are_read_as_they_are(model: str):
 def suppressed(model: weights.Checkpoint, *, has_list: bool = True) -> list[int]:
     """The ids that a model never gives, by its own list or by openai-whisper's rule."""
     generation = model.generation if has_list else {**model.generation, "suppress_tokens": None}
-    return Spelling(replace(model, generation=generation)).suppressed((-1,))
+    return WhisperTokenizer(replace(model, generation=generation)).suppressed((-1,))
 
 
 def vocabulary_of(file: Path, n_vocab: int):

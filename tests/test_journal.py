@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from whisperbatch.errors import RunError
-from whisperbatch.journal import Journal, Key, Making, Output, Recording, State, default_path, sample
+from whisperbatch.journal import Journal, Key, Output, Recording, State, TextRecipe, default_path, sample
 from whisperbatch.journal import schema as store_room
 
 KEY = Key(Path("/in/talk.wav"), Path("/in"))
 RECORDING = Recording(100, 5, "abc")
-MAKING = Making.of("demo", "r1", {"task": "transcribe", "language": "en"})
+MAKING = TextRecipe.of("demo", "r1", {"task": "transcribe", "language": "en"})
 TEXT = Output(Path("/in/talk.txt"), "txt", 7, 9)
 
 
@@ -299,12 +299,12 @@ OTHER = Key(Path("/new/talk.wav"), Path("/new"))
         (KEY, RECORDING, MAKING, (TEXT, JSON), False),  # itself
         (OTHER, Recording(101, 5, "abc"), MAKING, (TEXT, JSON), False),
         (OTHER, Recording(100, 5, "abd"), MAKING, (TEXT, JSON), False),
-        (OTHER, RECORDING, Making.of("demo", "r1", {"language": "de"}), (TEXT, JSON), False),
+        (OTHER, RECORDING, TextRecipe.of("demo", "r1", {"language": "de"}), (TEXT, JSON), False),
         (OTHER, RECORDING, MAKING, (TEXT,), False),
     ],
 )
 def test_files_of_the_same_size_and_sample_with_json_are_found(
-    place: Path, key: Key, recording: Recording, making: Making, outputs: tuple[Output, ...], is_found: bool
+    place: Path, key: Key, recording: Recording, making: TextRecipe, outputs: tuple[Output, ...], is_found: bool
 ):
     with Journal(place) as journal:
         finish(journal, outputs=outputs)
@@ -361,24 +361,24 @@ def test_it_lies_in_the_users_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def test_settings_that_are_the_default_say_nothing():
     defaults = {"task": "transcribe", "prompt": None, "marks": ()}
-    one = Making.of("demo", "r", {"task": "transcribe", "language": "de", "marks": (1, 2)}, defaults)
-    assert one == Making.of("demo", "r", {"language": "de", "marks": [1, 2], "prompt": None}, defaults)
-    assert not one.agrees(Making.of("demo", "r", {"language": "en", "marks": [1, 2]}, defaults))
+    one = TextRecipe.of("demo", "r", {"task": "transcribe", "language": "de", "marks": (1, 2)}, defaults)
+    assert one == TextRecipe.of("demo", "r", {"language": "de", "marks": [1, 2], "prompt": None}, defaults)
+    assert not one.agrees(TextRecipe.of("demo", "r", {"language": "en", "marks": [1, 2]}, defaults))
 
 
 @pytest.mark.parametrize(
     ("other", "agrees"),
     [
-        (Making("turbo", "r1", "{}"), True),
-        (Making("openai/whisper-large-v3-turbo", "r1", "{}"), True),  # another name for the same weights
-        (Making("turbo", "r2", "{}"), False),
-        (Making("turbo", None, "{}"), True),  # not known yet
-        (Making("small", None, "{}"), False),
-        (Making("turbo", "r1", '{"language": "de"}'), False),
+        (TextRecipe("turbo", "r1", "{}"), True),
+        (TextRecipe("openai/whisper-large-v3-turbo", "r1", "{}"), True),  # another name for the same weights
+        (TextRecipe("turbo", "r2", "{}"), False),
+        (TextRecipe("turbo", None, "{}"), True),  # not known yet
+        (TextRecipe("small", None, "{}"), False),
+        (TextRecipe("turbo", "r1", '{"language": "de"}'), False),
     ],
 )
-def test_weights_are_told_by_their_revision(other: Making, agrees: bool):
-    assert Making("turbo", "r1", "{}").agrees(other) is agrees
+def test_weights_are_told_by_their_revision(other: TextRecipe, agrees: bool):
+    assert TextRecipe("turbo", "r1", "{}").agrees(other) is agrees
 
 
 def test_a_sample_tells_files_apart_and_reads_little(tmp_path: Path):

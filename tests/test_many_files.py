@@ -12,12 +12,12 @@ from whisperbatch import pipeline
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.journal import Journal
 from whisperbatch.options import BatchOptions, EngineOptions, LoadOptions, OutputOptions, RunOptions
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Segment, Status, Transcript
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers import render_all
-from whisperbatch.outputs.namer import Namer
 
 pytestmark = pytest.mark.slow
 N_FILES = 20_000

@@ -16,12 +16,12 @@ from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import RunError, WriteError
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
-from whisperbatch.records import AudioFile, Clip, Event, FileAsks, Outcome, Status
+from whisperbatch.outputs import move_file
+from whisperbatch.outputs.move_file import move_to
+from whisperbatch.outputs.namer import Namer, check_writable
+from whisperbatch.records import AudioFile, Clip, Event, FileOptions, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.sources.folders import below
-from whisperbatch.outputs import move_file
-from whisperbatch.outputs.namer import Namer, check_writable
-from whisperbatch.outputs.move_file import move_to
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -100,7 +100,7 @@ def test_a_recording_that_asks_for_a_folder_it_may_not_have_costs_only_itself(tm
     for number in range(3):
         drop.put(f"{number}.wav", number + 1)
     files = [
-        replace(audio, asks=FileAsks(output=Path("/elsewhere"))) if audio.path.name == "1.wav" else audio
+        replace(audio, asks=FileOptions(output=Path("/elsewhere"))) if audio.path.name == "1.wav" else audio
         for audio in below(drop.place)
     ]
     told = {outcome.path.name: outcome for outcome in drop.run(files=files)}

@@ -24,10 +24,10 @@ from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.events import EventLog
 from whisperbatch.journal import Journal
 from whisperbatch.options import BatchOptions, LoadOptions, OutputOptions, RunOptions, SpeechOptions
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.records import AudioFile, Event, Outcome, Status
 from whisperbatch.report import Report, ReportFile
 from whisperbatch.sources import MEDIA_SUFFIXES, from_list, from_paths
-from whisperbatch.outputs.namer import Namer
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="such names cannot be elsewhere")
 

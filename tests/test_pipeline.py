@@ -22,10 +22,10 @@ from whisperbatch.options import (
     SpeechOptions,
     SubtitleOptions,
 )
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.pipeline import local_stages
 from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
-from whisperbatch.outputs.namer import Namer
 
 N_SHORT = 1_600  # samples of a short file
 

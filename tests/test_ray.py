@@ -155,7 +155,7 @@ def test_a_cluster_that_does_not_answer_for_a_while_grows_afterwards(monkeypatch
 
     monkeypatch.setattr(ray_workers, "_nodes", nodes)
     monkeypatch.setattr(ray_workers, "GROWTH_S", 0.001)
-    crew = ray_workers.RayCrew(RunOptions(engine=EngineOptions(device="cpu")), ray_workers.looking_member)
+    crew = ray_workers.RayPool(RunOptions(engine=EngineOptions(device="cpu")), ray_workers.looking_member)
     crew._grow()
     assert crew._names == ["actor 1", "actor 2"]
 

@@ -10,10 +10,10 @@ from whisperbatch import api
 from whisperbatch.cli import main
 from whisperbatch.errors import RunError
 from whisperbatch.options import SubtitleOptions, read_rules
-from whisperbatch.pipeline import write_outputs
-from whisperbatch.records import AudioFile, Event, FileAsks
-from whisperbatch.wording import Rules
 from whisperbatch.outputs import atomic
+from whisperbatch.pipeline import write_outputs
+from whisperbatch.records import AudioFile, Event, FileOptions
+from whisperbatch.wording import Rules
 
 ALL = {"formats": ("txt", "srt", "json")}
 
@@ -158,7 +158,7 @@ def test_a_file_may_ask_for_rules_of_its_own(place: Place, tmp_path: Path):
     files = [
         AudioFile(path, place.audio, path.stat().st_size, path.stat().st_mtime_ns) for path in place.audio.iterdir()
     ]
-    asking = [AudioFile(one.path, one.root, one.size, one.mtime_ns, FileAsks(replace=own)) for one in files[:1]]
+    asking = [AudioFile(one.path, one.root, one.size, one.mtime_ns, FileOptions(replace=own)) for one in files[:1]]
     output = {**ALL, "replace": rules(tmp_path, "clip -> all")}
     place.run(output=output, source=iter([*asking, *files[1:]]))
     assert texts(place).count("own 0") == 1

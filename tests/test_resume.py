@@ -25,13 +25,13 @@ from whisperbatch.options import (
     SpeechOptions,
     SubtitleOptions,
 )
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.pipeline import clip_cache, write_outputs
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.records import AudioFile, Clip, ClipSettings, ClipText, Event, FileAsks, Outcome, Status
+from whisperbatch.records import AudioFile, Clip, ClipSettings, ClipText, Event, FileOptions, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.transcripts import Assembly
-from whisperbatch.outputs.namer import Namer
 
 
 def write_wav(path: Path, value: int, n_samples: int = 1_600) -> Path:
@@ -396,7 +396,7 @@ def test_the_json_tells_how_the_text_was_made(place: Place):
 
 
 def test_finished_clips_of_a_long_file_are_not_decoded_again(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(clip_cache.ClipKeeper.__init__, "__defaults__", (100.0,))
+    monkeypatch.setattr(clip_cache.ClipCache.__init__, "__defaults__", (100.0,))
     samples = np.random.default_rng(1).integers(-900, 900, 16_000 * 300).astype(np.int16)
     with wave.open(str(place.audio / "long.wav"), "wb") as out:
         out.setparams((1, 2, 16_000, 0, "NONE", ""))
@@ -455,7 +455,11 @@ def test_a_file_in_another_runs_hand_is_waited_for_and_not_done_twice(place: Pla
 
 def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    asks = [FileAsks(language="de", formats=("srt",)), FileAsks(prompt="P", output=tmp_path / "own"), FileAsks()]
+    asks = [
+        FileOptions(language="de", formats=("srt",)),
+        FileOptions(prompt="P", output=tmp_path / "own"),
+        FileOptions(),
+    ]
     seen: dict[str, ClipSettings] = {}
 
     def note(clips: list[Clip]) -> None:
@@ -463,7 +467,7 @@ def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path
             seen[f"{clip.samples[0]}"] = clip.settings
 
     def source() -> Iterator[AudioFile]:
-        yield AudioFile(Path("talks.jsonl, line 7"), asks=FileAsks(fault="no JSON"))
+        yield AudioFile(Path("talks.jsonl, line 7"), asks=FileOptions(fault="no JSON"))
         for path, ask in zip(sorted(place.audio.glob("*.wav")), asks, strict=True):
             yield replace(next(iter(from_paths([path]))), asks=ask)
 
@@ -585,7 +589,7 @@ def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
         job.extent_s = 2 * clip_cache.LONG_S
         return job
 
-    keeper, one, two = clip_cache.ClipKeeper(SlowShelf(), lambda job: ""), long_file(1), long_file(2)
+    keeper, one, two = clip_cache.ClipCache(SlowShelf(), lambda job: ""), long_file(1), long_file(2)
     keeper.recall(one, Clip(1, 0, 0.0, np.zeros(16, np.int16)))
     notes: list[Exception | None] = []
 

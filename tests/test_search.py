@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from whisperbatch import cli
 from whisperbatch.cli.commands import search
 from whisperbatch.errors import RunError, UsageError
-from whisperbatch.journal import Journal, Key, Making, Output, Recording
+from whisperbatch.journal import Journal, Key, Output, Recording, TextRecipe
 from whisperbatch.records import Segment, Transcript
 from whisperbatch.review import link_into, shows
 from whisperbatch.search import Index, parse
@@ -204,7 +204,7 @@ def known(journal: Path, *transcripts: Path) -> None:
             audio = path.with_suffix(".wav")
             entry = book.claim(Key(audio, path.parent)).entry
             outputs = [Output(one, one.suffix[1:], 1, 1) for one in (path, path.with_suffix(".txt"))]
-            book.intend(entry, Recording(1, 1, None), Making("demo", None, "{}"), path.stem, "en", outputs)
+            book.intend(entry, Recording(1, 1, None), TextRecipe("demo", None, "{}"), path.stem, "en", outputs)
             book.done(entry, outputs, 1.0, 1.0)
 
 

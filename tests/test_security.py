@@ -23,9 +23,9 @@ from whisperbatch.audio.decode import Reader
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import LoadError
 from whisperbatch.options import OutputOptions
-from whisperbatch.records import AudioFile, FileAsks, Status
-from whisperbatch.sources import from_list, from_paths
 from whisperbatch.outputs.paths import file_name, folder_of
+from whisperbatch.records import AudioFile, FileOptions, Status
+from whisperbatch.sources import from_list, from_paths
 
 PACKAGE = Path(decode.__file__).parent.parent
 STARTING = re.compile(
@@ -265,7 +265,7 @@ def test_a_line_of_json_names_no_folder_that_the_command_does_not_cover(
     here.mkdir()
     monkeypatch.chdir(here)
     write_wav(here / "x.wav", sound(0.1, 16_000)[:, 0] * 32767)
-    asks = FileAsks(output=Path(asked.format(out=out)))
+    asks = FileOptions(output=Path(asked.format(out=out)))
     outcome = Run(iter([AudioFile(Path("x.wav"), asks=asks)]), FakeEngine(), options()).end()[0]
     assert outcome.status is Status.FAILED
     assert "lies outside the current folder" in outcome.reason
@@ -282,7 +282,7 @@ def test_dots_in_an_asked_folder_do_not_lead_out_through_a_link(tmp_path: Path, 
     away.mkdir(parents=True)
     monkeypatch.chdir(here)
     (here / "link").symlink_to(away)
-    audio = AudioFile(here / "x.wav", asks=FileAsks(output=Path("link/../x")))
+    audio = AudioFile(here / "x.wav", asks=FileOptions(output=Path("link/../x")))
     assert folder_of(audio, OutputOptions()) == here / "x"  # and not beside ``deep``
 
 

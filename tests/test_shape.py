@@ -18,6 +18,7 @@ FLOORS = (
         *("sources", "audio", "batcher", "engine", "transcripts", "writers", "journal", "report", "events"),
         *("review", "demo", "hooks", "replacements", "search", "speakers"),
     ),
+    ("outputs",),
     ("pipeline",),
     ("backends",),
     ("bench", "api"),
@@ -33,11 +34,12 @@ GROUND_IMPORTS = {
 }  # within the ground floor, errors lies lowest
 
 HOMES = {
-    "torch": ("engine/", "demo/", "speakers/"),  # speakers has two networks of its own beside Whisper
-    "transformers": ("engine/", "demo/"),
-    "huggingface_hub": ("engine/", "speakers/weights.py"),
-    "safetensors": ("engine/", "demo/", "speakers/build.py"),
-    "tokenizers": ("engine/", "demo/"),
+    # speakers has two networks of its own beside Whisper; engine/scheduling is policy on plain values
+    "torch": ("engine/placement.py", "engine/model/", "engine/device/", "engine/kernels/", "demo/", "speakers/"),
+    "transformers": ("engine/model/", "demo/"),
+    "huggingface_hub": ("engine/model/", "speakers/weights.py"),
+    "safetensors": ("engine/model/", "demo/", "speakers/build.py"),
+    "tokenizers": ("engine/model/", "demo/"),
     "whisper": ("demo/",),
     "faster_whisper": ("demo/",),
     "ctranslate2": ("demo/",),

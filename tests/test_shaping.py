@@ -16,10 +16,10 @@ from test_writers import theirs, transcript_of
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import PRESETS, SHAPED, SubtitleOptions, subtitle_options
 from whisperbatch.records import Segment, Word
-from whisperbatch.writers import FORMATS, speakers, time_order, read_json, render, render_all
+from whisperbatch.writers import FORMATS, read_json, render, render_all, speakers, time_order
 from whisperbatch.writers.subtitles import shape, units
-from whisperbatch.writers.subtitles.cues import Cue, shown, stamp, width
 from whisperbatch.writers.subtitles.by_sentences import sentences
+from whisperbatch.writers.subtitles.cues import Cue, shown, stamp, width
 from whisperbatch.writers.subtitles.timing import highlighted, timed
 
 WIDTHS, COUNTS, MANY = (None, 1, 5, 16, 42), (None, 1, 2, 3), (None, 1, 3, 7)

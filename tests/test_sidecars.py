@@ -11,10 +11,10 @@ from test_resume import Place, told
 from whisperbatch import api
 from whisperbatch.cli import main
 from whisperbatch.options import WatchOptions
-from whisperbatch.records import AudioFile, FileAsks
+from whisperbatch.records import AudioFile, FileOptions
 from whisperbatch.sources import from_list, from_paths, watch, with_sidecars
+from whisperbatch.sources.drop_folder import SettleTracker
 from whisperbatch.sources.sidecars import Sidecars
-from whisperbatch.sources.drop_folder import Settling
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def put(place: Path, text: str | bytes) -> Path:
     return place
 
 
-def asked(*paths: str | Path, wanted: bool = True) -> dict[str, FileAsks]:
+def asked(*paths: str | Path, wanted: bool = True) -> dict[str, FileOptions]:
     return {str(audio.path): audio.asks for audio in with_sidecars(from_paths(paths), wanted)}
 
 
-def of(folder: Path, name: str = "talk.mp3") -> FileAsks:
+def of(folder: Path, name: str = "talk.mp3") -> FileOptions:
     return asked(folder)[str(folder / name)]
 
 
@@ -85,7 +85,7 @@ def test_a_file_that_is_named_itself_has_its_own_folder(tree: Path):
     put(tree / "a" / "whisperbatch.toml", 'prompt = "a"\n')
     put(tree / "a" / "talk.whisperbatch.toml", 'hotwords = "talk"\n')
     (found,) = asked(tree / "a" / "talk.mp3").values()
-    assert found == FileAsks(prompt="a", hotwords="talk")
+    assert found == FileOptions(prompt="a", hotwords="talk")
 
 
 def test_a_line_of_json_comes_before_sidecars(tree: Path):
@@ -114,7 +114,7 @@ def test_a_line_whose_rules_or_hotwords_make_no_sense_fails_alone(tree: Path, li
     with lists.open("rb") as stream:
         bad, good = from_list(stream, rules_base=lists.parent, name="list.jsonl")
     assert fault in (bad.asks.fault or "")
-    assert (str(bad.path), good.asks) == ("list.jsonl, line 1", FileAsks())
+    assert (str(bad.path), good.asks) == ("list.jsonl, line 1", FileOptions())
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_one_that_makes_no_sense_fails_what_it_is_for(tree: Path, content: str |
     assert told_of.startswith(f"{sidecar}: ")
     assert fault in told_of
     assert "\n" not in told_of
-    assert set(found.values()) == {FileAsks()}
+    assert set(found.values()) == {FileOptions()}
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link in a circle"])
@@ -189,12 +189,12 @@ def test_a_broken_one_of_a_folder_is_told_for_each_file_it_is_for(tree: Path):
 
 def test_no_sidecars_leaves_them_out(tree: Path):
     put(tree / "whisperbatch.toml", "language =\n")
-    assert set(asked(tree, wanted=False).values()) == {FileAsks()}
+    assert set(asked(tree, wanted=False).values()) == {FileOptions()}
 
 
 def test_a_name_too_long_for_a_sidecar_has_none(tree: Path):
     put(tree / f"{'n' * 250}.wav", "x")
-    assert of(tree, f"{'n' * 250}.wav") == FileAsks()
+    assert of(tree, f"{'n' * 250}.wav") == FileOptions()
 
 
 @pytest.fixture
@@ -252,10 +252,10 @@ def test_other_rules_in_one_need_no_model(place: Place):
 
 
 def test_a_file_waits_until_its_sidecar_stands_still_too():
-    settling, path = Settling(2.0), Path("talk.mp3")
+    settling, path = SettleTracker(2.0), Path("talk.mp3")
 
     def look(now_s: float, **asks: str) -> list[AudioFile]:
-        return settling.look([AudioFile(path, size=1, mtime_ns=1, asks=FileAsks(**asks))], now_s)
+        return settling.look([AudioFile(path, size=1, mtime_ns=1, asks=FileOptions(**asks))], now_s)
 
     assert look(0.0) == []
     assert look(1.9, fault="half of it") == []
@@ -285,7 +285,7 @@ def test_one_that_changes_is_read_again_at_the_next_look(tree: Path):
     assert sidecars.applied(audio).asks.language == "en"
     place.unlink()
     sidecars.look_again()
-    assert sidecars.applied(audio).asks == FileAsks()
+    assert sidecars.applied(audio).asks == FileOptions()
 
 
 def test_the_command_line_and_python_turn_them_off(tree: Path, monkeypatch: pytest.MonkeyPatch, capfd):

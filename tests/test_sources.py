@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from whisperbatch.errors import UsageError
-from whisperbatch.records import AudioFile, FileAsks
+from whisperbatch.records import AudioFile, FileOptions
 from whisperbatch.sources import from_list, from_paths
 from whisperbatch.sources.folders import below
 
@@ -249,9 +249,9 @@ def test_a_line_of_json_asks_for_what_it_tells(tmp_path: Path, monkeypatch: pyte
     line = b'{"path": "a.wav", "language": "German", "task": "translate", "prompt": "P", "output": "o", "format":"srt"}'
     (audio,) = asked(line)
     assert (audio.path, audio.size) == (Path("a.wav"), 1)
-    assert audio.asks == FileAsks("de", "translate", "P", Path("o"), ("srt",))
+    assert audio.asks == FileOptions("de", "translate", "P", Path("o"), ("srt",))
     (plain,) = asked(b'{"path": "a.wav", "language": null, "format": ["json"]}')
-    assert plain.asks == FileAsks(formats=("json",))
+    assert plain.asks == FileOptions(formats=("json",))
 
 
 def test_json_and_plain_lines_may_be_mixed_and_a_brace_may_begin_a_name(

@@ -10,7 +10,7 @@ from whisperbatch import api
 from whisperbatch.cli import app, legacy, main
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import RunOptions, SpeakerOptions, parse_speakers
-from whisperbatch.records import FileAsks, Segment, Speaker, Transcript, Turn, Word
+from whisperbatch.records import FileOptions, Segment, Speaker, Transcript, Turn, Word
 from whisperbatch.sources.file_options import read_asked
 from whisperbatch.writers import read_json, render
 from whisperbatch.writers.speakers_json import overlaps
@@ -183,7 +183,7 @@ def test_word_times_are_asked_for_by_speakers_alone_or_not():
     ("given", "expected"), [("2", (2, 2)), ('"2-4"', (2, 4)), ('"auto"', (None, None)), ("null", None)]
 )
 def test_a_line_of_a_list_says_how_many(given: str, expected):
-    assert read_asked(b'{"path": "a.wav", "speakers": %s}' % given.encode())[1] == FileAsks(speakers=expected)
+    assert read_asked(b'{"path": "a.wav", "speakers": %s}' % given.encode())[1] == FileOptions(speakers=expected)
 
 
 @pytest.mark.parametrize("given", ["true", "1.5", '"off"', '"many"', "0", "[2]", "-1", "1e9"])

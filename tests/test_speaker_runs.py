@@ -28,9 +28,10 @@ from whisperbatch.options import (
     SpeakerOptions,
     SpeechOptions,
 )
-from whisperbatch.pipeline import find_speakers, clip_cache, local_stages
-from whisperbatch.pipeline.open_files import Job
+from whisperbatch.outputs.namer import Namer
+from whisperbatch.pipeline import clip_cache, find_speakers, local_stages
 from whisperbatch.pipeline.find_speakers import NOT_FOUND
+from whisperbatch.pipeline.open_files import Job
 from whisperbatch.records import (
     SAMPLE_RATE,
     AudioFile,
@@ -38,7 +39,7 @@ from whisperbatch.records import (
     ClipSettings,
     ClipText,
     Event,
-    FileAsks,
+    FileOptions,
     Outcome,
     Segment,
     Status,
@@ -49,7 +50,6 @@ from whisperbatch.sources import MEDIA_SUFFIXES, from_paths
 from whisperbatch.speakers.fake import FakeDiarizer
 from whisperbatch.transcripts import Assembly
 from whisperbatch.writers import read_json
-from whisperbatch.outputs.namer import Namer
 
 LOW, MIDDLE, HIGH = 100.0, 300.0, 900.0  # three speakers to the fake
 WORD_S = 0.5
@@ -244,14 +244,14 @@ def test_long_and_split_recordings_take_pauses_into_account(tmp_path: Path):
 
 
 def test_a_list_may_say_how_many_speakers_a_file_has(talk: Path):
-    (outcome,) = Run()([AudioFile(talk, size=talk.stat().st_size, asks=FileAsks(speakers=(1, 1)))])
+    (outcome,) = Run()([AudioFile(talk, size=talk.stat().st_size, asks=FileOptions(speakers=(1, 1)))])
     assert outcome.transcript is not None
     assert outcome.transcript.speaker_settings == {"min_speakers": 1, "max_speakers": 1}
     assert len(outcome.transcript.speakers or ()) == 1
 
 
 def test_a_list_that_names_speakers_in_a_run_that_looks_for_none_is_told(talk: Path):
-    asks = FileAsks(speakers=(1, 1))
+    asks = FileOptions(speakers=(1, 1))
     (outcome,) = Run(PLAIN)([AudioFile(talk, asks=asks)])
     assert (outcome.status, outcome.reason) == (Status.FAILED, 'its "speakers" needs --speakers on the command line')
 
@@ -375,7 +375,7 @@ def test_a_watch_says_at_its_start_that_weights_are_missing():
 
 
 def test_an_interrupted_long_file_has_the_same_speakers_when_it_goes_on(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(clip_cache.ClipKeeper.__init__, "__defaults__", (60.0,))
+    monkeypatch.setattr(clip_cache.ClipCache.__init__, "__defaults__", (60.0,))
     parts = [((LOW, MIDDLE, HIGH)[k % 3], 5.0 + k % 3) for k in range(30)]
     file = write_wav(tmp_path / "audio" / "long.wav", tones(*parts))
     wanted = alone(file)
@@ -452,7 +452,7 @@ def test_a_file_that_fails_while_it_is_listened_to_leaves_nothing_either(talk: P
 
 def test_no_more_clips_wait_for_a_diarizer_than_it_may_have(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(find_speakers, "MAX_CLIPS", 2)
-    queue = find_speakers.Diarizing(SimpleNamespace(board=None, options=BASE), FakeDiarizer)
+    queue = find_speakers.SpeakerFinder(SimpleNamespace(board=None, options=BASE), FakeDiarizer)
     clip, taken = Clip(0, 0, 0.0, np.zeros(1, np.int16)), []
     job = Job(0, AudioFile(Path("a.wav")), Assembly(AudioFile(Path("a.wav"))))
     putting = threading.Thread(target=lambda: taken.extend(queue.take(job, clip) for _ in range(3)), daemon=True)

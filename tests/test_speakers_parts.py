@@ -19,7 +19,7 @@ from whisperbatch.speakers.fbank import N_MELS, fbank, n_frames_of
 from whisperbatch.speakers.names import named
 from whisperbatch.speakers.segmentation import N_FIELD, N_STEP, Segmentation
 from whisperbatch.speakers.stretches import stretches_of
-from whisperbatch.speakers.turns import CELL_S, N_CELL, Heard, turns_of
+from whisperbatch.speakers.turns import CELL_S, N_CELL, HeardStretch, turns_of
 
 # ------------------------------------------------------------------------------------------------------------- energies
 
@@ -229,7 +229,7 @@ def heard(start_s: float, seconds: float, voices: list[np.ndarray], classes: dic
     cells = np.ones(-(-n_samples // N_CELL), np.uint8) if classes is not None else np.zeros(0, np.uint8)
     for (start, end), what in (classes or {}).items():
         cells[round(start / CELL_S) : -(-round(end * SAMPLE_RATE) // N_CELL)] = what
-    return Heard(start_s, n_samples, places, np.stack(voices), cells)
+    return HeardStretch(start_s, n_samples, places, np.stack(voices), cells)
 
 
 def rounded(turns: list[Turn]) -> list[tuple[float, float, int]]:

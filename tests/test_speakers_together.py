@@ -10,11 +10,11 @@ from test_speaker_runs import BASE, HIGH, LOW, PLAIN, Broken, Run, labels, talk,
 from whisperbatch.cli import dry_run
 from whisperbatch.journal import Journal
 from whisperbatch.options import DocumentOptions, JournalOptions, OutputOptions, read_rules
+from whisperbatch.outputs.namer import Namer
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.records import AudioFile, FileAsks, Status
+from whisperbatch.records import AudioFile, FileOptions, Status
 from whisperbatch.replacements import restored
 from whisperbatch.sources import MEDIA_SUFFIXES, from_paths, with_sidecars
-from whisperbatch.outputs.namer import Namer
 
 __all__ = ["talk"]  # the fixture
 
@@ -26,7 +26,7 @@ def n_heard(run: Run) -> int:
 
 
 def asking(path: Path, speakers: tuple[int | None, int | None]) -> AudioFile:
-    return replace(next(iter(from_paths([path]))), asks=FileAsks(speakers=speakers))
+    return replace(next(iter(from_paths([path]))), asks=FileOptions(speakers=speakers))
 
 
 def copy(talk: Path, name: str) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from whisperbatch import cli
 from whisperbatch.audio import durations
-from whisperbatch.journal import Journal, Key, Making, Output, Recording
+from whisperbatch.journal import Journal, Key, Output, Recording, TextRecipe
 
 
 def write_wav(path: Path) -> Path:
@@ -29,7 +29,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for file in files[:2]:
             entry = journal.claim(Key(file, file.parent)).entry
             status = file.stat()
-            recording, making = Recording(status.st_size, status.st_mtime_ns, None), Making("nonesuch", None, "{}")
+            recording, making = Recording(status.st_size, status.st_mtime_ns, None), TextRecipe("nonesuch", None, "{}")
             if file.stem == "bad":
                 journal.failed(entry, recording, making, "is not audio", is_permanent=True)
             else:

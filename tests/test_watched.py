@@ -13,19 +13,19 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile
 from whisperbatch.sources import change_events
-from whisperbatch.sources.drop_folder import Settling, _grows, _Looker, watch
+from whisperbatch.sources.drop_folder import SettleTracker, _grows, _Looker, watch
 
 
 def file(name: str, size: int, mtime: int = 1) -> AudioFile:
     return AudioFile(Path(name), None, size, mtime)
 
 
-def ready(settling: Settling, files: list[AudioFile], now: float) -> list[str]:
+def ready(settling: SettleTracker, files: list[AudioFile], now: float) -> list[str]:
     return [str(audio.path) for audio in settling.look(files, now)]
 
 
 def test_a_file_is_ready_once_it_stood_still():
-    settling = Settling(2.0)
+    settling = SettleTracker(2.0)
     assert ready(settling, [file("a", 5)], 0.0) == []
     assert settling.next_due_s() == 2.0
     assert ready(settling, [file("a", 5)], 1.9) == []
@@ -36,7 +36,7 @@ def test_a_file_is_ready_once_it_stood_still():
 
 @pytest.mark.parametrize("grown", [file("a", 6), file("a", 5, 2)])
 def test_a_file_that_grows_or_is_touched_starts_anew(grown: AudioFile):
-    settling = Settling(2.0)
+    settling = SettleTracker(2.0)
     ready(settling, [file("a", 5)], 0.0)
     assert ready(settling, [grown], 1.5) == []
     assert ready(settling, [grown], 2.5) == []
@@ -44,7 +44,7 @@ def test_a_file_that_grows_or_is_touched_starts_anew(grown: AudioFile):
 
 
 def test_an_empty_file_waits_for_its_content():
-    settling = Settling(2.0)
+    settling = SettleTracker(2.0)
     assert ready(settling, [file("a", 0)], 0.0) == []
     assert ready(settling, [file("a", 0)], 100.0) == []
     assert settling.n_moving == 0
@@ -53,7 +53,7 @@ def test_an_empty_file_waits_for_its_content():
 
 
 def test_a_file_that_changes_later_comes_out_again_and_one_that_goes_is_forgotten():
-    settling = Settling(1.0)
+    settling = SettleTracker(1.0)
     ready(settling, [file("a", 5)], 0.0)
     assert ready(settling, [file("a", 5)], 1.0) == ["a"]
     ready(settling, [file("a", 7, 2)], 2.0)
@@ -121,7 +121,7 @@ def test_a_folder_that_is_not_there_is_told_at_once(tmp_path: Path):
 
 
 def test_a_look_that_was_not_whole_forgets_nothing():
-    settling = Settling(1.0)
+    settling = SettleTracker(1.0)
     ready(settling, [file("a", 5)], 0.0)
     assert ready(settling, [file("a", 5)], 1.0) == ["a"]
     assert settling.look([], 2.0, is_whole=False) == []
@@ -247,7 +247,7 @@ def test_a_file_that_stayed_empty_is_told_at_the_end(tmp_path: Path):
 
 def test_a_file_that_goes_on_growing_although_it_stood_still_waits_for_its_rest():
     whole = {"a": False}
-    settling = Settling(1.0, lambda audio: not whole[audio.path.name])
+    settling = SettleTracker(1.0, lambda audio: not whole[audio.path.name])
     ready(settling, [file("a", 5)], 0.0)
     assert ready(settling, [file("a", 5)], 1.0) == []
     assert (settling.n_moving, settling.next_due_s()) == (0, None)  # it holds up no end, and nothing is due
@@ -420,7 +420,7 @@ def test_a_file_tells_that_it_will_come_again(tmp_path: Path):
 
 def test_a_file_that_nobody_may_read_yet_is_looked_at_again():
     closed, asked = {Path("a")}, []
-    settling = Settling(1.0, lambda audio: asked.append(audio.path) or False, lambda audio: audio.path in closed)
+    settling = SettleTracker(1.0, lambda audio: asked.append(audio.path) or False, lambda audio: audio.path in closed)
     files = [AudioFile(Path("a"), None, 5, 1), AudioFile(Path("b"), None, 5, 1)]
     assert settling.look(files, 0.0) == []
     assert [audio.path.name for audio in settling.look(files, 1.0)] == ["b"]

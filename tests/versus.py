@@ -38,7 +38,7 @@ class Line:
 
 
 @dataclass
-class Heard:
+class CrossAttentionCache:
     """All of a recording."""
 
     language: str = ""
@@ -74,14 +74,16 @@ class _Greedy(whisper.decoding.GreedyDecoder):
 
 def share_noise(monkeypatch) -> None:
     """Let both sides draw by one rule, keyed by temperature, candidate and step."""
-    monkeypatch.setattr(sampling_noise, "key", lambda seed, samples, start, warmth, k: round(1000 * warmth) * 7919 + k * 104_729)
+    monkeypatch.setattr(
+        sampling_noise, "key", lambda seed, samples, start, warmth, k: round(1000 * warmth) * 7919 + k * 104_729
+    )
     monkeypatch.setattr(whisper.decoding, "GreedyDecoder", _Greedy)
     monkeypatch.setattr(whisper.decoding, "Categorical", _Draw)
 
 
-def theirs(samples: np.ndarray, options: DecodeOptions, settings: ClipSettings) -> Heard:
+def theirs(samples: np.ndarray, options: DecodeOptions, settings: ClipSettings) -> CrossAttentionCache:
     """What openai-whisper's ``transcribe`` makes of it."""
-    model, heard = hearing.peer(), Heard()
+    model, heard = hearing.peer(), CrossAttentionCache()
     real = type(model).decode
 
     def decode(self, mel, asked):
@@ -122,10 +124,10 @@ def _asked(options: DecodeOptions, settings: ClipSettings) -> dict[str, object]:
 
 def ours(
     recordings: Sequence[np.ndarray], options: DecodeOptions, settings: ClipSettings, n_slots: int = 8
-) -> list[Heard]:
+) -> list[CrossAttentionCache]:
     """What our engine makes of them, side by side."""
     engine = hearing.engine(options, n_slots, as_openai=True)
-    heard, read = [Heard() for _ in recordings], engine.device.read
+    heard, read = [CrossAttentionCache() for _ in recordings], engine.device.read
 
     def reading(window, sampled):
         decoded, prompt = read(window, sampled), tuple(window.prompt)
@@ -144,7 +146,7 @@ def ours(
     return heard
 
 
-def same_tries(one: Heard, two: Heard) -> int:
+def same_tries(one: CrossAttentionCache, two: CrossAttentionCache) -> int:
     """How many tries are the same before the first that is not; what follows it has another prompt and seek."""
     pairs = zip(one.tries, two.tries, strict=False)
     return next(
@@ -153,7 +155,7 @@ def same_tries(one: Heard, two: Heard) -> int:
     )
 
 
-def is_near_tie(one: Heard, two: Heard) -> bool:
+def is_near_tie(one: CrossAttentionCache, two: CrossAttentionCache) -> bool:
     """Whether the first try that differs had two results that are as probable, of the same prompt."""
     at = same_tries(one, two)
     if at >= min(len(one.tries), len(two.tries)):
@@ -162,7 +164,7 @@ def is_near_tie(one: Heard, two: Heard) -> bool:
     return a.prompt == b.prompt and a.temperature == b.temperature and abs(a.avg_logprob - b.avg_logprob) < hearing.NEAR
 
 
-def divergence(theirs: Heard, ours: Heard) -> str:
+def divergence(theirs: CrossAttentionCache, ours: CrossAttentionCache) -> str:
     """Where the first difference lies, for people."""
     at = same_tries(theirs, ours)
     told = [f"{len(theirs.tries)} and {len(ours.tries)} tries, the same up to {at}; {theirs.language} {ours.language}"]
@@ -172,7 +174,7 @@ def divergence(theirs: Heard, ours: Heard) -> str:
     return "\n".join(told)
 
 
-def share_same(pairs: Sequence[tuple[Heard, Heard]]) -> float:
+def share_same(pairs: Sequence[tuple[CrossAttentionCache, CrossAttentionCache]]) -> float:
     """The part of openai-whisper's segments that are ours, times and temperature and all."""
     n_all = sum(max(len(a.lines), len(b.lines)) for a, b in pairs)
     n_same = sum(x == y for a, b in pairs for x, y in zip(a.lines, b.lines, strict=False))

@@ -1,7 +1,4 @@
-"""The Python face: ``transcribe`` for one call, ``Transcriber`` to keep the model loaded between calls.
-
-Who calls: users' scripts and the CLI.
-"""
+"""The Python face: ``transcribe`` for one call, ``Transcriber`` to keep the model loaded between calls."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,10 +39,10 @@ from whisperbatch.options import (
     speaker_options,
     subtitle_options,
 )
+from whisperbatch.outputs.namer import check_writable
 from whisperbatch.records import AudioFile, ClipSettings, Event, Outcome
 from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
 from whisperbatch.sources import from_paths, with_sidecars
-from whisperbatch.outputs.namer import check_writable
 
 _SHORT = {
     "batch_size": "max_batch_size",

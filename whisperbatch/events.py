@@ -2,8 +2,7 @@
 
 Comes in: the run's events, one at a time. Goes out: a line each, ``{"v": 1, "event": ..., "time": ..., "path": ...}``.
 Kinds: queued, started, loaded, segment, batch, notice, progress (of the run), and how a file ended: done, failed,
-skipped, interrupted. A key may be added without notice; one that goes or changes counts ``v`` up. Who calls: the CLI;
-users' scripts may.
+skipped, interrupted. A key may be added without notice; one that goes or changes counts ``v`` up.
 """
 
 import json

@@ -1,8 +1,6 @@
 """Regular files, opened so that nothing else is: opening a pipe may wait for ever, and a device may act or never end.
 
 And a file that grows as a run goes on and appears whole at its end.
-
-Who calls: every room that opens what it did not make itself; report and review, which grow.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""The languages that Whisper knows, by code and by English name (openai-whisper's table). Who calls: ``options``."""
+"""The languages that Whisper knows, by code and by English name (openai-whisper's table)."""
 
 import difflib
 import unicodedata

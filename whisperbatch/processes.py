@@ -1,4 +1,4 @@
-"""Processes of our own that run a module of this package, wherever they are started. Who calls: the parents of such."""
+"""Processes of our own that run a module of this package, wherever they are started."""
 
 import os
 import secrets

@@ -35,7 +35,7 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FileAsks:
+class FileOptions:
     """What one file asks for in place of the run's options; None leaves those.
 
     Attributes:
@@ -78,7 +78,7 @@ class AudioFile:
     root: Path | None = None
     size: int = 0
     mtime_ns: int = 0
-    asks: FileAsks = FileAsks()
+    asks: FileOptions = FileOptions()
     is_watched: bool = False
 
 

@@ -1,6 +1,6 @@
 """Counts, durations, real-time factor and exit code of a run; prints nothing.
 
-Comes in: outcomes. Goes out: figures, and a file with all of them. Who calls: the CLI; users' scripts may.
+Comes in: outcomes. Goes out: figures, and a file with all of them.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The texts of a file's clips to one transcript: offsets, order, completeness.
 
 Comes in: clips expected, texts in any order, the loader's last word. Goes out: a Transcript, the same whatever the
-order of arrival. Pure; who calls locks. Who calls: the pipeline's board and stages.
+order of arrival. Pure; who calls locks.
 """
 
 from collections.abc import Mapping, Sequence

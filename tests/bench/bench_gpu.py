@@ -21,10 +21,10 @@ from transformers.utils import logging
 from whisperbatch import demo
 from whisperbatch.bench.material import forced
 from whisperbatch.bench.stages import profile
-from whisperbatch.engine.kernels import cuda
 from whisperbatch.engine import open_engine
-from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
+from whisperbatch.engine.kernels import cuda
 from whisperbatch.engine.model.random_models import SHAPES, Shape
+from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.options import DecodeOptions, EngineOptions, RunOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipSettings, ClipText

@@ -52,13 +52,13 @@ def fill(folder: Path, n_files: int) -> list[Path]:
 
 
 def know(journal: Path, paths: list[Path]) -> None:
-    from whisperbatch.journal import Journal, Key, Making, Output, Recording
+    from whisperbatch.journal import Journal, Key, Output, Recording, TextRecipe
 
     with Journal(journal) as book:
         for path in paths:
             entry = book.claim(Key(path.with_suffix(".wav"), path.parent)).entry
             outputs = [Output(path, "json", 1, 1)]
-            book.intend(entry, Recording(1, 1, None), Making("demo", None, "{}"), path.stem, "en", outputs)
+            book.intend(entry, Recording(1, 1, None), TextRecipe("demo", None, "{}"), path.stem, "en", outputs)
             book.done(entry, outputs, 1800.0, 1.0)
 
 

@@ -18,8 +18,8 @@ from bench_engine import N_TOKENS, SHAPES, make_model
 
 from whisperbatch import demo
 from whisperbatch.bench.material import forced
-from whisperbatch.engine.device import word_alignment
 from whisperbatch.engine import open_engine
+from whisperbatch.engine.device import word_alignment
 from whisperbatch.engine.scheduling import request
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipSettings, ClipText
@@ -76,7 +76,11 @@ def main() -> None:
     windows = [(rng.normal(size=N_SAMPLES) * 3000).astype(np.int16) for _ in range(arguments.windows)]
     request.MIN_REST = 10 * N_SAMPLES  # the first window of a clip is its last
     spent: dict[str, float] = {}
-    for owner, name in ((word_alignment.Aligner, "align"), (word_alignment, "sharpened"), (word_alignment, "first_frames")):
+    for owner, name in (
+        (word_alignment.Aligner, "align"),
+        (word_alignment, "sharpened"),
+        (word_alignment, "first_frames"),
+    ):
         watched(owner, name, spent)
     times: dict[str, list[float]] = {"plain": [], "words": []}
     with tempfile.TemporaryDirectory() as scratch:

@@ -26,7 +26,7 @@ import conversations
 import real
 
 from whisperbatch.audio import clips
-from whisperbatch.audio.passes import Passes
+from whisperbatch.audio.passes import TrackPasses
 from whisperbatch.options import LoadOptions, SpeakerOptions, SpeechOptions
 from whisperbatch.records import SAMPLE_RATE, Clip
 from whisperbatch.speakers import Diarization, Diarizer, open_diarizer
@@ -51,7 +51,7 @@ def clips_of(path: Path) -> Iterator[Clip]:
     def make(channel: int | None) -> clips.Cutter:
         return clips.SpeechCutter(options, channel=channel)
 
-    for index, cut in enumerate(Passes(path, LoadOptions(), make, lambda blocks: blocks).cuts(falls_back=True)):
+    for index, cut in enumerate(TrackPasses(path, LoadOptions(), make, lambda blocks: blocks).cuts(falls_back=True)):
         yield Clip(
             0,
             index,

@@ -2,7 +2,7 @@
 
 Comes in: blocks of any size. Goes out: the same clips whatever the block sizes, and which of them vote on the language.
 Memory is two windows and a few blocks a channel, and the clips of the first minutes until the voters among them are
-known. Who calls: ``audio/worker``.
+known.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from whisperbatch.audio.vad import Detector, Span, Spans, is_sound
 from whisperbatch.audio.spool import Spool
+from whisperbatch.audio.vad import Detector, Span, Spans, is_sound
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
 

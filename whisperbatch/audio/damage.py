@@ -6,7 +6,7 @@ from whisperbatch.records import DAMAGED
 
 
 @dataclass(slots=True)
-class Harm:
+class Damage:
     """What was found damaged in a file; false when nothing was."""
 
     n_parts: int = 0

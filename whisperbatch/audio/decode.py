@@ -1,6 +1,6 @@
 """Any media file to 16 kHz mono int16 samples, as a stream of blocks: the samples ffmpeg gives openai-whisper.
 
-Comes in: a path. Goes out: blocks, and what was damaged. Who calls: ``audio/worker``. PyAV carries FFmpeg's libraries;
+Comes in: a path. Goes out: blocks, and what was damaged. PyAV carries FFmpeg's libraries;
 librosa (libsndfile) reads what they can't. Only regular local files are opened, and nothing that a file points to.
 """
 
@@ -16,8 +16,8 @@ import av
 import numpy as np
 
 from whisperbatch.audio import riff
+from whisperbatch.audio.damage import Damage
 from whisperbatch.audio.frames import RATES, Decoding, is_sound, told_s
-from whisperbatch.audio.damage import Harm
 from whisperbatch.audio.mixdown import Mixdown, frame_of, graph, through
 from whisperbatch.audio.open_file import RAW, is_ds2, is_list, is_prose, is_text, next_recording, opened
 from whisperbatch.audio.tracks import Track, of_stream, wanted
@@ -88,7 +88,7 @@ class Reader:
         self._split = split
         self._layout = "" if split else "mono"  # "": that of the first frame
         self._max_s = max_s
-        self._harm = Harm()
+        self._harm = Damage()
         self._notices: list[str] = []
         self._mixdown = Mixdown()
         self._peak = 0  # of the samples so far
@@ -126,7 +126,7 @@ class Reader:
             except LoadError as err:
                 error = err
             if self.n_samples == 0 and (error is not None or self._harm):
-                self._harm = Harm()
+                self._harm = Damage()
                 yield from self._counted(self._by_librosa(file, error or LoadError(UNDECODABLE, self.path)))
 
     def _counted(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

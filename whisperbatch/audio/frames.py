@@ -15,7 +15,7 @@ import numpy as np
 from av.stream import Disposition
 
 from whisperbatch.audio import amr
-from whisperbatch.audio.damage import Harm
+from whisperbatch.audio.damage import Damage
 from whisperbatch.audio.open_file import id3_size, promised_by_riff
 from whisperbatch.audio.timeline import Before, Clock, Timeline
 
@@ -50,8 +50,8 @@ def is_sound(frame: Any) -> bool:
 class Decoding:
     """One pass over a stream: its frames, and what is wrong with them."""
 
-    def __init__(self, container: Any, stream: Any, harm: Harm, max_s: float) -> None:
-        """Note in ``harm`` what is damaged; nothing is later than ``max_s``."""
+    def __init__(self, container: Any, stream: Any, harm: Damage, max_s: float) -> None:
+        """Note in ``damage`` what is damaged; nothing is later than ``max_s``."""
         self._container = container
         self._stream = stream
         self._harm = harm

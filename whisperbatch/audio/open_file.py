@@ -1,4 +1,4 @@
-"""A file as bytes: opened if it is a regular one, and what a decoder does not tell of it. Who calls: ``load``."""
+"""A file as bytes: opened if it is a regular one, and what a decoder does not tell of it."""
 
 import io
 import os

@@ -21,7 +21,7 @@ Watch = Callable[[Iterator[np.ndarray]], Iterator[np.ndarray]]
 DEFAULT_NAMES = LoadOptions().channel_names
 
 
-class Passes:
+class TrackPasses:
     """The passes over one file, for one thread."""
 
     def __init__(self, path: Path, load: LoadOptions, make: Maker, watched: Watch) -> None:

@@ -2,7 +2,7 @@
 
 Comes in: samples as they are decoded. Goes out: ``Spooled``, which satisfies ``records.Samples``. The file loses its
 name as soon as the reader has it open, where the system allows; of what a dead process leaves, the next start frees the
-disk. Who calls: ``audio/clips`` and ``audio/worker`` write, ``audio/pool`` reads.
+disk.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def default_folder() -> Path:
     except RuntimeError:  # an account without one
         home = Path("/var/tmp")
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "LocalBackend"
     elif sys.platform == "darwin":
         base = home / "Library" / "Caches"
     else:

@@ -1,7 +1,7 @@
 """Where there is speech: Silero VAD's probabilities, frame by frame, and the spans they tell of.
 
 Comes in: samples as they are decoded. Goes out: a probability for each frame of 32 ms; spans, each as soon as nothing
-that follows can change it. Who calls: ``audio/clips``. The package silero-vad gives the model only: importing it would
+that follows can change it. The package silero-vad gives the model only: importing it would
 import torch and set its threads.
 """
 

@@ -1,11 +1,11 @@
 """The load process: ``python -m whisperbatch.audio.worker``, one file at a time.
 
-Comes in, on standard input: a JSON line a file, see ``Request``. Goes out, on standard output: messages of a 4-byte
+Comes in, on standard input: a JSON line a file, see ``LoadRequest``. Goes out, on standard output: messages of a 4-byte
 little-endian length, a JSON header of that length and, for a clip without a spool, its samples as bytes. Kinds:
 ``ready`` or ``unfit`` (message) once, then for each file ``spool`` (path: a file that is the parent's to remove),
 ``clip`` (index, start, n_samples, speech, joins, vote, channel, spool: its path or null; numbers are samples),
 ``alive``, and at last ``loaded`` (n_samples, n_speech, damage, notices, channel_names) or ``failed`` (message, errno:
-the system's number when the file is not to blame, or null). Who calls: ``audio/pool``. The end of standard input ends
+the system's number when the file is not to blame, or null). The end of standard input ends
 the process, even in the middle of a file; a parent that reads slowly slows it down.
 """
 
@@ -43,7 +43,7 @@ def send(stream: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class LoadRequest:
     """A file, and how it is to be loaded."""
 
     path: Path
@@ -96,7 +96,7 @@ class Request:
         )
 
 
-def serve(request: Request, stream: BinaryIO) -> None:
+def serve(request: LoadRequest, stream: BinaryIO) -> None:
     """Send a file's clips and how it ended."""
     from whisperbatch.audio import clips, passes
 
@@ -104,7 +104,7 @@ def serve(request: Request, stream: BinaryIO) -> None:
     try:
         with ExitStack() as last:
             make = _cutters(request, stream, last)
-            file = passes.Passes(request.path, request.load, make, lambda blocks: _telling(blocks, stream))
+            file = passes.TrackPasses(request.path, request.load, make, lambda blocks: _telling(blocks, stream))
             cuts = file.cuts(falls_back=request.speech.vad)
             head = list(islice(cuts, 1))
             elects = request.clip.language is None and not request.sequential and file.is_of_one_language
@@ -130,7 +130,7 @@ def main() -> None:
     incoming, outgoing = pipes_to_parent()
     _give_way()
     _limit_memory()
-    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
+    requests: queue.SimpleQueue[LoadRequest] = queue.SimpleQueue()
     threading.Thread(target=_take_requests, args=(incoming, requests), daemon=True).start()
     try:
         _introduce(outgoing)
@@ -156,7 +156,7 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
-def _cutters(request: Request, stream: BinaryIO, last: ExitStack) -> Callable[[int | None], Any]:
+def _cutters(request: LoadRequest, stream: BinaryIO, last: ExitStack) -> Callable[[int | None], Any]:
     """What makes each channel's cutter; at the ``last`` no spool is left open."""
     from whisperbatch.audio import clips, spool
 
@@ -218,10 +218,10 @@ def _introduce(stream: BinaryIO) -> None:
         send(stream, {"kind": "ready"})
 
 
-def _take_requests(stream: BinaryIO, requests: "queue.SimpleQueue[Request]") -> None:
+def _take_requests(stream: BinaryIO, requests: "queue.SimpleQueue[LoadRequest]") -> None:
     """Read requests to the end of the pipe, which is the end of the parent and so of this process."""
     for line in stream:
-        requests.put(Request.decoded(line))
+        requests.put(LoadRequest.decoded(line))
     os._exit(0)
 
 

@@ -1,7 +1,4 @@
-"""The parent's side of a load process: files in, clips out.
-
-Who calls: the pipeline's load threads, a LoadWorker each.
-"""
+"""The parent's side of a load process: files in, clips out."""
 
 import json
 import os
@@ -15,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from whisperbatch.audio.spool import Spooled
-from whisperbatch.audio.worker import Request
+from whisperbatch.audio.worker import LoadRequest
 from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.processes import LENGTH, command, ending, read_exactly, start
@@ -29,7 +26,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 class LoadWorker:
     """One load process, started when it is needed and again when it died.
 
-    ``load`` is for one thread at a time; ``warm`` and ``close`` may be called from any thread.
+    ``decode`` is for one thread at a time; ``warm`` and ``close`` may be called from any thread.
     """
 
     def __init__(
@@ -137,7 +134,7 @@ class LoadWorker:
         assert process.stdin is not None
         whole = path if path.is_absolute() else Path.cwd() / path  # the current folder may have changed since its start
         try:
-            process.stdin.write(Request(whole, settings, self._load, self._speech).encoded())
+            process.stdin.write(LoadRequest(whole, settings, self._load, self._speech).encoded())
             process.stdin.flush()
         except (OSError, ValueError) as err:
             raise self._died(process, path) from err

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from whisperbatch.backends import process_workers
-from whisperbatch.backends.remote import Elsewhere
-from whisperbatch.backends.local import Local
+from whisperbatch.backends.local import LocalBackend
+from whisperbatch.backends.remote import RemoteBackend
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
 from whisperbatch.records import AudioFile, Event, Outcome
@@ -60,12 +60,12 @@ def open_backend(options: RunOptions) -> Backend:
     if options.crew.backend == "ray":
         from whisperbatch.backends import ray_workers
 
-        return Elsewhere(options, ray_workers.crew_of(options))
+        return RemoteBackend(options, ray_workers.crew_of(options))
     names = options.engine.devices
     if names == ("all",):
         from whisperbatch.engine.placement import every
 
         names = every()
     if len(names) > 1:
-        return Elsewhere(options, process_workers.crew_of(options, names))
-    return Local(replace(options, engine=replace(options.engine, device=names[0])))
+        return RemoteBackend(options, process_workers.crew_of(options, names))
+    return LocalBackend(replace(options, engine=replace(options.engine, device=names[0])))

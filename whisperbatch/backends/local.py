@@ -1,4 +1,4 @@
-"""A run in this process: one device, the model kept between runs. Who calls: the API, and each member of a crew."""
+"""A run in this process: one device, the model kept between runs."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -12,21 +12,21 @@ from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.engine import Engine, open_engine
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions, SpeechOptions
-from whisperbatch.pipeline import Shelf
+from whisperbatch.outputs.namer import Namer
+from whisperbatch.pipeline import ClipStore
 from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.speakers import Diarizer, open_diarizer
-from whisperbatch.outputs.namer import Namer
 
 
-class Local:
+class LocalBackend:
     """One engine, opened with the first file that needs it; ``run`` is for one thread at a time."""
 
     def __init__(
         self,
         options: RunOptions,
         *,
-        shelf: Shelf | None = None,
+        shelf: ClipStore | None = None,
         on_open: Callable[[Engine], None] = lambda engine: None,
     ) -> None:
         """Keep the options; finished clips of long files are kept on the shelf, None means the journal."""

@@ -23,12 +23,12 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
-class Wants:
+class Ready:
     """From a member: it has room for one more file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Blind:
+class FolderNotVisible:
     """From a member: it cannot see the folder of a file that it was given."""
 
     folder: Path
@@ -42,8 +42,8 @@ class Over:
 
 
 ToMember = Order | Warm | Rest | Drain
-FromMember = Tiding | Wants | Blind | Over
+FromMember = Tiding | Ready | FolderNotVisible | Over
 
 
-class MemberDiedError(Exception):
+class PoolWorkerDiedError(Exception):
     """A member is gone without a word; the text says how."""

@@ -1,8 +1,8 @@
 """A process a device on this machine: the parent's side of such a member, and what the process runs.
 
 Messages are pickles with a 4-byte little-endian length before each, on the process's standard input and output; the
-first one to it is its ``RunOptions``. The end of its input is the end of the parent, and so its own. Who calls:
-``backends``. CUDA devices have not yet been used by it.
+first one to it is its ``RunOptions``. The end of its input is the end of the parent, and so its own. CUDA devices have
+not yet been used by it.
 """
 
 import os
@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any, BinaryIO
 
-from whisperbatch.backends.worker_pool import Crew, Hired
-from whisperbatch.backends.worker import Member, options_of_member
-from whisperbatch.backends.messages import FromMember, MemberDiedError, Over, ToMember
+from whisperbatch.backends.messages import FromMember, Over, PoolWorkerDiedError, ToMember
+from whisperbatch.backends.worker import Worker, options_of_member
+from whisperbatch.backends.worker_pool import WorkerHandle, WorkerPool
 from whisperbatch.options import RunOptions
 from whisperbatch.processes import LENGTH, command, ending, n_cores, pipes_to_parent, read_exactly, start
 
@@ -25,7 +25,7 @@ REAP_S = 10.0  # a killed process ends at once, unless the kernel holds it
 N_TOLD = 2_000  # characters of its last complaints that are looked at
 
 
-def crew_of(options: RunOptions, devices: Sequence[str]) -> Crew:
+def crew_of(options: RunOptions, devices: Sequence[str]) -> WorkerPool:
     """A crew with a process for each device; load workers and cores are shared out among them.
 
     Args:
@@ -37,15 +37,15 @@ def crew_of(options: RunOptions, devices: Sequence[str]) -> Crew:
     n_load_workers = -(-options.n_load_workers // len(devices))
     n_threads = max(1, _n_threads() // len(devices))
 
-    def hire(name: str) -> Hired:
+    def hire(name: str) -> WorkerHandle:
         own = options_of_member(options, device=of_name[name], n_load_workers=n_load_workers)
         own = replace(own, engine=replace(own.engine, n_sharing=devices.count(of_name[name])))
-        return ProcessMember(own, n_threads)
+        return ProcessWorker(own, n_threads)
 
-    return Crew(hire, names)
+    return WorkerPool(hire, names)
 
 
-class ProcessMember:
+class ProcessWorker:
     """A process, seen from its parent; ``hear`` is for one thread, the rest for any."""
 
     def __init__(self, options: RunOptions, n_threads: int) -> None:
@@ -70,7 +70,7 @@ class ProcessMember:
             try:
                 message = _read(self._process.stdout)
             except EOFError as err:
-                raise MemberDiedError(self._why()) from err
+                raise PoolWorkerDiedError(self._why()) from err
             yield message
 
     def kill(self) -> None:
@@ -94,10 +94,10 @@ class ProcessMember:
 def main() -> None:
     """Serve as a member until the parent closes the pipe or drains it."""
     incoming, outgoing = pipes_to_parent()
-    serve(Member(_read(incoming)), incoming, outgoing)
+    serve(Worker(_read(incoming)), incoming, outgoing)
 
 
-def serve(member: Member, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+def serve(member: Worker, incoming: BinaryIO, outgoing: BinaryIO) -> None:
     """Pass messages between a member and its parent until it is over."""
     threading.Thread(target=_take, args=(incoming, member.take), daemon=True).start()
     threading.Thread(target=member.work, daemon=True).start()

@@ -1,7 +1,7 @@
 """An actor a device on a Ray cluster: how such members are hired, and how many. The only home of ray.
 
-Every node has to see the recordings at the same path; names, journal and transcripts stay with the driver. Who calls:
-``backends``. GPU nodes have not yet been used by it.
+Every node has to see the recordings at the same path; names, journal and transcripts stay with the driver. GPU nodes
+have not yet been used by it.
 """
 
 import importlib.util
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whisperbatch.backends.worker_pool import Crew, Hired
-from whisperbatch.backends.worker import Member, options_of_member
-from whisperbatch.backends.messages import FromMember, MemberDiedError, Over, ToMember
+from whisperbatch.backends.messages import FromMember, Over, PoolWorkerDiedError, ToMember
+from whisperbatch.backends.worker import Worker, options_of_member
+from whisperbatch.backends.worker_pool import WorkerHandle, WorkerPool
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.options import RunOptions, load_workers_for
-from whisperbatch.pipeline import Happened
+from whisperbatch.pipeline import WorkerEvent
 from whisperbatch.processes import n_cores
 
 INSTALL = "--backend ray needs Ray; in a clone of whisperbatch: pip install '.[ray]'"
@@ -30,10 +30,10 @@ PLACE_S = 60.0  # for an actor to find its node before anybody is told
 KNOCK_S = 10.0  # for a cluster to answer
 GROWTH_S = 5.0  # between two looks at whether the cluster has grown
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # it calls nobody
-MemberFactory = Callable[[RunOptions], Member]
+MemberFactory = Callable[[RunOptions], Worker]
 
 
-def crew_of(options: RunOptions) -> "RayCrew":
+def crew_of(options: RunOptions) -> "RayPool":
     """A crew with an actor for each GPU of the cluster, or as many as the options say; Ray is started when it works.
 
     Raises:
@@ -41,15 +41,15 @@ def crew_of(options: RunOptions) -> "RayCrew":
     """
     if importlib.util.find_spec("ray") is None:
         raise UsageError(INSTALL)
-    return RayCrew(options, looking_member)
+    return RayPool(options, looking_member)
 
 
-def looking_member(options: RunOptions) -> Member:
+def looking_member(options: RunOptions) -> Worker:
     """A member that tells when it cannot see a folder."""
-    return Member(options, looks=True)
+    return Worker(options, looks=True)
 
 
-class RayCrew(Crew):
+class RayPool(WorkerPool):
     """A crew of actors, which grows with the cluster when nobody said how many there are to be."""
 
     def __init__(self, options: RunOptions, member: MemberFactory) -> None:
@@ -113,9 +113,9 @@ class RayCrew(Crew):
             for _ in range(n_actors - len(self._names)):
                 self._add()
 
-    def _hire_actor(self, name: str) -> Hired:
+    def _hire_actor(self, name: str) -> WorkerHandle:
         assert self._shape is not None
-        return RayMember(self._options, self._shape, self._member)
+        return RayWorker(self._options, self._shape, self._member)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), KNOCK_S).close()
 
 
-class RayMember:
+class RayWorker:
     """An actor, seen from the driver; ``hear`` is for one thread, the rest for any."""
 
     def __init__(self, options: RunOptions, shape: _Shape, member: MemberFactory) -> None:
@@ -192,10 +192,10 @@ class RayMember:
             telling = self._actor.told.remote(HEAR_S)
             try:
                 if not is_placed and not ray.wait([telling], timeout=PLACE_S)[0]:
-                    yield Happened(None, "notice", {"text": self._waits})
+                    yield WorkerEvent(None, "notice", {"text": self._waits})
                 told = ray.get(telling)
             except ray.exceptions.RayError as err:
-                raise MemberDiedError(_why(err)) from err
+                raise PoolWorkerDiedError(_why(err)) from err
             is_placed = True
             for message in told:
                 yield message

@@ -4,17 +4,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from whisperbatch import pipeline
-from whisperbatch.backends.worker_pool import Crew
 from whisperbatch.backends.local import rooms_of
+from whisperbatch.backends.worker_pool import WorkerPool
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
 from whisperbatch.records import AudioFile, Event, Outcome
 
 
-class Elsewhere:
+class RemoteBackend:
     """See ``backends.Backend``; its members stay between runs."""
 
-    def __init__(self, options: RunOptions, crew: Crew) -> None:
+    def __init__(self, options: RunOptions, crew: WorkerPool) -> None:
         """Start nothing yet."""
         self._options, self._crew = options, crew
 

@@ -1,7 +1,6 @@
 """What a member of a crew does: it takes orders, runs them through a pipeline of its own, and tells what happens.
 
-Comes in: ``take``, from whoever brings the messages. Goes out: ``told``, a queue. Who calls: the process or actor that
-it lives in (``devices``, ``on_ray``).
+Comes in: ``take``, from whoever brings the messages. Goes out: ``told``, a queue.
 """
 
 import queue
@@ -12,19 +11,19 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from whisperbatch.backends.local import Local
-from whisperbatch.backends.messages import Blind, Drain, FromMember, Over, Rest, ToMember, Wants, Warm
+from whisperbatch.backends.local import LocalBackend
+from whisperbatch.backends.messages import Drain, FolderNotVisible, FromMember, Over, Ready, Rest, ToMember, Warm
 from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
 from whisperbatch.options import HookOptions, JournalOptions, OutputOptions, RunOptions
-from whisperbatch.pipeline import Ended, Finished, Happened, Job, Order
+from whisperbatch.pipeline import Ended, Finished, Job, Order, WorkerEvent
 from whisperbatch.records import AudioFile, Event, Outcome, Status, Transcript
 
 FIRST_AHEAD = 8  # clips that wait for the engine before another file is asked for, while its size is not known
 PASSED_ON = ("loading", "loaded", "batch", "progress", "notice")
 
 
-class Member:
+class Worker:
     """One pipeline, fed file by file; ``take`` and ``told`` are for any thread, ``work`` for one of its own.
 
     A file is asked for when few clips wait for the engine, so that what others could do does not lie here.
@@ -34,7 +33,7 @@ class Member:
         """Do nothing yet; with ``looks`` a file whose folder is not there is no failure but tells of this machine."""
         self.told: queue.SimpleQueue[FromMember] = queue.SimpleQueue()
         self._options, self._looks = options, looks
-        self._local = Local(options, shelf=_Shelf(self), on_open=self._opened)
+        self._local = LocalBackend(options, shelf=_Shelf(self), on_open=self._opened)
         self._taken: queue.SimpleQueue[ToMember] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._numbers: dict[Path, deque[int]] = {}  # of the orders for a path, the oldest first
@@ -115,7 +114,7 @@ class Member:
         """The next order; None when there is none for now, or the member is drained."""
         if self._stop.is_set():
             return None
-        self.told.put(Wants())
+        self.told.put(Ready())
         while True:
             match self._taken.get():
                 case Order() as order if self._sees(order):
@@ -129,7 +128,7 @@ class Member:
         """Whether a file's folder is there, or that is not to be asked."""
         folder = order.audio.root or order.audio.path.parent
         if self._looks and not folder.is_dir():
-            self.told.put(Blind(folder))
+            self.told.put(FolderNotVisible(folder))
             return False
         return True
 
@@ -142,7 +141,7 @@ class Member:
             self._changed.notify_all()
         if event.kind in PASSED_ON:
             path = event.path if number is None else None
-            self.told.put(Happened(number, event.kind, event.data, path))
+            self.told.put(WorkerEvent(number, event.kind, event.data, path))
 
     def _end(self, outcome: Outcome) -> None:
         """Tell how a file ended; one that was interrupted because the run broke off is told of by ``Over``."""
@@ -166,9 +165,9 @@ class Member:
 
 
 class _Shelf:
-    """Finished clips come with the orders and go with the tidings; see ``pipeline.Shelf``."""
+    """Finished clips come with the orders and go with the tidings; see ``pipeline.ClipStore``."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: Worker) -> None:
         self._member = member
 
     def has_room(self, job: Job) -> bool:

@@ -1,7 +1,7 @@
 """A crew: who has room takes the next file, who dies is replaced, and what it had is told of as lost.
 
 Comes in: files, from the threads of a run. Goes out: tidings. Each member has a thread here that listens to it. What a
-member is (a process, an actor) is told by ``Hire``. Who calls: ``backends``, for the pipeline.
+member is (a process, an actor) is told by ``Hire``.
 """
 
 import queue
@@ -11,24 +11,24 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from whisperbatch.backends.messages import (
-    Blind,
     Drain,
+    FolderNotVisible,
     FromMember,
-    MemberDiedError,
     Over,
+    PoolWorkerDiedError,
+    Ready,
     Rest,
     ToMember,
-    Wants,
     Warm,
 )
 from whisperbatch.errors import ModelError, RunError, UsageError, WhisperbatchError
-from whisperbatch.pipeline import Ended, Happened, Lost, Order, Tiding
+from whisperbatch.pipeline import Ended, Order, Tiding, WorkerEvent, WorkerLost
 
 MAX_IN_VAIN = 3  # deaths in a row of a member that never came to ask for a file
 END_S = 10.0  # for a member's thread to end once it was killed
 
 
-class Hired(Protocol):
+class WorkerHandle(Protocol):
     """A member, seen from here."""
 
     def send(self, message: ToMember) -> None:
@@ -44,7 +44,7 @@ class Hired(Protocol):
         ...
 
 
-Hire = Callable[[str], Hired]
+Hire = Callable[[str], WorkerHandle]
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ class _Place:
     """A member's place, which a successor takes when it dies; guarded by the crew's lock."""
 
     name: str
-    hired: Hired | None = None
+    hired: WorkerHandle | None = None
     held: dict[int, Order] = field(default_factory=dict)
     reserved: int | None = None  # for a file that is to be alone
     is_up: bool = False  # it has asked for a file; one that waits for a node has not
@@ -74,8 +74,8 @@ class _Place:
         return any(order.is_alone for order in self.held.values())
 
 
-class Crew:
-    """Members and who has what; see ``pipeline.Crew``. It outlives a run, so that models stay loaded."""
+class WorkerPool:
+    """Members and who has what; see ``pipeline.WorkerPool``. It outlives a run, so that models stay loaded."""
 
     def __init__(self, hire: Hire, names: Sequence[str]) -> None:
         """Hire nobody yet; ``names`` says what each place is called."""
@@ -254,7 +254,7 @@ class Crew:
             try:
                 for message in hired.hear():
                     why = self._on(place, message) or why
-            except MemberDiedError as err:
+            except PoolWorkerDiedError as err:
                 why = str(err)
             finally:
                 hired.kill()
@@ -264,7 +264,7 @@ class Crew:
     def _on(self, place: _Place, message: FromMember) -> str | None:
         """Take in what a member tells; why it is over, when it is."""
         match message:
-            case Wants():
+            case Ready():
                 with self._changed:
                     if place.is_left:
                         return None
@@ -272,9 +272,9 @@ class Crew:
                     if self._is_resting and not place.has_rested:
                         self._have_rest(place)
                     self._changed.notify_all()
-            case Blind(folder):
+            case FolderNotVisible(folder):
                 place.is_blind = True
-                raise MemberDiedError(f"{place.name} does not see {folder}; mount it there at the same place")
+                raise PoolWorkerDiedError(f"{place.name} does not see {folder}; mount it there at the same place")
             case Over(error) if isinstance(error, UsageError | ModelError):
                 raise error
             case Over(error):
@@ -303,10 +303,10 @@ class Crew:
             if not goes_on:
                 place.thread = None
             for number in lost:
-                self._tidings.put(Lost(number, why, is_to_blame=not place.is_blind))
+                self._tidings.put(WorkerLost(number, why, is_to_blame=not place.is_blind))
             self._changed.notify_all()
         if is_given_up and not self._places:
             raise RunError(f"nothing can be transcribed: {why}")
         if is_given_up:
-            self._tidings.put(Happened(None, "notice", {"text": f"{place.name} is given up: {why}"}))
+            self._tidings.put(WorkerEvent(None, "notice", {"text": f"{place.name} is given up: {why}"}))
         return goes_on

@@ -1,4 +1,4 @@
-"""The decorator that lets a function from lists to a list be called with one item. Who calls: users."""
+"""The decorator that lets a function from lists to a list be called with one item."""
 
 import atexit
 import functools

@@ -1,4 +1,4 @@
-"""The queue that gives out batches, and the rule that says when. Who calls: the pipeline; ``calls``."""
+"""The queue that gives out batches, and the rule that says when."""
 
 import math
 import threading

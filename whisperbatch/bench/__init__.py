@@ -2,7 +2,7 @@
 
 Comes in: recordings, or none; options. Goes out: a ``Report`` of plain figures. Leaves: material (what is decoded),
 throughput (the engine alone, by batch size), arrivals (latency while clips come by themselves), loading (load workers),
-stages (where a whole run's time goes), plot (the graph). Who calls: the CLI.
+stages (where a whole run's time goes), plot (the graph).
 
 Every figure is measured here and now; a median says how far its rounds lay apart. With random weights or forced tokens
 the report says so: such figures are of speed alone.

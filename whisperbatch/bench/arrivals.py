@@ -1,6 +1,6 @@
 """Latency and fill of batches while clips come by themselves, through the batcher that runs have.
 
-Who calls: ``measure``. Arrivals are Poisson's, seeded, the same for every waiting time that is compared.
+Arrivals are Poisson's, seeded, the same for every waiting time that is compared.
 """
 
 import math

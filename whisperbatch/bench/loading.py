@@ -1,4 +1,4 @@
-"""How fast recordings are decoded and searched for speech, by the number of load workers. Who calls: ``measure``."""
+"""How fast recordings are decoded and searched for speech, by the number of load workers."""
 
 import queue
 import threading

@@ -1,4 +1,4 @@
-"""What is decoded in a measurement: the clips of recordings, or windows of noise. Who calls: ``measure``."""
+"""What is decoded in a measurement: the clips of recordings, or windows of noise."""
 
 from collections.abc import Sequence
 from dataclasses import replace

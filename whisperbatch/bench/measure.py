@@ -1,4 +1,4 @@
-"""A whole measurement, part by part. Who calls: the CLI."""
+"""A whole measurement, part by part."""
 
 import platform
 from collections.abc import Callable, Iterator, Sequence

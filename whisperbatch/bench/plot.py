@@ -1,4 +1,4 @@
-"""The graph: throughput against batch size, as PNG, SVG or PDF by its name. Who calls: the CLI.
+"""The graph: throughput against batch size, as PNG, SVG or PDF by its name.
 
 matplotlib comes with the extra ``plot`` and is imported here alone.
 """

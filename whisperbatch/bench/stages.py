@@ -1,8 +1,7 @@
 """Where the time of a whole run goes: recordings in, transcripts out, in a folder that is thrown away after.
 
-Who calls: ``measure``. The engine's stages are its stopwatch's, which waits for a GPU after each, so that a run on one
-is slower than it would be; idle is when it waited for clips. Writing happens beside the engine's work, so its seconds
-are no part of the run's.
+The engine's stages are its stopwatch's, which waits for a GPU after each, so that a run on one is slower than it would
+be; idle is when it waited for clips. Writing happens beside the engine's work, so its seconds are no part of the run's.
 """
 
 import tempfile
@@ -16,10 +15,10 @@ from typing import Any
 from whisperbatch import pipeline
 from whisperbatch.engine import Engine
 from whisperbatch.options import RunOptions
+from whisperbatch.outputs.namer import Namer, write_all
 from whisperbatch.records import AudioFile, Clip, Status
 from whisperbatch.speakers import Diarization, Diarizer
 from whisperbatch.writers import render_all
-from whisperbatch.outputs.namer import Namer, write_all
 
 
 @dataclass(frozen=True, slots=True)

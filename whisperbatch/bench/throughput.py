@@ -1,4 +1,4 @@
-"""The engine alone, by batch size: no loading, no writing, nothing to wait for. Who calls: ``measure``.
+"""The engine alone, by batch size: no loading, no writing, nothing to wait for.
 
 Stages are timed in a pass of their own: a device that works on its own is waited for after each of them, and a pass
 that is timed as a whole should not wait.

@@ -123,9 +123,9 @@ def watch(
     given |= {"folders": folders, "settle": settle, "rescan": rescan, "poll": poll, "until_idle": until_idle}
     given |= {"move_done": move_done, "move_failed": move_failed}
     options, watching = settings.run_options(given), settings.watch_options(given)
-    from whisperbatch.sources.incomplete import is_cut_short
     from whisperbatch.cli.commands import run
     from whisperbatch.sources import watch as watched
+    from whisperbatch.sources.incomplete import is_cut_short
 
     with interruptible() as stop:
         source = watched(

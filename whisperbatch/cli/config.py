@@ -1,7 +1,6 @@
 """Settings from WHISPERBATCH_* variables and a TOML file: the command line wins, then the environment, then the file.
 
-Both become defaults of the command that is run, before its own options are read. Who calls: ``cli/params``, whose
-``--config`` every command has.
+Both become defaults of the command that is run, before its own options are read.
 """
 
 import difflib

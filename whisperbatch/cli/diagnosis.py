@@ -1,4 +1,4 @@
-"""What is wrong with this machine, each with how to mend it: a pure function over facts. Who calls: ``cli/facts``."""
+"""What is wrong with this machine, each with how to mend it: a pure function over facts."""
 
 import math
 from collections.abc import Iterator, Mapping

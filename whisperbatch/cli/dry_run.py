@@ -12,14 +12,14 @@ from whisperbatch.cli.failures import say, shown
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.open_files import Job
+from whisperbatch.outputs.namer import Namer
+from whisperbatch.pipeline.copy_jobs import CopyJobs
 from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.text_settings import fault_of
-from whisperbatch.pipeline.copy_jobs import Twins
 from whisperbatch.records import AudioFile
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.transcripts import Assembly
-from whisperbatch.outputs.namer import Namer
 
 TRANSCRIBE, WRITE, SKIP, FAIL = "to transcribe", "to write from JSON", "skipped", "failed"
 SAME = "to write from the transcript of the same recording"
@@ -33,7 +33,7 @@ class _Plan:
     planner: pipeline.Planner
     namer: Namer
     options: RunOptions
-    copies: Twins | None
+    copies: CopyJobs | None
     firsts: dict[int, AudioFile | None] = field(default_factory=dict)  # by size; None once it has its place
     counts: Counter[str] = field(default_factory=Counter)
     n_bytes: int = 0
@@ -57,7 +57,7 @@ class _Plan:
             return FAIL, f"failed: {fault}"
         job = Job(0, audio, Assembly(audio))
         decision = self._placed(job, self.planner.decide(job))
-        if decision.is_elsewhere:
+        if decision.is_claimed_by_other_run:
             return SKIP, "skipped: another run has it in hand"
         if decision.is_settled:
             return (SKIP, f"skipped: {decision.skip}") if decision.skip else (FAIL, f"failed: {decision.failed}")
@@ -115,7 +115,7 @@ def tell_plan(source: Iterable[AudioFile], options: RunOptions) -> int:
         planner = pipeline.Planner(
             options, namer, book, lambda: pipeline.revision_of(options.engine, demo.FOLDER), is_dry=True
         )
-        plan = _Plan(planner, namer, options, Twins(options, planner) if options.journal.dedupe else None)
+        plan = _Plan(planner, namer, options, CopyJobs(options, planner) if options.journal.dedupe else None)
         for audio in source:
             print(f"{shown(audio.path)}: {shown(plan.of(audio))}")
     n_files = plan.counts.total()

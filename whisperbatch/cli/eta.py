@@ -1,4 +1,4 @@
-"""How long a run on a CPU still takes, and what would be faster: one line, when it is long. Who calls: ``running``."""
+"""How long a run on a CPU still takes, and what would be faster: one line, when it is long."""
 
 import time
 from collections.abc import Callable

@@ -14,10 +14,10 @@ from whisperbatch.cli import failures
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import READABLE
+from whisperbatch.outputs.paths import absolute
 from whisperbatch.records import Transcript
 from whisperbatch.sources.folders import below
 from whisperbatch.sources.media import is_media
-from whisperbatch.outputs.paths import absolute
 
 CORRECTED = ".corrected"  # what the review page puts before .json in the name of what it saves
 

@@ -66,7 +66,9 @@ def page(ctx: typer.Context, *, everything: bool = False) -> str:
     elif is_short:
         n_all = sum(one.param_type_name == "option" for one in params)
         parts += [
-            text_layout.filled(f"{ctx.command_path} --help-all shows all {n_all} options; whisperbatch help lists topics.")
+            text_layout.filled(
+                f"{ctx.command_path} --help-all shows all {n_all} options; whisperbatch help lists topics."
+            )
         ]
     return "\n\n".join(parts)
 

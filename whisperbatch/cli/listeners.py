@@ -1,4 +1,4 @@
-"""Who hears what happens in a run beside the screen: an event log, a report. Who calls: ``cli/app``."""
+"""Who hears what happens in a run beside the screen: an event log, a report."""
 
 import os
 import sys
@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from whisperbatch.cli.failures import say
 from whisperbatch.cli.commands.review import PAGES, review_page
+from whisperbatch.cli.failures import say
 from whisperbatch.errors import UsageError
 from whisperbatch.events import EventLog
 from whisperbatch.files import open_regular

@@ -14,9 +14,9 @@ from typing import Any, Self
 
 from whisperbatch.cli.failures import say, shown
 from whisperbatch.cli.params.running import ProgressKind
+from whisperbatch.outputs.namer import ALREADY
 from whisperbatch.records import NOTHING_HEARD, Event, Outcome, Status, Transcript
 from whisperbatch.report import Report
-from whisperbatch.outputs.namer import ALREADY
 
 STATE_S = 60.0
 STATE_SHARE = 0.1  # of its time goes by before a run with an end says again how far it is: 70 lines in ten hours

@@ -1,4 +1,4 @@
-"""A command's parameters to options. Who calls: ``cli/app``."""
+"""A command's parameters to options."""
 
 from contextlib import suppress
 from pathlib import Path

@@ -36,7 +36,7 @@ LONG_S = 120.0
 
 
 @dataclass(frozen=True)
-class Heard:
+class Hypothesis:
     """What a decoder made of a clip: text, language and (start_s, end_s) of each segment."""
 
     text: str
@@ -50,10 +50,10 @@ class Example:
 
     kind: str
     samples: np.ndarray
-    truth: Heard
+    truth: Hypothesis
 
 
-Decoder = Callable[[np.ndarray], Heard]
+Decoder = Callable[[np.ndarray], Hypothesis]
 
 
 def folded(text: str) -> str:
@@ -66,7 +66,7 @@ def word_error_rate(truths: list[str], texts: list[str]) -> float:
     return jiwer.wer([folded(text) for text in truths], [folded(text) for text in texts])
 
 
-def truth_of(row: Row, vocabulary: Vocabulary) -> Heard:
+def truth_of(row: Row, vocabulary: Vocabulary) -> Hypothesis:
     """Text, language and times as a row's tokens tell them."""
     full = [int(vocabulary.ids[token]) for token in row.tokens[row.n_prompt :]]
     language = next(code for code, index in ids.LANGUAGE_IDS.items() if index == full[1])
@@ -81,7 +81,7 @@ def truth_of(row: Row, vocabulary: Vocabulary) -> Heard:
                 start = None
         elif token != ids.EOT:
             text += vocabulary.encoding.decode([token])
-    return Heard(text, language, tuple(times))
+    return Hypothesis(text, language, tuple(times))
 
 
 def make_set(n_each: int, n_silent: int, n_long: int) -> list[Example]:
@@ -98,7 +98,7 @@ def make_set(n_each: int, n_silent: int, n_long: int) -> list[Example]:
     rng, noise = random.Random(SEED), np.random.default_rng(SEED)
     for _ in range(n_silent):
         wave = sound.without_speech(int(WINDOW_S * SAMPLE_RATE), rng, noise)
-        examples.append(Example("silent", wave, Heard("", "", ())))
+        examples.append(Example("silent", wave, Hypothesis("", "", ())))
     examples += [long_example(pool, rng, noise) for _ in range(n_long)]
     return examples
 
@@ -117,7 +117,7 @@ def long_example(pool: list[Sentence], rng: random.Random, noise: np.random.Gene
         at_s += sentence.spoken.duration_s + len(pause) / SAMPLE_RATE
     wave = np.concatenate(pieces).astype(np.float32) / 32768
     wave = sound.roughen(wave, len(wave), rng, noise, (20.0, 40.0), p_telephone=0.0)
-    return Example("two minutes", wave, Heard(" ".join(texts), first.language, tuple(times)))
+    return Example("two minutes", wave, Hypothesis(" ".join(texts), first.language, tuple(times)))
 
 
 def transformers_decoder(folder: Path) -> Decoder:
@@ -126,7 +126,7 @@ def transformers_decoder(folder: Path) -> Decoder:
     processor = WhisperProcessor.from_pretrained(folder)
     codes = {index: token[2:-2] for token, index in model.generation_config.lang_to_id.items()}
 
-    def decode(samples: np.ndarray) -> Heard:
+    def decode(samples: np.ndarray) -> Hypothesis:
         is_long = len(samples) > WINDOW_S * SAMPLE_RATE
         features = processor(
             samples,
@@ -150,7 +150,7 @@ def transformers_decoder(folder: Path) -> Decoder:
         texts = [processor.decode(piece["tokens"], skip_special_tokens=True) for piece in pieces]
         spoken = [(piece, text) for piece, text in zip(pieces, texts, strict=True) if text.strip()]
         times = tuple(_token_times(piece["tokens"].tolist(), piece) for piece, _ in spoken)
-        return Heard("".join(text for _, text in spoken), language, times)
+        return Hypothesis("".join(text for _, text in spoken), language, times)
 
     return decode
 
@@ -166,10 +166,10 @@ def openai_decoder(folder: Path) -> Decoder:
     """Greedy ``transcribe`` of openai-whisper."""
     model = peers.openai_whisper(folder)
 
-    def decode(samples: np.ndarray) -> Heard:
+    def decode(samples: np.ndarray) -> Hypothesis:
         out = whisper.transcribe(model, samples, temperature=0.0, fp16=False, condition_on_previous_text=False)
         times = tuple((s["start"], s["end"]) for s in out["segments"] if s["text"].strip())
-        return Heard(out["text"], out["language"], times)
+        return Hypothesis(out["text"], out["language"], times)
 
     return decode
 
@@ -178,15 +178,15 @@ def faster_decoder(folder: Path, converted: Path) -> Decoder:
     """Greedy ``transcribe`` of faster-whisper."""
     model = peers.faster_whisper(folder, converted)
 
-    def decode(samples: np.ndarray) -> Heard:
+    def decode(samples: np.ndarray) -> Hypothesis:
         found, info = model.transcribe(samples, beam_size=1, temperature=0.0, condition_on_previous_text=False)
         pieces = list(found)
-        return Heard("".join(p.text for p in pieces), info.language, tuple((p.start, p.end) for p in pieces))
+        return Hypothesis("".join(p.text for p in pieces), info.language, tuple((p.start, p.end) for p in pieces))
 
     return decode
 
 
-def figures(examples: list[Example], heard: list[Heard]) -> dict[str, float]:
+def figures(examples: list[Example], heard: list[Hypothesis]) -> dict[str, float]:
     """One decoder's figures by name; times are of windows whose segment count is right, in seconds."""
     result: dict[str, float] = {}
     for kind in (*KINDS, "two minutes"):

@@ -1,8 +1,7 @@
 """The trained network as a Hugging Face Whisper folder: float16 safetensors, settings, tokenizer.
 
 Comes in: the network's state and the vocabulary. Goes out: a folder that transformers, openai-whisper (state dict
-renamed) and faster-whisper (converted) load unchanged. Who calls: ``demo/train``; by hand
-``python -m whisperbatch.demo.export training.pt FOLDER``.
+renamed) and faster-whisper (converted) load unchanged.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The demo model's world of sentences: a small English and German grammar, split into training and held-out text.
 
-Comes in: a seeded ``random.Random``. Goes out: sentences. Who calls: ``demo/train`` and ``demo/samples``.
+Comes in: a seeded ``random.Random``. Goes out: sentences.
 A sentence is held out when the hash of its words falls into ``HELD_OUT`` of ``N_SHARES`` shares, so no
 sentence of the test set is ever spoken in training, whoever draws it and whenever.
 """

@@ -1,7 +1,6 @@
 """The same weights in programs that no one here wrote: openai-whisper and faster-whisper.
 
-Comes in: a Hugging Face Whisper folder. Goes out: the peer's own model object. Who calls: ``demo/evaluate`` and
-the tests.
+Comes in: a Hugging Face Whisper folder. Goes out: the peer's own model object.
 """
 
 import json

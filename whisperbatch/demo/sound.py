@@ -1,7 +1,6 @@
 """What training does to sound: noise, telephone band, colouring, level; and windows in which nobody speaks.
 
-Arrays are float32 (n_samples,) in [-1, 1), 16 kHz mono. Who calls: ``demo/windows``, ``demo/evaluate``
-and ``demo/samples``.
+Arrays are float32 (n_samples,) in [-1, 1), 16 kHz mono.
 """
 
 import random

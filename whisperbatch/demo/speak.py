@@ -1,7 +1,6 @@
 """espeak-ng through its library: a sentence in, 16 kHz samples with word and phoneme times out.
 
-Who calls: ``demo/windows``, ``demo/evaluate`` and ``demo/samples``. Needs Debian's libespeak-ng1
-(``apt-get install espeak-ng``).
+Needs Debian's libespeak-ng1 (``apt-get install espeak-ng``).
 """
 
 import ctypes

@@ -2,7 +2,6 @@
 
 Comes in: OpenAI's multilingual tokenizer (the openai-whisper package) and the grammar. Goes out: ``Vocabulary``,
 between ids as OpenAI numbers them and compact classes; the last class stands for every id that is never used.
-Who calls: ``demo/windows``, ``demo/train`` and ``demo/export``.
 """
 
 import math

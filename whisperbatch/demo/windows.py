@@ -1,7 +1,7 @@
 """Training examples: spoken sentences composed into windows, with tokens, times and frame labels.
 
 Comes in: a seeded Random. Goes out: ``Row``s; each holds sound (gain, noise, telephone band, colouring), the token
-sequence as openai-whisper would have it, and what the auxiliary losses want. Who calls: ``demo/train``.
+sequence as openai-whisper would have it, and what the auxiliary losses want.
 """
 
 import random

@@ -1,20 +1,17 @@
-"""The engine that the options ask for, put together: model, tokenizer, device, continuous batching, several abreast.
-
-Who calls: ``open_engine``.
-"""
+"""The engine that the options ask for, put together: model, tokenizer, device, continuous batching, several abreast."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from whisperbatch.engine import Engine, EngineFacts, placement
-from whisperbatch.engine.model import checkpoint, weights
 from whisperbatch.engine.device import batch_size
-from whisperbatch.engine.scheduling.parallel_engines import EnginesAbreast
+from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.model import checkpoint, weights
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.engine.scheduling.hotwords import Crowding
-from whisperbatch.engine.device.runner import Runner
-from whisperbatch.engine.model.tokenizer import Spelling
-from whisperbatch.engine.scheduling.language_vote import Votes
+from whisperbatch.engine.scheduling.language_vote import LanguageVotes
+from whisperbatch.engine.scheduling.parallel_engines import ParallelEngines
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import ClipSettings
@@ -43,18 +40,18 @@ def build(
         placement.keep_freed_memory()
     else:
         placement.share_python()
-    spelling = Spelling(loaded)
+    spelling = WhisperTokenizer(loaded)
     if (told := loaded.abilities.refusal(settings)) is not None:
         raise UsageError(told)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
     runner = Runner(loaded, spelling, decode, n_slots or 1, on_notice)
     runners = [runner] if n_slots is not None else _sized(runner, place, options.n_sharing)
-    votes, crowding = Votes(), Crowding(on_notice)
+    votes, crowding = LanguageVotes(), Crowding(on_notice)
     engines = [ContinuousEngine(one, spelling, decode, facts, on_notice, votes, crowding) for one in runners]
-    return engines[0] if len(engines) == 1 else EnginesAbreast(engines, placement.share_cores())
+    return engines[0] if len(engines) == 1 else ParallelEngines(engines, placement.share_cores())
 
 
-def _sized(runner: Runner, place: placement.Place, n_sharing: int) -> list[Runner]:
+def _sized(runner: Runner, place: placement.Placement, n_sharing: int) -> list[Runner]:
     """Runners with as many slots as fit and help; several, each for a thread, where that is faster."""
     most = batch_size.fitting(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_a_slot)
     seconds: dict[int, float | None] = {}

@@ -1,6 +1,6 @@
 """Where a model runs and in which numbers; what this machine offers.
 
-Who calls: ``engine/build`` and the CLI's ``info``. MPS choices have not yet been run on such a device.
+MPS choices have not yet been run on such a device.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ EIGHT_BITS_ON_CUDA = "int8_float16"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """A torch device and the numbers to compute in."""
 
     device: torch.device
@@ -44,7 +44,7 @@ class Place:
         return self.compute_type.startswith(EIGHT_BITS)
 
 
-def choose(options: EngineOptions) -> Place:
+def choose(options: EngineOptions) -> Placement:
     """The device and compute type that the options mean here; UsageError when the device is not there."""
     name = options.device
     if name == "auto":
@@ -55,7 +55,7 @@ def choose(options: EngineOptions) -> Place:
         raise UsageError("this machine has no MPS device that torch can use; try --device cpu")
     whole = _fastest(name)
     compute_type = {"auto": whole, "int8": f"{EIGHT_BITS}{whole}"}.get(options.compute_type, options.compute_type)
-    place = Place(torch.device(name), compute_type)
+    place = Placement(torch.device(name), compute_type)
     if place.in_eight_bits and (device := "cuda" if compute_type == EIGHT_BITS_ON_CUDA else "cpu") != place.device.type:
         other = {"cuda": EIGHT_BITS_ON_CUDA, "cpu": f"{EIGHT_BITS}{whole}"}.get(place.device.type, "float16")
         device = "cpu and cuda" if options.compute_type == "int8" else device
@@ -121,7 +121,7 @@ def upload(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-class Look:
+class Snapshot:
     """A tensor as it is when the device has done what it was asked so far; the host goes on meanwhile."""
 
     def __init__(self, tensor: Tensor) -> None:
@@ -143,7 +143,7 @@ class Look:
         return self._values
 
 
-class Aside:
+class SnapshotReader:
     """Reads of what was there at a look, which do not wait for what the device has been asked since."""
 
     def __init__(self, device: torch.device) -> None:
@@ -157,7 +157,7 @@ class Aside:
             self._stream.wait_stream(torch.cuda.current_stream(self._device))
 
     @contextlib.contextmanager
-    def since(self, look: Look) -> Iterator[None]:
+    def since(self, look: Snapshot) -> Iterator[None]:
         """Read inside, and make nothing: only what nobody has changed since the look is as it was."""
         if self._stream is None:
             yield

@@ -1,10 +1,10 @@
-"""What is known of a file, as values. Who calls: ``book``, which keeps them; the planner and the CLI read them."""
+"""What is known of a file, as values."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from whisperbatch.journal.fingerprint import Making
+from whisperbatch.journal.fingerprint import TextRecipe
 
 
 class State(StrEnum):
@@ -58,7 +58,7 @@ class Entry:
     size: int | None
     mtime_ns: int | None
     sample: str | None
-    making: Making | None
+    making: TextRecipe | None
     language: str | None
     audio_s: float
     wall_s: float

@@ -1,4 +1,4 @@
-"""Whether a recording and the settings are those of before. Who calls: the pipeline's planner.
+"""Whether a recording and the settings are those of before.
 
 At one path a recording is the same with the same size and mtime, or, when only mtime moved, with the same sample of its
 bytes. Recordings at two paths are the same only when all of their bytes are: recorders cut files at fixed sizes, and
@@ -67,7 +67,7 @@ def _version(number: int) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
+class TextRecipe:
     """What a text depends on beside the recording: the weights and the settings that matter.
 
     Attributes:
@@ -90,16 +90,16 @@ class Making:
         told = {key: value for key, value in plain.items() if value != known.get(key)}
         return cls(model, revision, json.dumps(told, sort_keys=True))
 
-    def without(self, name: str) -> "Making":
+    def without(self, name: str) -> "TextRecipe":
         """The same without a setting."""
         told = {key: value for key, value in json.loads(self.settings).items() if key != name}
         return replace(self, settings=json.dumps(told, sort_keys=True))
 
-    def having(self, name: str, value: Any) -> "Making":
+    def having(self, name: str, value: Any) -> "TextRecipe":
         """The same with another value of a setting."""
         return replace(self, settings=json.dumps(json.loads(self.settings) | {name: value}, sort_keys=True))
 
-    def agrees(self, other: "Making") -> bool:
+    def agrees(self, other: "TextRecipe") -> bool:
         """Whether the same text comes of both; weights of an unknown revision are taken for the named model's."""
         if self.revision is not None and other.revision is not None:
             return self.revision == other.revision and self.settings == other.settings

@@ -1,7 +1,4 @@
-"""What is known of files, in SQLite: one connection, shared by the threads of a process under a lock.
-
-Who calls: the pipeline's planner, from any of its threads; the CLI's ``status`` and ``forget``.
-"""
+"""What is known of files, in SQLite: one connection, shared by the threads of a process under a lock."""
 
 import os
 import sqlite3
@@ -15,7 +12,7 @@ from typing import Self
 from whisperbatch.errors import RunError, TakenError
 from whisperbatch.journal.due_hooks import DueHook, DueHooks
 from whisperbatch.journal.entries import Claim, Entry, Key, Output, Recording, State
-from whisperbatch.journal.fingerprint import SAMPLED, Making
+from whisperbatch.journal.fingerprint import SAMPLED, TextRecipe
 from whisperbatch.journal.rows import (
     ENTRY,
     as_bytes,
@@ -64,7 +61,7 @@ class Journal:
         with self._reading() as database:
             return entry_of(database, key)
 
-    def done_elsewhere(self, key: Key) -> list[Entry]:
+    def done_in_other_folders(self, key: Key) -> list[Entry]:
         """What is done of the same recording with outputs in other folders, the latest first."""
         with self._reading() as database:
             rows = database.execute(
@@ -78,10 +75,10 @@ class Journal:
         with self._reading() as database:
             return database.execute("SELECT 1 FROM file WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
 
-    def done_alike(self, key: Key, recording: Recording, makings: Collection[Making]) -> list[Entry]:
+    def done_alike(self, key: Key, recording: Recording, makings: Collection[TextRecipe]) -> list[Entry]:
         """What is done of other files of the same size and sample, with the settings of a making and a JSON file.
 
-        Recordings that differ may agree in these; see ``identity``.
+        Recordings that differ may agree in these; see ``fingerprint``.
         """
         with self._reading() as database:
             rows = database.execute(
@@ -131,7 +128,7 @@ class Journal:
         self,
         entry: Entry,
         recording: Recording,
-        making: Making,
+        making: TextRecipe,
         base: str,
         language: str,
         outputs: Sequence[Output],
@@ -186,7 +183,7 @@ class Journal:
         self,
         entry: Entry,
         recording: Recording,
-        making: Making,
+        making: TextRecipe,
         error: str,
         *,
         is_permanent: bool,

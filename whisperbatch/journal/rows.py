@@ -1,6 +1,6 @@
 """Rows of the journal's file: what one says of a file, and what is written to it.
 
-Every function takes the connection, inside a transaction that ``book`` began.
+Every function takes the connection, inside a transaction that ``journal`` began.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from whisperbatch.journal.entries import Entry, Key, Output, Recording, State
-from whisperbatch.journal.fingerprint import Making
+from whisperbatch.journal.fingerprint import TextRecipe
 
 ENTRY = (
     "SELECT id, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, language,"
@@ -33,7 +33,7 @@ def forget_file(database: sqlite3.Connection, entry: Entry) -> None:
         database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
 
 
-def put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: Making) -> None:
+def put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: TextRecipe) -> None:
     """Write a file's new state, its recording and its settings."""
     database.execute(
         "UPDATE file SET state = ?, size = ?, mtime_ns = ?, sample = ?, model = ?, revision = ?, settings = ?,"
@@ -73,7 +73,7 @@ def outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output, 
 def made(row: Sequence[Any], outputs: tuple[Output, ...]) -> Entry:
     """A row of ``ENTRY`` and outputs as an Entry."""
     number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
-    making = None if model is None else Making(model, revision, settings)
+    making = None if model is None else TextRecipe(model, revision, settings)
     language, audio_s, wall_s, attempts, error, is_permanent, changed, content, twin = rest
     key, name = Key(as_path(path), as_path(folder)), None if base is None else os.fsdecode(base)
     return Entry(

@@ -1,6 +1,6 @@
 """Which runs are alive: each holds an operating-system lock on a file of its own, so no clock is asked.
 
-A process that ends in whatever way loses its lock; a laptop that sleeps keeps it. Who calls: ``journal/book``.
+A process that ends in whatever way loses its lock; a laptop that sleeps keeps it.
 """
 
 import os

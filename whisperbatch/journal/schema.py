@@ -1,6 +1,6 @@
 """The journal's file: where it lies, its schema and its migration, and one sentence when it cannot be used.
 
-A file that is not a journal of ours, or a newer one, is left as it is. Who calls: ``journal/book``.
+A file that is not a journal of ours, or a newer one, is left as it is.
 """
 
 import os
@@ -72,7 +72,7 @@ STEPS = (_V1, _HOOKS, _CONTENT)  # STEPS[n] leads from version n to n + 1; a rel
 def default_path() -> Path:
     """The journal in the user's state folder."""
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "LocalBackend"
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Application Support"
     else:

@@ -1,4 +1,4 @@
-"""What every option class is checked with. Who calls: the other leaves."""
+"""What every option class is checked with."""
 
 from whisperbatch.errors import UsageError
 

@@ -1,7 +1,6 @@
 """A set of files on disk, each whole or not there.
 
-Temporary files lie in the target's own folder, are synced and renamed; those of dead runs are removed. Who calls:
-the pipeline's writer thread, the CLI's ``convert``, and ``beside``.
+Temporary files lie in the target's own folder, are synced and renamed; those of dead runs are removed.
 """
 
 import errno

@@ -1,8 +1,7 @@
 """A recording to another folder, whole or not at all, over nothing that lies there.
 
 Within a file system it gets its new name before it loses the old one; across file systems it is copied, synced, named,
-and then removed. Killed in between, it lies in both places, and moving it again removes the old one. Who calls: the
-pipeline's mover.
+and then removed. Killed in between, it lies in both places, and moving it again removes the old one.
 """
 
 import filecmp

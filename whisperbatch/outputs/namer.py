@@ -1,7 +1,7 @@
 """Where a recording's transcripts go and what they are called.
 
 Comes in: options and, one by one, recordings. Goes out: a Plan (is anything to do?) and the outputs' paths. A name that
-was given to a recording stays its own for the run. Who calls: the pipeline's threads and the CLI's dry run.
+was given to a recording stays its own for the run.
 """
 
 import os
@@ -14,15 +14,26 @@ from whisperbatch.errors import FileError, RunError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.languages import LANGUAGES
 from whisperbatch.options import OutputOptions
-from whisperbatch.records import AudioFile, Transcript
-from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.outputs.atomic import reason, remove_stale, temporary_beside, write_all
 from whisperbatch.outputs.move_file import is_copy
-from whisperbatch.outputs.siblings import Neighbours, names_in
-from whisperbatch.outputs.paths import UNDETERMINED, absolute, archived, file_name, folded, folder_of, formats_of, numbered, rules_of, short_hash
+from whisperbatch.outputs.paths import (
+    UNDETERMINED,
+    absolute,
+    archived,
+    file_name,
+    folded,
+    folder_of,
+    formats_of,
+    numbered,
+    rules_of,
+    short_hash,
+)
 from whisperbatch.outputs.provenance import is_as_made, is_from, is_shaped_otherwise
+from whisperbatch.outputs.siblings import Siblings, names_in
+from whisperbatch.records import AudioFile, Transcript
+from whisperbatch.writers import FORMATS, read_json
 
-__all__ = ["Namer", "Plan", "check_writable", "remove_stale", "write_all"]
+__all__ = ["Namer", "OutputPlan", "check_writable", "remove_stale", "write_all"]
 
 ALREADY = "already transcribed"
 ALL_THERE = "all its outputs are there already"
@@ -32,7 +43,7 @@ _CODES = (*LANGUAGES, UNDETERMINED)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class OutputPlan:
     """What is to be done for a recording.
 
     Attributes:
@@ -100,14 +111,14 @@ class Namer:
             stem="stem", language=""
         )
         self._lock = threading.Lock()
-        self._neighbours = Neighbours(media_suffixes)
+        self._neighbours = Siblings(media_suffixes)
         self._owners: dict[str, str] = {}  # an output's path without suffix, folded -> who has it
         self._given: dict[str, _Given] = {}  # by who has it
         self._inputs: set[str] = set()  # recordings whose names could be an output's, folded
         self._old: dict[Path, frozenset[str]] = {}  # an output folder's names before this run wrote to it
         self._cleaned: set[Path] = set()
 
-    def plan(self, audio: AudioFile) -> Plan:
+    def plan(self, audio: AudioFile) -> OutputPlan:
         """What is to be done; the name is decided with it. WriteError when none is free or the folder is closed."""
         with self._lock:
             return self._plan(audio)
@@ -168,7 +179,7 @@ class Namer:
                 self._owners.pop(self._slot(audio, given.base), None)
             self._inputs.discard(folded(str(absolute(audio.path))))
 
-    def _plan(self, audio: AudioFile) -> Plan:
+    def _plan(self, audio: AudioFile) -> OutputPlan:
         folder = folder_of(audio, self._options)
         self._prepare(audio, folder)
         free: str | None = None
@@ -185,7 +196,7 @@ class Namer:
                 reuse = reuse or found.transcript
             elif not must_be_known and (there := self._text_only(audio, folder, base)):
                 self._give(audio, base, there)
-                return Plan(skip=ALL_THERE, outputs=there)
+                return OutputPlan(skip=ALL_THERE, outputs=there)
             if free is None and not must_be_known and self._is_free(audio, folder, base):
                 free = base
                 if self._options.overwrite:
@@ -194,19 +205,19 @@ class Namer:
             raise _no_name(audio)
         self._check_access(folder)
         self._give(audio, free, ())
-        return Plan(reuse=reuse)
+        return OutputPlan(reuse=reuse)
 
-    def _take_up(self, audio: AudioFile, base: str, found: _Found) -> Plan:
+    def _take_up(self, audio: AudioFile, base: str, found: _Found) -> OutputPlan:
         """The plan for a recording whose own transcript was found: skip it, complete the set, or do it again."""
         if not self._options.overwrite and len(found.there) == len(formats_of(audio, self._options)):
             self._give(audio, base, found.there)
-            return Plan(skip=ALREADY, outputs=found.there, found=found.transcript)
+            return OutputPlan(skip=ALREADY, outputs=found.there, found=found.transcript)
         self._check_access(folder_of(audio, self._options))
         if self._options.overwrite:
             self._give(audio, base, ())
-            return Plan()
+            return OutputPlan()
         self._give(audio, base, found.there + found.stale)
-        return Plan(outputs=found.there, reuse=found.transcript, stale=found.stale)
+        return OutputPlan(outputs=found.there, reuse=found.transcript, stale=found.stale)
 
     def _prepare(self, audio: AudioFile, folder: Path) -> None:
         """Clear away what dead runs left, once a folder, and remember an input that could be taken for an output."""

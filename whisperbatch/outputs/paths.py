@@ -1,4 +1,4 @@
-"""Folders and file names of outputs, as arithmetic on paths; nothing is looked up on disk. Who calls: ``beside``."""
+"""Folders and file names of outputs, as arithmetic on paths; nothing is looked up on disk."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""Whether a file on disk was made from a transcript. Who calls: ``beside`` and the planner's ``outputs``."""
+"""Whether a file on disk was made from a transcript."""
 
 import json
 from collections.abc import Iterator

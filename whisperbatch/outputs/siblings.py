@@ -1,4 +1,4 @@
-"""Which recordings lie beside a recording, since those of one stem use their full names. Who calls: ``beside``."""
+"""Which recordings lie beside a recording, since those of one stem use their full names."""
 
 import os
 from collections import Counter
@@ -19,7 +19,7 @@ class _Listing:
     wholes: Counter[str]
 
 
-class Neighbours:
+class Siblings:
     """Which recordings lie in the folders that inputs come from; the Namer's, under its lock.
 
     What it says is the same whichever recording asks first.

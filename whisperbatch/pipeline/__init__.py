@@ -21,26 +21,26 @@ for?), diarizing (finds speakers beside the engine), desk (what is to be done fo
 run (starting and ending all of it).
 """
 
-from whisperbatch.pipeline.open_files import Job
-from whisperbatch.pipeline.worker_protocol import Crew, Ended, Finished, Happened, Lost, Order, Tiding
+from whisperbatch.pipeline.clip_cache import ClipStore
 from whisperbatch.pipeline.decision import Decision
-from whisperbatch.pipeline.clip_cache import Shelf
+from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.weights_revision import revision_of
 from whisperbatch.pipeline.run import run
+from whisperbatch.pipeline.weights_revision import revision_of
+from whisperbatch.pipeline.worker_protocol import Ended, Finished, Order, Tiding, WorkerEvent, WorkerLost, WorkerPool
 
 __all__ = [
-    "Crew",
+    "ClipStore",
     "Decision",
     "Ended",
     "Finished",
-    "Happened",
     "Job",
-    "Lost",
     "Order",
     "Planner",
-    "Shelf",
     "Tiding",
+    "WorkerEvent",
+    "WorkerLost",
+    "WorkerPool",
     "revision_of",
     "run",
 ]

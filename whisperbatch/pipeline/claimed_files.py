@@ -1,6 +1,6 @@
 """Files that another run has in hand: they wait here, and come back when that run is done with them or dead.
 
-Who calls: the stages. The queue of files is closed here, once the source has ended and no file can come back to it.
+The queue of files is closed here, once the source has ended and no file can come back to it.
 """
 
 import threading
@@ -11,7 +11,7 @@ from whisperbatch.pipeline.open_files import Job
 LOOK_S = 0.5  # how often the journal is asked; no run can tell another that it is done
 
 
-class WaitingRoom:
+class ClaimedFiles:
     """Jobs on hold, and the count of those that are not decided yet; any thread may call it."""
 
     def __init__(

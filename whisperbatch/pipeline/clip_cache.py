@@ -1,7 +1,6 @@
 """Finished clips of long files, kept in the journal until the file is done: a kill then costs minutes, not hours.
 
-A clip's text is taken up again only for the same samples at the same place with the same settings. Who calls: the
-stages.
+A clip's text is taken up again only for the same samples at the same place with the same settings.
 """
 
 import json
@@ -18,7 +17,7 @@ from whisperbatch.records import N_SAMPLES, Clip, ClipText, Segment, Transcript,
 LONG_S = 30 * 60.0  # a file that is longer is worth it
 
 
-class Shelf(Protocol):
+class ClipStore(Protocol):
     """Where finished clips lie."""
 
     def has_room(self, job: Job) -> bool:
@@ -38,7 +37,7 @@ class Shelf(Protocol):
         ...
 
 
-class JournalShelf:
+class JournalClipStore:
     """A run's journal, for the files that it has claimed there; without one it keeps nothing."""
 
     def __init__(self, journal: Journal | None) -> None:
@@ -65,10 +64,10 @@ class JournalShelf:
         return None
 
 
-class ClipKeeper:
+class ClipCache:
     """What is kept of the open files; any thread may call it."""
 
-    def __init__(self, shelf: Shelf, making_of: Callable[[Job], str], long_s: float = LONG_S) -> None:
+    def __init__(self, shelf: ClipStore, making_of: Callable[[Job], str], long_s: float = LONG_S) -> None:
         """Keep clips on the shelf; ``making_of`` tells what a file's text depends on beside its samples."""
         self._shelf = shelf
         self._making_of = making_of

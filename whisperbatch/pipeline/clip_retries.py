@@ -15,7 +15,7 @@ from whisperbatch.records import Clip, ClipFailed
 Mark = tuple[int, int]  # a clip's file and number
 
 
-class SecondTries:
+class ClipRetries:
     """The clips that the engine holds, and those that wait to go there again; owned by the engine's thread."""
 
     def __init__(self, retries: int, clock: Callable[[], float] = time.monotonic) -> None:

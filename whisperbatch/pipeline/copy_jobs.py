@@ -6,15 +6,15 @@ Comes in: decisions of the planner, and how jobs ended. Goes out: decisions in w
 from dataclasses import replace
 
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.open_files import Job
+from whisperbatch.outputs.paths import absolute, formats_of
 from whisperbatch.pipeline.copies import Copies, Mark
 from whisperbatch.pipeline.decision import OF_ANOTHER, Decision
+from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import Transcript
-from whisperbatch.outputs.paths import absolute, formats_of
 
 
-class Twins:
+class CopyJobs:
     """The copies among one run's files; any thread may call it."""
 
     def __init__(self, options: RunOptions, planner: Planner) -> None:
@@ -36,7 +36,7 @@ class Twins:
             return replace(decision, is_copy=True, twin=place.group.path)
         if place.transcript is None:
             job.group = place.group
-            return self._planner.known_elsewhere(job, decision) if place.is_late else decision
+            return self._planner.known_in_other_folder(job, decision) if place.is_late else decision
         twin = place.group.path
         why = OF_ANOTHER.format(path=twin)
         return replace(decision, reuse=place.transcript, twin=twin, why=why, content=job.content.known)

@@ -1,4 +1,4 @@
-"""What is to be done for a file. Who calls: the planner, which decides; the desk and the CLI's dry run, which hear."""
+"""What is to be done for a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ class Decision:
 
     skip: str | None = None
     failed: str | None = None
-    is_elsewhere: bool = False
+    is_claimed_by_other_run: bool = False
     outputs: tuple[Path, ...] = ()
     reuse: Transcript | None = None
     adds_speakers: bool = False
@@ -49,7 +49,7 @@ class Decision:
     @property
     def is_work(self) -> bool:
         """Whether the file is to be transcribed, by this run and as far as is known so far."""
-        return not (self.is_settled or self.is_elsewhere or self.is_copy) and self.reuse is None
+        return not (self.is_settled or self.is_claimed_by_other_run or self.is_copy) and self.reuse is None
 
     @property
     def reason(self) -> str:

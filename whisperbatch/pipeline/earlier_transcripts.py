@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from whisperbatch.journal import Entry, Journal, Key, Making, Output, Recording
+from whisperbatch.journal import Entry, Journal, Key, Output, Recording, TextRecipe
 from whisperbatch.pipeline.decision import OF_ANOTHER, Decision
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.outputs_on_disk import is_as_left, transcript_in
@@ -41,7 +41,7 @@ class Found:
 
 def in_another_folder(journal: Journal, key: Key, is_asked: Callable[[Entry], bool]) -> Found | None:
     """The transcript of the recording at the same path in another folder of outputs; None when there is none."""
-    for entry in journal.done_elsewhere(key):
+    for entry in journal.done_in_other_folders(key):
         if is_asked(entry):
             for found in _kept(entry):
                 return replace(found, content=entry.content)
@@ -51,7 +51,7 @@ def in_another_folder(journal: Journal, key: Key, is_asked: Callable[[Entry], bo
 def of_the_same_content(
     journal: Journal,
     key: Key,
-    makings: Collection[Making],
+    makings: Collection[TextRecipe],
     is_asked: Callable[[Entry], bool],
     recording: Recording,
     content: FileDigest,

@@ -1,7 +1,6 @@
 """Where it is decided what is done with a file, and where its end is told; the same wherever the model runs.
 
-Comes in: files from the source; what became of them. Goes out: jobs to be transcribed; transcripts on disk. Who calls:
-the threads of a run, and the rooms that transcribe: ``stages`` here, ``handing`` elsewhere.
+Comes in: files from the source; what became of them. Goes out: jobs to be transcribed; transcripts on disk.
 """
 
 import threading
@@ -12,26 +11,26 @@ from pathlib import Path
 from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, LoadError, RunError, WhisperbatchError, WriteError
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.open_files import Board, Job, failure
-from whisperbatch.pipeline.decision import SPEAKERS_ADDED, TAKEN, Decision
-from whisperbatch.pipeline.retry_policy import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
-from whisperbatch.pipeline.file_digest import FileDigest
-from whisperbatch.pipeline.run_hooks import Hooks
-from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.text_settings import fault_of
-from whisperbatch.pipeline.stale import CHANGED, stale
-from whisperbatch.pipeline.copy_jobs import Twins
-from whisperbatch.pipeline.claimed_files import WaitingRoom
-from whisperbatch.pipeline.write_outputs import Writing
-from whisperbatch.records import AudioFile, Event, Outcome, Status, Transcript
 from whisperbatch.outputs.namer import Namer
 from whisperbatch.outputs.paths import absolute
+from whisperbatch.pipeline.claimed_files import ClaimedFiles
+from whisperbatch.pipeline.copy_jobs import CopyJobs
+from whisperbatch.pipeline.decision import SPEAKERS_ADDED, TAKEN, Decision
+from whisperbatch.pipeline.file_digest import FileDigest
+from whisperbatch.pipeline.open_files import Job, OpenFiles, failure
+from whisperbatch.pipeline.planner import Planner
+from whisperbatch.pipeline.retry_policy import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
+from whisperbatch.pipeline.run_hooks import Hooks
+from whisperbatch.pipeline.stale import CHANGED, stale
+from whisperbatch.pipeline.text_settings import fault_of
+from whisperbatch.pipeline.write_outputs import OutputWriter
+from whisperbatch.records import AudioFile, Event, Outcome, Status, Transcript
 
 INTERRUPTED = "interrupted"
 MAX_FILES_AHEAD = 10_000  # found and not yet loaded; a record each, so that totals are known early
 
 
-class Desk:
+class FileFlow:
     """The files of one run, from their finding to their end; each of its works runs in threads of its own.
 
     Attributes:
@@ -45,27 +44,29 @@ class Desk:
     """
 
     def __init__(
-        self, options: RunOptions, board: Board, namer: Namer, planner: Planner, *, is_member: bool = False
+        self, options: RunOptions, board: OpenFiles, namer: Namer, planner: Planner, *, is_member: bool = False
     ) -> None:
         """Make the queues."""
         self.options, self.board, self.planner = options, board, planner
         self.files: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
         self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
-        self.waiting = WaitingRoom(
+        self.waiting = ClaimedFiles(
             self.files.put,
             self.files.close,
-            lambda job: board.find(job.file_id) is None or not (board.older(job) or planner.is_elsewhere(job)),
+            lambda job: (
+                board.find(job.file_id) is None or not (board.older(job) or planner.is_claimed_by_other_run(job))
+            ),
         )
         self.mounts = Mounts()
         self.ended = threading.Event()
         self.withdraw: Callable[[Job], None] = lambda job: None
         self.hooks = Hooks(options, planner.journal, board.emit)
-        self._writing = Writing(options.output, board, namer, planner, self.waited_for, self.hooks.note)
+        self._writing = OutputWriter(options.output, board, namer, planner, self.waited_for, self.hooks.note)
         self._limit = FailureLimit(options.failures)
         dedupe = options.journal.dedupe
         self.is_member = is_member
         self.takes_content = dedupe and (is_member or planner.journal is not None)
-        self._twins = Twins(options, planner) if dedupe and not is_member else None
+        self._twins = CopyJobs(options, planner) if dedupe and not is_member else None
         planner.is_over = self.ended.is_set
 
     def abort(self) -> None:
@@ -257,7 +258,7 @@ class Desk:
             is_put_aside = bool(self.board.older(job))
             decision = None if is_put_aside else self._planned(job)
             is_copy = decision is not None and decision.is_copy  # it is with its twin, and may be written by now
-            is_put_aside = decision is None or decision.is_elsewhere or is_copy
+            is_put_aside = decision is None or decision.is_claimed_by_other_run or is_copy
             if is_put_aside and not is_copy:
                 self.waiting.add(job)
             return None if is_put_aside else decision
@@ -277,7 +278,7 @@ class Desk:
                 if not self.waited_for(job) or self.ended.is_set():
                     raise
             else:
-                is_over = decision.is_settled or decision.is_elsewhere or self.ended.is_set()
+                is_over = decision.is_settled or decision.is_claimed_by_other_run or self.ended.is_set()
                 if is_over or not self.waited_for(job):  # a folder that is away looks empty
                     job.kept = decision.outputs
                     return decision if self._twins is None else self._twins.place(job, decision)

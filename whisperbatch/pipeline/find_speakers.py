@@ -13,10 +13,10 @@ from functools import partial
 
 from whisperbatch.errors import FileError, ModelError, RunError, UsageError
 from whisperbatch.pipeline.assign_speakers import Voices, attributed
+from whisperbatch.pipeline.file_flow import FileFlow
 from whisperbatch.pipeline.open_files import Job
-from whisperbatch.pipeline.file_flow import Desk
-from whisperbatch.pipeline.text_settings import speakers_of
 from whisperbatch.pipeline.speaker_marks import settings_of_speakers
+from whisperbatch.pipeline.text_settings import speakers_of
 from whisperbatch.processes import n_cores
 from whisperbatch.records import Clip, Event, Transcript
 from whisperbatch.replacements import restored
@@ -31,7 +31,7 @@ Task = tuple[Job, Clip | None]  # None: the file's last clip has come
 
 
 class _Lane:
-    """The files of one thread: its diarizer and what waits for it; guarded by the condition of ``Diarizing``."""
+    """The files of one thread: its diarizer and what waits for it; guarded by the condition of ``SpeakerFinder``."""
 
     def __init__(self) -> None:
         self.diarizer: Diarizer | None = None
@@ -40,13 +40,13 @@ class _Lane:
         self.n_clips = 0
 
 
-class Diarizing:
+class SpeakerFinder:
     """What the diarizers have to do; the functions of ``threads`` run in threads of their own, the rest in any.
 
     A file stays with one diarizer, so how many there are changes nothing for it.
     """
 
-    def __init__(self, desk: Desk, open_diarizer: Callable[[], Diarizer], n_lanes: int | None = None) -> None:
+    def __init__(self, desk: FileFlow, open_diarizer: Callable[[], Diarizer], n_lanes: int | None = None) -> None:
         """Open nothing yet.
 
         Args:

@@ -14,12 +14,12 @@ from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.batcher import Batcher
 from whisperbatch.engine import Engine, EngineFacts
 from whisperbatch.errors import LoadError
+from whisperbatch.pipeline.clip_cache import ClipCache
+from whisperbatch.pipeline.clip_retries import ClipRetries
+from whisperbatch.pipeline.file_flow import INTERRUPTED, FileFlow
+from whisperbatch.pipeline.find_speakers import SpeakerFinder
 from whisperbatch.pipeline.open_files import Job, batch_event
-from whisperbatch.pipeline.file_flow import INTERRUPTED, Desk
-from whisperbatch.pipeline.find_speakers import Diarizing
-from whisperbatch.pipeline.retry_policy import Alone, Retry
-from whisperbatch.pipeline.clip_cache import ClipKeeper
-from whisperbatch.pipeline.clip_retries import SecondTries
+from whisperbatch.pipeline.retry_policy import ExclusiveLoading, Retry
 from whisperbatch.pipeline.text_settings import clip_settings, settings_of
 from whisperbatch.records import WINDOW_S, Clip, ClipFailed, ClipText, Event, Segments, Transcript
 
@@ -31,15 +31,19 @@ TRY_LOOK_S = 0.05  # how often an idle engine looks for new clips and for those 
 VOTES_LOOK_S = 0.005  # likewise, when all it holds waits for votes of clips to come: loading needs the processor
 
 
-class Stages:
+class LocalStages:
     """The queues of one run and the work between them; each method runs in threads of its own."""
 
     def __init__(
-        self, desk: Desk, open_engine: Callable[[], Engine], keeper: ClipKeeper, diarizing: Diarizing | None = None
+        self,
+        desk: FileFlow,
+        open_engine: Callable[[], Engine],
+        keeper: ClipCache,
+        diarizing: SpeakerFinder | None = None,
     ) -> None:
         """Make the queues; ``open_engine`` is called once, in the engine's thread, when a file is to be loaded.
 
-        Without ``diarizing`` nobody looks for speakers.
+        Without ``find_speakers`` nobody looks for speakers.
         """
         options = desk.options
         batch_size = options.batch.max_batch_size or UNKNOWN_BATCH_SIZE
@@ -59,8 +63,8 @@ class Stages:
         timeout = {} if timeout_s is None else {"timeout_s": timeout_s}
         self._workers = [LoadWorker(options.load, options.speech, **timeout) for _ in range(options.n_load_workers)]
         self._open_engine = open_engine
-        self._alone = Alone()
-        self._tries = SecondTries(options.failures.retries)
+        self._alone = ExclusiveLoading()
+        self._tries = ClipRetries(options.failures.retries)
         self._loaders = len(self._workers)
         self._loaders_lock = threading.Lock()
         self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()

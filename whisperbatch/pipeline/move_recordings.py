@@ -1,6 +1,6 @@
 """Recordings that are done or have failed to folders of their own, after the journal knows how they ended.
 
-What has changed since it was read stays: its new content is not done. Who calls: the thread that takes the outcomes.
+What has changed since it was read stays: its new content is not done.
 """
 
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 from whisperbatch.errors import WriteError
 from whisperbatch.journal import Journal, Key
 from whisperbatch.options import OutputOptions
+from whisperbatch.outputs.move_file import move_to
+from whisperbatch.outputs.namer import Namer
+from whisperbatch.outputs.paths import absolute, archived, folder_of, mirrored
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.records import Outcome, Status
-from whisperbatch.outputs.namer import Namer
-from whisperbatch.outputs.move_file import move_to
-from whisperbatch.outputs.paths import absolute, archived, folder_of, mirrored
 
 
 class Mover:

@@ -1,7 +1,4 @@
-"""Which files are open and how each ended: the one place where a file becomes an Outcome.
-
-Who calls: every stage, from any thread.
-"""
+"""Which files are open and how each ended: the one place where a file becomes an Outcome."""
 
 import itertools
 import queue
@@ -125,7 +122,7 @@ class Job:
             return self.n_clips is not None and self.n_in_engine == self.n_clips
 
 
-class Board:
+class OpenFiles:
     """Open files and outcomes; any thread may call it.
 
     A file is open from ``open`` until ``resolve``. ``claim`` keeps a file from being interrupted by other threads: what

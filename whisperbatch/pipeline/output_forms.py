@@ -6,15 +6,15 @@ form is the format with a part for each thing it depends on: ``srt#1f2e3d4c#r5a6
 
 from whisperbatch.journal import Output
 from whisperbatch.options import RunOptions, form
+from whisperbatch.outputs.paths import rules_of
 from whisperbatch.pipeline.outputs_on_disk import is_as_left
 from whisperbatch.pipeline.speaker_marks import SpeakerMarks, mark_of, without_mark
 from whisperbatch.records import AudioFile, Transcript
-from whisperbatch.outputs.paths import rules_of
 
 RULES = "#r"
 
 
-class Forms:
+class OutputForms:
     """The forms that a run's files ask for; any thread may call it."""
 
     def __init__(self, options: RunOptions, speakers: SpeakerMarks) -> None:

@@ -1,4 +1,4 @@
-"""Outputs on disk, and whether they are still as we left them. Who calls: the planner."""
+"""Outputs on disk, and whether they are still as we left them."""
 
 import hashlib
 import os
@@ -10,11 +10,11 @@ from whisperbatch.errors import FileError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Entry, Output
 from whisperbatch.options import OutputOptions
+from whisperbatch.outputs.paths import absolute
+from whisperbatch.outputs.provenance import holds
 from whisperbatch.records import Transcript
 from whisperbatch.writers import FORMATS, read_json
 from whisperbatch.writers.content import Content, encoded
-from whisperbatch.outputs.paths import absolute
-from whisperbatch.outputs.provenance import holds
 
 
 def ours(entry: Entry) -> tuple[Output, ...]:

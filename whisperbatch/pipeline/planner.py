@@ -1,7 +1,6 @@
 """What is to be done for a file, and what became of it: the journal's answer first, then what lies on disk.
 
 Comes in: jobs, one by one, and how they went. Goes out: a Decision each. Without a journal the disk alone answers.
-Who calls: the stages, from any thread; the CLI's dry run.
 """
 
 import os
@@ -14,19 +13,28 @@ from pathlib import Path
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Entry, Journal, Key, Output, Recording, State
 from whisperbatch.options import RunOptions
+from whisperbatch.outputs.namer import ALREADY, Namer, remove_stale
+from whisperbatch.outputs.paths import absolute, file_name, folder_of, formats_of
 from whisperbatch.pipeline import earlier_transcripts
-from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.file_digest import FileDigest, sample_of
-from whisperbatch.pipeline.output_forms import Forms
-from whisperbatch.pipeline.text_recipes import Makings
-from whisperbatch.pipeline.outputs_on_disk import as_kept, as_left, digest, is_as_left, is_intended, is_made_from, ours, transcript_among
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.output_forms import OutputForms
+from whisperbatch.pipeline.outputs_on_disk import (
+    as_kept,
+    as_left,
+    digest,
+    is_as_left,
+    is_intended,
+    is_made_from,
+    ours,
+    transcript_among,
+)
 from whisperbatch.pipeline.speaker_marks import SPEAKERS, SpeakerMarks
+from whisperbatch.pipeline.text_recipes import TextRecipes
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.transcripts import Assembly
-from whisperbatch.outputs.namer import ALREADY, Namer, remove_stale
 from whisperbatch.writers.content import Content
-from whisperbatch.outputs.paths import absolute, file_name, folder_of, formats_of
 
 MISSING, OTHER_RULES = "an output is missing", "other replacement rules are asked for"
 TRANSCRIBED_AGAIN = "other replacement rules are asked for and there is no JSON to apply them to; transcribing again"
@@ -36,7 +44,7 @@ FAILED_BEFORE = "failed before: {error} (--retry-failed tries again)"
 class Planner:
     """Decisions and bookkeeping of one run; any thread may call it.
 
-    ``revision`` tells which weights the model's name stands for, None when that shows only once the model is open.
+    ``weights_revision`` says which weights the model's name stands for; None where only the open model knows.
     """
 
     def __init__(
@@ -52,9 +60,9 @@ class Planner:
         self._options = options
         self._namer = namer
         self.journal = journal
-        self._makings = Makings(options, revision)
+        self._makings = TextRecipes(options, revision)
         self._speakers = SpeakerMarks(options)
-        self._forms = Forms(options, self._speakers)
+        self._forms = OutputForms(options, self._speakers)
         self._is_dry = is_dry
         self.is_over: Callable[[], bool] = lambda: False  # whether reading of recordings is to be broken off
         self._lock = threading.Lock()
@@ -72,7 +80,7 @@ class Planner:
         """
         self._refresh(job)
         decision = self._from_disk(job, None) if self.journal is None else self._decide(job, self.journal)
-        if not (decision.is_settled or decision.is_elsewhere or self._is_dry):
+        if not (decision.is_settled or decision.is_claimed_by_other_run or self._is_dry):
             self.recording(job)  # as it is before it is loaded
         return decision
 
@@ -80,17 +88,17 @@ class Planner:
         key = self._key(job)
         entry = journal.look(key)
         if self._is_dry and entry is not None and journal.is_in_hand(entry):
-            return Decision(is_elsewhere=True)
+            return Decision(is_claimed_by_other_run=True)
         decision = self._from_journal(job, entry) if entry is not None else None
         if (decision is not None and decision.is_settled) or self._is_dry:
-            return self._from_elsewhere(job, key, decision or self._from_disk(job, entry))
+            return self._from_other_folder(job, key, decision or self._from_disk(job, entry))
         claim = journal.claim(key)
         if not claim.is_ours:
-            return Decision(is_elsewhere=True)
+            return Decision(is_claimed_by_other_run=True)
         job.entry = claim.entry
         if entry is None or entry.changed != claim.entry.changed:  # another run has ended it meanwhile
             decision = self._from_journal(job, claim.entry)
-        decision = self._from_elsewhere(job, key, decision or self._from_disk(job, claim.entry))
+        decision = self._from_other_folder(job, key, decision or self._from_disk(job, claim.entry))
         if decision.is_settled:
             self._give_up(claim.entry)
         return decision
@@ -104,7 +112,7 @@ class Planner:
         """What the file's transcript depends on beside the recording, its speakers included, as one text."""
         return f"{self.making_told(job)} {self._speakers.asked(job.audio)}"
 
-    def is_elsewhere(self, job: Job) -> bool:
+    def is_claimed_by_other_run(self, job: Job) -> bool:
         """Whether another run still has the file in hand."""
         if self.journal is None:
             return False
@@ -143,7 +151,7 @@ class Planner:
     def done(
         self, job: Job, transcript: Transcript, places: Mapping[str, Path], kept: Collection[Path], wall_s: float
     ) -> None:
-        """Note that all of a file's outputs, by format, lie on disk; ``kept`` are those that lay there before."""
+        """Note that all of a file's outputs, by format, lie on disk; ``clip_cache`` are those that lay there before."""
         if self.journal is None or job.entry is None:
             return
         options = self._options.output
@@ -328,14 +336,14 @@ class Planner:
             self.done(job, plan.found, places, plan.outputs, 0.0)
         return Decision(plan.skip, outputs=plan.outputs, reuse=plan.reuse)
 
-    def known_elsewhere(self, job: Job, decision: Decision) -> Decision:
+    def known_in_other_folder(self, job: Job, decision: Decision) -> Decision:
         """The decision; what is to be transcribed is made from JSON that the journal knows by now."""
-        return self._from_elsewhere(job, self._key(job), decision)
+        return self._from_other_folder(job, self._key(job), decision)
 
     def _key(self, job: Job) -> Key:
         return Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options.output)))
 
-    def _from_elsewhere(self, job: Job, key: Key, decision: Decision) -> Decision:
+    def _from_other_folder(self, job: Job, key: Key, decision: Decision) -> Decision:
         """The decision; what is to be transcribed is made from JSON that we left in another folder or for a copy."""
         is_again = self._options.output.overwrite or self._redo_since is not None
         if not decision.is_work or is_again or self.journal is None:
@@ -344,7 +352,9 @@ class Planner:
         def agrees(entry: Entry) -> bool:
             return self._makings.fit_entry(job.audio, entry)
 
-        found = earlier_transcripts.in_another_folder(self.journal, key, lambda entry: agrees(entry) and self._is_same(job, entry))
+        found = earlier_transcripts.in_another_folder(
+            self.journal, key, lambda entry: agrees(entry) and self._is_same(job, entry)
+        )
         if found is None and self._options.journal.dedupe and self.journal.knows_size(job.audio.size):
             recording = self.recording(job)
             assert job.content is not None

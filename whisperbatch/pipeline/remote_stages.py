@@ -1,7 +1,6 @@
-"""Files handed to a crew that transcribes them elsewhere: longest first, and again when a member died that had them.
+"""Files given to a worker pool: the longest first, and again when the worker that had them died.
 
-Who calls: ``run``. What is to be done for a file is decided at the desk before it is handed over, and its transcript is
-written here.
+``file_flow`` decides what is to be done for a file before it is handed over, and its transcript is written here.
 """
 
 import itertools
@@ -11,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from whisperbatch.errors import WorkerDiedError
-from whisperbatch.pipeline.open_files import Job
-from whisperbatch.pipeline.worker_protocol import Crew, Ended, Finished, Happened, Lost, Order
-from whisperbatch.pipeline.file_flow import INTERRUPTED, Desk
-from whisperbatch.pipeline.file_digest import FileDigest
-from whisperbatch.pipeline.clip_cache import Shelf
-from whisperbatch.records import Event, Outcome, Status
 from whisperbatch.outputs.paths import absolute
+from whisperbatch.pipeline.clip_cache import ClipStore
+from whisperbatch.pipeline.file_digest import FileDigest
+from whisperbatch.pipeline.file_flow import INTERRUPTED, FileFlow
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.worker_protocol import Ended, Finished, Order, WorkerEvent, WorkerLost, WorkerPool
+from whisperbatch.records import Event, Outcome, Status
 
 MAX_LOOK_AHEAD = 1_000  # files, among which the longest is looked for
 N_WRITERS = 4  # each waits for the disk most of the time
@@ -99,10 +98,10 @@ class LookAhead:
         return max(self._jobs, key=lambda number: (self._jobs[number][1].n_deaths, self._jobs[number][1].audio.size))
 
 
-class Handing:
+class RemoteStages:
     """The files that a crew has; see ``run`` for what its methods are for."""
 
-    def __init__(self, desk: Desk, crew: Crew, shelf: Shelf) -> None:
+    def __init__(self, desk: FileFlow, crew: WorkerPool, shelf: ClipStore) -> None:
         """Hand over nothing yet; finished clips of long files are kept on the shelf."""
         self._desk, self._board, self._crew, self._shelf = desk, desk.board, crew, shelf
         self._ahead = LookAhead(MAX_LOOK_AHEAD)
@@ -174,9 +173,9 @@ class Handing:
     def _hear(self) -> None:
         for tiding in self._crew.tidings():
             match tiding:
-                case Happened(None, kind, data, path):
+                case WorkerEvent(None, kind, data, path):
                     self._tell(Event(kind, path, data))
-                case Happened(int(number), kind, data) if job := self._board.find(number):
+                case WorkerEvent(int(number), kind, data) if job := self._board.find(number):
                     if kind == "loading":
                         job.started_s = time.monotonic()
                     job.duration_s = data.get("duration_s", job.duration_s)
@@ -188,7 +187,7 @@ class Handing:
                     self._shelf.keep([(job, index, mark, text)])
                 case Ended(number, outcome) if job := self._ungive(number):
                     self._end(job, outcome)
-                case Lost(number, why, is_to_blame) if job := self._ungive(number):
+                case WorkerLost(number, why, is_to_blame) if job := self._ungive(number):
                     self._lose(job, why, is_to_blame)
 
     def _tell(self, event: Event) -> None:

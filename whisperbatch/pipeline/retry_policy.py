@@ -1,4 +1,4 @@
-"""What is tried again after a failure, when, and how; pure but for looks at the disk. Who calls: the stages.
+"""What is tried again after a failure, when, and how; pure but for looks at the disk.
 
 An error passes or lasts. What may pass (I/O, memory) is tried again with growing pauses; a file on which a load process
 died or hung once more, alone. What lasts (this is no audio) is noted as such, and a later run does not try it again
@@ -78,7 +78,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__
 
 
-class Alone:
+class ExclusiveLoading:
     """Lets many load, or one alone: memory may be why it failed beside others; any thread may call it."""
 
     def __init__(self) -> None:

@@ -1,7 +1,4 @@
-"""Starting the threads of a run, and ending them: at the end, on stop, on an error that ends the run.
-
-Who calls: the API, from the thread that wants the outcomes.
-"""
+"""Starting the threads of a run, and ending them: at the end, on stop, on an error that ends the run."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -12,24 +9,24 @@ from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.open_files import Board
-from whisperbatch.pipeline.worker_protocol import Crew
-from whisperbatch.pipeline.file_flow import INTERRUPTED, Desk
-from whisperbatch.pipeline.find_speakers import Diarizing
-from whisperbatch.pipeline.remote_stages import Handing
-from whisperbatch.pipeline.clip_cache import ClipKeeper, JournalShelf, Shelf
+from whisperbatch.outputs.namer import Namer
+from whisperbatch.pipeline.clip_cache import ClipCache, ClipStore, JournalClipStore
+from whisperbatch.pipeline.file_flow import INTERRUPTED, FileFlow
+from whisperbatch.pipeline.find_speakers import SpeakerFinder
+from whisperbatch.pipeline.local_stages import LocalStages
 from whisperbatch.pipeline.move_recordings import Mover
+from whisperbatch.pipeline.open_files import OpenFiles
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.local_stages import Stages
+from whisperbatch.pipeline.remote_stages import RemoteStages
+from whisperbatch.pipeline.worker_protocol import WorkerPool
 from whisperbatch.records import AudioFile, Event, Outcome
 from whisperbatch.speakers import Diarizer
-from whisperbatch.outputs.namer import Namer
 
 STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
 JOIN_S = 60.0  # a step of a large model on a CPU may take as long
 
 
-class Hands(Protocol):
+class TranscribeStages(Protocol):
     """Who transcribes what the desk decides on: the stages of this process, or those who hand it to a crew."""
 
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -58,14 +55,14 @@ def run(
     options: RunOptions,
     *,
     open_engine: Callable[[], Engine] | None = None,
-    crew: Crew | None = None,
+    crew: WorkerPool | None = None,
     namer: Namer,
     on_event: Callable[[Event], None],
     stop: threading.Event,
     journal: Journal | None = None,
     revision: Callable[[], str | None] = lambda: None,
     at_once: bool = False,
-    shelf: Shelf | None = None,
+    shelf: ClipStore | None = None,
     open_diarizer: Callable[[], Diarizer] | None = None,
 ) -> Iterator[Outcome]:
     """Each file's outcome as it ends.
@@ -88,14 +85,14 @@ def run(
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
     """
     planner = Planner(options, namer, journal, revision)
-    desk = Desk(options, Board(on_event), namer, planner, is_member=shelf is not None)
-    shelf = shelf or JournalShelf(journal)
+    desk = FileFlow(options, OpenFiles(on_event), namer, planner, is_member=shelf is not None)
+    shelf = shelf or JournalClipStore(journal)
     if crew is not None:
-        hands: Hands = Handing(desk, crew, shelf)
+        hands: TranscribeStages = RemoteStages(desk, crew, shelf)
     else:
         assert open_engine is not None
-        diarizing = None if open_diarizer is None else Diarizing(desk, open_diarizer)
-        hands = Stages(desk, open_engine, ClipKeeper(shelf, planner.making_told), diarizing)
+        diarizing = None if open_diarizer is None else SpeakerFinder(desk, open_diarizer)
+        hands = LocalStages(desk, open_engine, ClipCache(shelf, planner.making_told), diarizing)
     return _Run(source, desk, hands, Mover(options.output, namer, journal, desk.tell), stop).outcomes(at_once)
 
 
@@ -103,7 +100,7 @@ class _Run:
     """The threads of one run; owned by the thread that takes the outcomes."""
 
     def __init__(
-        self, source: Iterable[AudioFile], desk: Desk, hands: Hands, mover: Mover, stop: threading.Event
+        self, source: Iterable[AudioFile], desk: FileFlow, hands: TranscribeStages, mover: Mover, stop: threading.Event
     ) -> None:
         self._source = source
         self._desk, self._board, self._hands, self._mover = desk, desk.board, hands, mover

@@ -21,9 +21,9 @@ from whisperbatch.errors import FileError, WriteError
 from whisperbatch.hooks import Running, call_of, run
 from whisperbatch.journal import MAX_TRIES, DueHook, Journal
 from whisperbatch.options import FORMATS, RunOptions, form
+from whisperbatch.outputs.paths import absolute, folder_of, rules_of
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.records import Event, Outcome, Status
-from whisperbatch.outputs.paths import absolute, folder_of, rules_of
 
 MAX_WAITING = 10_000  # hooks; the next outcome waits for room
 LOOK_S = 0.2  # how often a stop is looked for beside waiting

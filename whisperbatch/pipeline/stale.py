@@ -1,4 +1,4 @@
-"""Whether a watched file is still what it was when it was found. Who calls: the stages.
+"""Whether a watched file is still what it was when it was found.
 
 A drop folder gives a file again when it has changed, so what has begun with older content is given up, and no file is
 read that has begun to grow again.

@@ -3,36 +3,36 @@
 import threading
 from collections.abc import Callable
 
-from whisperbatch.journal import Entry, Making
+from whisperbatch.journal import Entry, TextRecipe
 from whisperbatch.options import RunOptions
-from whisperbatch.pipeline.text_settings import DEFAULTS, settings_of
 from whisperbatch.pipeline.speaker_marks import mark_in
-from whisperbatch.records import AudioFile, FileAsks, Transcript
+from whisperbatch.pipeline.text_settings import DEFAULTS, settings_of
+from whisperbatch.records import AudioFile, FileOptions, Transcript
 
 MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
 WORDS = "word_timestamps"
 
 
-class Makings:
+class TextRecipes:
     """The makings of one run's files; any thread may call it."""
 
     def __init__(self, options: RunOptions, revision: Callable[[], str | None]) -> None:
         """Ask with the first file which weights the model's name stands for; None: that shows once it is open."""
         self._options, self._revision = options, revision
         self._known_revision: str | None = None
-        self._asked: dict[FileAsks, Making] = {}
+        self._asked: dict[FileOptions, TextRecipe] = {}
         self._lock = threading.Lock()
 
-    def of(self, audio: AudioFile) -> Making:
+    def of(self, audio: AudioFile) -> TextRecipe:
         """How a file's text would be made now."""
         with self._lock:
             if audio.asks not in self._asked:
                 self._asked[audio.asks] = self._made(audio)
             return self._asked[audio.asks]
 
-    def of_transcript(self, transcript: Transcript) -> Making:
+    def of_transcript(self, transcript: Transcript) -> TextRecipe:
         """How a transcript was made."""
-        return Making.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)
+        return TextRecipe.of(transcript.model, transcript.revision, transcript.settings, DEFAULTS)
 
     def fit_transcript(self, audio: AudioFile, transcript: Transcript) -> bool:
         """Whether a transcript's text is the one that a file asks for."""
@@ -43,12 +43,12 @@ class Makings:
         has_speakers = any(mark_in(output.format) for output in entry.outputs)
         return entry.making is not None and self._fit(audio, entry.making, has_speakers=has_speakers)
 
-    def candidates(self, audio: AudioFile) -> tuple[Making, ...]:
+    def candidates(self, audio: AudioFile) -> tuple[TextRecipe, ...]:
         """Every making that may fit: as asked, and with and without word times."""
         asked = self.of(audio)
         return asked, asked.without(WORDS), asked.having(WORDS, True)
 
-    def _fit(self, audio: AudioFile, made: Making, *, has_speakers: bool) -> bool:
+    def _fit(self, audio: AudioFile, made: TextRecipe, *, has_speakers: bool) -> bool:
         """Whether a text that was made so is the one asked for.
 
         Word times that only speakers want may be missing; those that a text with speakers has may not be asked for.
@@ -58,9 +58,11 @@ class Makings:
             return True
         return has_speakers and asked.agrees(made.without(WORDS))
 
-    def _made(self, audio: AudioFile) -> Making:
+    def _made(self, audio: AudioFile) -> TextRecipe:
         if not self._asked:
             self._known_revision = self._revision()
         elif len(self._asked) >= MAX_MAKINGS:
             self._asked.clear()
-        return Making.of(self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS)
+        return TextRecipe.of(
+            self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS
+        )

@@ -1,7 +1,4 @@
-"""The settings that matter to a file's text, as plain values: what its JSON tells and the journal compares.
-
-Who calls: the pipeline's planner and stages.
-"""
+"""The settings that matter to a file's text, as plain values: what its JSON tells and the journal compares."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass, replace

@@ -1,8 +1,7 @@
 """What a run asks of a crew that transcribes its files elsewhere, and what both tell each other.
 
 A crew has members, each with load processes, batcher and engine of its own. Files go to them by name and transcripts
-come back; names, journal and outputs stay with the run, so whatever dies elsewhere has written nothing. Who calls:
-``handing``; the crews themselves are in ``backends``.
+come back; names, journal and outputs stay with the run, so whatever dies elsewhere has written nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,7 +32,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class WorkerEvent:
     """An event of the run where the file is: kind and data as ``records.Event`` has them; no number, no file."""
 
     number: int | None
@@ -61,7 +60,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class WorkerLost:
     """The member that had a file is gone, and ``why``; the file may be to blame, unless that is known not to be."""
 
     number: int
@@ -69,10 +68,10 @@ class Lost:
     is_to_blame: bool = True
 
 
-Tiding = Happened | Finished | Ended | Lost
+Tiding = WorkerEvent | Finished | Ended | WorkerLost
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Members that take files; any thread may call it."""
 
     @property

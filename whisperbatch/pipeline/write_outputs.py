@@ -1,4 +1,4 @@
-"""A file's transcript on disk, with the journal told before and after. Who calls: the stages, from any thread."""
+"""A file's transcript on disk, with the journal told before and after."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,26 +7,26 @@ from pathlib import Path
 
 from whisperbatch.errors import TakenError, WriteError
 from whisperbatch.options import OutputOptions
-from whisperbatch.pipeline.open_files import Board, Job
+from whisperbatch.outputs.namer import Namer, write_all
+from whisperbatch.outputs.paths import rules_of
+from whisperbatch.pipeline.open_files import Job, OpenFiles
 from whisperbatch.pipeline.outputs_on_disk import edited
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.records import Event, Outcome, Status, Transcript
 from whisperbatch.replacements import corrected
 from whisperbatch.writers import Content, render
-from whisperbatch.outputs.namer import Namer, write_all
-from whisperbatch.outputs.paths import rules_of
 
 MAX_NAMES = 8  # tried for a file while others take them
 GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
 
 
-class Writing:
+class OutputWriter:
     """Writes transcripts of files that are claimed; any thread may call it."""
 
     def __init__(
         self,
         options: OutputOptions,
-        board: Board,
+        board: OpenFiles,
         namer: Namer,
         planner: Planner,
         waited_for: Callable[[Job], bool],

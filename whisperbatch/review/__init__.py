@@ -4,7 +4,7 @@ Comes in: outcomes with their transcripts, and how a transcript is spelled as JS
 that needs nothing but itself and the recordings, and asks no network for anything. Leaves: attention (how much a file
 needs a listener, and why), page (the file, written as outcomes come), links (where it finds a recording, and how others
 link into it); page.html, page.css, page.js, speakers.js (who speaks) and documents.js (Markdown and Word files, made in
-the page) are the page's own source. Who calls: the CLI.
+the page) are the page's own source.
 """
 
 from whisperbatch.review.attention import Attention, Reason, attention

@@ -1,4 +1,4 @@
-"""How much a file needs a listener, and why. Pure. Who calls: ``page``.
+"""How much a file needs a listener, and why. Pure.
 
 Each reason has a weight; a file's weight is their sum, so that of two files with a loop the one that also misses speech
 comes first. Weights grow with the seconds concerned and are capped, lest a long file with many small doubts stand above

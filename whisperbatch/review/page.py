@@ -1,7 +1,7 @@
 """The page's file, written as outcomes come; it appears whole, at the end.
 
 Comes in: outcomes. Goes out: HTML. Each file is two blocks of JSON in the page: what is told of it, read when the page
-opens, and its transcript, read when the file is opened. Neither is held here. Who calls: the CLI.
+opens, and its transcript, read when the file is opened. Neither is held here.
 """
 
 import base64

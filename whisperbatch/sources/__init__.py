@@ -4,10 +4,10 @@ Leaves: media (which names are recordings), folders (paths, folders, patterns), 
 asked (lines of JSON in them), sidecars (settings beside recordings), watched (drop folders), ears (changes in these).
 """
 
-from whisperbatch.sources.folders import from_paths
-from whisperbatch.sources.path_list import from_list
-from whisperbatch.sources.media import MEDIA_SUFFIXES
-from whisperbatch.sources.sidecars import with_sidecars
 from whisperbatch.sources.drop_folder import watch
+from whisperbatch.sources.folders import from_paths
+from whisperbatch.sources.media import MEDIA_SUFFIXES
+from whisperbatch.sources.path_list import from_list
+from whisperbatch.sources.sidecars import with_sidecars
 
 __all__ = ["MEDIA_SUFFIXES", "from_list", "from_paths", "watch", "with_sidecars"]

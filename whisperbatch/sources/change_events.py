@@ -1,7 +1,7 @@
 """What tells that something may have changed in drop folders: the system, or a look at intervals.
 
 The only home of watchfiles. A folder that went away and came back is another one to the system, which goes on listening
-to the one that has gone: so each is looked at now and then, and listened to anew. Who calls: ``watched``.
+to the one that has gone: so each is looked at now and then, and listened to anew.
 """
 
 import os
@@ -21,7 +21,7 @@ POLL_REST = 99  # times as long as a look took, until the next: a large tree cos
 SAME_S = 2.0  # between two looks at whether the folders are still the same
 
 
-class Ears:
+class ChangeEvents:
     """Listens to folders; for one thread."""
 
     def __init__(self, places: Sequence[Path], poll: bool, stop: threading.Event, tell: Notice) -> None:

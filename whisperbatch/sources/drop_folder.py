@@ -1,7 +1,7 @@
 """Drop folders: what lies there, then what arrives, once it has stood still.
 
 watchfiles says that something changed; a rescan every ``rescan_s`` is the net below it. Network folders tell nothing of
-what others do there: ``poll`` looks every few seconds. ``Settling`` is pure and takes the time as an argument. Who
+what others do there: ``poll`` looks every few seconds. ``SettleTracker`` is pure and takes the time as an argument. Who
 calls: the CLI.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from whisperbatch.errors import UsageError
 from whisperbatch.options import WatchOptions
-from whisperbatch.records import AudioFile, FileAsks
-from whisperbatch.sources.change_events import Ears
+from whisperbatch.records import AudioFile, FileOptions
+from whisperbatch.sources.change_events import ChangeEvents
 from whisperbatch.sources.folders import Notice, below
 from whisperbatch.sources.media import is_under_way
 from whisperbatch.sources.sidecars import Sidecars
@@ -42,7 +42,7 @@ class _Seen:
     is_closed: bool = False  # or nobody may read it yet
 
 
-class Settling:
+class SettleTracker:
     """Which files have stood still long enough; each state of a file comes out once."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Settling:
         self._settle_s = settle_s
         self._grows, self._is_closed = grows, is_closed
         self._moving: dict[Path, _Seen] = {}
-        self._given: dict[Path, tuple[int, int, FileAsks]] = {}
+        self._given: dict[Path, tuple[int, int, FileOptions]] = {}
 
     def look(self, files: Sequence[AudioFile], now_s: float, *, is_whole: bool = True) -> list[AudioFile]:
         """The files among those that lie there now which are ready, in their order.
@@ -138,18 +138,18 @@ def watch(
             raise UsageError(f"there is no folder {place} to watch")
     looker = _Looker(places, on_notice, options.leave_out, Sidecars() if sidecars else None)
     return _watch(
-        looker, Settling(options.settle_s, lambda audio: _grows(audio, is_cut), _is_closed), options, stop, clock
+        looker, SettleTracker(options.settle_s, lambda audio: _grows(audio, is_cut), _is_closed), options, stop, clock
     )
 
 
 def _watch(
     looker: "_Looker",
-    settling: Settling,
+    settling: SettleTracker,
     options: WatchOptions,
     stop: threading.Event,
     clock: Callable[[], float],
 ) -> Iterator[AudioFile]:
-    ears = Ears(looker.places, options.poll, stop, looker.tell)
+    ears = ChangeEvents(looker.places, options.poll, stop, looker.tell)
     try:
         ears.wait()  # listen before the first look, so that nothing arrives between the two
         changed, not_before_s, rescan_at_s, quiet_since_s = True, clock(), clock(), clock()

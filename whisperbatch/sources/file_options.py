@@ -13,7 +13,7 @@ from typing import Any
 from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import TASKS, SpeakerOptions, parse_formats, parse_speakers, read_rules, require
-from whisperbatch.records import FileAsks
+from whisperbatch.records import FileOptions
 from whisperbatch.wording import Rules
 
 KEYS = ("path", "language", "task", "prompt", "hotwords", "replace", "output", "format", "speakers")
@@ -25,7 +25,7 @@ def is_asked(line: bytes) -> bool:
     return line.lstrip().startswith(b"{") and not os.path.lexists(os.fsdecode(line))
 
 
-def read_asked(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileAsks]:
+def read_asked(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileOptions]:
     """The path and what it asks for; UsageError when the line makes no sense.
 
     ``rules_base`` is the folder that files of rules count from; None means the current one.
@@ -43,7 +43,7 @@ def read_asked(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileA
     output = _string(told.get("output"), "output")
     require(output is None or _is_path(output), '"output" is not a valid path')
     asks = asks_of(told, "format", lambda name: Path(rules_base or "", name))
-    return Path(told["path"]), FileAsks(**asks, output=None if output is None else Path(output))
+    return Path(told["path"]), FileOptions(**asks, output=None if output is None else Path(output))
 
 
 def asks_of(told: dict[str, Any], formats_key: str, place_of: PlaceOf) -> dict[str, Any]:

@@ -1,7 +1,4 @@
-"""Files, folders and patterns to recordings, in a stable order, each once.
-
-Who calls: the API and the CLI; ``listed`` for each line, ``watched`` for each look.
-"""
+"""Files, folders and patterns to recordings, in a stable order, each once."""
 
 import glob
 import os
@@ -10,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.errors import UsageError
-from whisperbatch.records import AudioFile, FileAsks
+from whisperbatch.records import AudioFile, FileOptions
 from whisperbatch.sources.media import found, is_for_people, is_media
 
 Notice = Callable[[str, Path | None], None]
@@ -75,7 +72,7 @@ def all_below(path: Path, is_wanted: Wanted = is_media) -> Iterator[AudioFile]:
     closed: list[AudioFile] = []
 
     def failed(text: str, folder: Path | None) -> None:
-        closed.append(AudioFile(folder or path, asks=FileAsks(fault=text)))
+        closed.append(AudioFile(folder or path, asks=FileOptions(fault=text)))
 
     yield from below(path, failed, is_wanted=is_wanted)
     yield from closed

@@ -1,6 +1,6 @@
 """Whether a file is shorter than its own container says: a copy under way, or one that broke off.
 
-Reads a few headers and no audio. Who calls: the CLI, for drop folders, which take such a file for one that grows.
+Reads a few headers and no audio.
 """
 
 import struct

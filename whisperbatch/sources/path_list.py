@@ -1,7 +1,4 @@
-"""A list of paths, from a file or standard input, to recordings: a line each, or NUL between them, taken as they come.
-
-Who calls: the CLI.
-"""
+"""Recordings from a list of paths, in a file or on standard input: one a line, or separated by NUL, read as they come."""
 
 import os
 import re
@@ -11,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from whisperbatch.errors import UsageError
-from whisperbatch.records import AudioFile, FileAsks
+from whisperbatch.records import AudioFile, FileOptions
 from whisperbatch.sources.file_options import is_asked, read_asked
 from whisperbatch.sources.folders import Wanted, all_below, once
 from whisperbatch.sources.media import is_media
@@ -41,9 +38,9 @@ def from_list(
 ) -> Iterator[AudioFile]:
     """The recordings that a list names, each as soon as its line is there; folders are walked.
 
-    A line may be a JSON object with a path and what that file asks for (``asked``). A path that does not exist comes
-    out too, for the loader to fail, and so does a line of JSON that makes no sense: one wrong line must not end a run.
-    A file listed twice counts once.
+    A line may be a JSON object with a path and the options of that file (``file_options``). A path that does not exist
+    comes out too, for the loader to fail, and so does a line of JSON that makes no sense: one wrong line must not end a
+    run. A file listed twice counts once.
 
     Args:
         stream: The list's bytes.
@@ -67,12 +64,12 @@ def from_list(
 def _named(where: str, line: bytes, bases: tuple[Path | None, Path | None], is_wanted: Wanted) -> Iterator[AudioFile]:
     """The recordings that one line names; ``where`` says which line it is, ``bases`` what its paths count from."""
     base, rules_base = bases
-    path, asks = Path(os.fsdecode(line)), FileAsks()
+    path, asks = Path(os.fsdecode(line)), FileOptions()
     if is_asked(line):
         try:
             path, asks = read_asked(line, rules_base)
         except UsageError as err:
-            yield AudioFile(Path(where), asks=FileAsks(fault=err.message))
+            yield AudioFile(Path(where), asks=FileOptions(fault=err.message))
             return
     for audio in all_below(Path(base or "", path), is_wanted):
         yield audio if audio.asks.fault is not None else replace(audio, asks=asks)

@@ -16,7 +16,7 @@ from typing import Any
 from whisperbatch.errors import UsageError
 from whisperbatch.files import read_bounded
 from whisperbatch.options import require
-from whisperbatch.records import AudioFile, FileAsks
+from whisperbatch.records import AudioFile, FileOptions
 from whisperbatch.sources.file_options import asks_of
 
 NAME = "whisperbatch.toml"
@@ -24,7 +24,7 @@ KEYS = ("language", "task", "prompt", "hotwords", "replace", "formats", "speaker
 UNKNOWN = "unknown key '{}'; known are {} (a file for --config needs another name)"
 MAX_BYTES = 64_000
 MAX_KEPT = 10_000  # sidecars whose content is kept in mind
-_NOTHING = FileAsks()
+_NOTHING = FileOptions()
 
 
 def with_sidecars(files: Iterable[AudioFile], wanted: bool) -> Iterator[AudioFile]:
@@ -40,7 +40,7 @@ class Sidecars:
     def __init__(self) -> None:
         """Know none yet."""
         self._contents: dict[Path, tuple[tuple[int, ...], dict[str, Any] | str]] = {}
-        self._folders: dict[tuple[Path, Path], FileAsks] = {}
+        self._folders: dict[tuple[Path, Path], FileOptions] = {}
 
     def look_again(self) -> None:
         """Forget what folders ask for, which is otherwise looked up once."""
@@ -56,7 +56,7 @@ class Sidecars:
         found = _merged(audio.asks, _merged(own, self._of_folder(folder, root)))
         return audio if found == audio.asks else replace(audio, asks=found)
 
-    def _of_folder(self, folder: Path, root: Path) -> FileAsks:
+    def _of_folder(self, folder: Path, root: Path) -> FileOptions:
         """What the files in a folder ask for, by its sidecar and those of the folders above it up to ``root``."""
         way = [folder, *folder.parents] if root in folder.parents else [folder]
         asked = _NOTHING
@@ -68,15 +68,15 @@ class Sidecars:
             asked = self._folders[one, root]
         return asked
 
-    def _asked(self, sidecar: Path, root: Path) -> FileAsks:
+    def _asked(self, sidecar: Path, root: Path) -> FileOptions:
         """What a sidecar asks for; nothing when there is none, a fault when it makes no sense."""
         try:
             content = self._content(sidecar)
             if isinstance(content, str):
                 raise UsageError(content)
-            return FileAsks(**_values(content, sidecar, root)) if content else _NOTHING
+            return FileOptions(**_values(content, sidecar, root)) if content else _NOTHING
         except UsageError as err:
-            return FileAsks(fault=f"{sidecar}: {err.message}")
+            return FileOptions(fault=f"{sidecar}: {err.message}")
 
     def _content(self, sidecar: Path) -> dict[str, Any] | str:
         """A sidecar's keys and values, or what is wrong with it; empty when there is none."""
@@ -132,9 +132,9 @@ def _below(name: str, sidecar: Path, root: Path) -> Path:
     return place
 
 
-def _merged(first: FileAsks, then: FileAsks) -> FileAsks:
+def _merged(first: FileOptions, then: FileOptions) -> FileOptions:
     """What either asks for, ``first`` before ``then``."""
     if then == _NOTHING:
         return first
-    pairs = {field.name: (getattr(first, field.name), getattr(then, field.name)) for field in fields(FileAsks)}
-    return FileAsks(**{name: one if one is not None else other for name, (one, other) in pairs.items()})
+    pairs = {field.name: (getattr(first, field.name), getattr(then, field.name)) for field in fields(FileOptions)}
+    return FileOptions(**{name: one if one is not None else other for name, (one, other) in pairs.items()})

@@ -13,7 +13,7 @@ from whisperbatch.speakers import Diarization, windows
 from whisperbatch.speakers.clustering import Bounds, centres_of, cluster
 from whisperbatch.speakers.fbank import fbank
 from whisperbatch.speakers.names import named
-from whisperbatch.speakers.turns import N_CELL, Heard, turns_of
+from whisperbatch.speakers.turns import N_CELL, HeardStretch, turns_of
 
 N_BATCH = 8  # windows; more are no faster on a CPU
 N_FIELD = 991  # samples that a frame of the segmentation sees
@@ -35,9 +35,9 @@ class _Stretch:
     classes: np.ndarray
     voices: list[np.ndarray | None] = field(default_factory=list)
 
-    def heard(self) -> Heard:
+    def heard(self) -> HeardStretch:
         voices = np.stack([voice for voice in self.voices if voice is not None])
-        return Heard(self.start_s, self.n_samples, self.places, voices, self.classes)
+        return HeardStretch(self.start_s, self.n_samples, self.places, voices, self.classes)
 
 
 @dataclass(slots=True, eq=False)
@@ -119,7 +119,7 @@ class WindowDiarizer:
             self._waiting.popleft()
 
 
-def diarized(heard: list[Heard], bounds: Bounds, references: Mapping[str, np.ndarray]) -> Diarization:
+def diarized(heard: list[HeardStretch], bounds: Bounds, references: Mapping[str, np.ndarray]) -> Diarization:
     """The speakers of one file from its stretches in order of time."""
     if not heard:
         return Diarization()

@@ -27,7 +27,7 @@ NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class HeardStretch:
     """A stretch of speech with what the networks heard in it.
 
     Attributes:
@@ -69,7 +69,7 @@ class Heard:
         return min(float(((inside >= 1) & (inside <= 3)).sum() * CELL_S), (end - start) / SAMPLE_RATE)
 
 
-def turns_of(stretches: Sequence[Heard], centres: np.ndarray) -> list[Turn]:
+def turns_of(stretches: Sequence[HeardStretch], centres: np.ndarray) -> list[Turn]:
     """The turns of a file in order of time; speakers are numbered as the centres are.
 
     Args:
@@ -95,7 +95,7 @@ def turns_of(stretches: Sequence[Heard], centres: np.ndarray) -> list[Turn]:
     )
 
 
-def _scores(one: Heard, centres: np.ndarray) -> np.ndarray:
+def _scores(one: HeardStretch, centres: np.ndarray) -> np.ndarray:
     """Float (n_cells, n_speakers): how like each speaker a cell is; windows count more near their middle."""
     cosines = one.voices.astype(np.float64) @ centres.T  # (n_windows, n_speakers)
     middles = (np.arange(one.n_cells) + 0.5) * N_CELL
@@ -106,7 +106,7 @@ def _scores(one: Heard, centres: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _labels(one: Heard, scores: np.ndarray) -> np.ndarray:
+def _labels(one: HeardStretch, scores: np.ndarray) -> np.ndarray:
     """Int (n_cells,): each cell's speaker, or ``NOBODY``."""
     labels: np.ndarray = scores.argmax(axis=1)
     if not len(one.classes):
@@ -158,7 +158,7 @@ def _runs(values: np.ndarray) -> Iterator[tuple[int, int]]:
     yield from ((start, end) for start, end in itertools.pairwise(places) if end > start)
 
 
-def _turn(one: Heard, run: tuple[int, int], speaker: int, confidences: np.ndarray) -> Turn:
+def _turn(one: HeardStretch, run: tuple[int, int], speaker: int, confidences: np.ndarray) -> Turn:
     start, end = run[0] * N_CELL, min(run[1] * N_CELL, one.n_samples)
     confidence = float(confidences[run[0] : run[1]].mean())
     return Turn(one.start_s + start / SAMPLE_RATE, one.start_s + end / SAMPLE_RATE, int(speaker), confidence)

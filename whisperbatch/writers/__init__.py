@@ -1,12 +1,13 @@
-"""Transcripts to files: one small leaf a format, and where the files go (``beside``, ``places``, ``atomic``).
+"""Transcripts to files: one small leaf a format, and where the files go (``namer``, ``paths``, ``atomic``).
 
 A format is ``render(transcript) -> str | bytes``; a new one is a leaf, a line in ``FORMATS`` and its name in
 ``options``. Those that show cues (``options.SHAPED``) take SubtitleOptions too, and share ``shape`` and its steps:
-``lines``, ``sentences``, ``timing``. Documents (``options.DOCUMENTS``) take DocumentOptions and share ``paragraphs``;
-``TITLED`` ones name the recording, by its file without the extension. ``content`` is what a format renders to;
-``speakers_json`` is the part of the JSON that says who speaks; ``importing`` and ``stamped`` read other tools' files.
-The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc, csv), whisperX's (aud) and
-NIST's (rttm); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format has no field for it.
+``by_words``, ``by_sentences``, ``timing``. Documents (``options.DOCUMENTS``) take DocumentOptions and share
+``paragraphs``; ``TITLED`` ones name the recording, by its file without the extension. ``content`` is what a format
+renders to; ``speakers_json`` is the part of the JSON that says who speaks; ``importing`` and ``timed_text`` read other
+tools' files. The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc, csv),
+whisperX's (aud) and NIST's (rttm); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format has no
+field for it.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,8 +2,8 @@
 
 from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Transcript
-from whisperbatch.writers.subtitles.cues import Cue, mark
 from whisperbatch.writers.speakers import prefix
+from whisperbatch.writers.subtitles.cues import Cue, mark
 from whisperbatch.writers.subtitles.shape import PLAIN, cues
 
 _HEAD = """[Script Info]

@@ -15,8 +15,8 @@ from whisperbatch.errors import FileError
 from whisperbatch.languages import LANGUAGES, tagged_language
 from whisperbatch.records import Segment, Transcript
 from whisperbatch.writers import json_
-from whisperbatch.writers.timed_text import NO_STAMPS, stamped_lines
 from whisperbatch.writers.subtitles.units import may_break
+from whisperbatch.writers.timed_text import NO_STAMPS, stamped_lines
 
 MAX_TEXT = 1 << 24  # bytes; ten hours of subtitles have one million
 NO_CUES = "this is not a transcript; no subtitles were found in it"

@@ -1,7 +1,6 @@
 """openai-whisper's JSON with one key of ours at the end; and reading it back, ours and theirs.
 
-Nothing in it depends on the run; nothing is null where a player wants a number, and nothing is NaN. Who calls: the
-package's table of formats, ``beside`` and the CLI's ``convert``.
+Nothing in it depends on the run; nothing is null where a player wants a number, and nothing is NaN.
 """
 
 import json

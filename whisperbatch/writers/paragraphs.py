@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from whisperbatch.languages import LANGUAGES
 from whisperbatch.options import DocumentOptions
 from whisperbatch.records import Transcript, Word
-from whisperbatch.writers.subtitles.cues import width
 from whisperbatch.writers.speakers import labelled_words, whole
-from whisperbatch.writers.time_order import in_order
 from whisperbatch.writers.subtitles.by_sentences import ends_sentence
+from whisperbatch.writers.subtitles.cues import width
 from whisperbatch.writers.subtitles.units import may_break
+from whisperbatch.writers.time_order import in_order
 
 DEFAULT = DocumentOptions()
 LONG = 600  # columns, about a hundred words: the paragraph ends with its sentence

@@ -1,7 +1,7 @@
 """Who said what: the label of words and of stretches of text.
 
 A label is the speaker, or else the channel. It is shown as whisperX shows speakers, ``[SPEAKER_00]: text``, where the
-format has no better place for it. Who calls: the formats and ``shape``.
+format has no better place for it.
 """
 
 from collections.abc import Iterator

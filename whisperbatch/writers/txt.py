@@ -2,8 +2,8 @@
 
 from whisperbatch.options import DocumentOptions
 from whisperbatch.records import Transcript
-from whisperbatch.writers.speakers import prefix, turns
 from whisperbatch.writers.paragraphs import DEFAULT, paragraphs, stamp
+from whisperbatch.writers.speakers import prefix, turns
 
 
 def render(transcript: Transcript, documents: DocumentOptions = DEFAULT) -> str:

@@ -1,4 +1,4 @@
-"""``bench`` on the command line: rows as they come on standard error, tables on standard output. Who calls: ``app``."""
+"""``bench`` on the command line: rows as they come on standard error, tables on standard output."""
 
 import json
 import sys

@@ -9,23 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from whisperbatch.cli import failures
-from whisperbatch.cli.stdout import put, require_printable
-from whisperbatch.cli.find_recordings import has_better
 from whisperbatch.cli.commands.run import sources_of
+from whisperbatch.cli.find_recordings import has_better
+from whisperbatch.cli.stdout import put, require_printable
 from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.options import BINARY, READABLE, OutputOptions
+from whisperbatch.outputs.atomic import write_all
+from whisperbatch.outputs.namer import MAX_JSON
+from whisperbatch.outputs.paths import absolute, file_name, folded, folder_of, formats_of
 from whisperbatch.records import UNREPLACED, AudioFile, Transcript
 from whisperbatch.replacements import corrected
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.sources.folders import once
 from whisperbatch.sources.media import is_transcript
 from whisperbatch.writers import Content, render_all
-from whisperbatch.outputs.atomic import write_all
-from whisperbatch.outputs.namer import MAX_JSON
 from whisperbatch.writers.importing import MAX_TEXT, read_transcript
 from whisperbatch.writers.time_order import in_order, n_jumps
-from whisperbatch.outputs.paths import absolute, file_name, folded, folder_of, formats_of
 
 NOTHING_FOUND = (
     "no transcripts found; folders are searched for JSON that whisperbatch or openai-whisper wrote, and for srt, "

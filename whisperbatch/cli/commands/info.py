@@ -14,9 +14,9 @@ from whisperbatch import __version__, demo
 from whisperbatch.audio import spool
 from whisperbatch.cli import config, text_layout
 from whisperbatch.cli.diagnosis import Facts, findings
-from whisperbatch.engine.model import local_caches, checkpoint, model_names
 from whisperbatch.engine import placement
 from whisperbatch.engine.device import health
+from whisperbatch.engine.model import checkpoint, local_caches, model_names
 from whisperbatch.errors import RunError
 from whisperbatch.journal import Journal, default_path
 
@@ -47,10 +47,10 @@ def page(model_dir: Path | None) -> str:
 def _places(model_dir: Path | None, cached: list[str], theirs: list[str]) -> list[tuple[str, str]]:
     """What is stored, where, and which option or variable names another place."""
     triton = Path(os.environ.get("TRITON_CACHE_DIR") or Path(os.environ.get("TRITON_HOME") or "~", ".triton", "cache"))
-    given = os.environ.get(config.CONFIG)
+    given, hub = os.environ.get(config.CONFIG), model_dir or model_names.hub_cache()
     return [
         ("journal", _place(default_path(), "--journal, XDG_STATE_HOME")),
-        ("models", f"{_place(model_dir or model_names.hub_cache(), '--model-dir, HF_HOME')}: {', '.join(cached) or 'none'}"),
+        ("models", f"{_place(hub, '--model-dir, HF_HOME')}: {', '.join(cached) or 'none'}"),
         ("openai-whisper's", f"{_place(model_names.openai_cache(), 'XDG_CACHE_HOME')}: {', '.join(theirs) or 'none'}"),
         ("demo model", str(demo.FOLDER)),
         ("settings", _place(Path(given).expanduser(), config.CONFIG) if given else f"none (--config, {config.CONFIG})"),
@@ -81,7 +81,7 @@ def _line(text: str, indent: str = "", hanging: str = "") -> str:
 
 
 def gather(model_dir: Path | None, n_models: int) -> Facts:
-    """What ``findings`` looks at, asked of this machine; the hub only when no model is cached."""
+    """What ``diagnosis`` looks at, asked of this machine; the hub only when no model is cached."""
     places = {
         "model cache": model_dir or model_names.hub_cache(),
         "spool folder": spool.default_folder(),

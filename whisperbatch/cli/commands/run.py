@@ -1,4 +1,4 @@
-"""A run from the command line: what it reads, what it shows and prints, how it ends. Who calls: ``cli/app``."""
+"""A run from the command line: what it reads, what it shows and prints, how it ends."""
 
 import itertools
 import sys
@@ -12,8 +12,8 @@ from typing import Any, BinaryIO
 import typer
 
 from whisperbatch.cli import failures
-from whisperbatch.cli.stdout import put, require_printable
 from whisperbatch.cli.signals import CONTINUE
+from whisperbatch.cli.stdout import put, require_printable
 from whisperbatch.errors import FileError, RunError, UsageError
 from whisperbatch.options import OutputOptions, RunOptions, parse_formats
 from whisperbatch.records import AudioFile, Outcome, Status

@@ -16,15 +16,15 @@ from whisperbatch.errors import FileError, UsageError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import require
+from whisperbatch.outputs.namer import MAX_JSON
+from whisperbatch.outputs.paths import absolute
 from whisperbatch.records import Transcript
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
 from whisperbatch.review import link_into, shows
 from whisperbatch.search import UNREADABLE, Changes, Hit, Index, Query, parse
 from whisperbatch.sources import from_paths
 from whisperbatch.sources.media import is_transcript
-from whisperbatch.outputs.namer import MAX_JSON
 from whisperbatch.writers.json_ import NOT_A_TRANSCRIPT
-from whisperbatch.outputs.paths import absolute
 
 NAME = "search.sqlite3"  # of the index, beside the journal
 N_BAR = 200  # files that are read before their number is shown

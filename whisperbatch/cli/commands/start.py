@@ -1,4 +1,4 @@
-"""The page that ``whisperbatch`` alone prints: what to type first. Who calls: ``cli/app``."""
+"""The page that ``whisperbatch`` alone prints: what to type first."""
 
 from collections.abc import Sequence
 
@@ -44,4 +44,7 @@ def page(cached: Sequence[str]) -> str:
         model = "" if DEFAULT in cached else f" --model {cached[0]}"
         first = _MODEL.format(model=model, cached=", ".join(cached[:5]))
     blocks = _PAGE.format(version=__version__, first=first).rstrip("\n").split("\n\n")
-    return "\n\n".join(text_layout.fitted(one) if one.startswith(" ") else text_layout.filled(one) for one in blocks) + "\n"
+    return (
+        "\n\n".join(text_layout.fitted(one) if one.startswith(" ") else text_layout.filled(one) for one in blocks)
+        + "\n"
+    )

@@ -10,8 +10,8 @@ from typing import Any
 from whisperbatch.cli.failures import say, shown
 from whisperbatch.errors import UsageError
 from whisperbatch.journal import Entry, Journal, State, default_path
-from whisperbatch.sources import from_paths
 from whisperbatch.outputs.paths import absolute
+from whisperbatch.sources import from_paths
 
 SCHEMA = 1
 MAX_TAKEN = 20  # recordings listed that have another's transcript

@@ -2,7 +2,7 @@
 
 A leaf holds the declarations of a group: sources, model, speech, speakers, decoding, output, running, crew, hooks,
 settings, bench. ``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a
-command. Who calls: ``cli/app``, and ``cli/legacy``, which asks for the names.
+command.
 """
 
 import functools

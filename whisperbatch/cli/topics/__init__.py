@@ -1,6 +1,6 @@
 """The pages of ``whisperbatch help``: a leaf a topic, whose docstring is the page and ``OPTIONS`` what it is about.
 
-What is said of an option comes from its declaration, with the default, so that it is told once. Who calls: ``cli/app``.
+What is said of an option comes from its declaration, with the default, so that it is told once.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
 """How many windows to hold at once, when nobody says: what fits, and where more of them no longer help. No torch.
 
 Comes in: bytes that are free and that a slot takes, and a way to time a step. Goes out: a number of slots, and on how
-many engines abreast they are best shared out. Who calls: ``engine/build``.
+many engines abreast they are best shared out.
 """
 
 import time

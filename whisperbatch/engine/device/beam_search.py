@@ -1,7 +1,7 @@
 """Beam search for many windows at once, on the device.
 
 Comes in: log-probabilities of the next tokens. Goes out: which beam each new one comes from, its token and its sum; the
-candidates that reached the end are kept here. Who calls: ``engine/lane``. The search is openai-whisper's
+candidates that reached the end are kept here. The search is openai-whisper's
 BeamSearchDecoder (whisper/decoding.py, MIT), ties included; ours keeps all windows' candidates in tensors.
 
 Axes: n_slots, n_group beams, n_kept candidates that end a search, n_room tokens.
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-class Beams:
+class BeamSearch:
     """The ended candidates of each slot; owned by the engine's thread."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """Passes of the model that CUDA records once and then replays, a launch instead of a thousand.
 
 Comes in: a pass as a function of tensors that stay where they are. Goes out: what it gives, replayed where that is
-known to be right. Who calls: ``engine/lane`` and ``engine/runner``. The rules here are tested on the CPU with a
+known to be right. The rules here are tested on the CPU with a
 recorder that only pretends, ``Recorder`` itself only where a GPU is.
 
 Safe by construction: a pass runs eagerly the first time that its key is met; then it is recorded, and what two replays
@@ -90,7 +90,7 @@ class _CudaRecording:
         self._graph.replay()
 
 
-class Graphs:
+class CudaGraphs:
     """The recorded passes of one lane; owned by the engine's thread."""
 
     def __init__(self, recorder: Recorder, n_slots: int, agree: Callable[[Sequence[Tensor], Sequence[Tensor]], bool]):

@@ -1,8 +1,8 @@
 """Windows that are decoded side by side: slots, their caches, and one token more for all of them.
 
-Comes in: encoded windows with their openings. Goes out: what was sampled in those that ended. Who calls:
-``engine/runner``. All rows of a lane make one pass of the decoder a step, whatever their positions, temperatures and
-languages; a slot whose window ended is taken by the next one.
+Comes in: encoded windows with their openings. Goes out: what was sampled in those that ended. All rows of a lane make
+one pass of the decoder a step, whatever their positions, temperatures and languages; a slot whose window ended is taken
+by the next one.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.device.beam_search import Beams
-from whisperbatch.engine.device.token_choice import Choices, Rows, agree, choose
-from whisperbatch.engine.model.decoder import Decoder
-from whisperbatch.engine.placement import Aside, Look, upload
-from whisperbatch.engine.scheduling.quality import goes_in_circles
-from whisperbatch.engine.device.cuda_graphs import Graphs, Recorder
-from whisperbatch.engine.scheduling.request import Sampled, Window
+from whisperbatch.engine.device.beam_search import BeamSearch
+from whisperbatch.engine.device.cuda_graphs import CudaGraphs, Recorder
 from whisperbatch.engine.device.logit_rules import Rules
-from whisperbatch.engine.device.step_plan import Plan, Seat, Seated, Shape, Step
-from whisperbatch.engine.scheduling.slots import Slots
+from whisperbatch.engine.device.step_plan import Plan, Seated, Shape, SlotState, Step
 from whisperbatch.engine.device.stopwatch import Stopwatch
+from whisperbatch.engine.device.token_choice import Rows, TokenChoices, agree, choose
+from whisperbatch.engine.model.decoder import Decoder
+from whisperbatch.engine.placement import Snapshot, SnapshotReader, upload
+from whisperbatch.engine.scheduling.quality import goes_in_circles
+from whisperbatch.engine.scheduling.request import SampledTokens, Window
+from whisperbatch.engine.scheduling.slots import Slots
 from whisperbatch.options import DecodeOptions
 
 REACH = 32  # caches are read in whole multiples of so many positions
@@ -30,7 +30,7 @@ LOOK_EVERY = 16  # tokens; the host waits for the device to look at them
 PREFILL = 8  # openings are padded to multiples of so many tokens
 
 
-class Lane:
+class DecodeBatch:
     """Slots of ``n_group`` rows each; owned by the engine's thread."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Lane:
     ) -> None:
         """Make the caches; with a ``recorder`` passes are recorded and replayed."""
         self.n_group, self._stopwatch = n_group, stopwatch or Stopwatch()
-        self.slots: Slots[Seat] = Slots(n_slots)
+        self.slots: Slots[SlotState] = Slots(n_slots)
         self._decoder, self._rules = decoder, rules
         self._end, self._length_penalty = rules.end, options.length_penalty
         self._device, n_rows = decoder.device, n_slots * n_group
@@ -58,16 +58,16 @@ class Lane:
         self._warmth = torch.zeros(n_rows, device=self._device)
         self._every = torch.arange(n_slots, device=self._device)
         self._plan, self._n_left = Plan(), 0
-        self._graphs = None if recorder is None else Graphs(recorder, n_slots, agree)
-        self._beams = Beams(n_slots, n_group, n_room, options.patience, self._end, self._device)
+        self._graphs = None if recorder is None else CudaGraphs(recorder, n_slots, agree)
+        self._beams = BeamSearch(n_slots, n_group, n_room, options.patience, self._end, self._device)
         # a window that ended takes part in one more step, which must not change what is read of it
         self._is_ahead = self._device.type == "cuda" and self._beams.n_kept >= n_group
         self._before: Step | None = None
-        self._aside = Aside(self._device)
+        self._aside = SnapshotReader(self._device)
 
     def take(self, windows: Sequence[Window], audio: Tensor | None) -> list[int]:
         """The slots that now hear these windows; ``audio`` is (n_windows, n_audio, d_model), None for a trial's."""
-        slots = [self.slots.put(Seat(window)) for window in windows]
+        slots = [self.slots.put(SlotState(window)) for window in windows]
         if audio is None:
             self._decoder.hear_nothing(self._caches, len(slots))
         else:
@@ -80,7 +80,9 @@ class Lane:
         states = self._decoder.prefill(self._caches, self._ints(slots), self.n_group, tokens)
         return self._decoder.logits(states[:, 0])[:, list(languages)].softmax(dim=-1).tolist()
 
-    def begin(self, seats: Sequence[tuple[int, Seat]], start: int, no_speech: int, languages: Sequence[int]) -> None:
+    def begin(
+        self, seats: Sequence[tuple[int, SlotState]], start: int, no_speech: int, languages: Sequence[int]
+    ) -> None:
         """Put openings into slots; each seat gets the probabilities of what may follow its token ``start``.
 
         Those are ``no_speech`` among all tokens, and each language among the languages.
@@ -94,7 +96,7 @@ class Lane:
         at = self._ints([list(seat.opening).index(start) for _, seat in seats])
         logits = self._decoder.logits(states[torch.arange(len(seats), device=self._device), at])
         silence = logits.softmax(dim=-1)[:, no_speech, None]
-        heard = Look(torch.cat((silence, logits[:, list(languages)].softmax(dim=-1)), dim=1))
+        heard = Snapshot(torch.cat((silence, logits[:, list(languages)].softmax(dim=-1)), dim=1))
         rows = self._rows(slots).flatten()
         self._tokens[rows, :n_longest] = opening.repeat_interleave(self.n_group, dim=0)
         self._sums.index_fill_(0, rows, 0.0)  # a plain assignment would have the host wait for the device
@@ -106,7 +108,7 @@ class Lane:
                 first = slot * self.n_group
                 self._keys[first : first + len(seat.keys)] = self._ints(seat.keys)
 
-    def step(self) -> list[tuple[int, Seat, Sampled]]:
+    def step(self) -> list[tuple[int, SlotState, SampledTokens]]:
         """One token more in every row; slot, seat and best candidate of each window that is known to have ended.
 
         On CUDA that is known one step late: the device is at the next step while the host looks at the last.
@@ -122,7 +124,7 @@ class Lane:
             choices = self._pass(shape, self._stopwatch)
         else:
             with self._stopwatch.stage("decoder"):
-                choices = Choices(*self._graphs.run(shape, lambda: self._pass(shape, Stopwatch())))
+                choices = TokenChoices(*self._graphs.run(shape, lambda: self._pass(shape, Stopwatch())))
         with self._stopwatch.stage("search"):
             self._append(choices, shape)
             ended = self._signs(shape.n_slots)
@@ -163,7 +165,7 @@ class Lane:
         self._plan = Plan(seated, searching, sampling, any(warmth))
         self._n_left = min(seat.max_tokens - seat.n_tokens for _, seat in seated)
 
-    def _pass(self, shape: Shape, stopwatch: Stopwatch) -> Choices:
+    def _pass(self, shape: Shape, stopwatch: Stopwatch) -> TokenChoices:
         """What may come next in the rows of the first slots; rows that had ended draw an end once more.
 
         What makes it fit to be recorded: its shapes follow from ``shape`` alone; it reads tensors that the lane keeps
@@ -185,7 +187,7 @@ class Lane:
         drawn, logprobs = torch.where(ended, self._end, choices.drawn), choices.logprobs.masked_fill(ended, 0.0)
         return choices._replace(drawn=drawn, logprobs=logprobs)
 
-    def _append(self, choices: Choices, shape: Shape) -> None:
+    def _append(self, choices: TokenChoices, shape: Shape) -> None:
         """Append the next token of every row; those of free slots may be written to."""
         searching, sampling = self._plan.searching, self._plan.sampling
         if sampling and not searching:
@@ -211,7 +213,7 @@ class Lane:
         if self._graphs is not None:
             self._graphs.close()
 
-    def _searches(self, seat: Seat) -> bool:
+    def _searches(self, seat: SlotState) -> bool:
         return seat.temperature == 0 and self.n_group > 1
 
     def _close_ranks(self) -> None:
@@ -229,7 +231,7 @@ class Lane:
             self._beams.move(source, target)
         self._aside.wait()
 
-    def _search(self, slots: Tensor, choices: Choices, reach: int) -> None:
+    def _search(self, slots: Tensor, choices: TokenChoices, reach: int) -> None:
         """One step of beam search; rows follow the beams they come from."""
         rows = self._rows(slots)  # (n, n_group)
         n_tokens, _, n_begun, _ = self._at[:, rows[:, 0]]
@@ -248,7 +250,7 @@ class Lane:
         self._tokens[target, n_tokens.repeat_interleave(self.n_group)] = following.flatten()
         self._sums[target] = sums.flatten()
 
-    def _ended(self, now: Step) -> list[tuple[int, Seat, Sampled]]:
+    def _ended(self, now: Step) -> list[tuple[int, SlotState, SampledTokens]]:
         """Those that are known to have ended; without a device that works on its own, all of them."""
         before, self._before = self._before, now
         found = self._read(before) if before is not None else []
@@ -260,7 +262,7 @@ class Lane:
         looping = [one for one in now.seated if id(one[1]) not in known and self._loops(*one)]
         return found + [(slot, seat, self._best(slot, seat)) for slot, seat in looping]
 
-    def _loops(self, slot: int, seat: Seat) -> bool:
+    def _loops(self, slot: int, seat: SlotState) -> bool:
         """Whether a window that has all the text its audio has room for says the same again and again."""
         n_sampled = seat.n_tokens - len(seat.opening)
         if seat.n_room is None or n_sampled < seat.n_room or n_sampled % LOOK_EVERY:
@@ -271,18 +273,18 @@ class Lane:
         going = [text for text in texts if text[-1] != self._end]
         return bool(going) and all(goes_in_circles(text, self._rules.timestamp_begin) for text in going)
 
-    def _signs(self, n_slots: int) -> dict[bool, Look]:
+    def _signs(self, n_slots: int) -> dict[bool, Snapshot]:
         """Whether the first slots' windows have ended, as a Step has it."""
         found = {}
         if self._plan.sampling:
             n_rows = n_slots * self.n_group
             last = self._tokens[:n_rows].gather(1, self._at[N_TOKENS, :n_rows, None])
-            found[False] = Look((last.view(n_slots, self.n_group) == self._end).all(dim=1))
+            found[False] = Snapshot((last.view(n_slots, self.n_group) == self._end).all(dim=1))
         if self._plan.searching:
-            found[True] = Look(self._beams.n_ended(n_slots) >= self._beams.n_kept)
+            found[True] = Snapshot(self._beams.n_ended(n_slots) >= self._beams.n_kept)
         return found
 
-    def _read(self, step: Step, *, is_last: bool = False) -> list[tuple[int, Seat, Sampled]]:
+    def _read(self, step: Step, *, is_last: bool = False) -> list[tuple[int, SlotState, SampledTokens]]:
         """Those that ended with a step, if they are still seated; with the last one, those too that have no room."""
         ended = {searches: look.tolist() for searches, look in step.ended.items()}
         made = list(step.ended.values())[-1]
@@ -294,7 +296,7 @@ class Lane:
                     found.append((slot, seat, self._best(slot, seat)))
         return found
 
-    def _best(self, slot: int, seat: Seat) -> Sampled:
+    def _best(self, slot: int, seat: SlotState) -> SampledTokens:
         """The candidate of a window that ranks first, by openai-whisper's MaximumLikelihoodRanker."""
         rows = slice(slot * self.n_group, (slot + 1) * self.n_group)
         candidates = list(zip(self._tokens[rows].tolist(), self._sums[rows].tolist(), strict=True))
@@ -304,13 +306,13 @@ class Lane:
             candidates = [*ended, *unended[: max(0, self.n_group - len(ended))]]
         return max((self._sampled(seat, *candidate) for candidate in candidates), key=self._rank)
 
-    def _sampled(self, seat: Seat, tokens: list[int], sum_logprob: float) -> Sampled:
+    def _sampled(self, seat: SlotState, tokens: list[int], sum_logprob: float) -> SampledTokens:
         text = tokens[len(seat.opening) - seat.n_returned : seat.n_tokens]
         if self._end in text:
-            return Sampled(tuple(text[: text.index(self._end)]), sum_logprob)
-        return Sampled(tuple(text), sum_logprob, is_cut=seat.n_tokens >= seat.max_tokens)
+            return SampledTokens(tuple(text[: text.index(self._end)]), sum_logprob)
+        return SampledTokens(tuple(text), sum_logprob, is_cut=seat.n_tokens >= seat.max_tokens)
 
-    def _rank(self, one: Sampled) -> float:
+    def _rank(self, one: SampledTokens) -> float:
         n_tokens = max(1, len(one.tokens))
         if self._length_penalty is None:
             return one.sum_logprob / n_tokens

@@ -1,6 +1,6 @@
 """Dynamic time warping of many windows at once: when each token begins.
 
-Comes in: how badly tokens and frames go together. Goes out: each token's first frame. Who calls: ``engine/align``. The
+Comes in: how badly tokens and frames go together. Goes out: each token's first frame. The
 recurrence and its ties are those of openai-whisper's ``dtw_cpu`` (whisper/timing.py, MIT), its sums too: what reads
 like float32 there, numba makes float64. Ours goes along anti-diagonals, whose cells do not depend on each other, for
 all windows together; and on the way back it looks only for the first frame of each token.

@@ -1,4 +1,4 @@
-"""What torch and the system tell of devices, whether or not a model could run there. Who calls: the CLI's ``info``."""
+"""What torch and the system tell of devices, whether or not a model could run there."""
 
 import os
 import re

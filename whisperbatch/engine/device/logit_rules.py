@@ -1,6 +1,6 @@
 """What may not be sampled next, as minus infinity on the logits, for all rows at once.
 
-Comes in: logits and the tokens so far. Goes out: the same logits, masked. Who calls: ``engine/lane``. The rules are
+Comes in: logits and the tokens so far. Goes out: the same logits, masked. The rules are
 openai-whisper's SuppressBlank, SuppressTokens and ApplyTimestampRules (whisper/decoding.py, MIT), and CTranslate2's
 RepetitionPenalty and NoRepeatNgram (MIT), which faster-whisper offers; ours look at all rows together and never at the
 host.
@@ -9,7 +9,7 @@ host.
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.options import DecodeOptions
 
 PRECISION_S = 0.02  # one timestamp token
@@ -18,7 +18,7 @@ PRECISION_S = 0.02  # one timestamp token
 class Rules:
     """The rules of one run on one device."""
 
-    def __init__(self, spelling: Spelling, options: DecodeOptions, n_vocab: int, device: torch.device) -> None:
+    def __init__(self, spelling: WhisperTokenizer, options: DecodeOptions, n_vocab: int, device: torch.device) -> None:
         """Make the masks that do not change."""
         self.timestamp_begin, self.end = spelling.timestamp_begin, spelling.end
         self._no_timestamps = spelling.no_timestamps

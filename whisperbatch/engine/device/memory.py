@@ -1,4 +1,4 @@
-"""How much memory an engine may fill. Who calls: the runner, for the batch size."""
+"""How much memory an engine may fill."""
 
 import os
 from collections.abc import Iterator

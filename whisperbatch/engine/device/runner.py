@@ -1,8 +1,7 @@
 """What runs on the device: features, encoder, and the lanes in which windows are decoded.
 
-Comes in: windows. Goes out: what was decoded of them at one temperature, and guessed languages. Who calls:
-``engine/continuous``, which decides who runs and what failed. A window's encoder output is kept until its text is
-settled, so that a retry, a vote or a fault costs no second pass of the encoder.
+Comes in: windows. Goes out: what was decoded of them at one temperature, and guessed languages. A window's encoder
+output is kept until its text is settled, so that a retry, a vote or a fault costs no second pass of the encoder.
 """
 
 import copy
@@ -15,23 +14,23 @@ import torch
 from torch import Tensor
 
 from whisperbatch.engine import Work
-from whisperbatch.engine.device import word_alignment, sampling_noise
-from whisperbatch.engine.model.decoder import Decoder
-from whisperbatch.engine.placement import name_of
-from whisperbatch.engine.model.encoder import Encoder
-from whisperbatch.engine.scheduling.quality import Decoded
-from whisperbatch.engine.model.log_mel import N_HOP, LogMel
-from whisperbatch.engine.device.cuda_graphs import Graphs, Recorder
-from whisperbatch.engine.device.decode_batch import Lane
-from whisperbatch.engine.device.memory import free_bytes
-from whisperbatch.engine.scheduling.request import N_FRAMES, Sampled, Window
-from whisperbatch.engine.device.logit_rules import Rules
-from whisperbatch.engine.device.step_plan import Seat
-from whisperbatch.engine.scheduling.file_request import FileRequest
+from whisperbatch.engine.device import sampling_noise, word_alignment
 from whisperbatch.engine.device.batch_size import N_STEPS
-from whisperbatch.engine.model.tokenizer import Spelling
+from whisperbatch.engine.device.cuda_graphs import CudaGraphs, Recorder
+from whisperbatch.engine.device.decode_batch import DecodeBatch
+from whisperbatch.engine.device.logit_rules import Rules
+from whisperbatch.engine.device.memory import free_bytes
+from whisperbatch.engine.device.step_plan import SlotState
 from whisperbatch.engine.device.stopwatch import Stopwatch
+from whisperbatch.engine.model.decoder import Decoder
+from whisperbatch.engine.model.encoder import Encoder
+from whisperbatch.engine.model.log_mel import N_HOP, LogMel
+from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.engine.model.weights import Checkpoint
+from whisperbatch.engine.placement import name_of
+from whisperbatch.engine.scheduling.file_request import FileRequest
+from whisperbatch.engine.scheduling.quality import Decoded
+from whisperbatch.engine.scheduling.request import N_FRAMES, SampledTokens, Window
 from whisperbatch.errors import UsageError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import N_SAMPLES
@@ -51,7 +50,7 @@ class Runner:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        spelling: Spelling,
+        spelling: WhisperTokenizer,
         options: DecodeOptions,
         n_slots: int,
         on_notice: Callable[[str], None] = lambda text: None,
@@ -71,7 +70,7 @@ class Runner:
         known = checkpoint.generation.get("alignment_heads")
         watched = word_alignment.heads(known, self._decoder.n_layers, self._decoder.n_heads)
         self._aligner = word_alignment.Aligner(self._decoder, watched, spelling.end)
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[int, DecodeBatch] = {}
         self.name = name_of(self._decoder.device)
         self.n_encoded = 0  # windows that the encoder has seen
         self._n_tokens = 0
@@ -79,7 +78,7 @@ class Runner:
         device = self._decoder.device
         self.recorder = Recorder(device, on_notice) if device.type == "cuda" else None  # None: passes run eagerly
         self.n_together = ENCODE_TOGETHER if device.type == "cuda" else 1
-        self._passes: Graphs | None = None  # of the encoder
+        self._passes: CudaGraphs | None = None  # of the encoder
         self._held = torch.empty(0, checkpoint.config["num_mel_bins"], N_FRAMES, device=device)  # what they read
         if device.type == "cuda" and not self._decoder.is_fused:
             on_notice(UNFUSED)
@@ -105,20 +104,20 @@ class Runner:
             self._passes = None
         if self.recorder is not None:
             self._held = self._held.new_empty((ENCODE_TOGETHER, *self._held.shape[1:]), dtype=self._decoder.dtype)
-            self._passes = Graphs(self.recorder, ENCODE_TOGETHER, _agree)
+            self._passes = CudaGraphs(self.recorder, ENCODE_TOGETHER, _agree)
         groups = [self._group(temperature) for temperature in self._options.temperatures]
         for group in dict.fromkeys(groups):
             n_here = n_slots if group == groups[0] else max(1, n_slots // 4)
-            self._lanes[group] = Lane(
+            self._lanes[group] = DecodeBatch(
                 self._decoder, self._rules, self._options, n_here, group, self._stopwatch, self.recorder
             )
 
     @property
-    def lanes(self) -> tuple[Lane, ...]:
+    def lanes(self) -> tuple[DecodeBatch, ...]:
         """All lanes; the first is that of the first temperature."""
         return tuple(self._lanes.values())
 
-    def lane_of(self, window: Window) -> Lane:
+    def lane_of(self, window: Window) -> DecodeBatch:
         """Where the window's next try runs."""
         return self._lanes[self._group(self._temperature(window))]
 
@@ -141,31 +140,31 @@ class Runner:
         return self._passes.run(len(mel), lambda: [self._encoder(held)])[0]
 
     @torch.inference_mode()
-    def enter(self, lane: Lane, windows: Sequence[Window]) -> list[int]:
+    def enter(self, lane: DecodeBatch, windows: Sequence[Window]) -> list[int]:
         """Seat encoded windows in a lane that has room for them; their slots."""
         with self._stopwatch.stage("prefill"):
             return lane.take(windows, torch.stack([window.audio for window in windows]))
 
     @torch.inference_mode()
-    def guess(self, lane: Lane, slots: Sequence[int]) -> list[dict[str, float]]:
+    def guess(self, lane: DecodeBatch, slots: Sequence[int]) -> list[dict[str, float]]:
         """The probability of each language in each slot."""
         codes = list(self._spelling.languages)
         found = lane.guess(slots, self._spelling.start, list(self._spelling.languages.values()))
         return [dict(zip(codes, probabilities, strict=True)) for probabilities in found]
 
     @torch.inference_mode()
-    def begin(self, lane: Lane, seated: Sequence[tuple[int, Window]]) -> None:
+    def begin(self, lane: DecodeBatch, seated: Sequence[tuple[int, Window]]) -> None:
         """Begin a try of windows whose language is known, at the next temperature of each."""
         seats = [(slot, self._seat(window)) for slot, window in seated]
         with self._stopwatch.stage("prefill"):
             self._open(lane, seats)
 
-    def _open(self, lane: Lane, seats: Sequence[tuple[int, Seat]]) -> None:
+    def _open(self, lane: DecodeBatch, seats: Sequence[tuple[int, SlotState]]) -> None:
         spelling = self._spelling
         lane.begin(seats, spelling.start, spelling.no_speech, list(spelling.languages.values()))
 
     @torch.inference_mode()
-    def step(self, lane: Lane) -> list[tuple[int, Window, Sampled]]:
+    def step(self, lane: DecodeBatch) -> list[tuple[int, Window, SampledTokens]]:
         """One token more in a lane; slot, window and sampled tokens of those that ended."""
         ended = lane.step()
         for _, seat, _ in ended:
@@ -175,7 +174,7 @@ class Runner:
                     seat.window.chances = dict(zip(self._spelling.languages, seat.chances, strict=True))
         return [(slot, seat.window, sampled) for slot, seat, sampled in ended]
 
-    def read(self, window: Window, sampled: Sampled) -> Decoded:
+    def read(self, window: Window, sampled: SampledTokens) -> Decoded:
         """Sampled tokens as text with its figures."""
         self._n_tokens += len(sampled.tokens) + 1
         return Decoded(
@@ -227,7 +226,9 @@ class Runner:
             opening = self._spelling.opening("en", "transcribe", timed=False)
             windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]  # of no clip
             slots = lane.take(windows, None)
-            seats = [Seat(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows]
+            seats = [
+                SlotState(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows
+            ]
             self._open(lane, list(zip(slots, seats, strict=True)))
             lane.step()
             return min(self._timed(lane) for _ in range(N_STEPS))
@@ -251,7 +252,7 @@ class Runner:
         """Memory that slots may take; None where it is not known."""
         return free_bytes(self._decoder.device)
 
-    def _timed(self, lane: Lane) -> float:
+    def _timed(self, lane: DecodeBatch) -> float:
         self._wait()
         began_s = time.perf_counter()
         lane.step()
@@ -292,7 +293,7 @@ class Runner:
             request.loudest = self._mel.maximum(samples)
         return self._mel.stretch(samples, window.start, window.n_frames, request.loudest)
 
-    def _seat(self, window: Window) -> Seat:
+    def _seat(self, window: Window) -> SlotState:
         spelling, request, options = self._spelling, window.request, self._options
         timed = not options.without_timestamps
         opening = [*self._prompt(window), *spelling.opening(request.language, request.clip.settings.task, timed=timed)]
@@ -311,7 +312,7 @@ class Runner:
         ends_loops = not is_file and options.compression_ratio_threshold is not None
         n_room = round(TOKENS_A_SECOND * window.duration_s) if ends_loops else None
         keys = tuple(self._keys(window))
-        return Seat(window, opening, self._temperature(window), max_tokens, keys, n_given, n_returned, n_room)
+        return SlotState(window, opening, self._temperature(window), max_tokens, keys, n_given, n_returned, n_room)
 
     def _prompt(self, window: Window) -> list[int]:
         if not window.prompt or self._spelling.previous is None:

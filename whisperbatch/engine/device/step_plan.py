@@ -1,19 +1,18 @@
 """Who sits in a lane's slots, and what follows from that for its steps.
 
-Comes in: windows in slots. Goes out: what a pass is, whose turn it is, who has ended. Who calls: ``engine/lane`` and
-``engine/runner``.
+Comes in: windows in slots. Goes out: what a pass is, whose turn it is, who has ended.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from whisperbatch.engine.placement import Look
+from whisperbatch.engine.placement import Snapshot
 from whisperbatch.engine.scheduling.request import Window
 
 
 @dataclass(eq=False, slots=True)
-class Seat:
+class SlotState:
     """A window in a slot.
 
     Attributes:
@@ -39,7 +38,7 @@ class Seat:
     n_given: int = 0
     n_returned: int = 0
     n_room: int | None = None
-    heard: tuple[Look, int] | None = None
+    heard: tuple[Snapshot, int] | None = None
     n_tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +81,7 @@ class Shape(NamedTuple):
     is_warm: bool
 
 
-Seated = Sequence[tuple[int, Seat]]  # the used slots and who sits there
+Seated = Sequence[tuple[int, SlotState]]  # the used slots and who sits there
 
 
 class Plan(NamedTuple):
@@ -110,4 +109,4 @@ class Step(NamedTuple):
     """
 
     seated: Seated
-    ended: dict[bool, Look]
+    ended: dict[bool, Snapshot]

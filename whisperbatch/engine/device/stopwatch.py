@@ -1,8 +1,4 @@
-"""Where an engine's time goes, stage by stage. No torch.
-
-Who calls: ``runner`` and ``lane`` start and stop it; ``bench`` turns it on and reads it. Off it costs a comparison a
-stage.
-"""
+"""Where an engine's time goes, stage by stage. No torch. Off it costs a comparison a stage."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,8 +1,8 @@
 """Which tokens may come next in each row: logits through the rules to the few that a search or a sample needs.
 
-Comes in: the decoder's logits. Goes out: each row's best candidates, or the token that is drawn. Who calls:
-``engine/lane``. On a CPU rows are worked on a few at a time: a vocabulary's float32 logits of eight rows stay in the
-processor's cache through all the passes over them, those of a batch do not.
+Comes in: the decoder's logits. Goes out: each row's best candidates, or the token that is drawn. On a CPU rows are
+worked on a few at a time: a vocabulary's float32 logits of eight rows stay in the processor's cache through all the
+passes over them, those of a batch do not.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Rows:
     keys: Tensor
 
 
-class Choices(NamedTuple):
+class TokenChoices(NamedTuple):
     """What comes of a step; a part that was not asked for is empty.
 
     Attributes:
@@ -58,7 +58,7 @@ class Choices(NamedTuple):
     logprobs: Tensor
 
 
-def choose(logits: Tensor, rows: Rows, rules: Rules, stopwatch: Stopwatch, *, width: int, draws: bool) -> Choices:
+def choose(logits: Tensor, rows: Rows, rules: Rules, stopwatch: Stopwatch, *, width: int, draws: bool) -> TokenChoices:
     """The choices of each row.
 
     Args:
@@ -78,12 +78,12 @@ def choose(logits: Tensor, rows: Rows, rules: Rules, stopwatch: Stopwatch, *, wi
             rules.apply(block, rows.tokens[part], rows.n_tokens[part], rows.n_opening[part], rows.n_begun[part])
         with stopwatch.stage("search"):
             blocks.append(_choose(block, rows, part, width, draws))
-    return Choices(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
+    return TokenChoices(*(torch.cat(parts) for parts in zip(*blocks, strict=True)))
 
 
 def agree(one: Sequence[Tensor], two: Sequence[Tensor]) -> bool:
     """Whether two passes came to the same choices: near log-probabilities, and the same tokens where it is no tie."""
-    one, two = Choices(*one), Choices(*two)
+    one, two = TokenChoices(*one), TokenChoices(*two)
     are_near = all(
         torch.allclose(a, b, rtol=0.0, atol=NEAR, equal_nan=True)
         for a, b in ((one.best, two.best), (one.logprobs, two.logprobs))

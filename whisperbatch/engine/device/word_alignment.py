@@ -1,9 +1,9 @@
 """When the words of decoded windows were said: one more pass over their text, and where it looked in the audio.
 
 Comes in: windows with the encoder's output and the tokens of their text. Goes out: each token's begin and probability.
-Who calls: ``engine/runner``. The pass, the weights' normalisation and the heads are those of openai-whisper's
-``find_alignment`` (whisper/timing.py, MIT). Ours aligns many windows in a pass, asks the decoder for the scores instead
-of hooking into its attention, and takes the median by comparisons of whole tensors instead of sorting.
+The pass, the weights' normalisation and the heads are those of openai-whisper's ``find_alignment`` (whisper/timing.py,
+MIT). Ours aligns many windows in a pass, asks the decoder for the scores instead of hooking into its attention, and
+takes the median by comparisons of whole tensors instead of sorting.
 
 Axes: n_windows; n_watched heads; n_tokens of the pass, opening and end included; n_audio frames of 20 ms.
 """
@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.model.decoder import Decoder
 from whisperbatch.engine.device.dtw import first_frames
+from whisperbatch.engine.model.decoder import Decoder
 from whisperbatch.engine.scheduling.words import Timings
 
 FRAMES_A_SECOND = 50  # of the encoder's

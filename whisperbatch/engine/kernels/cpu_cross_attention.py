@@ -1,9 +1,9 @@
 """Attention of few queries on cached keys and values on a CPU, compiled for the machine when the engine starts.
 
-Comes in: what is cached, in bfloat16 or 8 bits. Goes out: functions of the addresses of tensors. Who calls:
-``engine/heard``. A step reads every key and value that its windows have, hundreds of megabytes, so that memory sets its
-pace: what counts is to read each byte once, in order and ahead of time, whatever the number of queries. torch's batched
-products copy or convert on the way, and have no 8 bits.
+Comes in: what is cached, in bfloat16 or 8 bits. Goes out: functions of the addresses of tensors. A step reads every key
+and value that its windows have, hundreds of megabytes, so that memory sets its pace: what counts is to read each byte
+once, in order and ahead of time, whatever the number of queries. torch's batched products copy or convert on the way,
+and have no 8 bits.
 
 Sums are in float32, and of a row alone: no text depends on its neighbours, or on the number of threads. Measured on one
 core of a Xeon with AMX, 32 windows of the tiny shape, keys and values of a layer, one query (beams of 5): torch in

@@ -1,10 +1,9 @@
 """Attention of all positions of a window on each other on a CPU, in code compiled for it when the engine starts.
 
-Comes in: queries, keys and values side by side. Goes out: what the positions find. Who calls: ``engine/encoder``, whose
-time is attention's to two fifths. It is flash attention (Dao et al. 2022): scores of a block of queries and a block of
-keys stay in the processor's cache, sums are scaled anew where a block has a larger score. Ours: scores lie with one key
-a line and one query a place, so that the softmax needs no sums along a vector, and products of bfloat16 take pairs of
-numbers as they lie (AVX512-BF16).
+Comes in: queries, keys and values side by side. Goes out: what the positions find. It is flash attention (Dao et al.
+2022): scores of a block of queries and a block of keys stay in the processor's cache, sums are scaled anew where a
+block has a larger score. Ours: scores lie with one key a line and one query a place, so that the softmax needs no sums
+along a vector, and products of bfloat16 take pairs of numbers as they lie (AVX512-BF16).
 
 Sums are in float32 and of a head of a window alone: no text depends on its neighbours, or on the number of threads.
 Measured on two cores of an EPYC with AVX512-BF16 (Zen 4), eight windows of the tiny shape, a layer: torch in bfloat16
@@ -46,7 +45,7 @@ WIDE = Tiles(width=16, n_queries=64, n_keys=6, n_few=4, n_across=4)  # 32 regist
 NARROW = Tiles(width=8, n_queries=48, n_keys=6, n_few=6, n_across=2)  # 16 of 256
 
 
-class Flash:
+class EncoderAttention:
     """Attention for windows of one shape; any thread may call it."""
 
     def __init__(self, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int, tiles: Tiles) -> None:
@@ -69,7 +68,9 @@ class Flash:
 
 
 @functools.cache
-def find(device: torch.device, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int) -> Flash | None:
+def find(
+    device: torch.device, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int
+) -> EncoderAttention | None:
     """The attention of a model's shape; None where torch's is faster or it can't be had."""
     if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
         return None
@@ -77,7 +78,7 @@ def find(device: torch.device, dtype: torch.dtype, n_heads: int, d_head: int, n_
         tiles = _tiles(features(), dtype)
         if tiles is None or not tiles.suit(d_head, n_positions):
             return None
-        return Flash(dtype, n_heads, d_head, n_positions, tiles)
+        return EncoderAttention(dtype, n_heads, d_head, n_positions, tiles)
     except FAULTS:
         return None
 

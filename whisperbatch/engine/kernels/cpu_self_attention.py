@@ -1,7 +1,7 @@
 """Self-attention of a step on a CPU, where a beam's past is stored in the rows of the beams that it went on from.
 
 Comes in: what rows say now, the caches, and in whose row each position of a row's past is. Goes out: what rows find.
-The code is compiled for the machine when the engine starts (``assembly``). torch would have to copy the past of every
+The code is compiled for the machine when the engine starts (``llvm_ir``). torch would have to copy the past of every
 beam that takes another's place, and again for its batched products: a quarter of a step of base with five beams. Here
 nothing is copied, and a row reads no more than it has said.
 
@@ -23,7 +23,7 @@ NOTHING = -1e30  # a score whose weight is 0
 DTYPES = (torch.bfloat16, torch.float32)
 
 
-class Lineage:
+class BeamAttention:
     """Attention on caches of one shape; any thread may call it."""
 
     def __init__(self, dtype: torch.dtype, n_heads: int, n_context: int, d_head: int, n_group: int) -> None:
@@ -53,12 +53,12 @@ class Lineage:
 
 
 @functools.cache
-def find(dtype: torch.dtype, n_heads: int, n_context: int, d_head: int, n_group: int) -> Lineage | None:
+def find(dtype: torch.dtype, n_heads: int, n_context: int, d_head: int, n_group: int) -> BeamAttention | None:
     """The attention for caches of a shape; None where it can't be had."""
     if d_head % WIDTH or dtype not in DTYPES:
         return None
     try:
-        return Lineage(dtype, n_heads, n_context, d_head, n_group)
+        return BeamAttention(dtype, n_heads, n_context, d_head, n_group)
     except FAULTS:
         return None
 

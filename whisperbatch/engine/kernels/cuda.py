@@ -1,9 +1,9 @@
 """Whether this machine runs parts of a model on CUDA in kernels of our own, and those.
 
-Comes in: a device and the model's numbers. Goes out: kernels that were tried and found right, or None. Who calls:
-``engine/encoder`` and ``engine/decoder``. Triton comes with torch's CUDA builds for Linux, compiles for the card at
-hand when a kernel is first used, and keeps that for later starts; where it is missing, can't compile (it needs a C
-compiler), or gives another result than torch, torch's own products do the work.
+Comes in: a device and the model's numbers. Goes out: kernels that were tried and found right, or None. Triton comes
+with torch's CUDA builds for Linux, compiles for the card at hand when a kernel is first used, and keeps that for later
+starts; where it is missing, can't compile (it needs a C compiler), or gives another result than torch, torch's own
+products do the work.
 """
 
 import functools
@@ -21,7 +21,7 @@ FAULTS = (OSError, RuntimeError, TypeError, ValueError, AttributeError, Subproce
 Scales = tuple[Tensor, Tensor]  # of keys and of values that are held in bytes
 
 
-class Fused(Protocol):
+class CudaKernels(Protocol):
     """Kernels; see ``triton_kernels.Kernels``, which they are, for what they take."""
 
     def heard(self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None) -> Tensor:
@@ -48,7 +48,7 @@ class Fused(Protocol):
 
 
 @functools.cache
-def find(device: torch.device, dtype: torch.dtype, d_head: int) -> Fused | None:
+def find(device: torch.device, dtype: torch.dtype, d_head: int) -> CudaKernels | None:
     """The kernels for a device and heads of a size, if it has them and they are right."""
     if device.type != "cuda" or d_head < LEAST_HEAD or d_head & (d_head - 1):
         return None
@@ -66,7 +66,7 @@ def find(device: torch.device, dtype: torch.dtype, d_head: int) -> Fused | None:
 
 
 @torch.inference_mode()
-def is_right(kernels: Fused, device: torch.device, dtype: torch.dtype, d_head: int, n_heads: int = 3) -> bool:
+def is_right(kernels: CudaKernels, device: torch.device, dtype: torch.dtype, d_head: int, n_heads: int = 3) -> bool:
     """Whether kernels give what torch gives, on numbers like a model's."""
     generator = torch.Generator(device).manual_seed(0)
 
@@ -111,7 +111,7 @@ def is_right(kernels: Fused, device: torch.device, dtype: torch.dtype, d_head: i
 
 
 @functools.cache
-def find_for_bytes(device: torch.device, d_head: int) -> Fused | None:
+def find_for_bytes(device: torch.device, d_head: int) -> CudaKernels | None:
     """The kernels, if those for 8 bits are right too."""
     kernels = find(device, torch.float16, d_head)
     try:
@@ -121,7 +121,7 @@ def find_for_bytes(device: torch.device, d_head: int) -> Fused | None:
 
 
 @torch.inference_mode()
-def is_right_in_bytes(kernels: Fused, device: torch.device, d_head: int) -> bool:
+def is_right_in_bytes(kernels: CudaKernels, device: torch.device, d_head: int) -> bool:
     """Whether kernels find in bytes nearly what torch finds in the numbers that were put there."""
     generator = torch.Generator(device).manual_seed(0)
     shape, slots = (2, 150, 3, d_head), torch.tensor([2, 0], device=device)

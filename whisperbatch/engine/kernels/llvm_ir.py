@@ -1,7 +1,7 @@
-"""Code for a CPU: put together in LLVM's language, compiled for this machine when the engine starts, run on threads.
+"""CPU kernels written in LLVM IR, compiled for this machine when the engine starts, and run on threads.
 
-Who calls: ``engine/kernels`` and ``engine/flash``, which say what is computed. Compiling is llvmlite's, which librosa
-brings along, and takes hundredths of a second. Vectors may be wider than the processor's: LLVM breaks them up.
+llvmlite compiles them (librosa depends on it) in hundredths of a second. Vectors may be wider than the processor's:
+LLVM splits them.
 """
 
 import ctypes

@@ -1,7 +1,6 @@
 """What a model does on CUDA in one launch each: attention of the decoder, keys and values put in place, sums and norms.
 
-Comes in: tensors on a CUDA device. Goes out: what queries find, and states. Who calls: ``engine/heard``,
-``engine/said`` and ``engine/linear``, by way of ``engine/fused``, which says whether this machine has Triton. Attention
+Comes in: tensors on a CUDA device. Goes out: what queries find, and states. Attention
 with its sums in one pass is Dao et al. 2022 (FlashAttention); ours shares a window's keys and values among its group,
 follows a row's past through its beams, and works on each row alone, so that no text depends on its neighbours.
 

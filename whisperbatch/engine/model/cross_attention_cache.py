@@ -1,10 +1,9 @@
 """What a lane's windows hear: the keys and values of cross-attention, held once a window and shared by its group.
 
-Comes in: keys and values of encoded windows. Goes out: what few queries find in them. Who calls: ``engine/decoder``,
-and ``engine/lane``, which moves windows. On a CPU a step's pace is set by how fast all of them are read; in 8 bits they
-are half of bfloat16's and a quarter of float32's (int8, a scale for each channel of a window's keys and for each of its
-values' positions, as in Liu et al. 2024, KIVI; one core, 32 windows of the tiny shape, a layer with one query: 12.3 ms
-in float32, 6.0 in bfloat16, 3.7 so).
+Comes in: keys and values of encoded windows. Goes out: what few queries find in them. On a CPU a step's pace is set by
+how fast all of them are read; in 8 bits they are half of bfloat16's and a quarter of float32's (int8, a scale for each
+channel of a window's keys and for each of its values' positions, as in Liu et al. 2024, KIVI; one core, 32 windows of
+the tiny shape, a layer with one query: 12.3 ms in float32, 6.0 in bfloat16, 3.7 so).
 
 Axes as in ``engine``: k and v are (n_slots, n_heads, n_audio, d_head).
 """
@@ -13,16 +12,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.placement import zeros
-from whisperbatch.engine.kernels.cuda import Fused, Scales, find_for_bytes
 from whisperbatch.engine.kernels.cpu_cross_attention import WIDTH, Kernels, find
+from whisperbatch.engine.kernels.cuda import CudaKernels, Scales, find_for_bytes
+from whisperbatch.engine.placement import zeros
 from whisperbatch.errors import UsageError
 
 TOP = 127.0  # of int8, both ways
 LEAST = torch.finfo(torch.float32).tiny  # of what is divided by
 
 
-class Heard:
+class CrossAttentionCache:
     """Keys and values of one layer, in the model's own numbers; owned by a lane."""
 
     def __init__(
@@ -64,7 +63,7 @@ class Heard:
         self.tensors.clear()
 
 
-class HeardInEightBits(Heard):
+class Int8CrossAttentionCache(CrossAttentionCache):
     """Keys and values of one layer in int8, each with its scales; on a CPU only."""
 
     def __init__(self, shape: tuple[int, int, int, int], n_group: int, dtype: torch.dtype) -> None:
@@ -98,11 +97,11 @@ class HeardInEightBits(Heard):
         return _compiled(self._kernels, scaled, k, v, v_scale.transpose(-1, -2)).to(q.dtype)
 
 
-class HeardByFused(Heard):
+class CudaCrossAttentionCache(CrossAttentionCache):
     """Keys and values of one layer that kernels of a CUDA device's own read, each once for a whole group."""
 
     def __init__(
-        self, shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, fused: Fused
+        self, shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, fused: CudaKernels
     ) -> None:
         """Hold zeros of ``shape`` (n_slots, n_heads, n_audio, d_head)."""
         super().__init__(shape, 1, device, dtype)
@@ -125,8 +124,8 @@ class HeardByFused(Heard):
         return None
 
 
-class HeardInBytes(HeardByFused):
-    """The same in 8 bits, as ``HeardInEightBits`` has it on a CPU; a byte is what its number is more than -128."""
+class CudaInt8CrossAttentionCache(CudaCrossAttentionCache):
+    """The same in 8 bits, as ``Int8CrossAttentionCache``; a byte is its number plus 128."""
 
     def __init__(self, shape: tuple[int, int, int, int], device: torch.device) -> None:
         """Hold zeros."""

@@ -1,8 +1,9 @@
 """Whisper's decoder on static caches: many rows a pass, each at a position of its own.
 
-Comes in: tokens, positions and the caches that a lane owns. Goes out: logits. Who calls: ``engine/lane``. The
-architecture is Radford et al. 2022 (openai/whisper, MIT); weights are transformers'. Ours: cross-attention keys and
-values are held once a window and shared by its group (``engine/heard``); what a row has said lies in ``engine/said``.
+Comes in: tokens, positions and the caches that a lane owns. Goes out: logits. The architecture is Radford et al. 2022
+(openai/whisper, MIT); weights are transformers'. Ours: cross-attention keys and values are held once a window and
+shared by its group (``engine/model/cross_attention_cache``); what a row has said lies in
+``engine/model/self_attention_cache``.
 
 Axes: n_slots windows, n_group rows a window (beams or candidates), n_rows = n_slots * n_group, n_heads, d_head, n_audio
 1500, n_context tokens that a row can hold.
@@ -19,9 +20,14 @@ from torch import Tensor
 
 from whisperbatch.engine.kernels import cpu_self_attention
 from whisperbatch.engine.kernels.cuda import find
-from whisperbatch.engine.model.cross_attention_cache import Heard, HeardByFused, HeardInBytes, HeardInEightBits
+from whisperbatch.engine.model.cross_attention_cache import (
+    CrossAttentionCache,
+    CudaCrossAttentionCache,
+    CudaInt8CrossAttentionCache,
+    Int8CrossAttentionCache,
+)
 from whisperbatch.engine.model.linear import Maps
-from whisperbatch.engine.model.self_attention_cache import Said, SaidByLineage
+from whisperbatch.engine.model.self_attention_cache import BeamSelfAttentionCache, SelfAttentionCache
 
 MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
 
@@ -47,8 +53,8 @@ class _Layer:
 class Caches:
     """What a lane's windows hear, by layer, and what its rows have said."""
 
-    heard: list[Heard]
-    said: Said
+    heard: list[CrossAttentionCache]
+    said: SelfAttentionCache
 
 
 class Decoder:
@@ -208,23 +214,26 @@ class Decoder:
         q, k, v = (self._heads(part) for part in layer.self_qkv(normed).chunk(3, dim=-1))
         return q, k, v
 
-    def _heard(self, n_slots: int, n_group: int) -> Heard:
+    def _heard(self, n_slots: int, n_group: int) -> CrossAttentionCache:
         shape = (n_slots, self.n_heads, self.n_audio, self.d_head)
         if self._in_eight_bits and self.device.type == "cuda":
-            return HeardInBytes(shape, self.device)
+            return CudaInt8CrossAttentionCache(shape, self.device)
         if self._in_eight_bits:
-            return HeardInEightBits(shape, n_group, self.dtype)
+            return Int8CrossAttentionCache(shape, n_group, self.dtype)
         if self._fused is not None:
-            return HeardByFused(shape, self.device, self.dtype, self._fused)
-        return Heard(shape, n_group, self.device, self.dtype)
+            return CudaCrossAttentionCache(shape, self.device, self.dtype, self._fused)
+        return CrossAttentionCache(shape, n_group, self.device, self.dtype)
 
-    def _said(self, n_slots: int, n_group: int) -> Said:
+    def _said(self, n_slots: int, n_group: int) -> SelfAttentionCache:
         shape = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
         if self._fused is not None:
-            return SaidByLineage(self.n_layers, shape, self.device, self.dtype, n_group, self._fused)
-        if self.device.type == "cpu" and (compiled := cpu_self_attention.find(self.dtype, *shape[1:], n_group)) is not None:
-            return SaidByLineage(self.n_layers, shape, self.device, self.dtype, n_group, compiled)
-        return Said(self.n_layers, shape, self.device, self.dtype)
+            return BeamSelfAttentionCache(self.n_layers, shape, self.device, self.dtype, n_group, self._fused)
+        if (
+            self.device.type == "cpu"
+            and (compiled := cpu_self_attention.find(self.dtype, *shape[1:], n_group)) is not None
+        ):
+            return BeamSelfAttentionCache(self.n_layers, shape, self.device, self.dtype, n_group, compiled)
+        return SelfAttentionCache(self.n_layers, shape, self.device, self.dtype)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(n, n_tokens, d_model) to (n, n_heads, n_tokens, d_head)."""

@@ -1,7 +1,6 @@
 """How far a download is: bytes as the hub's client counts them, and a line for people every so often.
 
-Who calls: ``engine/checkpoint``. Nothing is drawn here; the client's own bars are kept from drawing, since they would
-run through the view of a run.
+Nothing is drawn here; the client's own bars are kept from drawing, since they would run through the view of a run.
 """
 
 import time

@@ -1,6 +1,6 @@
 """Whisper's encoder: log-mel windows to what the decoder hears.
 
-Comes in: features. Goes out: states, normed. Who calls: ``engine/runner``. The architecture is Radford et al. 2022
+Comes in: features. Goes out: states, normed. The architecture is Radford et al. 2022
 (openai/whisper, MIT); weights are transformers'. Ours: queries, keys and values are one product.
 """
 

@@ -1,9 +1,9 @@
 """Linear maps and norms out of a model's tensors, their weights in the order in which the processor reads them best.
 
-Comes in: tensors and a name. Goes out: a function of states. Who calls: ``engine/encoder`` and ``engine/decoder``. In
+Comes in: tensors and a name. Goes out: a function of states. In
 bfloat16 on a CPU, oneDNN would put the weights in order anew at every call; here that is done once, and GELU is part of
 the product (measured with 16 rows of 384 on one core of a Xeon with AMX: 2.1 ms against 3.9 for the vocabulary, 0.019
-against 0.035 for a square map). float32 is left to torch's own products, or in 8 bits to ``engine/quantized``.
+against 0.035 for a square map). float32 is left to torch's own products, or in 8 bits to ``engine/model/quantized``.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
+from whisperbatch.engine.kernels.cuda import CudaKernels
 from whisperbatch.engine.model import quantized
-from whisperbatch.engine.kernels.cuda import Fused
 
 Map = Callable[[Tensor], Tensor]
 N_ROWS = 16  # the order is chosen for about so many
@@ -24,7 +24,9 @@ ALIGNMENT = 8  # rows of a CUDA product's weights: else an older kernel takes it
 class Maps:
     """A model's tensors as functions, by their names."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], fused: Fused | None, *, in_eight_bits: bool = False) -> None:
+    def __init__(
+        self, tensors: Mapping[str, Tensor], fused: CudaKernels | None, *, in_eight_bits: bool = False
+    ) -> None:
         """Take tensors, kernels of the device's own, and whether to multiply in 8 bits where that is faster."""
         self._tensors, self._fused, self._in_eight_bits = tensors, fused, in_eight_bits
 
@@ -54,7 +56,7 @@ class Maps:
 class Norm:
     """A layer norm; where the device has a kernel for it, the sum before it is part of it."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, fused: Fused | None) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, fused: CudaKernels | None) -> None:
         """Take its weight and bias, (d_model,)."""
         self._weight, self._bias, self._fused = weight, bias, fused
 

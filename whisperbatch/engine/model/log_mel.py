@@ -1,6 +1,6 @@
 """Samples to log-mel on the device, in batches; nothing goes back to the host.
 
-Comes in: windows of int16 samples. Goes out: what the encoder takes. Who calls: ``engine/runner``. Two profiles:
+Comes in: windows of int16 samples. Goes out: what the encoder takes. Two profiles:
 ``clip`` pads each window with silence and takes its floor from the window's own maximum, as WhisperFeatureExtractor
 does; ``file`` takes a window out of a file's features as openai-whisper does (whisper/audio.py, MIT): the floor is 8
 below the file's maximum, the samples on both sides of the window's edges are the file's, and what lies beyond the

@@ -1,6 +1,6 @@
 """Products of a CPU in 8 bits: weights in int8 with a scale an output, states in bytes with a scale a row.
 
-Comes in: a map's weight and bias in float32. Goes out: a function of states. Who calls: ``engine/linear``. Scales a row
+Comes in: a map's weight and bias in float32. Goes out: a function of states. Scales a row
 and an output are Dettmers et al. 2022 (LLM.int8(), vector-wise quantization), as CTranslate2's int8 has them; torch's
 own dynamic quantization has one scale a batch, so that a text would depend on its neighbours. Sums of bytes are whole
 numbers and exact: here a row's result is the same whatever stands beside it.

@@ -1,6 +1,6 @@
 """The sizes of OpenAI's models, with random weights: speed can be measured where no weights can be had.
 
-Comes in: ``random:large-v3``. Goes out: its sizes; ``weights`` makes the tensors. Who calls: ``engine/checkpoint``.
+Comes in: ``random:large-v3``. Goes out: its sizes; ``weights`` makes the tensors.
 What such a model decodes is no text; only ``bench`` takes it. Sizes are those of openai-whisper's models (MIT).
 """
 

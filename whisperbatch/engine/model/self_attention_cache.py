@@ -1,7 +1,6 @@
 """What a lane's rows have said: the keys and values of self-attention, a row for each beam or candidate.
 
-Comes in: queries, keys and values of openings and of steps. Goes out: what queries find in their rows' past. Who calls:
-``engine/decoder``, and ``engine/lane``, which moves windows and says which beam goes on from which.
+Comes in: queries, keys and values of openings and of steps. Goes out: what queries find in their rows' past.
 
 Axes as in ``engine``: caches are (n_rows, n_heads, n_context, d_head), n_rows = n_slots * n_group; d_model = n_heads *
 d_head.
@@ -10,13 +9,13 @@ d_head.
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.placement import zeros
-from whisperbatch.engine.kernels.cuda import Fused
+from whisperbatch.engine.kernels.cpu_self_attention import BeamAttention
+from whisperbatch.engine.kernels.cuda import CudaKernels
 from whisperbatch.engine.model.cross_attention_cache import attend
-from whisperbatch.engine.kernels.cpu_self_attention import Lineage
+from whisperbatch.engine.placement import zeros
 
 
-class Said:
+class SelfAttentionCache:
     """The caches of all layers; owned by a lane.
 
     Attributes:
@@ -76,7 +75,7 @@ class Said:
         self.v.clear()
 
 
-class SaidByLineage(Said):
+class BeamSelfAttentionCache(SelfAttentionCache):
     """Caches in which a beam that goes on from another copies nothing, but notes in whose row its past lies.
 
     A window's beams swap places at almost every step; with five of them on large-v3 the copies took a third of it
@@ -92,7 +91,7 @@ class SaidByLineage(Said):
         device: torch.device,
         dtype: torch.dtype,
         n_group: int,
-        kernels: Fused | Lineage,
+        kernels: CudaKernels | BeamAttention,
     ) -> None:
         """Hold zeros; rows come in groups of ``n_group``."""
         super().__init__(n_layers, shape, device, dtype)

@@ -1,7 +1,7 @@
 """Text to token ids and back, and the ids that have a meaning of their own.
 
-Comes in: a Checkpoint. Goes out: ``Spelling``. Who calls: every leaf that knows tokens. Ids are read from the model's
-generation settings; what those lack is found as openai-whisper finds it (whisper/tokenizer.py, MIT).
+Takes a checkpoint, gives a ``WhisperTokenizer``. Ids are read from the model's generation settings; what those lack is
+found as openai-whisper finds it (whisper/tokenizer.py, MIT).
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ NOTES = frozenset("♩♪♫♬♭♮♯")
 PREVIOUS, NO_SPEECH = "<|startofprev|>", ("<|nospeech|>", "<|nocaptions|>")
 
 
-class Spelling:
+class WhisperTokenizer:
     """The tokenizer of one model; any thread may call it.
 
     Attributes:

@@ -15,17 +15,17 @@ from torch import Tensor
 
 from whisperbatch.engine.model import formats
 from whisperbatch.engine.model.checkpoint import NO_TRANSLATION, Found
-from whisperbatch.engine.placement import Place
-from whisperbatch.engine.model.log_mel import N_FFT
 from whisperbatch.engine.model.formats import ctranslate2, ggml, openai, published, transformers, vocabulary
 from whisperbatch.engine.model.formats.contents import Contents
+from whisperbatch.engine.model.log_mel import N_FFT
 from whisperbatch.engine.model.mel_filters import mel_filters
+from whisperbatch.engine.placement import Placement
 from whisperbatch.errors import ModelError
 from whisperbatch.records import SAMPLE_RATE, ClipSettings
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
 CLOSE = 1e-6  # filter banks that differ by less are the same one, rounded otherwise
-READERS: Mapping[formats.Format, Callable[[formats.Stored], Contents]] = {
+READERS: Mapping[formats.Format, Callable[[formats.StoredWeights], Contents]] = {
     formats.Format.TRANSFORMERS: transformers.read,
     formats.Format.PICKLED: transformers.read,
     formats.Format.CTRANSLATE2: ctranslate2.read,
@@ -69,14 +69,14 @@ class Checkpoint:
         return {token[2:-2]: index for token, index in self.generation["lang_to_id"].items()}
 
     @property
-    def abilities(self) -> "Abilities":
+    def abilities(self) -> "Capabilities":
         """What it was trained for."""
         plain = not self.found.is_demo and not any(part in Path(self.found.name).name for part in NO_TRANSLATION)
-        return Abilities(self.found.name, frozenset(self.languages), plain and self.is_multilingual)
+        return Capabilities(self.found.name, frozenset(self.languages), plain and self.is_multilingual)
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class Capabilities:
     """What a model was trained for; ``languages`` is empty for an English-only one."""
 
     name: str
@@ -97,7 +97,7 @@ class Abilities:
 
 def load(
     found: Found,
-    place: Place,
+    place: Placement,
     *,
     model_dir: Path | None = None,
     offline: bool = True,
@@ -156,7 +156,7 @@ def _lacks(
         yield f"the settings of the model {found.name} have no {what}; its tokenizer tells them"
 
 
-def _placed(tensor: Tensor, place: Place) -> Tensor:
+def _placed(tensor: Tensor, place: Placement) -> Tensor:
     """A tensor where and as it is used; each by itself, so that no more than one is there twice."""
     return tensor.to(place.device, place.dtype)
 
@@ -204,7 +204,7 @@ def _require(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
             raise ValueError(f"its {name} is {tuple(tensors[name].shape)} where its config.json says {size}")
 
 
-def _random(name: str, size: tuple[int, ...], place: Place) -> Tensor:
+def _random(name: str, size: tuple[int, ...], place: Placement) -> Tensor:
     """A tensor as training would begin with, the same at every start."""
     if name.endswith("norm.weight"):
         return torch.ones(size, device=place.device, dtype=place.dtype)

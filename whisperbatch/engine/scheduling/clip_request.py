@@ -10,7 +10,7 @@ from typing import Any
 
 from whisperbatch.engine.scheduling import coverage, language_changes, pauses, segments
 from whisperbatch.engine.scheduling.quality import Decoded, Judge
-from whisperbatch.engine.scheduling.request import FRAMES_A_SECOND, MADE_UP, N_FRAMES, Request, Speller, Window
+from whisperbatch.engine.scheduling.request import FRAMES_A_SECOND, MADE_UP, N_FRAMES, DecodeRequest, Tokenizer, Window
 from whisperbatch.engine.scheduling.words import Timed
 from whisperbatch.languages import LANGUAGES, foreign_share
 from whisperbatch.options import DecodeOptions
@@ -25,13 +25,13 @@ MIN_LEFT_S = 0.2  # less speech than this after a text's end is where the two se
 MAX_GIVEN = 200  # tokens of a text that goes on; with more, a prompt and the rest might not fit
 
 
-class ClipRequest(Request):
+class ClipRequest(DecodeRequest):
     """A clip of at most a window, decoded until its audio is used up; blank segments are dropped.
 
     When it ends, its speech that has no text is decoded once more, a window each stretch.
     """
 
-    def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
+    def __init__(self, clip: Clip, number: int, speller: Tokenizer, options: DecodeOptions, judge: Judge) -> None:
         """Nothing heard yet."""
         super().__init__(clip, number, speller, options, judge)
         self._gaps: list[tuple[coverage.Span, Segment | None]] | None = None

@@ -1,7 +1,7 @@
 """The engine: windows of many clips side by side, each replaced by the next as it ends.
 
 Comes in: clips. Goes out: segments as they are settled, and a ClipText or ClipFailed for every clip. This leaf decides
-who runs and what becomes of faults; ``runner`` does the arithmetic, a ``Request`` knows what its clip needs next.
+who runs and what becomes of faults; ``runner`` does the arithmetic, a ``DecodeRequest`` knows what its clip needs next.
 
 A window's way: ready, encoded, seated in a slot, its language guessed (and parked until its file has voted), decoded at
 one temperature after the other, aligned where word times are asked for, settled. What raises is tried again in halves;
@@ -18,14 +18,14 @@ from typing import Any, Generic
 
 from whisperbatch.engine import EngineFacts, Work
 from whisperbatch.engine.scheduling.clip_request import ClipRequest
-from whisperbatch.engine.scheduling.quality import Judge
+from whisperbatch.engine.scheduling.device_protocol import Device, LaneT
+from whisperbatch.engine.scheduling.file_request import FileRequest
 from whisperbatch.engine.scheduling.hotwords import Crowding
 from whisperbatch.engine.scheduling.language_choice import LanguageChoice
-from whisperbatch.engine.scheduling.device_protocol import Device, LaneT
-from whisperbatch.engine.scheduling.request import Request, Sampled, Speller, Window, failure_of
+from whisperbatch.engine.scheduling.language_vote import LanguageVotes
+from whisperbatch.engine.scheduling.quality import Judge
+from whisperbatch.engine.scheduling.request import DecodeRequest, SampledTokens, Tokenizer, Window, failure_of
 from whisperbatch.engine.scheduling.scheduler import Scheduler
-from whisperbatch.engine.scheduling.file_request import FileRequest
-from whisperbatch.engine.scheduling.language_vote import Votes
 from whisperbatch.errors import RefusedError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
@@ -42,11 +42,11 @@ class ContinuousEngine(Generic[LaneT]):
     def __init__(
         self,
         device: Device[LaneT],
-        speller: Speller,
+        speller: Tokenizer,
         options: DecodeOptions,
         facts: EngineFacts,
         on_notice: Callable[[str], None],
-        votes: Votes | None = None,
+        votes: LanguageVotes | None = None,
         crowding: Crowding | None = None,
     ) -> None:
         """Hold nothing yet; ``on_notice`` hears what the user should read; engines beside share the last two."""
@@ -56,8 +56,8 @@ class ContinuousEngine(Generic[LaneT]):
         self._judges = {faithful: Judge(options, faithful=faithful) for faithful in (False, True)}
         self._crowding = crowding or Crowding(on_notice)
         self._scheduler = Scheduler()
-        self._languages = LanguageChoice(votes or Votes(), each_by_itself=options.multilingual)
-        self._requests: list[Request] = []
+        self._languages = LanguageChoice(votes or LanguageVotes(), each_by_itself=options.multilingual)
+        self._requests: list[DecodeRequest] = []
         self._quarantine: deque[list[Window]] = deque()  # groups that hold the culprit of a fault
         self._aligning: list[Window] = []  # decoded, and waiting for their words' times
         self._n_admitted, self._is_alone = 0, False  # alone: a group of the quarantine is running
@@ -263,7 +263,7 @@ class ContinuousEngine(Generic[LaneT]):
             if lane not in self.device.lanes:  # out of memory: all that was seated is queued again
                 break
 
-    def _end(self, lane: LaneT, slot: int, sampled: Sampled, windows: Sequence[Window]) -> None:
+    def _end(self, lane: LaneT, slot: int, sampled: SampledTokens, windows: Sequence[Window]) -> None:
         """Judge what was decoded of a window: try again, or settle it and go on with its clip."""
         (window,) = windows
         request = window.request
@@ -329,7 +329,7 @@ class ContinuousEngine(Generic[LaneT]):
         end_s = min(window.start_s + window.duration_s, request.seek / 100)
         self._out.append(Segments(request.clip.file_id, request.clip.index, new, end_s))
 
-    def _go_on(self, request: Request) -> None:
+    def _go_on(self, request: DecodeRequest) -> None:
         """Queue a clip's next window, or give out its text."""
         try:
             window = request.next() or request.text()
@@ -385,7 +385,7 @@ class ContinuousEngine(Generic[LaneT]):
                 raise
             self._resize(n_slots // 2)
 
-    def _fail(self, request: Request, err: Exception) -> None:
+    def _fail(self, request: DecodeRequest, err: Exception) -> None:
         if request in self._requests:
             self._requests.remove(request)
             self._out.append(failure_of(request.clip, err, lacks_memory=self.device.is_out_of_memory(err)))

@@ -1,16 +1,16 @@
-"""What the engine's policy asks of a device and its lanes; ``runner`` and ``lane`` have it. No torch."""
+"""What the engine's policy asks of a device and its lanes; ``runner`` and ``decode_batch`` have it. No torch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from whisperbatch.engine import Work
 from whisperbatch.engine.scheduling.quality import Decoded
-from whisperbatch.engine.scheduling.request import Sampled, Window
+from whisperbatch.engine.scheduling.request import SampledTokens, Window
 from whisperbatch.engine.scheduling.slots import Slots
 
 
-class Lane(Protocol):
-    """Slots for windows, as ``engine/lane`` has them."""
+class DecodeBatch(Protocol):
+    """Slots for windows, as ``engine/device/decode_batch`` has them."""
 
     slots: Slots[Any]
 
@@ -19,11 +19,11 @@ class Lane(Protocol):
         ...
 
 
-LaneT = TypeVar("LaneT", bound=Lane)
+LaneT = TypeVar("LaneT", bound=DecodeBatch)
 
 
 class Device(Protocol[LaneT]):
-    """What runs windows, as ``engine/runner`` does; any call may raise."""
+    """What runs windows, as ``engine/device/runner`` does; any call may raise."""
 
     n_slots: int
     name: str
@@ -63,11 +63,11 @@ class Device(Protocol[LaneT]):
         """Begin the next try of seated windows."""
         ...
 
-    def step(self, lane: LaneT) -> list[tuple[int, Window, Sampled]]:
+    def step(self, lane: LaneT) -> list[tuple[int, Window, SampledTokens]]:
         """One token more in a lane; what ended."""
         ...
 
-    def read(self, window: Window, sampled: Sampled) -> Decoded:
+    def read(self, window: Window, sampled: SampledTokens) -> Decoded:
         """Sampled tokens as text with its figures."""
         ...
 

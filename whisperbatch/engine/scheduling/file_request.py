@@ -1,7 +1,7 @@
 """A whole file, window after window, by openai-whisper's rules to the letter. Policy only: no torch.
 
 Comes in: a clip that holds a whole file, and what was decoded of its windows. Goes out: windows with the text before
-them, segments. Who calls: ``engine/continuous``. The loop is that of openai-whisper's ``transcribe``
+them, segments. The loop is that of openai-whisper's ``transcribe``
 (whisper/transcribe.py, MIT); ours stands still between two windows, so that windows of many files share a batch.
 """
 
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from whisperbatch.engine.scheduling import segments
-from whisperbatch.engine.scheduling.quality import Judge
 from whisperbatch.engine.scheduling.hotwords import N_PROMPT
-from whisperbatch.engine.scheduling.request import FRAMES_A_SECOND, N_FRAMES, Request, Speller, Window
+from whisperbatch.engine.scheduling.quality import Judge
+from whisperbatch.engine.scheduling.request import FRAMES_A_SECOND, N_FRAMES, DecodeRequest, Tokenizer, Window
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipText, Segment
 
 MAX_CONDITIONED = 0.5  # above this temperature the text before is not relied on
 
 
-class FileRequest(Request):
+class FileRequest(DecodeRequest):
     """A file decoded in sequence; what was heard stands before the next window."""
 
-    def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
+    def __init__(self, clip: Clip, number: int, speller: Tokenizer, options: DecodeOptions, judge: Judge) -> None:
         """Nothing heard yet."""
         super().__init__(clip, number, speller, options, judge)
         self.loudest: float | None = None  # the file's largest log-mel value; the runner's to find

@@ -1,6 +1,6 @@
 """Text that the model may have made up in silence: found by its words, skipped with the silence. No torch.
 
-Comes in: a window's segments with words. Goes out: those to keep, and where to go on. Who calls: ``engine/requests``.
+Comes in: a window's segments with words. Goes out: those to keep, and where to go on.
 Scores and decisions are those of openai-whisper's ``hallucination_silence_threshold`` (whisper/transcribe.py, MIT).
 Ours always goes on by a frame at least.
 """

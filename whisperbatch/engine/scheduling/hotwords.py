@@ -10,7 +10,7 @@ MAX_CHARACTERS = 20_000  # fewer fill ``N_PROMPT`` tokens, of which none is as l
 
 
 class Encoder(Hashable, Protocol):
-    """What spells a text in tokens, as ``engine/spelling`` does."""
+    """What spells a text in tokens, as ``engine/model/tokenizer`` does."""
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text."""

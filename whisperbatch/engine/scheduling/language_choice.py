@@ -7,16 +7,16 @@ its own among them, and is cut where the language changes.
 
 from collections.abc import Mapping
 
-from whisperbatch.engine.scheduling.request import Request, Window
-from whisperbatch.engine.scheduling.language_vote import SURE, SURE_S, Votes
+from whisperbatch.engine.scheduling.language_vote import SURE, SURE_S, LanguageVotes
+from whisperbatch.engine.scheduling.request import DecodeRequest, Window
 from whisperbatch.records import Clip
 
 
 class LanguageChoice:
     """The languages of an engine's clips; owned by the engine's thread."""
 
-    def __init__(self, votes: Votes, *, each_by_itself: bool) -> None:
-        """Share ``votes`` with the engines beside; ``each_by_itself``: nobody votes."""
+    def __init__(self, votes: LanguageVotes, *, each_by_itself: bool) -> None:
+        """Share ``language_vote`` with the engines beside; ``each_by_itself``: nobody votes."""
         self._votes, self._each_by_itself = votes, each_by_itself
 
     def expect(self, clip: Clip) -> None:
@@ -37,7 +37,7 @@ class LanguageChoice:
         """Whether the file's clips wait for its vote."""
         return self._votes.holds(file_id)
 
-    def waits(self, request: Request) -> bool:
+    def waits(self, request: DecodeRequest) -> bool:
         """Whether a clip has nothing to do before its file's vote is decided."""
         is_done = request.clip.vote is None or request.has_voted
         return request.language is None and is_done and self.is_open(request.clip.file_id)
@@ -53,7 +53,7 @@ class LanguageChoice:
             self._votes.cast(clip.file_id, clip.vote[0], votes)
             self.settle(request)
 
-    def settle(self, request: Request) -> None:
+    def settle(self, request: DecodeRequest) -> None:
         """Give a clip its file's language, if there is one of all clips."""
         decision = self._votes.decision(request.clip.file_id)
         if decision is None or decision.others or request.is_multilingual:

@@ -35,7 +35,7 @@ class Decision:
     others: tuple[str, ...] = ()
 
 
-class Votes:
+class LanguageVotes:
     """The open and decided ballots of files; any thread may call it."""
 
     def __init__(self) -> None:

@@ -3,8 +3,7 @@
 A step of a small model is many short products: shared out among threads, these wait for each other more than they work,
 and what is not shared out leaves all cores but one idle. So each engine has cores of its own, and slots of its own; the
 model's weights and the votes on a file's language are common, and so is the reserve: a clip waits for no engine in
-particular, and goes where room is first. Comes in: clips. Goes out: what any of the engines tells. Who calls:
-``engine/build``. No torch.
+particular, and goes where room is first. Comes in: clips. Goes out: what any of the engines tells. No torch.
 
 An engine that is in a step belongs to its thread, the others to the owner: what is asked of one in a step is done when
 it comes back.
@@ -22,7 +21,7 @@ from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 Result = Segments | ClipText | ClipFailed
 
 
-class EnginesAbreast:
+class ParallelEngines:
     """Engines side by side, with the contract of one; owned by one thread."""
 
     def __init__(self, engines: Sequence[ContinuousEngine[Any]], share_cores: Callable[[int], None]) -> None:

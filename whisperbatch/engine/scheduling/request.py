@@ -1,7 +1,7 @@
 """One clip's decode state: how far it has come, what was heard, which window is next. Policy only: no torch.
 
 Comes in: a clip, and what was decoded of its windows. Goes out: windows, segments, at last a ClipText. ``ClipRequest``
-(clips mode) is in ``clip_request``, ``FileRequest`` (sequential mode) in ``sequential``.
+(clips mode) is in ``clip_request``, ``FileRequest`` (sequential mode) in ``file_request``.
 """
 
 import traceback
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from whisperbatch.engine.scheduling import coverage, hallucinations, segments
-from whisperbatch.engine.scheduling.quality import Decoded, Judge
 from whisperbatch.engine.scheduling.hotwords import N_PROMPT, hot_ids, ids_of
+from whisperbatch.engine.scheduling.quality import Decoded, Judge
 from whisperbatch.engine.scheduling.words import Timings, WordRules, last_end_s
 from whisperbatch.errors import InferenceError
 from whisperbatch.options import DecodeOptions
@@ -24,8 +24,8 @@ N_HOP = SAMPLE_RATE // FRAMES_A_SECOND
 MADE_UP = "text that may be made up was left out"
 
 
-class Speller(Hashable, Protocol):
-    """What a request asks of ``engine/spelling``."""
+class Tokenizer(Hashable, Protocol):
+    """What a request asks of ``engine/model/tokenizer``."""
 
     end: int
     timestamp_begin: int
@@ -74,7 +74,7 @@ class Window:
         timings: Their times, once they are known.
     """
 
-    request: "Request"
+    request: "DecodeRequest"
     start: int
     n_frames: int
     prompt: Sequence[int] = ()
@@ -107,7 +107,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
+class SampledTokens:
     """Sampled tokens without end of text, and the sum of their log-probabilities with that of the end.
 
     ``is_cut``: no end of text came before there was no more room for tokens.
@@ -123,7 +123,7 @@ class Sampled:
         return self.sum_logprob / (len(self.tokens) + 1)
 
 
-class Request(ABC):
+class DecodeRequest(ABC):
     """A clip on its way through the engine; owned by the engine's thread.
 
     Attributes:
@@ -136,7 +136,7 @@ class Request(ABC):
         n_left_out: How many of its hotwords have no room.
     """
 
-    def __init__(self, clip: Clip, number: int, speller: Speller, options: DecodeOptions, judge: Judge) -> None:
+    def __init__(self, clip: Clip, number: int, speller: Tokenizer, options: DecodeOptions, judge: Judge) -> None:
         """Nothing heard yet."""
         self.clip, self.number = clip, number
         self.language = clip.settings.language

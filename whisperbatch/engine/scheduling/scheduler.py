@@ -1,6 +1,6 @@
 """Who runs next: the windows of clips that were admitted first. Policy only: no torch.
 
-Comes in: windows, as clips come to them. Goes out: as many as there is room for. Who calls: ``engine/continuous``.
+Comes in: windows, as clips come to them. Goes out: as many as there is room for.
 Windows of clips admitted earlier go first, whether they are first windows, later ones, second looks or retries: a clip
 that has begun is finished, and nobody starves, since only finitely many clips are older than any.
 """

@@ -1,7 +1,6 @@
 """Who sits in which row of the caches. Policy only: no torch.
 
-Comes in: windows. Goes out: their slots, and which rows have to be moved so that the used ones come first. Who calls:
-``engine/lane``.
+Comes in: windows. Goes out: their slots, and which rows have to be moved so that the used ones come first.
 """
 
 from collections.abc import Callable, Iterator

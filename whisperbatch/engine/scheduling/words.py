@@ -1,10 +1,9 @@
 """A window's tokens and their times to words, and segments that keep to their words. Policy only: no torch.
 
-Comes in: segments without words, and when each token begins. Goes out: the segments with words. Who calls:
-``engine/requests`` and ``engine/sequential``. Splitting, punctuation and the rules for durations are openai-whisper's
-(whisper/tokenizer.py and timing.py, MIT), oddities included: marks are one string in which a word is looked for, so
-that a word of two marks in that order counts as one. Ours makes new segments and leaves those it was given, and keeps
-the word before bytes at the end that spell nothing.
+Comes in: segments without words, and when each token begins. Goes out: the segments with words. Splitting, punctuation
+and the rules for durations are openai-whisper's (whisper/tokenizer.py and timing.py, MIT), oddities included: marks are
+one string in which a word is looked for, so that a word of two marks in that order counts as one. Ours makes new
+segments and leaves those it was given, and keeps the word before bytes at the end that spell nothing.
 """
 
 import string

@@ -1,7 +1,7 @@
 """Cues that begin and end with sentences; a sentence too long for one is split where that hurts least.
 
 Breaks cost little after a comma, and parts of one size cost less than a long one and a short one; the same holds for
-the lines of a cue. Who calls: ``shape``.
+the lines of a cue.
 """
 
 import math
@@ -12,9 +12,9 @@ from itertools import zip_longest
 
 from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Word
-from whisperbatch.writers.subtitles.cues import Cue, cue_of, width
 from whisperbatch.writers.speakers import prefix
 from whisperbatch.writers.subtitles.by_words import LINE_WIDTH, PAUSE_S
+from whisperbatch.writers.subtitles.cues import Cue, cue_of, width
 from whisperbatch.writers.subtitles.units import at_line_start, last_start_s, units
 
 PIECE_COST = 1e6  # what one more cue or line costs: more than all else together

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Word
-from whisperbatch.writers.subtitles.cues import Cue, cue_of, width
 from whisperbatch.writers.speakers import prefix
+from whisperbatch.writers.subtitles.cues import Cue, cue_of, width
 from whisperbatch.writers.subtitles.units import at_line_start, last_start_s, units
 
 LINE_WIDTH = 1000  # openai-whisper's, when none is asked for

@@ -1,4 +1,4 @@
-"""What the subtitle formats share: the cue, its text, its width, time stamps. Who calls: ``shape``'s steps, formats."""
+"""What the subtitle formats share: the cue, its text, its width, time stamps."""
 
 import re
 import unicodedata
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from whisperbatch.records import Word
 from whisperbatch.writers.speakers import prefix
-from whisperbatch.writers.time_order import words_in_order
 from whisperbatch.writers.subtitles.units import Unit
+from whisperbatch.writers.time_order import words_in_order
 
 _MARKED = re.compile(r"^(\s*)(.*)$")
 

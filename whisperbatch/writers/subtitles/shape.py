@@ -1,6 +1,6 @@
 """A transcript to cues: the words are made into cues and lines, then the cues are timed, then words are marked.
 
-Comes in: a Transcript and SubtitleOptions. Goes out: cues, in order. Pure. Who calls: srt, vtt, ass.
+Comes in: a Transcript and SubtitleOptions. Goes out: cues, in order. Pure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from whisperbatch.errors import FileError
 from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Segment, Transcript, Word
-from whisperbatch.writers.subtitles.cues import Cue
 from whisperbatch.writers.speakers import labelled_words, whole
-from whisperbatch.writers.subtitles.by_words import by_words
-from whisperbatch.writers.time_order import in_order
 from whisperbatch.writers.subtitles.by_sentences import by_sentences
+from whisperbatch.writers.subtitles.by_words import by_words
+from whisperbatch.writers.subtitles.cues import Cue
 from whisperbatch.writers.subtitles.timing import highlighted, timed
+from whisperbatch.writers.time_order import in_order
 
 PLAIN = SubtitleOptions()
 NO_WORDS = (

@@ -1,4 +1,4 @@
-"""When cues appear and go, once they are made: each step takes cues and gives cues. Who calls: ``shape``."""
+"""When cues appear and go, once they are made: each step takes cues and gives cues."""
 
 import math
 from collections.abc import Iterator, Sequence

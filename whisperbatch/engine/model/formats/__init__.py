@@ -42,7 +42,7 @@ class Format(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredWeights:
     """Weights on disk: their format, the files that hold them, and the folder with what belongs to them."""
 
     format: Format
@@ -50,7 +50,7 @@ class Stored:
     files: tuple[Path, ...]
 
 
-def recognise(path: Path) -> Stored:
+def recognise(path: Path) -> StoredWeights:
     """The weights in a folder or a file; ModelError with what was found, and what can be read, when there are none."""
     try:
         return _in_folder(path) if path.is_dir() else _in_file(path)
@@ -67,7 +67,7 @@ def holds_weights(path: Path) -> bool:
     return True
 
 
-def _in_folder(folder: Path) -> Stored:
+def _in_folder(folder: Path) -> StoredWeights:
     has_config = (folder / "config.json").is_file()
     for single, index, kind in (
         (SINGLE, INDEX, Format.TRANSFORMERS),
@@ -77,7 +77,7 @@ def _in_folder(folder: Path) -> Stored:
         if files and not has_config:
             raise ModelError(f"the folder {folder} holds {files[0].name} and no config.json, which tells its sizes")
         if files:
-            return Stored(kind, folder, files)
+            return StoredWeights(kind, folder, files)
     if (folder / BINARY).is_file():
         return _in_file(folder / BINARY)
     candidates = [file for file in sorted(folder.iterdir()) if file.suffix in (".pt", ".bin") and file.is_file()]
@@ -110,7 +110,7 @@ def _listed(folder: Path, single: str, index: str) -> tuple[Path, ...]:
     return tuple(folder / name for name in names)
 
 
-def _in_file(file: Path) -> Stored:
+def _in_file(file: Path) -> StoredWeights:
     kind = _kind_of(file)
     if kind is None:
         raise ModelError(f"the file {file} is not a Whisper model; what is read is {READ}")
@@ -119,10 +119,10 @@ def _in_file(file: Path) -> Stored:
             return _in_folder(file.parent)
         if not (file.parent / "config.json").is_file():
             raise ModelError(f"the folder {file.parent} holds {file.name} and no config.json, which tells its sizes")
-        return Stored(kind, file.parent, (file,))
+        return StoredWeights(kind, file.parent, (file,))
     if kind is Format.CTRANSLATE2 and not (file.parent / "config.json").is_file():
         raise ModelError(f"the folder {file.parent} holds {file.name} and no config.json, which tells its settings")
-    return Stored(kind, file.parent, (file,))
+    return StoredWeights(kind, file.parent, (file,))
 
 
 def _kind_of(file: Path) -> Format | None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.model.formats import Stored
+from whisperbatch.engine.model.formats import StoredWeights
 from whisperbatch.engine.model.formats.binary import Binary
 from whisperbatch.engine.model.formats.contents import Contents, config_of
 from whisperbatch.engine.model.formats.transformers import settings
@@ -27,7 +27,7 @@ D_HEAD = 64  # of every Whisper; a file older than the variable that tells heads
 Variables = dict[str, Tensor]
 
 
-def read(stored: Stored) -> Contents:
+def read(stored: StoredWeights) -> Contents:
     """A folder's contents; ValueError, KeyError or OSError where it is not a whole Whisper."""
     (file,) = stored.files
     variables = _variables(Binary(file))

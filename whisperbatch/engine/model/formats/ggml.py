@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.model.formats import GGML_MAGIC, Stored
+from whisperbatch.engine.model.formats import GGML_MAGIC, StoredWeights
 from whisperbatch.engine.model.formats.binary import MAX_AXES, Binary
 from whisperbatch.engine.model.formats.contents import Contents, config_of
 from whisperbatch.engine.model.formats.openai import renamed
@@ -23,7 +23,7 @@ PLAIN = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}  # ggml's numbe
 NAMES = {10: "q2_k", 11: "q3_k", 12: "q4_k", 13: "q5_k", 14: "q6_k", 15: "q8_k"}
 
 
-def read(stored: Stored) -> Contents:
+def read(stored: StoredWeights) -> Contents:
     """A file's contents; ValueError where it is not a whole Whisper."""
     file = Binary(stored.files[0])
     if file.bytes(4) != GGML_MAGIC:

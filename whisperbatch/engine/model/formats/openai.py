@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.model.formats import Stored
+from whisperbatch.engine.model.formats import StoredWeights
 from whisperbatch.engine.model.formats.contents import Contents, config_of
 from whisperbatch.engine.model.formats.vocabulary import in_folder
 
@@ -40,7 +40,7 @@ _WHOLE = {
 }
 
 
-def read(stored: Stored) -> Contents:
+def read(stored: StoredWeights) -> Contents:
     """A file's contents; ValueError, KeyError or TypeError where it is not a whole Whisper."""
     (file,) = stored.files
     found = unpickled(file)

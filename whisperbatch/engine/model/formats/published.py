@@ -2,7 +2,7 @@
 
 The heads that follow the audio are openai-whisper's (whisper/__init__.py, MIT), as (layer, head) of the decoder. Ids of
 special tokens come from the checkpoint's own tokenizer. Lists of suppressed tokens need no table: where there are none,
-``spelling`` finds them by openai-whisper's rule.
+``tokenizer`` finds them by openai-whisper's rule.
 """
 
 import re

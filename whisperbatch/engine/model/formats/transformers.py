@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.model.formats import Format, Stored
+from whisperbatch.engine.model.formats import Format, StoredWeights
 from whisperbatch.engine.model.formats.contents import Contents
 from whisperbatch.engine.model.formats.openai import unpickled
 from whisperbatch.engine.model.formats.vocabulary import in_folder
@@ -17,7 +17,7 @@ PREFIX = "model."
 SHARED = "proj_out.weight"  # the token embedding once more
 
 
-def read(stored: Stored) -> Contents:
+def read(stored: StoredWeights) -> Contents:
     """A folder's contents; ValueError, KeyError or OSError where it is not a whole Whisper."""
     config = settings(stored.folder / "config.json")
     if config.get("model_type") != "whisper":
