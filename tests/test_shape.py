@@ -1,6 +1,7 @@
 """The house rules, read from the source: who imports whom, where heavy libraries live, how long things are."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -185,6 +186,7 @@ def test_the_house_stands():
         ("audio/x.py", "def f():\n    from whisperbatch import pipeline", "audio imports pipeline"),
         ("records.py", "from whisperbatch.options import RunOptions", "records imports options"),
         ("audio/x.py", "import torch", "imports torch outside"),
+        ("engine/scheduling/x.py", "import torch", "imports torch outside"),
         ("pipeline/x.py", "from transformers import pipeline", "imports transformers outside"),
         ("cli/x.py", "import click", "imports click outside"),
         ("sources/x.py", "from typing import TYPE_CHECKING", "imports TYPE_CHECKING outside"),
@@ -212,7 +214,7 @@ def test_the_house_stands():
     ],
 )
 def test_each_rule_fires(tmp_path: Path, path: str, source: str, fault: str):
-    (tmp_path / path).parent.mkdir(exist_ok=True)
+    (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
     (tmp_path / path).write_text('"""Doc."""\n' + source)
     told = faults(tmp_path)
     assert any(fault in one for one in told), told
@@ -223,12 +225,12 @@ def test_what_is_allowed_is_not_told(tmp_path: Path):
     allowed = {
         "audio/x.py": "import subprocess\nfrom whisperbatch.records import Clip\nfrom whisperbatch.audio import y",
         "audio/decode.py": "import av\nimport librosa",
-        "engine/x.py": "import torch\nfrom transformers import AutoModel",
+        "engine/model/x.py": "import torch\nfrom transformers import AutoModel",
         "batcher/calls.py": "try:\n    pass\nexcept Exception:\n    pass",
         "cli/x.py": "from whisperbatch import __version__, api\nimport typer",
     }
     for path, source in allowed.items():
-        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / path).write_text('"""Doc."""\n' + source + "\n")
     assert faults(tmp_path) == []
 
@@ -236,6 +238,32 @@ def test_what_is_allowed_is_not_told(tmp_path: Path):
 def test_a_module_without_docstring_is_told(tmp_path: Path):
     (tmp_path / "errors.py").write_text("x = 1\n")
     assert faults(tmp_path) == ["errors.py:1: no docstring"]
+
+
+def unnamed(package: Path) -> list[str]:
+    """Modules and packages that the docstring of the package around them does not name."""
+    found = []
+    for init in sorted(package.rglob("__init__.py")):
+        words = set(re.findall(r"\w+", ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))) or ""))
+        parts = {
+            part.stem for part in init.parent.iterdir() if part.suffix == ".py" or (part / "__init__.py").is_file()
+        }
+        missing = parts - {"__init__", "__main__"} - words
+        found += [(init.parent / part).relative_to(package).as_posix() for part in sorted(missing)]
+    return found
+
+
+def test_the_signs_name_every_leaf():
+    assert unnamed(PACKAGE) == []
+
+
+def test_a_leaf_that_no_sign_names_is_told(tmp_path: Path):
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "__init__.py").write_text('"""audio: files to clips."""')
+    (tmp_path / "audio" / "__init__.py").write_text('"""Leaves: vad (speech)."""')
+    for name in ("vad", "wav"):
+        (tmp_path / "audio" / f"{name}.py").touch()
+    assert unnamed(tmp_path) == ["audio/wav"]
 
 
 def test_every_allowance_is_used():
