@@ -1,4 +1,4 @@
-"""Recordings from a list of paths, in a file or on standard input: one a line or separated by NUL, read as it comes.
+"""Recordings from a list of paths, in a file or on standard input: a path a line, or separated by NUL."""
 
 import os
 import re
