@@ -34,16 +34,16 @@ def open_engine(options, *given, max_batch_size=None, **named):
 local.open_engine = open_engine
 local.open_diarizer = lambda options, **named: FakeDiarizer()
 if "LONG_S" in os.environ:
-    from whisperbatch.pipeline import kept
-    kept.ClipKeeper.__init__.__defaults__ = (float(os.environ["LONG_S"]),)
+    from whisperbatch.pipeline import clip_cache
+    clip_cache.ClipKeeper.__init__.__defaults__ = (float(os.environ["LONG_S"]),)
 """
-MEMBER = f"{ENGINE}\nfrom whisperbatch.backends import devices\ndevices.main()\n"
+MEMBER = f"{ENGINE}\nfrom whisperbatch.backends import process_workers\nprocess_workers.main()\n"
 DRIVER = f"""
 import sys
 {ENGINE}
-from whisperbatch.backends import devices
+from whisperbatch.backends import process_workers
 MEMBER = {MEMBER!r}
-devices.command = lambda module: [sys.executable, "-c", MEMBER]
+process_workers.command = lambda module: [sys.executable, "-c", MEMBER]
 from whisperbatch import cli
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -127,4 +127,4 @@ def processes(folder: Path) -> dict[int, str]:
 
 
 def members(folder: Path) -> list[int]:
-    return [pid for pid, line in processes(folder).items() if line.endswith("devices.main()\n ")]
+    return [pid for pid, line in processes(folder).items() if line.endswith("process_workers.main()\n ")]

@@ -192,8 +192,8 @@ def test_what_was_encoded_comes_back(tmp_path: Path, name: str, rate: int, chann
 @pytest.mark.skipif(sys.platform == "win32", reason="measures memory as POSIX tells it")
 def test_an_hour_needs_no_more_memory_than_five_minutes(tmp_path: Path):
     script = (
-        "import resource, sys; from pathlib import Path; from whisperbatch.audio import clips, load;"
-        "cuts = clips.cut(load.Reader(Path(sys.argv[1])).blocks(), lambda channel: clips.QuietCutter());"
+        "import resource, sys; from pathlib import Path; from whisperbatch.audio import clips, decode;"
+        "cuts = clips.cut(decode.Reader(Path(sys.argv[1])).blocks(), lambda channel: clips.QuietCutter());"
         "n = sum(len(cut.samples) for cut in cuts);"
         "print(n, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )

@@ -159,7 +159,7 @@ def test_a_worker_that_is_killed_leaves_no_spool(tmp_path: Path):
     hang = "    for n, block in enumerate(old(self)):\n        yield block\n        n < 300 or threading.Event().wait()"
     start = processes.START.rpartition("import_module(")
     code = (
-        "import threading\nfrom whisperbatch.audio import load\nold = load.Reader.blocks\n"
+        "import threading\nfrom whisperbatch.audio import decode\nold = decode.Reader.blocks\n"
         f"def blocks(self):\n{hang}\nload.Reader.blocks = blocks\n"
     )
     path = write_wav(tmp_path / "x.wav", noise(60))

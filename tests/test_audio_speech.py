@@ -127,7 +127,7 @@ def test_spans_are_those_of_faster_whisper(material, options: SpeechOptions, n_l
     faster-whisper 1.2.1 brings silero-vad 6.0's weights, which tell other probabilities than 6.2's, so its code runs
     on the same weights here. How far the older ones are away is printed.
     """
-    same, older = faster_vad.SileroVADModel(str(faster_vad.model_path())), faster_vad.get_vad_model()
+    same, older = faster_vad.SileroVADModel(str(vad.model_path())), faster_vad.get_vad_model()
     n_near, n_all = {"same": 0, "older": 0}, {"same": 0, "older": 0}
     for samples in material.values():
         found = spans(probabilities(samples), len(samples), options, n_longest)

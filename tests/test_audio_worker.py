@@ -147,7 +147,7 @@ def started_with(code: str) -> str:
 def with_blocks(body: str) -> str:
     """The same, with another ``Reader.blocks``; ``body`` is indented by four."""
     return started_with(
-        "import numpy, os, threading\nfrom whisperbatch.audio import load, worker\nold = load.Reader.blocks\n"
+        "import numpy, os, threading\nfrom whisperbatch.audio import decode, worker\nold = decode.Reader.blocks\n"
         f"def blocks(self):\n{body}\nload.Reader.blocks = blocks\n"
     )
 
@@ -172,12 +172,12 @@ def test_the_death_of_the_parent_ends_the_worker(long_wav: Path, state: str):
 import sys
 from pathlib import Path
 from whisperbatch import processes
-from whisperbatch.audio import pool
+from whisperbatch.audio import worker_client
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings
 if {state!r} == "busy":
     processes.START = {busy!r}
-worker = pool.LoadWorker(speech=SpeechOptions(vad=False))
+worker = worker_client.LoadWorker(speech=SpeechOptions(vad=False))
 loading = worker.load(0, Path({str(long_wav)!r}), ClipSettings("de"))
 list(loading) if {state!r} == "idle" else next(loading)
 if {state!r} == "busy":
@@ -383,7 +383,7 @@ with LoadWorker(speech=SpeechOptions(vad=False)) as worker:
 def test_the_worker_is_the_parents_and_nothing_beside_it_shadows_a_library(tmp_path: Path, long_wav: Path):
     package = processes.PACKAGE.parent
     shutil.copytree(package, tmp_path / "whisperbatch", ignore=shutil.ignore_patterns("demo", "__pycache__"))
-    load = tmp_path / "whisperbatch" / "audio" / "opening.py"
+    load = tmp_path / "whisperbatch" / "audio" / "open_file.py"
     load.write_text(load.read_text(encoding="utf-8").replace("does not exist", "is not there, says the copy"))
     for name in ("json", "queue", "numpy"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')")
@@ -411,7 +411,7 @@ def test_it_never_imports_torch_and_ignores_the_current_folder(tmp_path: Path, l
 import os; os.chdir({str(tmp_path)!r})
 from pathlib import Path
 from whisperbatch import processes
-from whisperbatch.audio import pool
+from whisperbatch.audio import worker_client
 from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import ClipSettings

@@ -104,7 +104,7 @@ def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slot
 def test_an_engine_around_kernels_hears_what_one_around_torch_hears(monkeypatch, options: DecodeOptions, n_slots: int):
     clips = [hearing.clip(wave, k) for k, wave in enumerate(crowd(12))]
     with monkeypatch.context() as patch:
-        patch.setattr(decoder.lineage, "find", lambda *args: None)
+        patch.setattr(decoder.cpu_self_attention, "find", lambda *args: None)
         plain = hearing.engine(options, n_slots)
     assert all(type(lane._caches.said) is SelfAttentionCache for lane in plain.device.lanes)
     exact, ties = hearing.hear(plain, clips), []

@@ -19,7 +19,7 @@ from whisperbatch.errors import ModelError
 from whisperbatch.options import EngineOptions
 
 REPO = "openai/whisper-tiny"
-OFTEN = "from whisperbatch.engine import download; download.LINE_S = 0.2\n"
+OFTEN = "from whisperbatch.engine.model import download; download.LINE_S = 0.2\n"
 MAIN = "import sys; from whisperbatch.cli import main; sys.exit(main(sys.argv[1:]))"
 
 

@@ -371,7 +371,7 @@ def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, 
     now_s = [0.0]
     monkeypatch.setattr(eta.time, "monotonic", lambda: now_s[0])
     monkeypatch.setattr(
-        placement, "choose", lambda options: placement.Place(torch.device("cpu" if on_cpu else "cuda"), "float32")
+        placement, "choose", lambda options: placement.Placement(torch.device("cpu" if on_cpu else "cuda"), "float32")
     )
     view = screen.Screen(report.Report())
     view.is_endless = bool(endless)
@@ -393,7 +393,7 @@ def test_it_is_said_once_a_run_and_not_when_nobody_asked(monkeypatch, tmp_path, 
 def test_clips_that_come_back_together_are_not_taken_for_slow(monkeypatch, tmp_path):
     now_s = [0.0]
     monkeypatch.setattr(eta.time, "monotonic", lambda: now_s[0])
-    monkeypatch.setattr(placement, "choose", lambda options: placement.Place(torch.device("cpu"), "float32"))
+    monkeypatch.setattr(placement, "choose", lambda options: placement.Placement(torch.device("cpu"), "float32"))
     view = screen.Screen(report.Report())
     lines: list[str] = []
     monkeypatch.setattr(view, "line", lines.append)
@@ -416,7 +416,7 @@ def test_a_real_run_says_it_once(tmp_path: Path, sample_audio: Path):
     for name in ("lecture.mp3", "garden.wav", "telephone.wav"):
         shutil.copy(sample_audio / name, tmp_path)
     code = (
-        "import sys; from whisperbatch.cli import advice, main; advice.LONG_S = advice.SEEN_S = 0.0\n"
+        "import sys; from whisperbatch.cli import eta, main; eta.LONG_S = eta.SEEN_S = 0.0\n"
         "sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "transcribe", ".", "--model", "demo", "--device", "cpu", "--batch-size", "2"]

@@ -23,7 +23,7 @@ from whisperbatch.errors import ModelError
 from whisperbatch.options import EngineOptions
 from whisperbatch.pipeline import weights_revision
 
-PLACE = placement.Place(torch.device("cpu"), "float32")
+PLACE = placement.Placement(torch.device("cpu"), "float32")
 TEXTS = ("", " ", " Hello, it's 3.14!", "naïve  Straße\n日本語 हिन्दी", "<|notimestamps|>", "\x00\x7f 🙂 don't I'LL")
 OUTPUTS = ("txt", "srt", "vtt", "tsv", "json")
 

@@ -56,7 +56,8 @@ def test_places_in_it_are_in_the_volumes_for_an_account_without_a_name():
     told = dict(pair.split("=", 1) for pair in shlex.split(steps("ENV")[0]))
     code = (
         "from whisperbatch.journal import default_path; from whisperbatch.audio.spool import default_folder;"
-        "from whisperbatch.engine import names; print(default_path(), default_folder(), names.hub_cache())"
+        "from whisperbatch.engine.model import model_names;"
+        "print(default_path(), default_folder(), model_names.hub_cache())"
     )
     others = {name: text for name, text in os.environ.items() if not name.startswith(("XDG_", "HF_", "HUGGINGFACE_"))}
     done = subprocess.run(

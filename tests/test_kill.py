@@ -24,7 +24,7 @@ from whisperbatch import cli, journal
 from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.pipeline import kept
+from whisperbatch.pipeline import clip_cache
 
 place, _, n = os.environ.get("FAULT", "").partition(":")
 def faulty(owner, name, after):
@@ -41,7 +41,7 @@ for owner, name in ((journal.Journal, "claim"), (journal.Journal, "intend"), (os
     for after in (False, True):
         faulty(owner, name, after)
 
-kept.ClipKeeper.__init__.__defaults__ = (60.0,)
+clip_cache.ClipKeeper.__init__.__defaults__ = (60.0,)
 FakeEngine.facts = EngineFacts("demo", None)
 wait = float(os.environ.get("STEP_S", "0"))
 engine = FakeEngine(2, lambda clips: threading.Event().wait(wait))

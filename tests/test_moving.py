@@ -186,7 +186,7 @@ def test_a_run_that_was_killed_before_the_move_moves_with_the_next(tmp_path: Pat
     drop = Drop(tmp_path)
     drop.put("a.wav", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline.moving, "move_to", lambda *given: (_ for _ in ()).throw(WriteError("no room")))
+        patch.setattr(pipeline.move_recordings, "move_to", lambda *given: (_ for _ in ()).throw(WriteError("no room")))
         (outcome,) = drop.run()
     assert (outcome.status, outcome.moved_to) == (Status.DONE, None)
     assert drop.notices == ["no room; it stays here and is moved by the next run"]

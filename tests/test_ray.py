@@ -20,15 +20,15 @@ pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 DRIVER = f"""
 import os, sys
 from whisperbatch import cli
-from whisperbatch.backends import on_ray
+from whisperbatch.backends import ray_workers
 def member(options, is_blind="BLIND" in os.environ):
     exec({ENGINE!r}, {{}})
     if is_blind:
         import pathlib
         pathlib.Path.is_dir = lambda path: False
     return looking(options)
-looking = on_ray.looking_member
-on_ray.looking_member = member
+looking = ray_workers.looking_member
+ray_workers.looking_member = member
 sys.exit(cli.main(sys.argv[1:]))
 """
 
