@@ -265,7 +265,9 @@ def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.
     engine = hearing.engine(PLAIN, 4)
     device, held = engine.device, []
     caches = engine.device.lanes[0]._caches
-    refs = [weakref.ref(tensor) for part in (caches.heard[0].tensors, caches.said.v) for tensor in part]
+    refs = [
+        weakref.ref(tensor) for part in (caches.cross_attention[0].tensors, caches.self_attention.v) for tensor in part
+    ]
     del caches
     make = device._decoder.caches
 

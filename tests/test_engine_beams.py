@@ -67,11 +67,11 @@ class StandIn:
 
     def hear(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
         numbers = audio[:, None]
-        caches.heard[0].put(slots, numbers, numbers)
+        caches.cross_attention[0].put(slots, numbers, numbers)
 
     def prefill(self, caches: Caches, slots: torch.Tensor, n_group: int, tokens: torch.Tensor) -> torch.Tensor:
         for slot, row in zip(slots.tolist(), tokens, strict=True):
-            caches.said.k[0][slot * n_group : (slot + 1) * n_group, 0, : len(row), 0] = row.float()
+            caches.self_attention.k[0][slot * n_group : (slot + 1) * n_group, 0, : len(row), 0] = row.float()
         return torch.zeros(*tokens.shape, 1)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -81,9 +81,9 @@ class StandIn:
         assert positions.max() < reach <= N_CONTEXT
         made = []
         for row, (token, at) in enumerate(zip(tokens.tolist(), positions.tolist(), strict=True)):
-            caches.said.k[0][row, 0, at, 0] = token
-            window = self._windows[int(caches.heard[0].tensors[0][row // n_group, 0, 0, 0])]
-            made.append(window.logits(caches.said.k[0][row, 0, : at + 1, 0].long().tolist()))
+            caches.self_attention.k[0][row, 0, at, 0] = token
+            window = self._windows[int(caches.cross_attention[0].tensors[0][row // n_group, 0, 0, 0])]
+            made.append(window.logits(caches.self_attention.k[0][row, 0, : at + 1, 0].long().tolist()))
         return torch.stack(made)
 
 

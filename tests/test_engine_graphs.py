@@ -245,10 +245,13 @@ def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: Shape
         first = lane._pass(shape, Stopwatch())
     assert mode.n_calls > 100
     assert mode.asked == []
-    held = [cache.clone() for cache in (*lane._caches.said.k, *lane._caches.said.v)]
+    held = [cache.clone() for cache in (*lane._caches.self_attention.k, *lane._caches.self_attention.v)]
     again = lane._pass(shape, Stopwatch())
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(held, (*lane._caches.said.k, *lane._caches.said.v), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(held, (*lane._caches.self_attention.k, *lane._caches.self_attention.v), strict=True)
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -300,7 +303,7 @@ def test_what_a_window_left_behind_does_not_reach_the_next_one():
     decoder = Decoder({name: one.half() for name, one in found.tensors.items()}, found.config)
     caches, slot = decoder.caches(1, 1), torch.tensor([0])
     decoder.hear(caches, slot, torch.zeros(1, decoder.n_audio, decoder.d_model, dtype=torch.float16))
-    for cache in (*caches.said.k, *caches.said.v):
+    for cache in (*caches.self_attention.k, *caches.self_attention.v):
         cache.fill_(torch.nan)
     decoder.prefill(caches, slot, 1, torch.tensor([[1, 2, 3]]))
     logits = decoder.step(caches, 1, 1, torch.tensor([4]), torch.tensor([3]), 32)

@@ -208,7 +208,7 @@ def test_an_engine_in_eight_bits_holds_eight_bits():
     assert {one.dtype for one in loaded.tensors.values()} == {torch.float32}
     runner = Runner(loaded, WhisperTokenizer(loaded), DecodeOptions(beam_size=1, temperatures=(0.0,)), 2)
     (lane,) = runner.lanes
-    assert all(isinstance(one, Int8CrossAttentionCache) for one in lane._caches.heard)
+    assert all(isinstance(one, Int8CrossAttentionCache) for one in lane._caches.cross_attention)
     plain = Runner(replace(loaded, in_eight_bits=False), WhisperTokenizer(loaded), DecodeOptions(beam_size=1), 2)
     assert runner.bytes_a_slot < plain.bytes_a_slot
 

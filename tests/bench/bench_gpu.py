@@ -179,7 +179,7 @@ def cross_attention(arguments: argparse.Namespace, shape: str, bytes_s: float) -
                 "sdpa": lambda: F.scaled_dot_product_attention(q, k, v),  # noqa: B023
             }
             if (kernels := cuda.find(k.device, dtype, 64)) is not None:
-                ways["ours"] = lambda: kernels.heard(q, k, v, None)  # noqa: B023
+                ways["ours"] = lambda: kernels.cross_attention(q, k, v, None)  # noqa: B023
             told = []
             for name, way in ways.items():
                 took_s = seconds(lambda: [way() for _ in range(20)], arguments.device) / 20  # noqa: B023

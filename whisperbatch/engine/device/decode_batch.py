@@ -138,7 +138,7 @@ class DecodeBatch:
         """What the next pass is."""
         seated, searching, sampling, is_warm = self._plan
         reach = self._decoder.n_context
-        if self._caches.said.follows_reach:
+        if self._caches.self_attention.follows_reach:
             longest = max(seat.n_tokens for _, seat in seated)
             reach = min(-(-longest // REACH) * REACH, reach)
         width = self.n_group + 1 if searching else 0
@@ -207,9 +207,9 @@ class DecodeBatch:
 
     def close(self) -> None:
         """Give the caches back; whoever still holds the lane, or them, holds no memory."""
-        for heard in self._caches.heard:
+        for heard in self._caches.cross_attention:
             heard.close()
-        self._caches.said.close()
+        self._caches.self_attention.close()
         if self._graphs is not None:
             self._graphs.close()
 
@@ -221,11 +221,11 @@ class DecodeBatch:
         if self._padded(self.slots.n_used) == self._padded(self.slots.n_spanned):
             return
         for source, target in self.slots.compact():
-            for heard in self._caches.heard:
+            for heard in self._caches.cross_attention:
                 heard.move(source, target)
             of = slice(source * self.n_group, (source + 1) * self.n_group)
             to = slice(target * self.n_group, (target + 1) * self.n_group)
-            self._caches.said.move(of, to)
+            self._caches.self_attention.move(of, to)
             for rows in (self._tokens, self._sums, self._keys):
                 rows[to] = rows[of]
             self._beams.move(source, target)
@@ -245,7 +245,7 @@ class DecodeBatch:
             n_tokens == n_begun,
         )
         origin, target = rows.gather(1, source).flatten(), rows.flatten()
-        self._caches.said.follow(origin, target, reach)
+        self._caches.self_attention.follow(origin, target, reach)
         self._tokens[target] = self._tokens[origin]
         self._tokens[target, n_tokens.repeat_interleave(self.n_group)] = following.flatten()
         self._sums[target] = sums.flatten()

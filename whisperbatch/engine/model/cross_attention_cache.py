@@ -113,11 +113,11 @@ class CudaCrossAttentionCache(CrossAttentionCache):
 
     def find(self, q: Tensor, slots: Tensor) -> Tensor:
         """What queries (n, n_heads, n_tokens, d_head) find in slots, int64 (n,), in the queries' shape and type."""
-        return self._fused.heard(q, self.tensors[0], self.tensors[1], slots, self._scales)
+        return self._fused.cross_attention(q, self.tensors[0], self.tensors[1], slots, self._scales)
 
     def attend(self, q: Tensor) -> Tensor:
         """What queries (n, n_heads, n_group, d_head) find in the first n slots, in the queries' shape and type."""
-        return self._fused.heard(q, self.tensors[0], self.tensors[1], None, self._scales)
+        return self._fused.cross_attention(q, self.tensors[0], self.tensors[1], None, self._scales)
 
     @property
     def _scales(self) -> Scales | None:

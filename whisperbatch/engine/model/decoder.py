@@ -53,8 +53,8 @@ class _Layer:
 class Caches:
     """What a lane's windows hear, by layer, and what its rows have said."""
 
-    heard: list[CrossAttentionCache]
-    said: SelfAttentionCache
+    cross_attention: list[CrossAttentionCache]
+    self_attention: SelfAttentionCache
 
 
 class Decoder:
@@ -93,7 +93,7 @@ class Decoder:
 
     def caches(self, n_slots: int, n_group: int) -> Caches:
         """Empty caches."""
-        return Caches([self._heard(n_slots, n_group) for _ in self._layers], self._said(n_slots, n_group))
+        return Caches([self._cross_attention_cache(n_slots, n_group) for _ in self._layers], self._self_attention_cache(n_slots, n_group))
 
     def bytes_a_window(self, n_group: int) -> int:
         """What a window takes: its share of the caches, and a step's logits with as much again to work on them.
@@ -113,12 +113,12 @@ class Decoder:
             slots: int64 (n_windows,).
             audio: (n_windows, n_audio, d_model).
         """
-        for layer, heard in zip(self._layers, caches.heard, strict=True):
+        for layer, heard in zip(self._layers, caches.cross_attention, strict=True):
             heard.put(slots, self._heads(layer.cross_k(audio)), self._heads(layer.cross_v(audio)))
 
     def hear_nothing(self, caches: Caches, n_slots: int) -> None:
         """Fill the first slots with zeros, so that the memory that a step reads is there."""
-        for heard in caches.heard:
+        for heard in caches.cross_attention:
             for held in heard.tensors:
                 held[:n_slots].zero_()
 
@@ -137,10 +137,10 @@ class Decoder:
         normed = self._layers[0].self_norm(x)
         for index, (layer, following) in enumerate(zip(self._layers, self._followers, strict=True)):
             q, k, v = self._qkv(layer, normed)
-            caches.said.put(index, rows, *(part.repeat_interleave(n_group, dim=0) for part in (k, v)))
+            caches.self_attention.put(index, rows, *(part.repeat_interleave(n_group, dim=0) for part in (k, v)))
             said = self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
             x, normed = layer.cross_norm.of_sum(x, layer.self_out(said))
-            heard = self._merge(caches.heard[index].find(self._heads(layer.cross_q(normed)), slots))
+            heard = self._merge(caches.cross_attention[index].find(self._heads(layer.cross_q(normed)), slots))
             x, normed = layer.norm.of_sum(x, layer.cross_out(heard))
             x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)))
         return normed
@@ -158,14 +158,14 @@ class Decoder:
         """
         n_rows = n_slots * n_group
         n_padded = max(n_rows, MIN_ROWS)
-        caches.said.go_to(positions, reach)
+        caches.self_attention.go_to(positions, reach)
         x = self._enter(F.pad(tokens, (0, n_padded - n_rows)), F.pad(positions, (0, n_padded - n_rows)))
         normed = self._layers[0].self_norm(x)
         for index, (layer, following) in enumerate(zip(self._layers, self._followers, strict=True)):
-            said = caches.said.attend(index, layer.self_qkv(normed)[:n_rows])
+            said = caches.self_attention.attend(index, layer.self_qkv(normed)[:n_rows])
             x, normed = layer.cross_norm.of_sum(x, layer.self_out(self._pad(said, n_padded)))
             q = layer.cross_q(normed)[:n_rows].view(n_slots, n_group, self.n_heads, self.d_head)
-            heard = caches.heard[index].attend(q.transpose(1, 2)).transpose(1, 2).reshape(n_rows, -1)
+            heard = caches.cross_attention[index].attend(q.transpose(1, 2)).transpose(1, 2).reshape(n_rows, -1)
             x, normed = layer.norm.of_sum(x, layer.cross_out(self._pad(heard, n_padded)))
             x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)))
         return self._to_logits(normed)[:n_rows]
@@ -214,7 +214,7 @@ class Decoder:
         q, k, v = (self._heads(part) for part in layer.self_qkv(normed).chunk(3, dim=-1))
         return q, k, v
 
-    def _heard(self, n_slots: int, n_group: int) -> CrossAttentionCache:
+    def _cross_attention_cache(self, n_slots: int, n_group: int) -> CrossAttentionCache:
         shape = (n_slots, self.n_heads, self.n_audio, self.d_head)
         if self._in_eight_bits and self.device.type == "cuda":
             return CudaInt8CrossAttentionCache(shape, self.device)
@@ -224,7 +224,7 @@ class Decoder:
             return CudaCrossAttentionCache(shape, self.device, self.dtype, self._fused)
         return CrossAttentionCache(shape, n_group, self.device, self.dtype)
 
-    def _said(self, n_slots: int, n_group: int) -> SelfAttentionCache:
+    def _self_attention_cache(self, n_slots: int, n_group: int) -> SelfAttentionCache:
         shape = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
         if self._fused is not None:
             return BeamSelfAttentionCache(self.n_layers, shape, self.device, self.dtype, n_group, self._fused)

@@ -113,7 +113,7 @@ class BeamSelfAttentionCache(SelfAttentionCache):
     def attend(self, layer: int, qkv: Tensor) -> Tensor:
         """What rows find, (n, d_model), with queries, keys and values (n, 3 * d_model); these are kept."""
         k, v = self.k[layer], self.v[layer]
-        return self._kernels.said(qkv, k, v, self.lineage, self._positions, self._n_group)
+        return self._kernels.self_attention(qkv, k, v, self.lineage, self._positions, self._n_group)
 
     def follow(self, origin: Tensor, target: Tensor, reach: int) -> None:
         """Rows ``target`` go on from the past of rows ``origin`` of their own groups, both int64 (n,)."""
