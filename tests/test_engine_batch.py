@@ -269,13 +269,13 @@ def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.
         weakref.ref(tensor) for part in (caches.cross_attention[0].tensors, caches.self_attention.v) for tensor in part
     ]
     del caches
-    make = device._decoder.caches
+    make = device._decoder.new_caches
 
     def making(*args):
         held.append(sum(ref() is not None for ref in refs))
         return make(*args)
 
-    device._decoder.caches = making
+    device._decoder.new_caches = making
     real, times = self_attention_cache.attend, [1]
 
     def attend(*args):

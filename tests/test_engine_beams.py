@@ -61,11 +61,11 @@ class StandIn:
     def __init__(self, windows: list[Made]) -> None:
         self._windows = {window.number: window for window in windows}
 
-    def caches(self, n_slots: int, n_group: int) -> Caches:
+    def new_caches(self, n_slots: int, n_group: int) -> Caches:
         heard = [CrossAttentionCache((n_slots, 1, 1, 1), n_group, self.device, torch.float32)]
         return Caches(heard, SelfAttentionCache(1, (n_slots * n_group, 1, N_CONTEXT, 1), self.device, torch.float32))
 
-    def hear(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
+    def fill_cross_attention(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
         numbers = audio[:, None]
         caches.cross_attention[0].put(slots, numbers, numbers)
 

@@ -139,7 +139,7 @@ def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
         assert (read - new).abs().max() < 0.03
     q = torch.randn(2, 3, 5, 32, generator=torch.Generator().manual_seed(3)).half()
     exact = InTorch().cross_attention(q.double(), k.double(), v.double(), None)
-    assert (held.find(q, slots) - exact).abs().max() < 0.03
+    assert (held.attend_slots(q, slots) - exact).abs().max() < 0.03
     held.move(3, 0)
     assert (held.attend(q) - exact).abs().max() < 0.03
     held.close()
@@ -209,7 +209,7 @@ def test_what_is_heard_in_bytes_is_nearly_what_torch_hears(n: int, n_queries: in
     assert (read_v - v)[:, :, 8:].abs().max() < 0.03
     q = random(n, n_queries, 20, 64, dtype=torch.float16, seed=3).transpose(1, 2)
     q[..., 5] /= 20
-    found, exact = held.find(q, slots), InTorch().cross_attention(q.double(), k.double(), v.double(), None)
+    found, exact = held.attend_slots(q, slots), InTorch().cross_attention(q.double(), k.double(), v.double(), None)
     assert (found - exact).abs().max() < 0.05
     assert torch.equal(kernels.cross_attention(q[-1:], *held.tensors[:2], slots[-1:], held._scales), found[-1:])
 

@@ -136,9 +136,9 @@ def logprobs(device: str, compute_type: str) -> torch.Tensor:
     decoder = Decoder(loaded.tensors, loaded.config)
     mel = LogMel(loaded.filters, place.device, place.dtype).clips([short(0), short(1)])
     audio = Encoder(loaded.tensors, loaded.config)(mel)
-    spelling, caches = WhisperTokenizer(loaded), decoder.caches(2, 2)
+    spelling, caches = WhisperTokenizer(loaded), decoder.new_caches(2, 2)
     slots = torch.tensor([0, 1], device=place.device)
-    decoder.hear(caches, slots, audio)
+    decoder.fill_cross_attention(caches, slots, audio)
     opening = torch.tensor([spelling.opening("en", "transcribe", timed=False)] * 2, device=place.device)
     decoder.prefill(caches, slots, 2, opening)
     found_here = []

@@ -301,8 +301,8 @@ def test_what_a_window_left_behind_does_not_reach_the_next_one():
     """A float16 window may become infinite; the next one in its slot looks at its own positions only."""
     found = hearing.loaded()
     decoder = Decoder({name: one.half() for name, one in found.tensors.items()}, found.config)
-    caches, slot = decoder.caches(1, 1), torch.tensor([0])
-    decoder.hear(caches, slot, torch.zeros(1, decoder.n_audio, decoder.d_model, dtype=torch.float16))
+    caches, slot = decoder.new_caches(1, 1), torch.tensor([0])
+    decoder.fill_cross_attention(caches, slot, torch.zeros(1, decoder.n_audio, decoder.d_model, dtype=torch.float16))
     for cache in (*caches.self_attention.k, *caches.self_attention.v):
         cache.fill_(torch.nan)
     decoder.prefill(caches, slot, 1, torch.tensor([[1, 2, 3]]))

@@ -210,7 +210,7 @@ def test_an_engine_in_eight_bits_holds_eight_bits():
     (lane,) = runner.lanes
     assert all(isinstance(one, Int8CrossAttentionCache) for one in lane._caches.cross_attention)
     plain = Runner(replace(loaded, in_eight_bits=False), WhisperTokenizer(loaded), DecodeOptions(beam_size=1), 2)
-    assert runner.bytes_a_slot < plain.bytes_a_slot
+    assert runner.bytes_per_slot < plain.bytes_per_slot
 
 
 def test_torch_attends_to_what_is_seen():

@@ -108,7 +108,7 @@ def test_slots_that_nothing_sits_in_take_no_memory():
         for window in windows[4:]:
             lane.take([window], audio)
     full = resident_bytes() - before
-    assert full > n_slots * runner.bytes_a_slot / 8  # the keys and values of what is heard, if not of what is said
+    assert full > n_slots * runner.bytes_per_slot / 8  # the keys and values of what is heard, if not of what is said
     assert empty < full / 8
     assert few < full / 4
     runner.close()

@@ -53,7 +53,7 @@ def build(
 
 def _sized(runner: Runner, place: placement.Placement, n_sharing: int) -> list[Runner]:
     """Runners with as many slots as fit and help; several, each for a thread, where that is faster."""
-    most = batch_size.fitting(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_a_slot)
+    most = batch_size.fitting(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_per_slot)
     seconds: dict[int, float | None] = {}
 
     def seconds_of(n_slots: int) -> float | None:
@@ -66,7 +66,7 @@ def _sized(runner: Runner, place: placement.Placement, n_sharing: int) -> list[R
     n_engines, step_s = 1, seconds[n_slots]
     if on_cpu and step_s is not None:
         n_slots = min(most, batch_size.ON_CPU) if n_slots == batch_size.FLOOR else n_slots
-        n_engines, n_slots = batch_size.abreast(n_slots, step_s, placement.n_threads(), most, runner.bytes_a_slot)
+        n_engines, n_slots = batch_size.abreast(n_slots, step_s, placement.n_threads(), most, runner.bytes_per_slot)
     runners = [runner, *(runner.beside() for _ in range(n_engines - 1))]
     for one in runners:
         one.resize(n_slots)

@@ -25,9 +25,9 @@ MOST_ABREAST = 4  # two were measured: whole commands, two cores, the tiny shape
 N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
 
 
-def fitting(free_bytes: float | None, bytes_a_slot: int) -> int:
+def fitting(free_bytes: float | None, bytes_per_slot: int) -> int:
     """The largest power of two of slots that fits, at least 1; ``MOST`` where memory is not known."""
-    n = MOST if free_bytes is None else int(free_bytes // max(1, bytes_a_slot))
+    n = MOST if free_bytes is None else int(free_bytes // max(1, bytes_per_slot))
     return 1 << (max(1, min(n, MOST)).bit_length() - 1)
 
 
@@ -64,7 +64,7 @@ def choose(
     return min(n for n, value in throughput.items() if value >= NEAR_BEST * best)
 
 
-def abreast(n_slots: int, step_s: float, n_cores: int, most: int, bytes_a_slot: int = 1) -> tuple[int, int]:
+def abreast(n_slots: int, step_s: float, n_cores: int, most: int, bytes_per_slot: int = 1) -> tuple[int, int]:
     """How many engines side by side, and how many slots each has; one, where a step keeps all cores busy by itself.
 
     Trials of one engine often end for lack of time before slots stop helping; then each gets what was measured to help.
@@ -75,12 +75,12 @@ def abreast(n_slots: int, step_s: float, n_cores: int, most: int, bytes_a_slot: 
         step_s: The seconds of its step on all cores.
         n_cores: No more engines than that.
         most: How many slots fit.
-        bytes_a_slot: What each takes.
+        bytes_per_slot: What each takes.
     """
     n_engines = 1
     while 2 * n_engines <= min(n_cores, MOST_ABREAST) and 2 * n_engines * FLOOR <= most and step_s < SHORT_STEP_S:
         n_engines *= 2
     if n_engines == 1:
         return 1, n_slots
-    n_wanted = min(max(n_slots, SLOTS_ABREAST), max(FLOOR, BYTES_ABREAST // bytes_a_slot))
+    n_wanted = min(max(n_slots, SLOTS_ABREAST), max(FLOOR, BYTES_ABREAST // bytes_per_slot))
     return n_engines, min(n_wanted, most // n_engines)

@@ -50,7 +50,7 @@ class DecodeBatch:
         self._end, self._length_penalty = rules.end, options.length_penalty
         self._device, n_rows = decoder.device, n_slots * n_group
         n_room = decoder.n_context + 2
-        self._caches = decoder.caches(n_slots, n_group)
+        self._caches = decoder.new_caches(n_slots, n_group)
         self._tokens = torch.full((n_rows, n_room), self._end, device=self._device)  # int64
         self._sums = torch.zeros(n_rows, device=self._device)
         self._keys = torch.zeros(n_rows, dtype=torch.int64, device=self._device)
@@ -69,9 +69,9 @@ class DecodeBatch:
         """The slots that now hear these windows; ``audio`` is (n_windows, n_audio, d_model), None for a trial's."""
         slots = [self.slots.put(SlotState(window)) for window in windows]
         if audio is None:
-            self._decoder.hear_nothing(self._caches, len(slots))
+            self._decoder.zero_cross_attention(self._caches, len(slots))
         else:
-            self._decoder.hear(self._caches, self._ints(slots), audio)
+            self._decoder.fill_cross_attention(self._caches, self._ints(slots), audio)
         return slots
 
     def guess(self, slots: Sequence[int], start: int, languages: Sequence[int]) -> list[list[float]]:
@@ -138,7 +138,7 @@ class DecodeBatch:
         """What the next pass is."""
         seated, searching, sampling, is_warm = self._plan
         reach = self._decoder.n_context
-        if self._caches.self_attention.follows_reach:
+        if self._caches.self_attention.cost_grows_with_reach:
             longest = max(seat.n_tokens for _, seat in seated)
             reach = min(-(-longest // REACH) * REACH, reach)
         width = self.n_group + 1 if searching else 0
@@ -245,7 +245,7 @@ class DecodeBatch:
             n_tokens == n_begun,
         )
         origin, target = rows.gather(1, source).flatten(), rows.flatten()
-        self._caches.self_attention.follow(origin, target, reach)
+        self._caches.self_attention.reorder(origin, target, reach)
         self._tokens[target] = self._tokens[origin]
         self._tokens[target, n_tokens.repeat_interleave(self.n_group)] = following.flatten()
         self._sums[target] = sums.flatten()

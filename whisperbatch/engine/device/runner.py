@@ -241,11 +241,11 @@ class Runner:
                 lane.discard(lambda window: True)
 
     @property
-    def bytes_a_slot(self) -> int:
+    def bytes_per_slot(self) -> int:
         """What a window takes in the lanes and on its way there."""
         groups = {self._group(temperature) for temperature in self._options.temperatures}
-        rows = self._decoder.bytes_a_window(self._group(self._options.temperatures[0]))
-        return rows + sum(self._decoder.bytes_a_window(group) for group in groups) // 4
+        rows = self._decoder.bytes_per_window(self._group(self._options.temperatures[0]))
+        return rows + sum(self._decoder.bytes_per_window(group) for group in groups) // 4
 
     @property
     def free_bytes(self) -> float | None:

@@ -79,7 +79,7 @@ class Aligner:
         for filled, row in zip(padded, rows, strict=True):
             filled[: len(row.tokens)] = torch.tensor(row.tokens)
         padded = padded.to(audio.device)
-        states, scores = self._decoder.watch(padded, audio, self._watched)
+        states, scores = self._decoder.align(padded, audio, self._watched)
         n_cols = max(row.n_audio for row in rows)
         sharp = sharpened(
             scores[..., :n_cols].float(),

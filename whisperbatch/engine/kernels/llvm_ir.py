@@ -161,7 +161,7 @@ class IrBuilder:
     def loop(
         self, stop: int | str, carried: Carried, body: Callable[[str, list[str]], list[str]], first: str = "0"
     ) -> list[str]:
-        """Loop from ``first`` to ``stop`` (exclusive), at least once; return the values carried out of the last iteration.
+        """Loop from ``first`` to ``stop`` (exclusive), at least once; return the last iteration's carried values.
 
         ``body`` takes the iteration's number and the carried values, and returns the values to carry on.
         """

@@ -45,8 +45,8 @@ class Encoder:
         limit = HALF_LIMIT if x.dtype == torch.float16 else None
         normed = self._layers[0].self_norm(x)
         for layer, following in zip(self._layers, self._followers, strict=True):
-            x, normed = layer.norm.of_sum(x, self._attend(layer, normed))
-            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)), limit)
+            x, normed = layer.norm.sum_and_norm(x, self._attend(layer, normed))
+            x, normed = following.sum_and_norm(x, layer.fc2(layer.fc1(normed)), limit)
         return normed
 
     def _attend(self, layer: "_Layer", x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class _Layer:
 
     def __init__(self, maps: Maps, name: str) -> None:
         self.self_norm = maps.norm(f"{name}.self_attn_layer_norm")
-        self.qkv = maps.joined(f"{name}.self_attn")
+        self.qkv = maps.qkv(f"{name}.self_attn")
         self.out = maps.linear(f"{name}.self_attn.out_proj")
         self.norm = maps.norm(f"{name}.final_layer_norm")
         self.fc1 = maps.linear(f"{name}.fc1", is_gelu=True)

@@ -34,13 +34,13 @@ class Maps:
         """The map of ``name``, (..., d_in) to (..., d_out), GELU after it where that is asked for."""
         return self._make(self._tensors[f"{name}.weight"], self._tensors.get(f"{name}.bias"), is_gelu=is_gelu)
 
-    def joined(self, name: str) -> Map:
+    def qkv(self, name: str) -> Map:
         """Queries, keys and values of an attention as one map, (..., d_model) to (..., 3 * d_model)."""
         q, v = (self._tensors[f"{name}.{part}_proj.bias"] for part in "qv")
         weight = torch.cat([self._tensors[f"{name}.{part}_proj.weight"] for part in "qkv"])
         return self._make(weight, torch.cat([q, torch.zeros_like(q), v]))
 
-    def of(self, weight: Tensor) -> Map:
+    def from_weight(self, weight: Tensor) -> Map:
         """The map of a weight (d_out, d_in) without a bias."""
         return self._make(weight, None)
 
@@ -50,7 +50,7 @@ class Maps:
 
     def _make(self, weight: Tensor, bias: Tensor | None, *, is_gelu: bool = False) -> Map:
         is_quantized = self._in_eight_bits and quantized.is_faster(weight)
-        return (quantized.mapping if is_quantized else mapping)(weight, bias, is_gelu=is_gelu)
+        return (quantized.linear_map if is_quantized else linear_map)(weight, bias, is_gelu=is_gelu)
 
 
 class Norm:
@@ -64,7 +64,7 @@ class Norm:
         """``x`` normed over its last axis."""
         return F.layer_norm(x, self._weight.shape, self._weight, self._bias, EPSILON)
 
-    def of_sum(self, x: Tensor, y: Tensor, limit: float | None = None) -> tuple[Tensor, Tensor]:
+    def sum_and_norm(self, x: Tensor, y: Tensor, limit: float | None = None) -> tuple[Tensor, Tensor]:
         """``x + y``, kept between ``-limit`` and ``limit`` if there is one, and that normed."""
         if self._fused is not None:
             return self._fused.sum_and_norm(x, y, self._weight, self._bias, EPSILON, limit)
@@ -72,7 +72,7 @@ class Norm:
         return total, self(total)
 
 
-def mapping(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False) -> Map:
+def linear_map(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False) -> Map:
     """``x @ weight.T + bias`` as a function of x."""
     if weight.device.type == "cpu" and weight.dtype == torch.bfloat16:
         try:

@@ -26,7 +26,7 @@ N_BLOCK = 256  # rows at a time and thread: what is worked on stays in the proce
 FAULTS = (AttributeError, RuntimeError, TypeError)  # a torch without oneDNN, or one that names it otherwise
 
 
-def mapping(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False) -> Callable[[Tensor], Tensor]:
+def linear_map(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False) -> Callable[[Tensor], Tensor]:
     """``x @ weight.T + bias``, GELU after it where that is asked for, as a function of x, (..., d_in) to (..., d_out).
 
     Args:
