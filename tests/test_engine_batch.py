@@ -90,14 +90,14 @@ def test_languages_prompts_and_temperatures_do_not_leak():
 
 def openings_of(engine) -> dict[int, list[int]]:
     """What stood before each clip's first try, as it comes about."""
-    seen, make = {}, engine.device._seat
+    seen, make = {}, engine.device._slot_state
 
     def seat(window):
         made = make(window)
         seen.setdefault(window.request.clip.file_id, list(made.opening))
         return made
 
-    engine.device._seat = seat
+    engine.device._slot_state = seat
     return seen
 
 
@@ -115,7 +115,7 @@ def test_a_model_that_knows_one_language_finds_no_other(long_form: str):
 
 def test_a_prefix_that_leaves_no_room_is_told_at_once():
     options = DecodeOptions(beam_size=1, temperatures=(0.0,), prefix="the harbour lay quiet " * 80)
-    with pytest.raises(UsageError, match=r"--prefix has \d+ tokens; a window begins with 216 at most"):
+    with pytest.raises(UsageError, match=r"--prefix has \d+ tokens; a window can begin with at most 216"):
         hearing.engine(options, 1)
 
 
@@ -184,7 +184,7 @@ def answers(engine, clips: list[Clip]) -> dict[int, ClipText | ClipFailed]:
 
 def break_part(engine, place: str, err: Exception, times: list[int]) -> None:
     """Let one part raise while the culprit is before it, as often as ``times`` says."""
-    device, spelling = engine.device, engine.device._spelling
+    device, spelling = engine.device, engine.device._tokenizer
     culprit = four()[CULPRIT].samples
     mel = device._mel.clips([culprit])[0]
     owner, name = {
@@ -233,7 +233,7 @@ def test_a_fault_in_a_real_part_fails_the_clip_concerned_alone(place: str):
 def test_a_fault_in_the_spelling_fails_the_clip_concerned_alone():
     engine, clips = hearing.engine(PLAIN, 4), four()
     whole = answers(hearing.engine(PLAIN, 4), four())
-    cursed, real = whole[CULPRIT].segments[0].tokens, engine.device._spelling.decode
+    cursed, real = whole[CULPRIT].segments[0].tokens, engine.device._tokenizer.decode
 
     def decode(tokens):
         if tuple(tokens) == cursed:
@@ -241,7 +241,7 @@ def test_a_fault_in_the_spelling_fails_the_clip_concerned_alone():
         return real(tokens)
 
     assert [len(whole[k].segments) == 1 and whole[k].segments[0].tokens == cursed for k in range(4)].count(True) == 1
-    engine.device._spelling.decode = decode
+    engine.device._tokenizer.decode = decode
     found = answers(engine, clips)
     assert [isinstance(found[k], ClipFailed) for k in range(4)] == [False, False, True, False]
 

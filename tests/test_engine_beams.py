@@ -123,7 +123,7 @@ def ours(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions
     while left or lane.slots.n_used:
         some, left = left[: lane.slots.n_free], left[lane.slots.n_free :]
         if some:
-            slots = lane.take(some, torch.tensor([[[float(window.number)]] for window in some]))
+            slots = lane.add(some, torch.tensor([[[float(window.number)]] for window in some]))
             lane.begin([(slot, seat_of(w, n_group)) for slot, w in zip(slots, some, strict=True)], START, 0, ())
         for slot, seat, sampled in lane.step():
             found[seat.window.number] = sampled

@@ -76,7 +76,7 @@ def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slot
 
     def init(lane: DecodeBatch, *args: object) -> None:
         made(lane, *args)
-        lane._is_ahead = lane._beams.n_kept >= lane.n_group
+        lane._runs_ahead = lane._beams.max_candidates >= lane.n_group
 
     with monkeypatch.context() as patch:
         for module in (encoder, decoder):
@@ -152,7 +152,7 @@ def test_what_is_read_aside_waits_for_windows_that_were_moved(monkeypatch: pytes
     (lane,) = engine.device.lanes
     move = lane._beams.move
     monkeypatch.setattr(lane._beams, "move", lambda *args: (done.append("move"), move(*args)))
-    monkeypatch.setattr(lane._aside, "wait", lambda: done.append("wait"))
+    monkeypatch.setattr(lane._reader, "wait", lambda: done.append("wait"))
     hearing.hear(engine, [hearing.clip(wave, k) for k, wave in enumerate(crowd(12))])
     assert "move" in done
     assert done[-1] == "wait"

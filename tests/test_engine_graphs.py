@@ -15,7 +15,7 @@ from whisperbatch.engine.device import cuda_graphs
 from whisperbatch.engine.device.cuda_graphs import CudaGraphs
 from whisperbatch.engine.device.decode_batch import DecodeBatch
 from whisperbatch.engine.device.logit_rules import Rules
-from whisperbatch.engine.device.step_plan import Shape
+from whisperbatch.engine.device.step_plan import PassShape
 from whisperbatch.engine.device.stopwatch import Stopwatch
 from whisperbatch.engine.device.token_choice import N_STRETCH, TokenChoices, agree
 from whisperbatch.engine.model.decoder import Decoder
@@ -65,7 +65,7 @@ def test_a_pass_is_recorded_when_it_comes_back_and_trusted_after_two_checks():
 
 
 def test_each_key_is_a_recording_of_its_own_up_to_a_limit(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cuda_graphs, "MOST", 3)
+    monkeypatch.setattr(cuda_graphs, "MAX_RECORDINGS", 3)
     recorder, passes = Pretending(), None
     passes = CudaGraphs(recorder, 8, are_equal)
     for key in range(5):
@@ -105,7 +105,7 @@ def test_a_replay_that_raises_while_it_is_checked_ends_recording():
     recorder, work = Pretending(Raising), Sum()
     run_on(CudaGraphs(recorder, 8, are_equal), work, range(5))
     assert recorder.told == [
-        "CUDA graphs are off for this run, which makes it slower and changes no text: launch failed"
+        "CUDA graphs are off for this run, which is slower but does not change the text: launch failed"
     ]
 
 
@@ -226,21 +226,21 @@ class Asking(TorchDispatchMode):
 
 DEMANDING = DecodeOptions(beam_size=2, best_of=2, repetition_penalty=1.1, no_repeat_ngram_size=3)
 SHAPES = [
-    Shape(4, 64, 0, True, False),
-    Shape(4, 64, 0, True, True),
-    Shape(3, 96, 3, False, False),
-    Shape(4, 448, 3, True, True),
+    PassShape(4, 64, 0, True, False),
+    PassShape(4, 64, 0, True, True),
+    PassShape(3, 96, 3, False, False),
+    PassShape(4, 448, 3, True, True),
 ]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @torch.inference_mode()
-def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: Shape):
+def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: PassShape):
     found = hearing.loaded()
     decoder = Decoder(found.tensors, found.config)
     rules = Rules(hearing.spelling(), DEMANDING, decoder.n_vocab, decoder.device)
     lane = DecodeBatch(decoder, rules, DEMANDING, 4, 2)
-    lane._at[0], lane._at[1], lane._warmth[:] = 9, 4, 0.5
+    lane._row_counts[0], lane._row_counts[1], lane._temperatures[:] = 9, 4, 0.5
     with Asking() as mode:
         first = lane._pass(shape, Stopwatch())
     assert mode.n_calls > 100
@@ -257,7 +257,7 @@ def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: Shape
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @torch.inference_mode()
-def test_a_pass_stays_on_its_device(shape: Shape, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
+def test_a_pass_stays_on_its_device(shape: PassShape, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
     """On a device that is no CPU and holds no numbers, what mixes devices or depends on what tensors hold raises."""
     monkeypatch.setitem(N_STRETCH, "meta", N_STRETCH["cuda"])
     found, device = hearing.loaded(), torch.device("meta")
@@ -285,12 +285,12 @@ def test_the_encoders_passes_are_recorded_too_and_give_the_same():
         for n in (2, 1):
             mel = torch.randn(n, *device._held.shape[1:], generator=generator)
             torch.testing.assert_close(device._encoded(mel), device._encoder(mel))
-        assert device._passes._n_checked.get(2, 0) == min(number, cuda_graphs.N_CHECKS)
+        assert device._encoder_graphs._n_checked.get(2, 0) == min(number, cuda_graphs.N_CHECKS)
     assert len(device.recorder.recordings) == 2
     assert device.recorder.n_replays == 2 * (cuda_graphs.N_CHECKS + 2)
     device.recorder = None
     device.resize(2)
-    assert device._passes is None
+    assert device._encoder_graphs is None
 
 
 # float16

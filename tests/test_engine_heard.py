@@ -203,7 +203,7 @@ def test_int8_is_eight_bits_before_what_auto_means(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_engine_in_eight_bits_holds_eight_bits():
-    found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
+    found = checkpoint.FoundModel("demo", demo.FOLDER, None, is_demo=True)
     loaded = weights.load(found, placement.Placement(torch.device("cpu"), "int8_float32"))
     assert {one.dtype for one in loaded.tensors.values()} == {torch.float32}
     runner = Runner(loaded, WhisperTokenizer(loaded), DecodeOptions(beam_size=1, temperatures=(0.0,)), 2)

@@ -56,7 +56,7 @@ def test_packed_weights_multiply_as_plain_ones(n_rows: int, is_gelu: bool):
 
 
 def engine(compute_type: str) -> ContinuousEngine:
-    found = checkpoint.Found("demo", hearing.demo.FOLDER, None, is_demo=True)
+    found = checkpoint.FoundModel("demo", hearing.demo.FOLDER, None, is_demo=True)
     loaded, options = weights.load(found, placement.Placement(torch.device("cpu"), compute_type)), DecodeOptions()
     spelling = WhisperTokenizer(loaded)
     return ContinuousEngine(
