@@ -197,7 +197,7 @@ def test_a_text_that_goes_in_circles_ends_where_its_audio_has_no_room_for_more(
     monkeypatch: pytest.MonkeyPatch, n_group: int, temperature: float
 ):
     monkeypatch.setattr(quality, "MIN_CIRCLE", 12)
-    monkeypatch.setattr(lanes, "LOOK_EVERY", 4)
+    monkeypatch.setattr(lanes, "CHECK_EVERY", 4)
     looping = {"ends": -30.0, "sample_len": 100, "temperature": temperature}
     windows = [Looping(0, **looping, n_room=21), Looping(1, **looping), Made(2), Made(5, **looping)]
     options = DecodeOptions(beam_size=n_group, best_of=n_group)

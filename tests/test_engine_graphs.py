@@ -283,7 +283,7 @@ def test_the_encoders_passes_are_recorded_too_and_give_the_same():
     generator = torch.Generator().manual_seed(0)
     for number in range(cuda_graphs.N_CHECKS + 3):
         for n in (2, 1):
-            mel = torch.randn(n, *device._held.shape[1:], generator=generator)
+            mel = torch.randn(n, *device._encoder_input.shape[1:], generator=generator)
             torch.testing.assert_close(device._encoded(mel), device._encoder(mel))
         assert device._encoder_graphs._n_checked.get(2, 0) == min(number, cuda_graphs.N_CHECKS)
     assert len(device.recorder.recordings) == 2
