@@ -74,7 +74,7 @@ class DecodeBatch:
             self._decoder.fill_cross_attention(self._caches, self._ints(slots), audio)
         return slots
 
-    def guess(self, slots: Sequence[int], start: int, languages: Sequence[int]) -> list[list[float]]:
+    def language_probs(self, slots: Sequence[int], start: int, languages: Sequence[int]) -> list[list[float]]:
         """The probability of each language in each slot, after the single token ``start``."""
         tokens = torch.full((len(slots), 1), start, device=self._device)
         states = self._decoder.prefill(self._caches, self._ints(slots), self.n_group, tokens)

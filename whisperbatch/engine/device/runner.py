@@ -150,7 +150,7 @@ class Runner:
     def guess(self, lane: DecodeBatch, slots: Sequence[int]) -> list[dict[str, float]]:
         """The probability of each language for each slot."""
         codes = list(self._tokenizer.languages)
-        found = lane.guess(slots, self._tokenizer.start, list(self._tokenizer.languages.values()))
+        found = lane.language_probs(slots, self._tokenizer.start, list(self._tokenizer.languages.values()))
         return [dict(zip(codes, probabilities, strict=True)) for probabilities in found]
 
     @torch.inference_mode()
