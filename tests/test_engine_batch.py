@@ -142,13 +142,13 @@ def test_a_window_holds_its_own_encoding_and_no_others_and_none_when_it_is_done(
     def encoding(windows):
         encode(windows)
         held.extend(windows)
-        sizes.extend(one.audio.untyped_storage().nbytes() / one.audio.nbytes for one in windows)
+        sizes.extend(one.audio_features.untyped_storage().nbytes() / one.audio_features.nbytes for one in windows)
 
     engine.device.encode = encoding
     hearing.hear(engine, [hearing.clip(short(k), k) for k in range(4)])
     assert len(held) >= 4
     assert set(sizes) == {1.0}
-    assert all(window.audio is None for window in held)
+    assert all(window.audio_features is None for window in held)
 
 
 def test_a_sequential_file_costs_a_probe_only_where_its_first_window_is_another():
@@ -199,7 +199,7 @@ def break_part(engine, place: str, err: Exception, times: list[int]) -> None:
     real = getattr(owner, name)
 
     def seated() -> bool:
-        return any(seat.window.request.clip.file_id == CULPRIT for lane in device.lanes for _, seat in lane.slots)
+        return any(seat.window.request.clip.file_id == CULPRIT for lane in device.batches for _, seat in lane.slots)
 
     def is_there(args: tuple) -> bool:
         if place == "features":
@@ -264,7 +264,7 @@ def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.
     monkeypatch.setattr(cpu_self_attention, "find", lambda *args: None)
     engine = hearing.engine(PLAIN, 4)
     device, held = engine.device, []
-    caches = engine.device.lanes[0]._caches
+    caches = engine.device.batches[0]._caches
     refs = [
         weakref.ref(tensor) for part in (caches.cross_attention[0].tensors, caches.self_attention.v) for tensor in part
     ]

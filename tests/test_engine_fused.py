@@ -85,7 +85,7 @@ def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slot
     monkeypatch.setattr(DecodeBatch, "__init__", init)
     engine.device.recorder, engine.device.n_together = Pretending(), 8
     engine.resize(n_slots)
-    assert all(isinstance(lane._caches.self_attention, BeamSelfAttentionCache) for lane in engine.device.lanes)
+    assert all(isinstance(lane._caches.self_attention, BeamSelfAttentionCache) for lane in engine.device.batches)
     return engine
 
 
@@ -106,7 +106,7 @@ def test_an_engine_around_kernels_hears_what_one_around_torch_hears(monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(decoder.cpu_self_attention, "find", lambda *args: None)
         plain = hearing.engine(options, n_slots)
-    assert all(type(lane._caches.self_attention) is SelfAttentionCache for lane in plain.device.lanes)
+    assert all(type(lane._caches.self_attention) is SelfAttentionCache for lane in plain.device.batches)
     exact, ties = hearing.hear(plain, clips), []
     found = hearing.hear(fused_engine(monkeypatch, options, n_slots), clips)
     assert found.keys() == exact.keys()
@@ -149,7 +149,7 @@ def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
 def test_what_is_read_aside_waits_for_windows_that_were_moved(monkeypatch: pytest.MonkeyPatch):
     """A CPU cannot show the race; that the wait comes after the moves, and with each of them, it can."""
     engine, done = fused_engine(monkeypatch, DecodeOptions(beam_size=1, temperatures=(0.0,)), 20), []
-    (lane,) = engine.device.lanes
+    (lane,) = engine.device.batches
     move = lane._beams.move
     monkeypatch.setattr(lane._beams, "move", lambda *args: (done.append("move"), move(*args)))
     monkeypatch.setattr(lane._reader, "wait", lambda: done.append("wait"))

@@ -95,7 +95,7 @@ def test_graphs_on_and_off_give_the_same_and_stay_on(device: str, compute_type: 
     texts = hearing.hear(replaying, clips)
     eager = hearing.hear(engine(device, options, 12, compute_type=compute_type, graphs=False), clips)
     assert told == []
-    passes = replaying.device.lanes[0]._graphs
+    passes = replaying.device.batches[0]._graphs
     assert passes.is_on
     for of in (passes, replaying.device._encoder_graphs)[: 1 if device == "cpu" else 2]:  # a CPU encodes but once here
         assert any(n == N_CHECKS for n in of._n_checked.values())

@@ -193,11 +193,11 @@ def test_whatever_is_wrong_with_recording_the_text_is_that_of_eager_passes(kind,
 def test_recordings_go_with_their_lane():
     engine = recording_engine(GREEDY, 2, Pretending())
     hearing.hear(engine, some(1))
-    lane = engine.device.lanes[0]
+    lane = engine.device.batches[0]
     assert lane._graphs._recordings
     engine.resize(1)
     assert not lane._graphs._recordings
-    assert engine.device.lanes[0]._graphs.is_on
+    assert engine.device.batches[0]._graphs.is_on
 
 
 # that the pass is fit for it

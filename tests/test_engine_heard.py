@@ -207,7 +207,7 @@ def test_an_engine_in_eight_bits_holds_eight_bits():
     loaded = weights.load(found, placement.Placement(torch.device("cpu"), "int8_float32"))
     assert {one.dtype for one in loaded.tensors.values()} == {torch.float32}
     runner = Runner(loaded, WhisperTokenizer(loaded), DecodeOptions(beam_size=1, temperatures=(0.0,)), 2)
-    (lane,) = runner.lanes
+    (lane,) = runner.batches
     assert all(isinstance(one, Int8CrossAttentionCache) for one in lane._caches.cross_attention)
     plain = Runner(replace(loaded, in_eight_bits=False), WhisperTokenizer(loaded), DecodeOptions(beam_size=1), 2)
     assert runner.bytes_per_slot < plain.bytes_per_slot

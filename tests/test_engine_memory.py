@@ -98,7 +98,7 @@ def test_slots_that_nothing_sits_in_take_no_memory():
     before = resident_bytes()
     runner.resize(n_slots)
     empty = resident_bytes() - before
-    lane = runner.lanes[0]
+    lane = runner.batches[0]
     windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]
     audio = torch.ones(1, loaded.config["max_source_positions"], loaded.config["d_model"])
     with torch.inference_mode():

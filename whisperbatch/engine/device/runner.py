@@ -70,7 +70,7 @@ class Runner:
         known = checkpoint.generation.get("alignment_heads")
         heads = word_alignment.alignment_heads(known, self._decoder.n_layers, self._decoder.n_heads)
         self._aligner = word_alignment.Aligner(self._decoder, heads, tokenizer.end)
-        self._lanes: dict[int, DecodeBatch] = {}
+        self._batches: dict[int, DecodeBatch] = {}
         self.name = name_of(self._decoder.device)
         self.n_encoded = 0  # windows that have been encoded
         self._n_tokens = 0
@@ -87,7 +87,7 @@ class Runner:
     def for_another_thread(self) -> "Runner":
         """A runner of the same model for another thread, with batches of its own and at first one slot."""
         other = copy.copy(self)
-        other._lanes, other._stopwatch = {}, Stopwatch(other._wait)
+        other._batches, other._stopwatch = {}, Stopwatch(other._wait)
         other.n_encoded = other._n_tokens = 0
         other.resize(1)
         return other
@@ -96,9 +96,9 @@ class Runner:
     def resize(self, n_slots: int) -> None:
         """Replace the batches by empty ones of another size."""
         self.n_slots = n_slots
-        for lane in self.lanes:
-            lane.close()
-        self._lanes.clear()
+        for batch in self.batches:
+            batch.close()
+        self._batches.clear()
         if self._encoder_graphs is not None:
             self._encoder_graphs.close()
             self._encoder_graphs = None
@@ -109,18 +109,18 @@ class Runner:
         groups = [self._group(temperature) for temperature in self._options.temperatures]
         for group in dict.fromkeys(groups):
             n_here = n_slots if group == groups[0] else max(1, n_slots // 4)
-            self._lanes[group] = DecodeBatch(
+            self._batches[group] = DecodeBatch(
                 self._decoder, self._rules, self._options, n_here, group, self._stopwatch, self.recorder
             )
 
     @property
-    def lanes(self) -> tuple[DecodeBatch, ...]:
+    def batches(self) -> tuple[DecodeBatch, ...]:
         """All batches; the first is that of the first temperature."""
-        return tuple(self._lanes.values())
+        return tuple(self._batches.values())
 
-    def lane_of(self, window: Window) -> DecodeBatch:
+    def batch_for(self, window: Window) -> DecodeBatch:
         """The batch for a window's next try."""
-        return self._lanes[self._group(self._temperature(window))]
+        return self._batches[self._group(self._temperature(window))]
 
     @torch.inference_mode()
     def encode(self, windows: Sequence[Window]) -> None:
@@ -131,7 +131,7 @@ class Runner:
             audio = self._encoded(mel)  # (n_windows, n_audio, d_model)
         self.n_encoded += len(windows)
         for window, one in zip(windows, audio, strict=True):
-            window.audio = one.clone()  # a view would keep the whole tensor until its last window is finished
+            window.audio_features = one.clone()  # a view would keep the whole tensor until its last window is finished
 
     def _encoded(self, mel: Tensor) -> Tensor:
         """The encoder's output, from a recorded pass on CUDA, where launches take longer than the computation."""
@@ -141,38 +141,40 @@ class Runner:
         return self._encoder_graphs.run(len(mel), lambda: [self._encoder(mel_input)])[0]
 
     @torch.inference_mode()
-    def enter(self, lane: DecodeBatch, windows: Sequence[Window]) -> list[int]:
+    def insert(self, batch: DecodeBatch, windows: Sequence[Window]) -> list[int]:
         """Put encoded windows into a batch with enough free slots; return their slots."""
         with self._stopwatch.stage("prefill"):
-            return lane.add(windows, torch.stack([window.audio for window in windows]))
+            return batch.add(windows, torch.stack([window.audio_features for window in windows]))
 
     @torch.inference_mode()
-    def guess(self, lane: DecodeBatch, slots: Sequence[int]) -> list[dict[str, float]]:
+    def detect_languages(self, batch: DecodeBatch, slots: Sequence[int]) -> list[dict[str, float]]:
         """The probability of each language for each slot."""
         codes = list(self._tokenizer.languages)
-        found = lane.language_probs(slots, self._tokenizer.start, list(self._tokenizer.languages.values()))
+        found = batch.language_probs(slots, self._tokenizer.start, list(self._tokenizer.languages.values()))
         return [dict(zip(codes, probabilities, strict=True)) for probabilities in found]
 
     @torch.inference_mode()
-    def begin(self, lane: DecodeBatch, seated: Sequence[tuple[int, Window]]) -> None:
+    def begin(self, batch: DecodeBatch, seated: Sequence[tuple[int, Window]]) -> None:
         """Begin the next try of windows in their slots, whose language is known, at each one's next temperature."""
         states = [(slot, self._slot_state(window)) for slot, window in seated]
         with self._stopwatch.stage("prefill"):
-            self._open(lane, states)
+            self._open(batch, states)
 
-    def _open(self, lane: DecodeBatch, states: Sequence[tuple[int, SlotState]]) -> None:
+    def _open(self, batch: DecodeBatch, states: Sequence[tuple[int, SlotState]]) -> None:
         tokenizer = self._tokenizer
-        lane.begin(states, tokenizer.start, tokenizer.no_speech, list(tokenizer.languages.values()))
+        batch.begin(states, tokenizer.start, tokenizer.no_speech, list(tokenizer.languages.values()))
 
     @torch.inference_mode()
-    def step(self, lane: DecodeBatch) -> list[tuple[int, Window, SampledTokens]]:
+    def step(self, batch: DecodeBatch) -> list[tuple[int, Window, SampledTokens]]:
         """Add a token to each row of a batch; return slot, window and sampled tokens of windows that ended."""
-        ended = lane.step()
+        ended = batch.step()
         for _, state, _ in ended:
             if not state.window.tried:
                 state.window.no_speech_prob = state.no_speech_prob
                 if not state.window.prompt:  # a prompt is in some language, which biases these
-                    state.window.chances = dict(zip(self._tokenizer.languages, state.chances, strict=True))
+                    state.window.language_probs = dict(
+                        zip(self._tokenizer.languages, state.language_probs, strict=True)
+                    )
         return [(slot, state.window, sampled) for slot, state, sampled in ended]
 
     def read(self, window: Window, sampled: SampledTokens) -> Decoded:
@@ -194,7 +196,7 @@ class Runner:
             self._tokenizer.opening(window.request.language, window.request.clip.settings.task, timed=False)
             for window in windows
         ]
-        audio, said = [window.audio for window in windows], [window.said for window in windows]
+        audio, said = [window.audio_features for window in windows], [window.align_tokens for window in windows]
         with self._stopwatch.stage("word times"):
             found = self._aligner.align(audio, openings, said, [window.n_frames for window in windows])
         for window, timings in zip(windows, found, strict=True):
@@ -223,23 +225,23 @@ class Runner:
         """
         try:
             self.resize(n_slots)
-            lane = self.lanes[0]
+            batch = self.batches[0]
             opening = self._tokenizer.opening("en", "transcribe", timed=False)
             windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]  # windows without a clip
-            slots = lane.add(windows, None)
+            slots = batch.add(windows, None)
             states = [
-                SlotState(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * lane.n_group) for w in windows
+                SlotState(w, opening, self._options.temperatures[0], N_FRAMES, (0,) * batch.n_group) for w in windows
             ]
-            self._open(lane, list(zip(slots, states, strict=True)))
-            lane.step()
-            return min(self._timed(lane) for _ in range(N_STEPS))
+            self._open(batch, list(zip(slots, states, strict=True)))
+            batch.step()
+            return min(self._timed(batch) for _ in range(N_STEPS))
         except (MemoryError, RuntimeError) as err:  # torch's error is a RuntimeError
             if not self.is_out_of_memory(err):
                 raise
             return None
         finally:
-            for lane in self.lanes:
-                lane.discard(lambda window: True)
+            for batch in self.batches:
+                batch.discard(lambda window: True)
 
     @property
     def bytes_per_slot(self) -> int:
@@ -253,10 +255,10 @@ class Runner:
         """Memory that slots may use; None if it is unknown."""
         return free_bytes(self._decoder.device)
 
-    def _timed(self, lane: DecodeBatch) -> float:
+    def _timed(self, batch: DecodeBatch) -> float:
         self._wait()
         began_s = time.perf_counter()
-        lane.step()
+        batch.step()
         self._wait()
         return time.perf_counter() - began_s
 
@@ -268,9 +270,9 @@ class Runner:
     def close(self) -> None:
         """Free the model and its memory on the device."""
         device = self._decoder.device
-        for lane in self.lanes:
-            lane.close()
-        self._lanes.clear()
+        for batch in self.batches:
+            batch.close()
+        self._batches.clear()
         self._encoder_graphs = None
         del self._encoder, self._decoder, self._aligner, self._encoder_input
         if device.type == "cuda":
@@ -303,8 +305,8 @@ class Runner:
         sample_len = options.sample_len or (n_half if is_file else n_context)
         prefix: Sequence[int] = self._prefix[-max(0, n_half - sample_len) :]
         n_given = n_returned = 0
-        if window.given:
-            prefix, n_given = window.given, len(window.given)
+        if window.resume_tokens:
+            prefix, n_given = window.resume_tokens, len(window.resume_tokens)
         elif prefix and not is_file:  # as in faster-whisper: a prefix follows a timestamp and is part of the text
             prefix = [tokenizer.timestamp_begin, *prefix] if timed else prefix
             n_given = n_returned = len(prefix)
@@ -338,7 +340,7 @@ def _agree(one: Sequence[Tensor], two: Sequence[Tensor]) -> bool:
 def _samples(window: Window) -> np.ndarray:
     """A window's samples, int16 (n_samples,): ``n_frames`` if bounded or of a file, else up to 30 s of the clip."""
     first = window.start * N_HOP
-    is_stretch = window.is_stretch or isinstance(window.request, FileRequest)
-    n_samples = window.n_frames * N_HOP if is_stretch else N_SAMPLES
+    is_bounded = window.is_bounded or isinstance(window.request, FileRequest)
+    n_samples = window.n_frames * N_HOP if is_bounded else N_SAMPLES
     samples: np.ndarray = window.request.clip.samples[first : first + n_samples]
     return samples

@@ -48,7 +48,7 @@ class SlotState:
         return self._probs[0]
 
     @property
-    def chances(self) -> list[float]:
+    def language_probs(self) -> list[float]:
         """The probability of each language; the host waits as for ``no_speech_prob``."""
         return self._probs[1:]
 
