@@ -169,7 +169,7 @@ def test_a_device_that_is_not_there_is_told_in_one_sentence(tmp_path: Path):
     code, told = end_of(subprocess.Popen([*command, "--device", "cuda:7,cuda:8"], stderr=subprocess.PIPE))
     assert code == 2
     assert told.splitlines()[-1].startswith("whisperbatch: --device cuda:")
-    assert "asks for a CUDA device and torch sees" in told.splitlines()[-1]
+    assert "needs a CUDA device and torch sees" in told.splitlines()[-1]
 
 
 def test_copies_are_transcribed_once_by_several_processes_and_what_was_renamed_not_again(tmp_path: Path):

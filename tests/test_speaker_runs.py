@@ -76,8 +76,8 @@ class WordEngine(FakeEngine):
 
     has_words = True
 
-    def _hear(self, clip: Clip) -> ClipText:
-        result = super()._hear(clip)
+    def _decode(self, clip: Clip) -> ClipText:
+        result = super()._decode(clip)
         if not isinstance(result, ClipText):
             return result
         n = max(1, round(clip.duration_s / WORD_S))

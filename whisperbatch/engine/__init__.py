@@ -1,28 +1,18 @@
-"""Clips to text; the only room with torch and transformers, which are imported by the leaves that need them.
+"""Turn clips into text; the only package beside ``speakers`` and ``demo`` that uses torch.
 
 An engine (``Engine`` below) is owned by one thread. ``open_engine`` makes the one that the options ask for.
 
-Leaves, in the order data takes: names (of models), caches (what is on this machine), checkpoint (which model is meant,
-and how to get it), download (how far one is), formats (a package: what people have
-weights in), shapes (models of random weights), weights (tensors, settings, tokenizer), mel (the filter bank), devices
-(where, and in which numbers), health (what stands in their way), memory (how much is free), spelling (text and ids),
-build (all of it put together), sizing (how many windows at once), continuous (the engine: who runs, what becomes of
-faults), abreast (several on the cores of a CPU), protocols (what it asks of a device), requests (what a clip and a file
-have in common), hotwords (those that fit before a window), clip_request and
-sequential (one clip's decode state), votes (a file's language), language_choice (a
-window's), language_runs (where it changes), scheduler (who runs next), runner (what runs on the device), features
-(log-mel), encoder, flash (its attention, compiled for the CPU), decoder (one pass on static caches), heard (keys and
-values of the audio), said (those of the text), kernels (attention on them, compiled too), fused and triton_kernels (the
-same on CUDA), assembly (how that is written and compiled), linear and quantized (products), lane (windows side by
-side), slots and seats (who sits where), rules (what may not be sampled), choices (what may come next), graphs (passes
-that CUDA replays), beams, noise (how it is sampled), fallback (is this text good enough), segments (tokens to timed
-text), align and warping (when each token was said), words (tokens to words), pauses (segments that run over one),
-inventions (text made up in silence), coverage (speech without text), stopwatch (where the time goes), fake (the same
-contract, no weights).
+``Engine`` below is the contract; one thread owns an engine. ``open_engine`` opens the one that the options describe.
+Modules import torch and transformers only where they need them.
 
-Glossary of axes: n_windows; n_slots windows that a lane holds; n_group rows of a window, its beams or candidates;
-n_rows = n_slots * n_group; n_mels; n_frames 3000 (10 ms each); n_audio 1500 (20 ms each); n_tokens; n_context 448,
-tokens that a row can hold; n_vocab; d_model = n_heads * d_head.
+build (puts an engine together), placement (device and compute type, memory, threads), fake (the same contract without a
+model); scheduling (which windows are decoded when, and what becomes of their tokens; no torch), model (finding, loading
+and running a checkpoint), device (decode batches and what runs on the device), kernels (attention that is compiled for
+the CPU or CUDA; torch can do all of it, more slowly).
+
+Axes of tensors: n_windows; n_slots, windows that a decode batch holds; n_group, rows per window, one for each beam or
+candidate; n_rows = n_slots * n_group; n_mels; n_frames 3000 (10 ms each); n_audio 1500 (20 ms each); n_tokens;
+n_context 448, tokens that a row can hold; n_vocab; d_model = n_heads * d_head.
 """
 
 import os
@@ -37,7 +27,7 @@ from whisperbatch.records import Clip, ClipFailed, ClipSettings, ClipText, Segme
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What a transcript says about its making: the model's name, its revision or digest; and where it runs."""
+    """The model's name and its revision or digest, which transcripts record, and where the model runs."""
 
     model: str
     revision: str | None = None
@@ -50,10 +40,10 @@ class Work:
     """What an engine has done since it was opened.
 
     Attributes:
-        n_windows: That the encoder saw.
-        n_tokens: Of the texts that were judged, ends counted.
-        stages: Seconds by stage, while ``measure_stages`` was on; stages never overlap.
-        peak_bytes: Most memory of the device that was in use; None where that is the machine's.
+        n_windows: Windows that the encoder processed.
+        n_tokens: Tokens decoded, counting the end of each text and tries that were rejected.
+        stages: Seconds per stage while ``measure_stages`` was on; stages never overlap.
+        peak_bytes: Peak memory in use on the device; None where the device has no memory of its own.
     """
 
     n_windows: int = 0
@@ -63,35 +53,35 @@ class Work:
 
 
 class Engine(Protocol):
-    """What the pipeline asks of an engine.
+    """What the pipeline needs from an engine.
 
-    Every clip that was admitted and not cancelled comes out of ``step`` exactly once, as ClipText or ClipFailed.
+    ``step`` returns every clip that was admitted and not cancelled exactly once, as ClipText or ClipFailed.
     """
 
     facts: EngineFacts
 
     @property
     def device_name(self) -> str:
-        """The device in words."""
+        """A description of the device."""
         ...
 
     @property
     def work(self) -> Work:
-        """What it has done so far."""
+        """What the engine has done so far."""
         ...
 
     @property
     def capacity(self) -> int:
-        """How many clips it would take now; 0 while it has enough to do."""
+        """The number of clips that it would take now; 0 while it has enough to do."""
         ...
 
     @property
     def idle(self) -> bool:
-        """Whether it holds no clip."""
+        """True if it holds no clip."""
         ...
 
     def rouse(self) -> bool:
-        """Whether a step would do something now; not while all that it holds waits for votes of clips to come."""
+        """Return True if a step would do something now, False while everything waits for votes of clips to come."""
         ...
 
     def admit(self, clips: Sequence[Clip]) -> None:
@@ -99,23 +89,23 @@ class Engine(Protocol):
         ...
 
     def cancel(self, file_id: int) -> None:
-        """Forget a file's clips; nothing more comes out for them."""
+        """Drop a file's clips; ``step`` returns nothing more for them."""
         ...
 
     def step(self) -> list[Segments | ClipText | ClipFailed]:
-        """Work for a while; what has been heard and what is finished."""
+        """Work for a while; return new segments and finished clips."""
         ...
 
     def resize(self, n_slots: int) -> None:
-        """Hold so many clips at once from now on; asked only when idle."""
+        """Hold up to ``n_slots`` clips at once from now on; call it only when idle."""
         ...
 
     def measure_stages(self, wanted: bool) -> None:
-        """Whether ``work`` tells stages from now on; on a GPU that costs some speed."""
+        """Switch the timing of stages in ``work`` on or off; on a GPU it costs some speed."""
         ...
 
     def close(self) -> None:
-        """Free the device; nothing may be called afterwards."""
+        """Free the device; call nothing afterwards."""
         ...
 
 
@@ -128,19 +118,19 @@ def open_engine(
     on_notice: Callable[[str], None],
     decode: DecodeOptions | None = None,
 ) -> Engine:
-    """The engine that ``options`` ask for, its model loaded.
+    """Load the model that ``options`` name and return an engine for it.
 
     Args:
         options: Model, device, compute type.
-        settings: What clips will ask of it; refused here when the model can't do it.
-        max_batch_size: Most clips in one batch; None for as many as fit and help.
-        demo: Folder of the bundled demo model.
-        on_notice: Called with a sentence that the user should read.
-        decode: How text is searched for; None is openai-whisper's way.
+        settings: What clips will need; rejected here if the model can't do it.
+        max_batch_size: Most clips in one batch; None for as many as fit in memory and raise the speed.
+        demo: The folder of the bundled demo model.
+        on_notice: Called with each sentence that the user should read.
+        decode: How to search for text; None for openai-whisper's defaults.
 
     Raises:
-        UsageError: The model can't do what ``settings`` ask.
-        ModelError: The model cannot be had or loaded.
+        UsageError: The model can't do what ``settings`` require.
+        ModelError: The model can't be found, fetched or loaded.
     """
     _calm_threads()
     from whisperbatch.engine.build import build
@@ -149,7 +139,7 @@ def open_engine(
 
 
 def _calm_threads() -> None:
-    """Let the threads of torch wait for each other shortly, then sleep; OpenMP reads this when torch is first imported.
+    """Have torch's threads spin briefly for each other, then sleep; OpenMP reads this when torch is first imported.
 
     Measured on two cores, steps of 16 windows of the tiny shape: threads that never spin are 13 % slower on a quiet
     machine; OpenMP's own choice is 20 % faster than this there, and two to eight times slower beside any other work.

@@ -1,4 +1,4 @@
-"""The engine that the options ask for, put together: model, tokenizer, device, continuous batching, several abreast."""
+"""Put an engine together: model, tokenizer, device, continuous batching; on a CPU often several engines in parallel."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ def build(
     demo: Path,
     on_notice: Callable[[str], None],
 ) -> Engine:
-    """The engine with its model loaded; see ``open_engine``."""
+    """Return the engine with its model loaded; see ``open_engine``."""
     place = placement.choose(options)
     found = checkpoint.find(options, demo, on_notice)
     loaded = weights.load(
@@ -39,20 +39,20 @@ def build(
     if place.device.type == "cpu":
         placement.keep_freed_memory()
     else:
-        placement.share_python()
-    spelling = WhisperTokenizer(loaded)
-    if (told := loaded.capabilities.refusal(settings)) is not None:
-        raise UsageError(told)
+        placement.shorten_switch_interval()
+    tokenizer = WhisperTokenizer(loaded)
+    if (reason := loaded.capabilities.refusal(settings)) is not None:
+        raise UsageError(reason)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
-    runner = Runner(loaded, spelling, decode, n_slots or 1, on_notice)
+    runner = Runner(loaded, tokenizer, decode, n_slots or 1, on_notice)
     runners = [runner] if n_slots is not None else _sized(runner, place, options.n_sharing)
     votes, crowding = LanguageVotes(), Crowding(on_notice)
-    engines = [ContinuousEngine(one, spelling, decode, facts, on_notice, votes, crowding) for one in runners]
+    engines = [ContinuousEngine(one, tokenizer, decode, facts, on_notice, votes, crowding) for one in runners]
     return engines[0] if len(engines) == 1 else ParallelEngines(engines, placement.share_cores())
 
 
 def _sized(runner: Runner, place: placement.Placement, n_sharing: int) -> list[Runner]:
-    """Runners with as many slots as fit and help; several, each for a thread, where that is faster."""
+    """Give the runner as many slots as fit and raise the speed; return several, one a thread, where that is faster."""
     most = batch_size.slots_that_fit(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_per_slot)
     seconds: dict[int, float | None] = {}
 

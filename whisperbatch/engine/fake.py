@@ -1,6 +1,6 @@
-"""An engine without weights: the same contract, and text that tells what it was given.
+"""A fake engine without a model: the same contract, and text that describes its input.
 
-For tests of everything around an engine. It is a whole-batch engine: it takes a batch when it holds none.
+For tests of everything around an engine. It works in whole batches: it takes a new one only when it holds none.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +11,14 @@ from whisperbatch.records import N_SAMPLES, Clip, ClipFailed, ClipText, Segment
 
 
 def text_of(clip: Clip) -> str:
-    """What the fake engine hears in a clip: its place, its length and a sum of its samples."""
+    """The fake engine's text for a clip: its position, its length and the sum of its samples."""
     starts = range(0, len(clip.samples), N_SAMPLES)  # slice by slice: in sequential mode it is all of a file
     total = sum(int(clip.samples[start : start + N_SAMPLES].sum()) for start in starts)
     return f" clip {clip.index} at {clip.start_s:.2f} s, {clip.duration_s:.2f} s, sum {total}."
 
 
 class FakeEngine:
-    """Counts its batches; ``before_step`` is called with each batch and may block or raise.
+    """Records its batches; calls ``before_step`` with each batch, which may block or raise.
 
     Attributes:
         batches: (file_id, index) of the clips of each batch so far.
@@ -33,7 +33,7 @@ class FakeEngine:
         before_step: Callable[[list[Clip]], None] | None = None,
         fails: Callable[[Clip], bool | Exception] = lambda clip: False,
     ) -> None:
-        """Hold nothing; ``fails`` picks the clips that come out as ClipFailed, and may say because of what."""
+        """Hold nothing; ``fails`` picks the clips that end as ClipFailed, and may return the cause."""
         self.max_batch_size = max_batch_size
         self.batches: list[list[tuple[int, int]]] = []
         self.closed = False
@@ -43,7 +43,7 @@ class FakeEngine:
 
     @property
     def work(self) -> Work:
-        """A window a clip, a token a window."""
+        """One window per clip, one token per window."""
         n = sum(map(len, self.batches))
         return Work(n, n)
 
@@ -54,11 +54,11 @@ class FakeEngine:
 
     @property
     def idle(self) -> bool:
-        """Whether it holds no clip."""
+        """True if it holds no clip."""
         return not self._clips
 
     def rouse(self) -> bool:
-        """Whether a step would do something."""
+        """Return True if a step would do something."""
         return not self.idle
 
     def admit(self, clips: Sequence[Clip]) -> None:
@@ -67,36 +67,36 @@ class FakeEngine:
         self._clips = list(clips)
 
     def cancel(self, file_id: int) -> None:
-        """Forget a file's clips."""
+        """Drop a file's clips."""
         self._clips = [clip for clip in self._clips if clip.file_id != file_id]
 
     def step(self) -> list[ClipText | ClipFailed]:
-        """The whole batch at once."""
+        """Decode the whole batch at once."""
         clips, self._clips = self._clips, []
         if not clips:
             return []
         self.batches.append([(clip.file_id, clip.index) for clip in clips])
         if self._before_step is not None:
             self._before_step(clips)
-        return [self._hear(clip) for clip in clips]
+        return [self._decode(clip) for clip in clips]
 
     def resize(self, n_slots: int) -> None:
-        """Take so many clips a batch."""
+        """Take up to ``n_slots`` clips per batch."""
         assert self.idle
         self.max_batch_size = n_slots
 
     def measure_stages(self, wanted: bool) -> None:
-        """Nothing: it has none."""
+        """Do nothing: it has no stages."""
 
     def close(self) -> None:
-        """Forget everything."""
+        """Drop everything."""
         self._clips = []
         self.closed = True
 
-    def _hear(self, clip: Clip) -> ClipText | ClipFailed:
-        if why := self._fails(clip):
+    def _decode(self, clip: Clip) -> ClipText | ClipFailed:
+        if cause := self._fails(clip):
             error: FileError = InferenceError("the fake engine was told to fail on it")
-            error.__cause__ = why if isinstance(why, Exception) else None
+            error.__cause__ = cause if isinstance(cause, Exception) else None
             return ClipFailed(clip.file_id, clip.index, error)
         segment = Segment(0.0, clip.duration_s, text_of(clip), tokens=(clip.index,))
         return ClipText(clip.file_id, clip.index, (segment,), clip.settings.language or "en", None)

@@ -1,6 +1,6 @@
-"""Where a model runs and in which numbers; what this machine offers.
+"""Choose the device and the compute type; report what this machine offers; manage its memory and threads.
 
-MPS choices have not yet been run on such a device.
+The choices for MPS have not yet been tried on such a device.
 """
 
 import contextlib
@@ -22,30 +22,30 @@ from whisperbatch.options import EngineOptions
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 HUGE_PAGE = 2**21  # bytes
-EIGHT_BITS = "int8_"  # before the type that everything else is in
+EIGHT_BITS = "int8_"  # prefix of the type that everything else is in
 EIGHT_BITS_ON_CUDA = "int8_float16"
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A torch device and the numbers to compute in."""
+    """A torch device and the number type to compute in."""
 
     device: torch.device
     compute_type: str
 
     @property
     def dtype(self) -> torch.dtype:
-        """The torch type of ``compute_type``."""
+        """The torch dtype of ``compute_type``."""
         return DTYPES[self.compute_type.removeprefix(EIGHT_BITS)]
 
     @property
     def in_eight_bits(self) -> bool:
-        """Whether what the decoder hears is kept in 8 bits."""
+        """True if the cross-attention cache is kept in 8 bits."""
         return self.compute_type.startswith(EIGHT_BITS)
 
 
 def choose(options: EngineOptions) -> Placement:
-    """The device and compute type that the options mean here; UsageError when the device is not there."""
+    """Return the device and compute type that the options mean here; raise UsageError if there is no such device."""
     name = options.device
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -64,7 +64,7 @@ def choose(options: EngineOptions) -> Placement:
 
 
 def every() -> tuple[str, ...]:
-    """All CUDA devices of this machine; the one that ``auto`` means where there is none."""
+    """Return all CUDA devices of this machine, or only ``auto`` if there is none."""
     return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count())) or ("auto",)
 
 
@@ -73,7 +73,7 @@ def _require_cuda(name: str) -> None:
     index = int(name.partition(":")[2] or 0)
     if index >= count:
         there = f"{count} of them" if count else "none"
-        raise UsageError(f"--device {name} asks for a CUDA device and torch sees {there}; try --device cpu")
+        raise UsageError(f"--device {name} needs a CUDA device and torch sees {there}; try --device cpu")
 
 
 def _fastest(name: str) -> str:
@@ -85,47 +85,47 @@ def _fastest(name: str) -> str:
 
 
 def has_byte_products() -> bool:
-    """Whether the CPU multiplies bytes natively (AVX512-VNNI, AVX-VNNI or AMX), sums in 32 bits."""
+    """Return True if the CPU multiplies bytes natively (AVX512-VNNI, AVX-VNNI or AMX), with sums in 32 bits."""
     return _has_any("avx512_vnni", "avx_vnni", "amx_int8")
 
 
 def _has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
+    """Return True if the CPU multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
     return _has_any("avx512_bf16", "amx_bf16")
 
 
 def has_bfloat16_tiles() -> bool:
-    """Whether the CPU multiplies bfloat16 a tile at a time (AMX)."""
+    """Return True if the CPU multiplies bfloat16 a tile at a time (AMX)."""
     return _has_any("amx_bf16")
 
 
 def _has_any(*names: str) -> bool:
-    asked = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.9
-    has = asked() if asked is not None else {}
-    return any(has.get(name) for name in names)
+    get_capabilities = getattr(torch.cpu, "get_capabilities", None)  # since torch 2.9
+    found = get_capabilities() if get_capabilities is not None else {}
+    return any(found.get(name) for name in names)
 
 
 def name_of(device: torch.device) -> str:
-    """A device in words."""
+    """Describe a device."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:
-    """The tensor on a device; on its way to CUDA the host does not wait for what the device still does.
+    """Copy a tensor to a device; for CUDA the host does not wait for the device's pending work.
 
-    Trap: only pinned memory is copied so, and it may not be used again before that is done. Here nobody can: the pinned
-    copy is known to nobody, and torch keeps its memory until the copy has been made.
+    Trap: this works only from pinned memory, which must not be reused before the copy is done. Here it can't be:
+    nothing else refers to the pinned tensor, and torch keeps its memory until the copy is done.
     """
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class Snapshot:
-    """A tensor as it is when the device has done what it was asked so far; the host goes on meanwhile."""
+    """The values of a tensor once the device has done all work queued so far; the host does not wait meanwhile."""
 
     def __init__(self, tensor: Tensor) -> None:
-        """Ask for it."""
+        """Queue the copy."""
         self._values = None
         if tensor.device.type == "cuda":
             self._copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
@@ -136,7 +136,7 @@ class Snapshot:
             self._values = tensor.tolist()
 
     def tolist(self) -> list[Any]:
-        """Its values, once they are there."""
+        """Wait for the values and return them."""
         if self._values is None:
             self.made.synchronize()
             self._values = self._copy.tolist()
@@ -144,73 +144,76 @@ class Snapshot:
 
 
 class SnapshotReader:
-    """Reads of what was there at a look, which do not wait for what the device has been asked since."""
+    """Reads tensors as they were at a snapshot, without waiting for work that was queued since."""
 
     def __init__(self, device: torch.device) -> None:
-        """For one device, from one thread."""
+        """Read from one device, on one thread."""
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._device = device
 
     def wait(self) -> None:
-        """Have later reads wait for all that the device has been asked until now: what they read was moved."""
+        """Have later reads wait for all work queued until now, because it moved what they read."""
         if self._stream is not None:
             self._stream.wait_stream(torch.cuda.current_stream(self._device))
 
     @contextlib.contextmanager
-    def since(self, look: Snapshot) -> Iterator[None]:
-        """Read inside, and make nothing: only what nobody has changed since the look is as it was."""
+    def since(self, snapshot: Snapshot) -> Iterator[None]:
+        """Read inside, and create nothing; only values that have not changed since the snapshot are valid."""
         if self._stream is None:
             yield
             return
         with torch.cuda.stream(self._stream):
-            self._stream.wait_event(look.made)
+            self._stream.wait_event(snapshot.made)
             yield
 
 
-def share_python() -> None:
-    """Have threads that compute in Python give way to others after 0.5 ms, and not after 5.
+def shorten_switch_interval() -> None:
+    """Have threads that run Python code give way to others after 0.5 ms instead of 5.
 
-    The engine's thread takes Python's lock for each launch; with the receivers of decoded audio beside it, it would
+    The engine's thread takes Python's lock for each launch; with threads that receive decoded audio running, it would
     wait for them longer than a launch takes.
     """
     sys.setswitchinterval(min(sys.getswitchinterval(), 0.0005))
 
 
 def n_threads() -> int:
-    """How many threads torch uses here."""
+    """Return the number of threads that torch uses here."""
     return torch.get_num_threads()
 
 
 def share_cores() -> Callable[[int], None]:
-    """Gives the thread that calls it its share of the threads that torch has here, by how many such threads work."""
+    """Return a function that limits torch in the calling thread to its share of the threads.
+
+    It takes the number of threads that work at the same time.
+    """
     most = n_threads()
     return lambda n_working: torch.set_num_threads(max(1, most // n_working))
 
 
 def zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device, *, huge: bool = True) -> Tensor:
-    """Zeros that take memory as they are written to; ``huge``: on huge pages where Linux has them to give.
+    """Return zeros that take memory only as they are written; ``huge``: on huge pages where Linux offers them.
 
-    These are for what is large, lives long and is read whole at every step (one core, sums of 300 MB: 15.5 GB/s against
-    11.6); small pages for what is written here and there. MemoryError when there is no room.
+    Huge pages suit tensors that are large, live long and are read whole at every step (one core, sums of 300 MB: 15.5
+    GB/s against 11.6); small pages suit scattered writes. Raises MemoryError when there is no room.
     """
     n_bytes = math.prod(shape) * dtype.itemsize
     if device.type != "cpu" or n_bytes < HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.zeros(shape, dtype=dtype, device=device)
     try:
-        memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared ones are small pages
+        memory = mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared mappings get small pages
     except OSError as err:
         raise MemoryError(f"no room for {n_bytes} bytes") from err
     with contextlib.suppress(OSError):  # a kernel without huge pages
         memory.madvise(mmap.MADV_HUGEPAGE if huge else mmap.MADV_NOHUGEPAGE)
-    return torch.frombuffer(memory, dtype=dtype).view(*shape)  # which keeps the memory as long as it is there
+    return torch.frombuffer(memory, dtype=dtype).view(*shape)  # the view keeps the mapping alive
 
 
 def keep_freed_memory() -> None:
-    """Let malloc keep large pieces that are freed, for the next ones, in place of giving them back to the system.
+    """Let malloc keep large freed blocks for reuse instead of returning them to the system.
 
-    The encoder's states are such pieces: fresh ones have to be made zero, a page at a time (two cores, tiny shape, six
-    runs each: 139 ms a window on average, and 131 so). Called once a model is loaded: what loading alone needs goes
-    back.
+    The encoder's states are such blocks, and the system clears fresh ones a page at a time (two cores, tiny shape, six
+    runs each: 139 ms a window on average, 131 with this). Call it once a model is loaded, so that memory which only
+    loading needs is returned.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None  # glibc has it
     if mallopt is not None:
@@ -219,7 +222,7 @@ def keep_freed_memory() -> None:
 
 
 def describe() -> list[dict[str, str]]:
-    """The devices of this machine as plain rows: device, name, memory, compute_types."""
+    """Return the devices of this machine as plain rows: device, name, memory, compute_types."""
     place = choose(EngineOptions(model="none", device="cpu"))
     rows = [
         {
