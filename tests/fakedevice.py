@@ -1,4 +1,4 @@
-"""A device without a model, for the engine's policy: windows last, and say, what they are told to."""
+"""A device without a model, to test the engine's policy: tests set how long windows last and what they give."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class FakeOutOfMemoryError(Exception):
 
 
 class BrokenContractError(BaseException):
-    """The engine asked what it may not ask; no Exception, which it would take for a fault of a clip."""
+    """The engine broke the protocol; not an Exception, which the engine would take for a clip's failure."""
 
 
 def must(condition: bool, what: str) -> None:
@@ -33,7 +33,7 @@ def must(condition: bool, what: str) -> None:
 LONG, LETTERS = 500, 700  # tokens from there on are a long word each, or a word of so many letters more
 
 
-class FakeSpeller:
+class FakeTokenizer:
     """A word a token."""
 
     end = timestamp_begin = BEGIN
@@ -71,7 +71,7 @@ class FakeBatch:
         self.slots: Slots[SlotState] = Slots(n_slots)
 
     def discard(self, unwanted: Callable[[Window], bool]) -> list[Window]:
-        return [seat.window for seat in self.slots.discard(lambda seat: unwanted(seat.window))]
+        return [state.window for state in self.slots.discard(lambda state: unwanted(state.window))]
 
 
 def said(window: Window) -> tuple[int, ...]:
@@ -89,10 +89,10 @@ def bad(window: Window) -> Decoded:
 
 @dataclass
 class FakeDevice:
-    """Runs windows by the book that the tests write.
+    """Runs windows as the tests script them.
 
     Attributes:
-        n_slots: Of the first batch; a second one for retries has a quarter, unless ``n_batches`` is 1.
+        n_slots: The slots of the first batch; a second one for retries has a quarter, unless ``n_batches`` is 1.
         length: Steps that a window's try takes.
         verdict: What is decoded of it.
         language: Of a window's clip, with certainty.
@@ -140,38 +140,38 @@ class FakeDevice:
     def insert(self, batch: FakeBatch, windows: Sequence[Window]) -> list[int]:
         must(batch in self.batches, "a batch that is gone")
         self.fault("insert", windows)
-        must(all(window.audio_features for window in windows), "seated before it was encoded")
-        seated = [seat.window for one in self.batches for _, seat in one.slots]
-        must(not any(window in seated for window in windows), "seated twice")
+        must(all(window.audio_features for window in windows), "inserted before it was encoded")
+        entries = [state.window for one in self.batches for _, state in one.slots]
+        must(not any(window in entries for window in windows), "inserted twice")
         return [batch.slots.put(SlotState(window)) for window in windows]
 
     def detect_languages(self, batch: FakeBatch, slots: Sequence[int]) -> list[dict[str, float]]:
-        seats = dict(batch.slots)
-        self.fault("detect_languages", [seats[slot].window for slot in slots])
-        return [self.language_probs(seats[slot].window) for slot in slots]
+        states = dict(batch.slots)
+        self.fault("detect_languages", [states[slot].window for slot in slots])
+        return [self.language_probs(states[slot].window) for slot in slots]
 
     def language_probs(self, window: Window) -> dict[str, float]:
         return {code: 0.9 if code == self.language(window) else 0.1 for code in ("en", "de")}
 
-    def begin(self, batch: FakeBatch, seated: Sequence[tuple[int, Window]]) -> None:
-        seats = dict(batch.slots)
-        must(all(seats[slot].window is window for slot, window in seated), "another's slot")
-        must(all(window.request.language for _, window in seated), "begun before its language was known")
-        self.fault("begin", [window for _, window in seated])
-        for slot, window in seated:
-            seats[slot].left = self.length(window)
+    def begin(self, batch: FakeBatch, entries: Sequence[tuple[int, Window]]) -> None:
+        states = dict(batch.slots)
+        must(all(states[slot].window is window for slot, window in entries), "another's slot")
+        must(all(window.request.language for _, window in entries), "begun before its language was known")
+        self.fault("begin", [window for _, window in entries])
+        for slot, window in entries:
+            states[slot].left = self.length(window)
             self.begun.append(window)
 
     def step(self, batch: FakeBatch) -> list[tuple[int, Window, SampledTokens]]:
-        seats = list(batch.slots)
-        self.fault("step", [seat.window for _, seat in seats])
-        must(all(seat.left for _, seat in seats), "stepped before it began")
+        states = list(batch.slots)
+        self.fault("step", [state.window for _, state in states])
+        must(all(state.left for _, state in states), "stepped before it began")
         if batch is self.batches[0]:
             self.n_steps += 1
-            self.busy.append(len(seats) / len(batch.slots))
-        for _, seat in seats:
-            seat.left -= 1
-        found = [(slot, seat.window, SampledTokens((), 0.0)) for slot, seat in seats if seat.left == 0]
+            self.busy.append(len(states) / len(batch.slots))
+        for _, state in states:
+            state.left -= 1
+        found = [(slot, state.window, SampledTokens((), 0.0)) for slot, state in states if state.left == 0]
         for _, window, _ in found:
             if not (window.tried or window.prompt):
                 window.language_probs = self.language_probs(window)
@@ -185,7 +185,7 @@ class FakeDevice:
     def align(self, windows: Sequence[Window]) -> None:
         self.fault("align", windows)
         for window in windows:
-            assert window.audio_features, "aligned without what was heard"
+            assert window.audio_features, "aligned without audio features"
             n_tokens = len(window.align_tokens)
             window.timings = Timings([0.5 * k for k in range(n_tokens + 1)], [0.9] * n_tokens)
         self.aligned.append(list(windows))
@@ -197,8 +197,8 @@ class FakeDevice:
         self.batches = []
 
 
-def make(device: FakeDevice, options: DecodeOptions | None = None, **speller: Iterable[str]) -> ContinuousEngine:
-    return ContinuousEngine(device, FakeSpeller(**speller), options or DecodeOptions(), EngineFacts("fake"), print)
+def make(device: FakeDevice, options: DecodeOptions | None = None, **tokenizer: Iterable[str]) -> ContinuousEngine:
+    return ContinuousEngine(device, FakeTokenizer(**tokenizer), options or DecodeOptions(), EngineFacts("fake"), print)
 
 
 def clip(

@@ -10,7 +10,7 @@ import hearing
 import numpy as np
 import pytest
 import torch
-from fakedevice import FakeDevice, FakeSpeller
+from fakedevice import FakeDevice, FakeTokenizer
 
 from whisperbatch import demo
 from whisperbatch.engine import EngineFacts, Work, build, placement
@@ -67,7 +67,7 @@ class Slow:
     def idle(self) -> bool:
         return not self.held
 
-    def rouse(self) -> bool:
+    def can_step(self) -> bool:
         return bool(self.held) and not self.is_waiting
 
     def admit(self, clips: list[Clip]) -> None:
@@ -173,15 +173,15 @@ def test_a_fault_of_one_comes_out_of_the_step():
 
 def test_who_waits_for_votes_makes_no_steps():
     both, first, second = two()
-    assert not both.rouse()
+    assert not both.can_step()
     both.admit(clips(1, 2))
     first.is_waiting = second.is_waiting = True
-    assert both.rouse()  # they are still to be dealt out
+    assert both.can_step()  # they are still to be dealt out
     assert both.step() == []
     assert not both.idle
-    assert not both.rouse()
+    assert not both.can_step()
     first.is_waiting = second.is_waiting = False
-    assert both.rouse()
+    assert both.can_step()
     first.go.set()
     second.go.set()
     done: set[int] = set()
@@ -277,7 +277,7 @@ def test_a_clip_waits_for_its_files_vote_whichever_engine_has_room(n_elsewhere: 
     engines = [
         ContinuousEngine(
             FakeDevice(n_slots=8, language=language, length=length),
-            FakeSpeller(),
+            FakeTokenizer(),
             OPTIONS,
             EngineFacts("made up"),
             print,

@@ -257,7 +257,7 @@ def test_lack_of_memory_in_a_real_part_loses_nothing(place: str):
         assert_same(found[number], whole[number], [])
     assert engine.device.n_slots == 2
     assert len(told) == 1
-    assert "going on with 2 windows" in told[0]
+    assert "continuing with 2 windows" in told[0]
 
 
 def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.MonkeyPatch):

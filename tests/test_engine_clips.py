@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakedevice import BEGIN, LETTERS, LONG, FakeDevice, FakeSpeller, clip, make, run
+from fakedevice import BEGIN, LETTERS, LONG, FakeDevice, FakeTokenizer, clip, make, run
 
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.scheduling import coverage
@@ -300,9 +300,9 @@ def test_letters_are_counted_in_every_script():
     assert coverage.n_letters("\u0939\u093f\u0928\u094d\u0926\u0940") == 6
     assert coverage.n_letters("\u4f60\u597d\u3002") == 6
     line = Segment(0.0, 20.0, "a" * 90)
-    assert coverage.starved([(0.0, 20.0)], [line]) == [line]
-    assert coverage.starved([(0.0, 20.0)], [replace(line, text="a" * 100)]) == []
-    assert coverage.starved([(0.0, 5.9)], [line]) == []
+    assert coverage.sparse([(0.0, 20.0)], [line]) == [line]
+    assert coverage.sparse([(0.0, 20.0)], [replace(line, text="a" * 100)]) == []
+    assert coverage.sparse([(0.0, 5.9)], [line]) == []
 
 
 # text that has no end
@@ -439,7 +439,7 @@ def test_a_second_look_in_a_run_has_its_language():
 
 
 def test_text_in_another_script_is_told():
-    class Urdu(FakeSpeller):
+    class Urdu(FakeTokenizer):
         def decode(self, tokens):
             return " \u0627\u0631\u062f\u0648" * 60
 

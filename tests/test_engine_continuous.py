@@ -190,16 +190,16 @@ def test_a_file_whose_other_clips_come_first_still_decides_by_vote():
 
 def test_who_waits_for_voters_to_come_tells_that_a_step_would_do_nothing():
     clips, engine = voters(0, 2, 3), make(FakeDevice(4, language=by_index({})), ONCE)
-    assert not engine.rouse()
+    assert not engine.can_step()
     engine.admit(clips[:1])
-    assert engine.rouse()
-    while engine.rouse():
+    assert engine.can_step()
+    while engine.can_step():
         assert engine.step() == []
     assert not engine.idle
     engine.admit(clips[1:])
     found: list = []
     while not engine.idle:
-        assert engine.rouse()
+        assert engine.can_step()
         found += engine.step()
     assert {one.index for one in found if isinstance(one, ClipText)} == {0, 1, 2}
 

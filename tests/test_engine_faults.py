@@ -146,7 +146,7 @@ def test_a_probe_or_a_voter_beside_a_culprit_is_not_decoded_twice():
     assert sorted(decoded) == [(1, 0), (1, 1), (2, 0)]
 
 
-@pytest.mark.parametrize("step", ["settle", "next", "text"])
+@pytest.mark.parametrize("step", ["finish", "next_window", "result"])
 def test_a_fault_in_the_clips_own_state_fails_it_alone(monkeypatch: pytest.MonkeyPatch, step: str):
     real = getattr(clip_request.ClipRequest, step)
 
@@ -213,7 +213,7 @@ def test_with_one_slot_left_what_does_not_fit_fails_alone():
     assert device.sizes == [4, 2, 1]
 
 
-@pytest.mark.parametrize("kind", ["settle", "next", "text"])
+@pytest.mark.parametrize("kind", ["finish", "next_window", "result"])
 def test_lack_of_memory_in_a_clips_own_state_loses_nothing(monkeypatch: pytest.MonkeyPatch, kind: str):
     real, told = getattr(clip_request.ClipRequest, kind), []
 
@@ -229,7 +229,7 @@ def test_lack_of_memory_in_a_clips_own_state_loses_nothing(monkeypatch: pytest.M
     answers = run(make(FakeDevice()), clips)
     assert told
     assert len(answers) == 4
-    assert kind != "settle" or text_of(answers) == text_of(whole)
+    assert kind != "finish" or text_of(answers) == text_of(whole)
 
 
 def test_when_making_fewer_slots_fails_too_still_fewer_are_made():
@@ -268,14 +268,14 @@ def test_votes_forget_what_was_cast_once_it_is_decided():
     votes = LanguageVotes()
     votes.expect(0, 2)
     votes.cast(0, 0, [(1.0, {"en": 0.4, "de": 0.6})])
-    assert votes.holds(0)
+    assert votes.is_open(0)
     assert votes.decision(0) is None
     votes.cast(0, 1, [(1.0, {"en": 0.8, "de": 0.2})])
-    assert not votes.holds(0)
+    assert not votes.is_open(0)
     assert votes.decision(0) == Decision("en", pytest.approx(0.6))
     assert votes._ballots == {}
     votes.expect(0, 2)  # another of its voters comes
-    votes.die(0, 1)
+    votes.withdraw(0, 1)
     assert votes.decision(0) == Decision("en", pytest.approx(0.6))
 
 

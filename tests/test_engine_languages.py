@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from whisperbatch.engine.scheduling import language_changes
-from whisperbatch.engine.scheduling.language_changes import Run
+from whisperbatch.engine.scheduling.language_changes import LanguageRun
 from whisperbatch.engine.scheduling.language_vote import Decision, LanguageVotes
 from whisperbatch.languages import LANGUAGES, SCRIPTS, foreign_share
 
@@ -33,11 +33,11 @@ def test_pieces_hold_seconds_of_speech_and_leave_none_out(speech, expected):
 @pytest.mark.parametrize(
     ("chances", "expected"),
     [
-        ([EN] * 4, [Run(0.0, 20.0, "en", 0.9)]),
-        ([EN, EN, DE, DE], [Run(0.0, 9.5, "en", 0.9), Run(9.5, 20.0, "de", 0.9)]),
-        ([EN, UNSURE, DE, UNSURE], [Run(0.0, 9.5, "en", 0.9), Run(9.5, 20.0, "de", 0.9)]),
-        ([UNSURE, DE, DE, EN], [Run(0.0, 14.5, "de", 0.4), Run(14.5, 20.0, "en", 0.9)]),
-        ([UNSURE] * 4, [Run(0.0, 20.0, "de", 0.4)]),
+        ([EN] * 4, [LanguageRun(0.0, 20.0, "en", 0.9)]),
+        ([EN, EN, DE, DE], [LanguageRun(0.0, 9.5, "en", 0.9), LanguageRun(9.5, 20.0, "de", 0.9)]),
+        ([EN, UNSURE, DE, UNSURE], [LanguageRun(0.0, 9.5, "en", 0.9), LanguageRun(9.5, 20.0, "de", 0.9)]),
+        ([UNSURE, DE, DE, EN], [LanguageRun(0.0, 14.5, "de", 0.4), LanguageRun(14.5, 20.0, "en", 0.9)]),
+        ([UNSURE] * 4, [LanguageRun(0.0, 20.0, "de", 0.4)]),
     ],
 )
 def test_a_piece_that_is_not_sure_has_the_language_of_its_neighbour(chances, expected):
@@ -46,7 +46,7 @@ def test_a_piece_that_is_not_sure_has_the_language_of_its_neighbour(chances, exp
 
 def test_a_language_that_no_voter_of_the_file_is_sure_of_is_not_taken():
     dutch = {"en": 0.02, "de": 0.18, "nl": 0.8}
-    assert language_changes.runs(SPANS, [dutch] * 4, ("en", "de"), 20.0) == [Run(0.0, 20.0, "de", 0.18)]
+    assert language_changes.runs(SPANS, [dutch] * 4, ("en", "de"), 20.0) == [LanguageRun(0.0, 20.0, "de", 0.18)]
 
 
 @pytest.mark.parametrize(

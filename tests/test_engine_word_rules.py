@@ -229,7 +229,7 @@ def test_made_up_text_is_skipped_where_openai_whisper_skips_it(
     options = DecodeOptions(word_timestamps=True, hallucination_silence_threshold=threshold_s)
     clip = Clip(0, 0, 0.0, np.zeros(round(seconds * 16_000), np.int16), ClipSettings("en", long_form="sequential"))
     request = FileRequest(clip, 0, English(), options, Judge(options, faithful=True))
-    window = request.next()
+    window = request.next_window()
     window.tried.append(Decoded(tuple(tokens), " x", 0.0, 0.0, 0.0))
 
     def add(segments: Sequence[Segment], *rest: object) -> list[Segment]:
@@ -239,9 +239,9 @@ def test_made_up_text_is_skipped_where_openai_whisper_skips_it(
         ]
 
     with mock.patch.object(request._words, "add", add):
-        ours = request.settle(window)
+        ours = request.finish(window)
     assert [one.tokens for one in ours] == kept
-    after = request.next()
+    after = request.next_window()
     assert (after and after.start) == seek
     assert after is None or request._last_spoken_s == spoken_s
 
@@ -251,7 +251,7 @@ def test_material_for_every_decision_is_there():
     long = [Word(" word", 5.0, 9.5, 0.1), Word(" word", 9.5, 14.0, 0.05)]
     one = Segment(5.0, 14.0, " word word", words=tuple(long))
     assert hallucinations.is_anomaly(one)
-    stretch = hallucinations.Stretch(0, 3000, 6000)
+    stretch = hallucinations.WindowSpan(0, 3000, 6000)
     assert hallucinations.skip([one], stretch, 3000, 1.0, 0.0, ends_in_one=False) == hallucinations.Verdict(
         [], 500, True
     )

@@ -140,7 +140,7 @@ def test_an_engine_that_waits_for_clips_to_come_is_not_asked_without_pause(tmp_p
 
         n_looks = n_steps = 0
 
-        def rouse(self) -> bool:
+        def can_step(self) -> bool:
             self.n_looks += 1
             return self.n_looks > 40
 

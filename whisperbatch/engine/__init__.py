@@ -80,7 +80,7 @@ class Engine(Protocol):
         """True if it holds no clip."""
         ...
 
-    def rouse(self) -> bool:
+    def can_step(self) -> bool:
         """Return True if a step would do something now, False while everything waits for votes of clips to come."""
         ...
 

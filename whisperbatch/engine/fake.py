@@ -57,7 +57,7 @@ class FakeEngine:
         """True if it holds no clip."""
         return not self._clips
 
-    def rouse(self) -> bool:
+    def can_step(self) -> bool:
         """Return True if a step would do something."""
         return not self.idle
 

@@ -263,7 +263,7 @@ class LocalStages:
         if not (again or clips):
             if waits and engine.idle:
                 self.desk.ended.wait(TRY_LOOK_S)
-            elif not (engine.idle or engine.rouse()):
+            elif not (engine.idle or engine.can_step()):
                 self.desk.ended.wait(VOTES_LOOK_S)
         return again, clips
 

@@ -1,11 +1,11 @@
-"""The engine: windows of many clips side by side, each replaced by the next as it ends.
+"""The engine: decode windows of many clips side by side, and replace each window by the next as it ends.
 
-Comes in: clips. Goes out: segments as they are settled, and a ClipText or ClipFailed for every clip. This leaf decides
-who runs and what becomes of faults; ``runner`` does the arithmetic, a ``DecodeRequest`` knows what its clip needs next.
+Takes clips; returns segments as windows finish, and a ClipText or ClipFailed for every clip. This module decides what
+runs and handles errors; ``runner`` does the arithmetic, and a ``DecodeRequest`` knows what its clip needs next.
 
-A window's way: ready, encoded, seated in a slot, its language guessed (and parked until its file has voted), decoded at
-one temperature after the other, aligned where word times are asked for, settled. What raises is tried again in halves;
-only the culprit's clip fails. Out of memory halves the slots, and what ran runs again.
+A window is queued, encoded, put into a slot, its language detected (it is parked until its file has voted), decoded at
+one temperature after another, aligned if word times are wanted, and finished. Windows that raise are tried again in
+halves; only the clip of the window at fault fails. Out of memory, the engine halves the slots and queues all windows.
 """
 
 import time
@@ -30,10 +30,10 @@ from whisperbatch.errors import RefusedError
 from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Clip, ClipFailed, ClipText, Segments
 
-MAX_STEPS = 16  # decoder steps after which the pipeline is heard, whether or not a window ended
+MAX_STEPS = 16  # decoder steps after which the caller gets control back, whether or not a window ended
 MAX_STEP_S = 0.5  # likewise, for large models on slow devices: a stop should not wait for long
-ENCODE_BATCH = 8  # windows in a pass of the encoder
-ALIGN_SHARE = 4  # one in so many of the windows that run; when as many wait for their words' times, they get them
+ENCODE_BATCH = 8  # windows per pass of the encoder
+ALIGN_SHARE = 4  # words are aligned once the windows that wait are a quarter of the windows that run
 
 
 class ContinuousEngine(Generic[BatchT]):
@@ -42,40 +42,40 @@ class ContinuousEngine(Generic[BatchT]):
     def __init__(
         self,
         device: Device[BatchT],
-        speller: Tokenizer,
+        tokenizer: Tokenizer,
         options: DecodeOptions,
         facts: EngineFacts,
         on_notice: Callable[[str], None],
         votes: LanguageVotes | None = None,
         crowding: Crowding | None = None,
     ) -> None:
-        """Hold nothing yet; ``on_notice`` hears what the user should read; engines beside share the last two."""
+        """Hold no clips; ``on_notice`` gets messages for users; parallel engines share ``votes`` and ``crowding``."""
         self.facts, self.device = facts, device
-        self._speller, self._on_notice = speller, on_notice
-        self._options = options = options if speller.languages else replace(options, multilingual=False)
+        self._tokenizer, self._on_notice = tokenizer, on_notice
+        self._options = options = options if tokenizer.languages else replace(options, multilingual=False)
         self._judges = {faithful: Judge(options, faithful=faithful) for faithful in (False, True)}
         self._crowding = crowding or Crowding(on_notice)
         self._scheduler = Scheduler()
-        self._languages = LanguageChoice(votes or LanguageVotes(), each_by_itself=options.multilingual)
+        self._languages = LanguageChoice(votes or LanguageVotes(), per_window=options.multilingual)
         self._requests: list[DecodeRequest] = []
-        self._quarantine: deque[list[Window]] = deque()  # groups that hold the culprit of a fault
-        self._aligning: list[Window] = []  # decoded, and waiting for their words' times
+        self._quarantine: deque[list[Window]] = deque()  # groups with a window that made a step fail
+        self._aligning: list[Window] = []  # decoded, and waiting for word times
         self._n_admitted, self._is_alone = 0, False  # alone: a group of the quarantine is running
         self._out: list[Segments | ClipText | ClipFailed] = []
 
     @property
     def device_name(self) -> str:
-        """The device in words."""
+        """A description of the device."""
         return self.device.name
 
     @property
     def work(self) -> Work:
-        """What the device has done."""
+        """What the device has done so far."""
         return self.device.work
 
     @property
     def capacity(self) -> int:
-        """Clips that it would take now: a whole batch when idle, later as many as end, and a few in reserve."""
+        """The number of clips it would take now: a whole batch when idle, later as many as end, and a small reserve."""
         if self.idle:
             return self.device.n_slots
         n_slots = sum(len(batch.slots) for batch in self.device.batches)
@@ -84,16 +84,16 @@ class ContinuousEngine(Generic[BatchT]):
 
     @property
     def room(self) -> int:
-        """Clips that could begin at once: free slots that nobody waits for."""
+        """The number of clips that could begin at once: free slots that no window waits for."""
         return max(0, self.device.batches[0].slots.n_free - self._scheduler.n_ready)
 
     @property
     def idle(self) -> bool:
-        """Whether it holds no clip."""
+        """True if it holds no clip."""
         return not self._requests and not self._out
 
-    def rouse(self) -> bool:
-        """Release what waited for votes that are in; whether a step would do something then."""
+    def can_step(self) -> bool:
+        """Release windows whose language vote is decided; return True if a step would do something then."""
         for file_id in self._scheduler.parked:
             self._release(file_id)
         return bool(self._out or self._n_used or self._aligning or self._quarantine or self._scheduler.n_ready)
@@ -103,25 +103,25 @@ class ContinuousEngine(Generic[BatchT]):
         for clip in clips:
             kind = FileRequest if clip.settings.long_form == "sequential" else ClipRequest
             judge = self._judges[kind is FileRequest]
-            if self._speller.languages:
+            if self._tokenizer.languages:
                 self._languages.expect(clip)
             try:
-                if (told := self._speller.refusal(clip.settings)) is not None:
-                    raise RefusedError(told)
-                request = kind(clip, self._n_admitted, self._speller, self._options, judge)
+                if (reason := self._tokenizer.refusal(clip.settings)) is not None:
+                    raise RefusedError(reason)
+                request = kind(clip, self._n_admitted, self._tokenizer, self._options, judge)
             except Exception as err:
                 self._out.append(failure_of(clip, err, lacks_memory=self.device.is_out_of_memory(err)))
-                self._bury(clip)
+                self._retire(clip)
                 continue
-            if not self._speller.languages:
+            if not self._tokenizer.languages:
                 request.language = request.language or "en"
             self._n_admitted += 1
             self._crowding.note(clip.settings.hotwords or "", request.n_left_out)
             self._requests.append(request)
-            self._go_on(request)
+            self._continue(request)
 
     def cancel(self, file_id: int) -> None:
-        """Forget a file's clips."""
+        """Drop a file's clips."""
 
         def is_gone(window: Window) -> bool:
             return window.request.clip.file_id == file_id
@@ -136,7 +136,7 @@ class ContinuousEngine(Generic[BatchT]):
         self._languages.forget(file_id)
 
     def step(self) -> list[Segments | ClipText | ClipFailed]:
-        """Work until a slot is free, or for some steps; or seat some windows, when more are waiting; what is new."""
+        """Fill slots; once no window waits for a free one, decode until a window ends or some steps; return results."""
         self._align_some()
         is_full = self._fill()
         n_used, began_s = self._n_used, time.monotonic()
@@ -149,16 +149,16 @@ class ContinuousEngine(Generic[BatchT]):
         return out
 
     def resize(self, n_slots: int) -> None:
-        """Hold so many windows at once, fewer if there is no memory for them."""
+        """Hold up to ``n_slots`` windows at once, fewer if there is no memory for them."""
         assert self.idle
         self._resize(n_slots)
 
     def measure_stages(self, wanted: bool) -> None:
-        """Time the device's stages, or no longer."""
+        """Switch the timing of the device's stages on or off."""
         self.device.measure_stages(wanted)
 
     def close(self) -> None:
-        """Drop what it holds, and free the device."""
+        """Drop all clips and free the device."""
         self._requests.clear()
         self.device.close()
 
@@ -167,21 +167,21 @@ class ContinuousEngine(Generic[BatchT]):
         return sum(batch.slots.n_used for batch in self.device.batches)
 
     def _fill(self) -> bool:
-        """Seat some windows where there is room, a fault's suspects alone; whether no more are waiting for it.
+        """Fill free slots, or run one group of the quarantine alone; return True when no window waits for a free slot.
 
-        Between two groups the owner is heard, as engines beside may wait for votes that came with the first.
+        Only one group is inserted per call, since parallel engines may wait for votes that came with it.
         """
         if self._n_used and (self._is_alone or self._quarantine):
             return True
         self._is_alone = bool(self._quarantine)
         if self._is_alone:
             for window in self._quarantine.popleft():
-                self._seat(self.device.batch_for(window), [window])
+                self._start(self.device.batch_for(window), [window])
             return True
         n_more = 0
         for batch in self.device.batches:
             if batch.slots.n_free and (windows := self._next(batch)):
-                self._seat(batch, windows)
+                self._start(batch, windows)
                 n_more += min(batch.slots.n_free, self._scheduler.n_ready)
         return n_more == 0
 
@@ -191,8 +191,8 @@ class ContinuousEngine(Generic[BatchT]):
         n = min(ENCODE_BATCH, batch.slots.n_free)
         return self._scheduler.take(n, lambda window: self.device.batch_for(window) is batch)
 
-    def _seat(self, batch: BatchT, windows: Sequence[Window]) -> None:
-        """Encode windows where that is still to be done, find their languages, begin; without room they wait."""
+    def _start(self, batch: BatchT, windows: Sequence[Window]) -> None:
+        """Encode windows that need it, detect their languages and begin; those without a free slot are queued again."""
         self._scheduler.add(*windows[batch.slots.n_free :])
         windows = windows[: batch.slots.n_free]
         self._isolate([w for w in windows if w.audio_features is None], self.device.encode)
@@ -200,53 +200,53 @@ class ContinuousEngine(Generic[BatchT]):
         self._isolate(encoded, lambda some: self._begin(batch, some))
 
     def _begin(self, batch: BatchT, windows: Sequence[Window]) -> None:
-        if batch not in self.device.batches:  # out of memory since they were taken: the batch is gone
+        if batch not in self.device.batches:  # replaced, since memory ran out meanwhile
             self._scheduler.add(*windows)
             return
-        seated = list(zip(self.device.insert(batch, windows), windows, strict=True))
-        self._find_languages(batch, seated)
-        known = [(slot, w) for slot, w in seated if w.request.language is not None and not w.is_probe]
+        entries = list(zip(self.device.insert(batch, windows), windows, strict=True))
+        self._find_languages(batch, entries)
+        known = [(slot, w) for slot, w in entries if w.request.language is not None and not w.is_probe]
         if known:
             self.device.begin(batch, known)
-        # nothing raises from here on: what is parked or queued now must not be split and come here once more
-        for slot, window in seated:
-            if window.is_probe or window.request.looks_closer:
+        # nothing may raise from here on: windows that are parked or queued must not be split and inserted again
+        for slot, window in entries:
+            if window.is_probe or window.request.is_probing:
                 batch.slots.clear(slot)
-                self._go_on(window.request)
+                self._continue(window.request)
             elif window.request.language is None:
                 batch.slots.clear(slot)
                 self._scheduler.park(window)
-        for _, window in seated:
+        for _, window in entries:
             self._release(window.request.clip.file_id)
 
-    def _find_languages(self, batch: BatchT, seated: Sequence[tuple[int, Window]]) -> None:
-        """Guess the languages that are not known; a clip that votes gets its file's, once all have voted."""
-        unknown = [(slot, window) for slot, window in seated if window.request.language is None]
+    def _find_languages(self, batch: BatchT, entries: Sequence[tuple[int, Window]]) -> None:
+        """Detect the languages that are not known; a clip that votes gets its file's once all have voted."""
+        unknown = [(slot, window) for slot, window in entries if window.request.language is None]
         if not unknown:
             return
         found = self.device.detect_languages(batch, [slot for slot, _ in unknown])
         for (_, window), probs in zip(unknown, found, strict=True):
-            self._languages.hear(window, probs)
+            self._languages.record(window, probs)
         for _, window in unknown:
-            self._languages.settle(window.request)
+            self._languages.apply_decision(window.request)
 
     def _release(self, file_id: int) -> None:
-        """Let the windows run that waited for a file's language, if it is decided, or if nobody can vote any more."""
+        """Queue the windows that waited for a file's language, if it is decided or no voter is left."""
         if not self._languages.is_open(file_id):
             for window in self._scheduler.unpark(file_id):
                 self._queue(window)
 
     def _queue(self, window: Window) -> None:
-        """Let a window run, or what its file's languages ask for in its place."""
+        """Queue a window, or the one that replaces it in a file of several languages."""
         try:
-            ready = self._languages.window_for(window)
+            ready = self._languages.resolve(window)
         except Exception as err:
             self._fail(window.request, err)
         else:
             self._scheduler.add(ready)
 
     def _advance(self, batch: BatchT) -> None:
-        """One step of a batch; what raises is put in quarantine, in halves."""
+        """Run one step of a batch; if it raises, put its windows in quarantine, in halves."""
         try:
             ended = self.device.step(batch)
         except Exception as err:
@@ -261,15 +261,15 @@ class ContinuousEngine(Generic[BatchT]):
             return
         for slot, window, sampled in ended:
             self._isolate([window], partial(self._end, batch, slot, sampled))
-            if batch not in self.device.batches:  # out of memory: all that was seated is queued again
+            if batch not in self.device.batches:  # replaced, since memory ran out: all its windows are queued again
                 break
 
     def _end(self, batch: BatchT, slot: int, sampled: SampledTokens, windows: Sequence[Window]) -> None:
-        """Judge what was decoded of a window: try again, or settle it and go on with its clip."""
+        """Judge a window's result: try again, or finish the window and continue its clip."""
         (window,) = windows
         request = window.request
         window.tried.append(self.device.read(window, sampled))
-        following = self._languages.instead_of(window) or (window if request.wants_more(window) else None)
+        following = self._languages.replacement_for(window) or (window if request.needs_retry(window) else None)
         if following is window and self.device.batch_for(window) is batch:
             self.device.begin(batch, [(slot, window)])
             return
@@ -278,27 +278,27 @@ class ContinuousEngine(Generic[BatchT]):
             self._scheduler.add(following)
             return
         batch.slots.clear(slot)
-        if self._asked(window, request.to_align):
+        if self._call(window, request.needs_alignment):
             self._aligning.append(window)
         else:
             self._finish([window])
 
-    def _asked(self, window: Window, ask: Callable[[Window], Any]) -> Any:
+    def _call(self, window: Window, method: Callable[[Window], Any]) -> Any:
         try:
-            return ask(window)
+            return method(window)
         except Exception:
-            window.tried.pop()  # for lack of memory it is decoded again, and not at the next temperature
+            window.tried.pop()  # if memory ran out it is decoded again, at the same temperature
             raise
 
     def _align_some(self) -> None:
-        """Find the words' times of windows that wait for them, if they are many beside those that run."""
+        """Align the windows that wait for word times, once they are many compared with those that run."""
         windows = self._aligning
         if windows and len(windows) * ALIGN_SHARE >= self._n_used:
             self._aligning = []
             self._align(windows)
 
     def _align(self, windows: Sequence[Window]) -> None:
-        """Find the words' times of windows, in halves where that fails, and settle them."""
+        """Find the word times of windows, in halves where that fails, and finish them."""
         again: list[Sequence[Window]] = []
         try:
             self.device.align(windows)
@@ -313,34 +313,34 @@ class ContinuousEngine(Generic[BatchT]):
         else:
             for window in windows:
                 self._isolate([window], self._finish)
-        for some in again:  # out of the handler, which holds what the device has no room for
+        for some in again:  # outside the handler, whose traceback holds tensors that the device has no room for
             self._align(some)
 
     def _finish(self, windows: Sequence[Window]) -> None:
-        """Settle a window and go on with its clip."""
+        """Emit a window's segments and continue its clip."""
         (window,) = windows
-        self._settle(window)
-        self._go_on(window.request)
+        self._emit(window)
+        self._continue(window.request)
 
-    def _settle(self, window: Window) -> None:
-        """Give out a window's segments."""
+    def _emit(self, window: Window) -> None:
+        """Output a window's segments."""
         request = window.request
-        new = self._asked(window, request.settle)
+        new = self._call(window, request.finish)
         window.audio_features = None
         end_s = min(window.start_s + window.duration_s, request.seek / 100)
         self._out.append(Segments(request.clip.file_id, request.clip.index, new, end_s))
 
-    def _go_on(self, request: DecodeRequest) -> None:
-        """Queue a clip's next window, or give out its text."""
+    def _continue(self, request: DecodeRequest) -> None:
+        """Queue a clip's next window, or output its text."""
         try:
-            window = request.next() or request.text()
+            window = request.next_window() or request.result()
         except Exception as err:
             self._fail(request, err)
             return
         if isinstance(window, ClipText):
             self._out.append(window)
             self._requests.remove(request)
-            self._bury(request.clip)
+            self._retire(request.clip)
             return
         if self._languages.waits(request):
             self._scheduler.park(window)
@@ -348,7 +348,7 @@ class ContinuousEngine(Generic[BatchT]):
             self._queue(window)
 
     def _isolate(self, windows: Sequence[Window], work: Callable[[Sequence[Window]], None]) -> None:
-        """Do the work; what raises is split until the culprit stands alone, and fails its clip."""
+        """Do the work; if it raises, split the windows until the one at fault is alone, and fail its clip."""
         if not windows:
             return
         try:
@@ -366,19 +366,19 @@ class ContinuousEngine(Generic[BatchT]):
                 self._isolate(windows[half:], work)
 
     def _shrink(self, err: Exception) -> bool:
-        """Whether there were slots to give up; what ran in the others is queued again."""
-        traceback.clear_frames(err.__traceback__)  # they hold what the device has no room for
+        """Halve the slots and queue all running windows again; return False if there is only one slot."""
+        traceback.clear_frames(err.__traceback__)  # the frames hold tensors that the device has no room for
         n_slots = self.device.n_slots // 2
         if n_slots == 0:
             return False
         for batch in self.device.batches:
             self._scheduler.add(*batch.discard(lambda window: True))
         self._resize(n_slots)
-        self._on_notice(f"the device is out of memory: going on with {self.device.n_slots} windows at once")
+        self._on_notice(f"the device is out of memory: continuing with {self.device.n_slots} windows at once")
         return True
 
     def _resize(self, n_slots: int) -> None:
-        """Make the batches anew, with fewer slots still while there is no memory even for these."""
+        """Replace the batches by empty ones, with ever fewer slots while there is no memory for them."""
         try:
             self.device.resize(n_slots)
         except Exception as err:
@@ -390,9 +390,9 @@ class ContinuousEngine(Generic[BatchT]):
         if request in self._requests:
             self._requests.remove(request)
             self._out.append(failure_of(request.clip, err, lacks_memory=self.device.is_out_of_memory(err)))
-            self._bury(request.clip)
+            self._retire(request.clip)
 
-    def _bury(self, clip: Clip) -> None:
-        """A clip that has ended votes no more."""
-        self._languages.bury(clip)
+    def _retire(self, clip: Clip) -> None:
+        """Withdraw an ended clip's vote, and release windows that waited for it."""
+        self._languages.withdraw(clip)
         self._release(clip.file_id)

@@ -1,7 +1,4 @@
-"""Which speech has text, and which has none or far too little. Policy only: no torch.
-
-Comes in: a clip's speech and segments. Goes out: stretches without text, and segments that are starved of it.
-"""
+"""Find speech without text, and segments with too little text for their speech. Policy only: no torch."""
 
 import math
 import unicodedata
@@ -9,17 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from whisperbatch.records import Segment
 
-MIN_GAP_S = 2.0  # speech that is without text for less is a matter of where a segment's edges lie
-MIN_STARVED_S = 6.0  # of speech in a segment; in less of it a pause or a laugh may take half
-MIN_LETTERS_A_SECOND = 5.0  # of speech; slow readers have 9
-WIDE = 3  # letters that one of Chinese, Japanese or Korean stands for
+MIN_GAP_S = 2.0  # shorter gaps only reflect how exact the edges of segments are
+MIN_SPARSE_S = 6.0  # of speech in a segment; in less, a pause or a laugh may take half
+MIN_LETTERS_A_SECOND = 5.0  # of speech; slow readers reach 9
+WIDE = 3  # a Chinese, Japanese or Korean character counts as this many letters
 _WIDE_FROM = 0x2E80  # where the Unicode blocks of these scripts begin
 
 Span = tuple[float, float]
 
 
 def uncovered(speech: Iterable[Span], segments: Iterable[Segment], min_s: float = MIN_GAP_S) -> list[Span]:
-    """The stretches of speech, longer than ``min_s`` seconds each, in which no segment lies."""
+    """Return stretches of speech longer than ``min_s`` seconds that no segment covers."""
     texts = sorted((segment.start_s, segment.end_s) for segment in segments)
     found: list[Span] = []
     for start_s, end_s in speech:
@@ -33,35 +30,35 @@ def uncovered(speech: Iterable[Span], segments: Iterable[Segment], min_s: float 
 
 
 def seconds_in(speech: Iterable[Span], start_s: float = 0.0, end_s: float = math.inf) -> float:
-    """Seconds of speech in a stretch."""
+    """Return the seconds of speech in a stretch."""
     return sum(max(0.0, min(end_s, last_s) - max(start_s, first_s)) for first_s, last_s in speech)
 
 
 def covered_s(speech: Sequence[Span], segments: Sequence[Segment]) -> float:
-    """Seconds of speech in which a segment lies."""
+    """Return the seconds of speech that segments cover."""
     bare_s = sum(end_s - start_s for start_s, end_s in uncovered(speech, segments, min_s=0.0))
     return sum(end_s - start_s for start_s, end_s in speech) - bare_s
 
 
 def n_letters(text: str) -> int:
-    """Letters, marks and digits of a text; one of Chinese, Japanese or Korean counts as ``WIDE``."""
+    """Count letters, marks and digits of a text; a Chinese, Japanese or Korean character counts as ``WIDE``."""
     letters = (letter for letter in text if unicodedata.category(letter)[0] in "LMN")
     return sum(WIDE if ord(letter) >= _WIDE_FROM else 1 for letter in letters)
 
 
-def starved(speech: Iterable[Span], segments: Iterable[Segment]) -> list[Segment]:
-    """The segments with so few letters for the speech in them that part of it is likely to be missing."""
+def sparse(speech: Iterable[Span], segments: Iterable[Segment]) -> list[Segment]:
+    """Return segments with so few letters for their speech that part of the text is probably missing."""
     speech = list(speech)
     found = []
     for segment in segments:
         spoken_s = seconds_in(speech, segment.start_s, segment.end_s)
-        if spoken_s >= MIN_STARVED_S and n_letters(segment.text) < MIN_LETTERS_A_SECOND * spoken_s:
+        if spoken_s >= MIN_SPARSE_S and n_letters(segment.text) < MIN_LETTERS_A_SECOND * spoken_s:
             found.append(segment)
     return found
 
 
-def parted(speech: Iterable[Span], start_s: float, end_s: float) -> list[Span]:
-    """The speech of a stretch in two parts, cut at its longest pause; empty where it has none."""
+def halves(speech: Iterable[Span], start_s: float, end_s: float) -> list[Span]:
+    """Cut the speech of a stretch in two at its longest pause; empty if it has no pause."""
     inside = [(max(start_s, one_s), min(end_s, two_s)) for one_s, two_s in speech if one_s < end_s and two_s > start_s]
     if len(inside) < 2:
         return []

@@ -1,8 +1,7 @@
-"""Text that the model may have made up in silence: found by its words, skipped with the silence. No torch.
+"""Find text that the model may have made up in silence, by its words, and skip it with the silence. No torch.
 
-Comes in: a window's segments with words. Goes out: those to keep, and where to go on.
 Scores and decisions are those of openai-whisper's ``hallucination_silence_threshold`` (whisper/transcribe.py, MIT).
-Ours always goes on by a frame at least.
+Ours always moves on by at least one frame.
 """
 
 from collections.abc import Sequence
@@ -13,16 +12,16 @@ from whisperbatch.records import WINDOW_S, Segment, Word
 
 FRAMES_A_SECOND = 100
 PUNCTUATION = "\"'“¿([{-\"'.。,，!！?？:：”)]}、"
-N_LOOKED_AT = 8  # words of a segment
+N_SCORED = 8  # words of a segment that are scored
 MIN_PROBABILITY = 0.15
 SHORT_S, LONG_S = 0.133, 2.0
 MAX_SCORE = 3.0
-EDGE_S = 2.0  # a segment so near to the window's edge counts as beside silence
+EDGE_S = 2.0  # a segment this near the window's edge counts as next to silence
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Where a window lies in its clip, in frames of 10 ms; ``n_total`` is the clip's."""
+class WindowSpan:
+    """A window's position in its clip, in frames of 10 ms; ``n_total`` is the clip's length."""
 
     start: int
     n_frames: int
@@ -30,23 +29,23 @@ class Stretch:
 
     @property
     def start_s(self) -> float:
-        """Where it begins."""
+        """Where the window begins."""
         return self.start / FRAMES_A_SECOND
 
     @property
     def end_s(self) -> float:
-        """Where its audio ends."""
+        """Where the window's audio ends."""
         return self.start_s + self.n_frames / FRAMES_A_SECOND
 
     @property
     def limit_s(self) -> float:
-        """Where what the model looks at ends, the padding included."""
+        """Where the model's input ends, including the padding."""
         return self.start_s + WINDOW_S
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is kept of a window and the frame to go on from; ``is_void`` when none of it counts as decoded."""
+    """A window's segments to keep and the frame to continue from; ``is_void``: nothing counts as decoded."""
 
     kept: list[Segment]
     seek: int
@@ -55,51 +54,49 @@ class Verdict:
 
 def skip(
     segments: Sequence[Segment],
-    stretch: Stretch,
+    span: WindowSpan,
     seek: int,
     threshold_s: float,
     last_spoken_s: float,
     *,
     ends_in_one: bool,
 ) -> Verdict:
-    """What to keep of a window when silences longer than ``threshold_s`` around made-up text are skipped.
+    """Decide what to keep of a window when made-up text in silences longer than ``threshold_s`` is skipped.
 
     Args:
-        segments: With words.
-        stretch: The window.
-        seek: The frame to go on from if nothing is made up.
-        threshold_s: Seconds of silence.
-        last_spoken_s: Where speech ended before the window.
-        ends_in_one: Whether its text ends in a single timestamp.
+        segments: The window's segments, with words.
+        span: The window.
+        seek: The frame to continue from if nothing is made up.
+        threshold_s: The shortest silence to skip, in seconds.
+        last_spoken_s: Where speech ended before the window, in seconds.
+        ends_in_one: Whether the window's text ends in a single timestamp.
     """
     last_s = last_end_s(segments)
-    if not ends_in_one and last_s is not None and last_s > stretch.start_s:
-        rests = stretch.limit_s - last_s > threshold_s
-        seek = round(last_s * FRAMES_A_SECOND) if rests else stretch.start + stretch.n_frames
+    if not ends_in_one and last_s is not None and last_s > span.start_s:
+        rests = span.limit_s - last_s > threshold_s
+        seek = round(last_s * FRAMES_A_SECOND) if rests else span.start + span.n_frames
     first = _next(segments)
     if first is not None and is_anomaly(first):
-        gap_s = first.start_s - stretch.start_s
+        gap_s = first.start_s - span.start_s
         if gap_s > threshold_s:
-            return Verdict([], stretch.start + max(1, round(gap_s * FRAMES_A_SECOND)), is_void=True)
+            return Verdict([], span.start + max(1, round(gap_s * FRAMES_A_SECOND)), is_void=True)
     for index, segment in enumerate(segments):
         if not segment.words:
             continue
-        if is_anomaly(segment) and _is_apart(
-            segment, _next(segments[index + 1 :]), stretch, threshold_s, last_spoken_s
-        ):
-            seek = round(max(stretch.start_s + 1, segment.start_s) * FRAMES_A_SECOND)
-            if stretch.n_total / FRAMES_A_SECOND - segment.end_s < threshold_s:
-                seek = stretch.n_total
+        if is_anomaly(segment) and _is_apart(segment, _next(segments[index + 1 :]), span, threshold_s, last_spoken_s):
+            seek = round(max(span.start_s + 1, segment.start_s) * FRAMES_A_SECOND)
+            if span.n_total / FRAMES_A_SECOND - segment.end_s < threshold_s:
+                seek = span.n_total
             return Verdict(list(segments[:index]), seek)
         last_spoken_s = segment.end_s
     return Verdict(list(segments), seek)
 
 
 def is_anomaly(segment: Segment | None) -> bool:
-    """Whether a segment's words are improbable, very short or very long."""
+    """Return True if a segment's words are improbable, very short or very long."""
     if segment is None or not segment.words:
         return False
-    words = [word for word in segment.words if word.word not in PUNCTUATION][:N_LOOKED_AT]
+    words = [word for word in segment.words if word.word not in PUNCTUATION][:N_SCORED]
     score = sum(_score(word) for word in words)
     return score >= MAX_SCORE or score + 0.01 >= len(words)
 
@@ -115,19 +112,19 @@ def _score(word: Word) -> float:
 
 
 def _is_apart(
-    segment: Segment, following: Segment | None, stretch: Stretch, threshold_s: float, last_spoken_s: float
+    segment: Segment, following: Segment | None, span: WindowSpan, threshold_s: float, last_spoken_s: float
 ) -> bool:
-    """Whether there is silence, or more made-up text, on both sides."""
-    next_s = stretch.end_s if following is None or not following.words else following.words[0].start_s
+    """Return True if there is silence or more made-up text on both sides."""
+    next_s = span.end_s if following is None or not following.words else following.words[0].start_s
     before = (
         segment.start_s - last_spoken_s > threshold_s
         or segment.start_s < threshold_s
-        or segment.start_s - stretch.start_s < EDGE_S
+        or segment.start_s - span.start_s < EDGE_S
     )
-    after = next_s - segment.end_s > threshold_s or is_anomaly(following) or stretch.limit_s - segment.end_s < EDGE_S
+    after = next_s - segment.end_s > threshold_s or is_anomaly(following) or span.limit_s - segment.end_s < EDGE_S
     return before and after
 
 
 def _next(segments: Sequence[Segment]) -> Segment | None:
-    """The first one that has words."""
+    """Return the first segment with words."""
     return next((segment for segment in segments if segment.words), None)

@@ -1,6 +1,6 @@
-"""Where a clip changes from one language to another. Policy only: no torch.
+"""Find where a clip changes from one language to another. Policy only: no torch.
 
-Comes in: a clip's speech, and how probable each language is in pieces of it. Goes out: runs, a language each.
+Cuts a clip's speech into pieces and joins them, by their language probabilities, to runs of one language each.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from whisperbatch.engine.scheduling.coverage import Span
 
-MIN_PIECE_S = 3.0  # of speech; in less of it a model takes one language for another
-SURE = 0.8  # the share among a file's languages from which a piece has one of its own
+MIN_PIECE_S = 3.0  # of speech; on less, a model confuses languages
+SURE = 0.8  # from this share among the file's languages a piece decides its own language
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """A stretch of a clip in one language, in seconds of the clip; ``probability`` is that of the language."""
+class LanguageRun:
+    """A stretch of a clip in one language; times in seconds of the clip, ``probability`` that of the language."""
 
     start_s: float
     end_s: float
@@ -23,7 +23,7 @@ class Run:
 
 
 def pieces(speech: Sequence[Span]) -> list[Span]:
-    """Spans of speech put together until they hold ``MIN_PIECE_S`` of it; what is left joins the last."""
+    """Join spans of speech to pieces of at least ``MIN_PIECE_S``; the remainder joins the last piece."""
     found: list[Span] = []
     begin_s, spoken_s = None, 0.0
     for start_s, end_s in speech:
@@ -37,37 +37,37 @@ def pieces(speech: Sequence[Span]) -> list[Span]:
     return found
 
 
-def share(chances: Mapping[str, float], languages: Sequence[str]) -> tuple[str, float]:
-    """The most probable of some languages, and its share of their probability."""
-    best = max(languages, key=lambda code: chances[code])
-    total = sum(chances[code] for code in languages)
-    return best, chances[best] / total if total else 1 / len(languages)
+def share(probs: Mapping[str, float], languages: Sequence[str]) -> tuple[str, float]:
+    """Return the most probable of some languages and its share of their total probability."""
+    best = max(languages, key=lambda code: probs[code])
+    total = sum(probs[code] for code in languages)
+    return best, probs[best] / total if total else 1 / len(languages)
 
 
 def runs(
-    parts: Sequence[Span], chances: Sequence[Mapping[str, float]], languages: Sequence[str], end_s: float
-) -> list[Run]:
-    """The runs of a clip, from its start to its end; they meet in the middle of a pause.
+    parts: Sequence[Span], probs: Sequence[Mapping[str, float]], languages: Sequence[str], end_s: float
+) -> list[LanguageRun]:
+    """Return the language runs of a clip, from its start to its end; they meet in the middle of a pause.
 
-    A piece that is not sure of its language has that of the piece before, the first ones that of the first sure one.
+    A piece of uncertain language takes that of the piece before; the first ones take that of the first certain one.
 
     Args:
         parts: The clip's pieces, at least one.
-        chances: Of each piece, the probability of each language.
-        languages: Those of the file.
+        probs: The probability of each language, per piece.
+        languages: The file's languages.
         end_s: Where the clip ends.
     """
-    shares = [share(one, languages) for one in chances]
-    told = [code if probability >= SURE else None for code, probability in shares]
-    sums = {code: sum(one[code] for one in chances) for code in languages}
-    spoken = next((code for code in told if code), max(languages, key=lambda code: sums[code]))
-    found: list[Run] = []
-    for number, ((start_s, _), code, one) in enumerate(zip(parts, told, chances, strict=True)):
-        spoken = code or spoken
-        if found and found[-1].language == spoken:
+    shares = [share(one, languages) for one in probs]
+    certain = [code if probability >= SURE else None for code, probability in shares]
+    sums = {code: sum(one[code] for one in probs) for code in languages}
+    current = next((code for code in certain if code), max(languages, key=lambda code: sums[code]))
+    found: list[LanguageRun] = []
+    for number, ((start_s, _), code, one) in enumerate(zip(parts, certain, probs, strict=True)):
+        current = code or current
+        if found and found[-1].language == current:
             continue
         at_s = (parts[number - 1][1] + start_s) / 2 if number else 0.0
         if found:
-            found[-1] = Run(found[-1].start_s, at_s, found[-1].language, found[-1].probability)
-        found.append(Run(at_s, end_s, spoken, one[spoken]))
+            found[-1] = LanguageRun(found[-1].start_s, at_s, found[-1].language, found[-1].probability)
+        found.append(LanguageRun(at_s, end_s, current, one[current]))
     return found

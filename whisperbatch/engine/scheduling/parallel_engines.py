@@ -1,12 +1,12 @@
-"""Several engines on the cores of one machine, each in a thread of its own; to its owner they are one.
+"""Run several engines on the cores of one machine, each in its own thread, behind the contract of one engine.
 
-A step of a small model is many short products: shared out among threads, these wait for each other more than they work,
-and what is not shared out leaves all cores but one idle. So each engine has cores of its own, and slots of its own; the
-model's weights and the votes on a file's language are common, and so is the reserve: a clip waits for no engine in
-particular, and goes where room is first. Comes in: clips. Goes out: what any of the engines tells. No torch.
+A step of a small model is many short matrix products: threads that share one wait for each other more than they work,
+and whatever runs on one thread leaves the other cores idle. So each engine has its own cores and slots. They share the
+model's weights, the votes on a file's language, and the reserve: a clip goes to the engine that first has room. No
+torch.
 
-An engine that is in a step belongs to its thread, the others to the owner: what is asked of one in a step is done when
-it comes back.
+An engine in a step belongs to its thread, the others to the owner: a request to an engine in a step is carried out when
+the step ends.
 """
 
 from collections import deque
@@ -22,13 +22,13 @@ Result = Segments | ClipText | ClipFailed
 
 
 class ParallelEngines:
-    """Engines side by side, with the contract of one; owned by one thread."""
+    """Engines that run in parallel, with the contract of one; owned by one thread."""
 
     def __init__(self, engines: Sequence[ContinuousEngine[Any]], share_cores: Callable[[int], None]) -> None:
-        """Take engines that vote together and hold nothing.
+        """Take engines that share their votes and hold no clips.
 
         Args:
-            engines: One a thread.
+            engines: One per thread.
             share_cores: Called in a thread before it works, with the number of threads that work.
         """
         self.facts = engines[0].facts
@@ -36,17 +36,17 @@ class ParallelEngines:
         self._threads = {engine: ThreadPoolExecutor(1, f"engine-{n}") for n, engine in enumerate(engines)}
         self._running: dict[Future[list[Result]], ContinuousEngine[Any]] = {}
         self._reserve: deque[Clip] = deque()
-        self._cancelled: dict[ContinuousEngine[Any], set[int]] = {}  # files to forget, by engines in a step
+        self._cancelled: dict[ContinuousEngine[Any], set[int]] = {}  # files to drop, by engines in a step
         self._out: list[Result] = []
 
     @property
     def device_name(self) -> str:
-        """The device in words."""
+        """A description of the device."""
         return self._engines[0].device_name
 
     @property
     def work(self) -> Work:
-        """What all have done; the seconds of stages are those of one of them, on average."""
+        """What all engines have done; the seconds per stage are the average of the engines."""
         works, stages = [engine.work for engine in self._engines], dict[str, float]()
         for work in works:
             for stage, seconds in work.stages.items():
@@ -55,19 +55,19 @@ class ParallelEngines:
 
     @property
     def capacity(self) -> int:
-        """Clips that it would take now: what the engines that are not in a step have room for, and a reserve."""
+        """The number of clips it would take now: room in the engines that are not in a step, and a reserve."""
         room = sum(engine.room for engine in self._free())
         n_spare = 0 if self.idle else max(1, sum(engine.device.n_slots for engine in self._engines) // 4)
         return max(0, room + n_spare - len(self._reserve))
 
     @property
     def idle(self) -> bool:
-        """Whether none holds a clip."""
+        """True if no engine holds a clip."""
         return not (self._running or self._reserve or self._out) and all(engine.idle for engine in self._engines)
 
-    def rouse(self) -> bool:
-        """Whether a step would do something now, what waited for votes that are in released."""
-        free = [engine.rouse() for engine in self._free()]
+    def can_step(self) -> bool:
+        """Release windows whose language vote is decided; return True if a step would do something then."""
+        free = [engine.can_step() for engine in self._free()]
         return bool(self._running or self._reserve or self._out) or any(free)
 
     def admit(self, clips: Sequence[Clip]) -> None:
@@ -75,7 +75,7 @@ class ParallelEngines:
         self._reserve += clips
 
     def cancel(self, file_id: int) -> None:
-        """Forget a file's clips; nothing more comes out for them."""
+        """Drop a file's clips; ``step`` returns nothing more for them."""
         self._reserve = deque(clip for clip in self._reserve if clip.file_id != file_id)
         for engine in self._free():
             engine.cancel(file_id)
@@ -84,9 +84,9 @@ class ParallelEngines:
         self._out = [result for result in self._out if result.file_id != file_id]
 
     def step(self) -> list[Result]:
-        """Let all that have something to do work until one of them comes back; what is new."""
+        """Run every engine that has something to do until one of them ends its step; return new results."""
         self._deal()
-        ready = [engine for engine in self._free() if engine.rouse()]
+        ready = [engine for engine in self._free() if engine.can_step()]
         n_working = len(ready) + len(self._running)
         for engine in ready:
             self._running[self._threads[engine].submit(self._step, engine, n_working)] = engine
@@ -95,28 +95,28 @@ class ParallelEngines:
         return out
 
     def resize(self, n_slots: int) -> None:
-        """Hold so many windows at once, shared out evenly; with fewer than there are engines each holds one."""
+        """Hold up to ``n_slots`` windows at once, shared evenly among the engines; each holds at least one."""
         for n, engine in enumerate(self._engines):
             engine.resize(max(1, (n_slots + n) // len(self._engines)))
 
     def measure_stages(self, wanted: bool) -> None:
-        """Whether ``work`` tells stages from now on."""
+        """Switch the timing of stages in ``work`` on or off."""
         for engine in self._engines:
             engine.measure_stages(wanted)
 
     def close(self) -> None:
-        """Free the device, once all have come back."""
+        """Free the device once all steps have ended."""
         for thread in self._threads.values():
             thread.shutdown()
         for engine in self._engines:
             engine.close()
 
     def _deal(self) -> None:
-        """Hand clips of the reserve to engines that have room, each where most is left."""
+        """Give clips of the reserve to engines with room, each to the one with the most."""
         room = {engine: engine.room for engine in self._free()}
         for _ in range(min(len(self._reserve), sum(room.values()))):
             freest = max(room, key=lambda engine: room[engine])
-            freest.admit([self._reserve.popleft()])  # in order: a file's first clips decide on its language
+            freest.admit([self._reserve.popleft()])  # in order: a file's first clips decide its language
             room[freest] -= 1
 
     def _step(self, engine: ContinuousEngine[Any], n_working: int) -> list[Result]:
@@ -128,10 +128,10 @@ class ParallelEngines:
         return [engine for engine in self._engines if engine not in running]
 
     def _collect(self, done: Iterable[Future[list[Result]]]) -> None:
-        """Take back engines whose step is over."""
+        """Collect the results of engines whose step has ended."""
         for future in done:
             engine = self._running.pop(future)
-            forgotten = self._cancelled.pop(engine, set())
-            for file_id in forgotten:
+            dropped = self._cancelled.pop(engine, set())
+            for file_id in dropped:
                 engine.cancel(file_id)
-            self._out += [result for result in future.result() if result.file_id not in forgotten]
+            self._out += [result for result in future.result() if result.file_id not in dropped]

@@ -1,7 +1,7 @@
-"""Segments that run over a pause which was left out of their clip, cut in two there. Policy only: no torch.
+"""Cut segments that cross a pause which was left out of their clip. Policy only: no torch.
 
-Comes in: segments, when their words sound, where pauses were left out. Goes out: segments that keep to one side. A
-model that hears two sentences side by side may write them as one segment, which would be shown for all of the pause.
+A model that gets two sentences without the pause between them may write them as one segment, which would be shown for
+the whole pause.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,11 +11,11 @@ from itertools import pairwise
 from whisperbatch.engine.scheduling.words import Timed
 from whisperbatch.records import Segment
 
-MIN_PAUSE_S = 2.0  # that was left out; a segment may run over less
+MIN_PAUSE_S = 2.0  # of audio left out; segments may cross shorter ones
 
 
 def crossed(segment: Segment, joins: Iterable[tuple[float, float]]) -> list[float]:
-    """Where long pauses were left out within a segment, in seconds from the clip's start; joins are a ``Clip``'s."""
+    """Return where long pauses were left out within a segment, in seconds of the clip; joins are a ``Clip``'s."""
     places, before_s = [], 0.0
     for at_s, skipped_s in joins:
         if skipped_s - before_s >= MIN_PAUSE_S and segment.start_s < at_s < segment.end_s:
@@ -25,12 +25,12 @@ def crossed(segment: Segment, joins: Iterable[tuple[float, float]]) -> list[floa
 
 
 def cut(segment: Segment, words: Sequence[Timed], places: Sequence[float]) -> Iterator[Segment]:
-    """The segment's parts between some places, each with the words whose middle lies there; none without words.
+    """Yield the parts of a segment between some places, each with the words whose middle is there; none without words.
 
     Args:
-        segment: Without times of words.
-        words: Of its text, in order, with seconds from the clip's start.
-        places: Seconds from the clip's start, in order, within the segment.
+        segment: The segment, without word times.
+        words: The words of its text, in order, with seconds from the clip's start.
+        places: Where to cut, in seconds from the clip's start, in order, within the segment.
     """
     bounds = [segment.start_s, *places, segment.end_s]
     left, tokens = list(words), list(segment.tokens)

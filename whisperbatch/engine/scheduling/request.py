@@ -1,7 +1,7 @@
-"""One clip's decode state: how far it has come, what was heard, which window is next. Policy only: no torch.
+"""Track how far a clip is decoded: its segments so far and its next window. Policy only: no torch.
 
-Comes in: a clip, and what was decoded of its windows. Goes out: windows, segments, at last a ClipText. ``ClipRequest``
-(clips mode) is in ``clip_request``, ``FileRequest`` (sequential mode) in ``file_request``.
+A request takes a clip and the results of its windows, and gives windows, segments and finally a ClipText.
+``ClipRequest`` (clips mode) is in ``clip_request``, ``FileRequest`` (sequential mode) in ``file_request``.
 """
 
 import traceback
@@ -25,7 +25,7 @@ MADE_UP = "text that may be made up was left out"
 
 
 class Tokenizer(Hashable, Protocol):
-    """What a request asks of ``engine/model/tokenizer``."""
+    """What a request needs from ``engine/model/tokenizer``."""
 
     end: int
     timestamp_begin: int
@@ -36,39 +36,39 @@ class Tokenizer(Hashable, Protocol):
         ...
 
     def __hash__(self) -> int:
-        """As any object; ids of hotwords are kept for each speller."""
+        """Hash by identity; the ids of hotwords are cached for each tokenizer."""
         ...
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text."""
+        """Return the ids of a text."""
         ...
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of ids."""
+        """Return the text of ids."""
         ...
 
     def refusal(self, settings: ClipSettings) -> str | None:
-        """Why the model can't do what a clip asks for; None when it can."""
+        """Return why the model can't do what a clip's settings require; None if it can."""
         ...
 
 
 @dataclass(eq=False, slots=True)
 class Window:
-    """A stretch of a clip that the model looks at at once.
+    """A stretch of a clip that the model decodes in one go.
 
     Attributes:
-        request: Whose it is.
+        request: The request that it belongs to.
         start: Its first frame (10 ms) in the clip.
-        n_frames: How much of the clip it holds, at most a window.
-        prompt: Tokens of text that stands before it.
-        is_gap: Whether it is a second look at speech without text, or with too little.
+        n_frames: Frames of the clip that it holds, at most 30 s.
+        prompt: Tokens of the text that precedes it.
+        is_gap: Whether it decodes speech again that has no text, or too little.
         sparse_segment: The segment with too little text that this second look may replace.
         is_language_run: Whether it ends where the language changes.
         is_probe: Whether only its language is wanted, not its text.
         language_probs: The probability of each language, where they were computed.
         resume_tokens: The text so far, ending in a timestamp, when decoding resumes from there.
         tried: The results so far, one per temperature.
-        no_speech_prob: From the first try; later tries have the same opening.
+        no_speech_prob: The probability of no speech, from the first try; later tries have the same opening.
         audio_features: The encoder's output, kept while another pass may need it; opaque to the scheduling layer.
         align_tokens: The text tokens to align with the audio.
         timings: The times of ``align_tokens``, once they are known.
@@ -92,25 +92,25 @@ class Window:
 
     @property
     def start_s(self) -> float:
-        """Where it begins in the clip."""
+        """Where it begins, in seconds of the clip."""
         return self.start / FRAMES_A_SECOND
 
     @property
     def duration_s(self) -> float:
-        """Seconds of audio in it."""
+        """Seconds of audio in the window."""
         return self.n_frames / FRAMES_A_SECOND
 
     @property
     def is_bounded(self) -> bool:
-        """Whether the model must not hear what comes after it in the clip."""
+        """True if the model must not get audio of the clip after the window."""
         return self.is_gap or self.is_language_run
 
 
 @dataclass(frozen=True, slots=True)
 class SampledTokens:
-    """Sampled tokens without end of text, and the sum of their log-probabilities with that of the end.
+    """Sampled tokens without the end of text, and the sum of log-probabilities including the end.
 
-    ``is_cut``: no end of text came before there was no more room for tokens.
+    ``is_cut``: the room for tokens was used up before an end of text.
     """
 
     tokens: tuple[int, ...]
@@ -119,7 +119,7 @@ class SampledTokens:
 
     @property
     def avg_logprob(self) -> float:
-        """Mean log-probability, the end counted."""
+        """The mean log-probability, counting the end of text."""
         return self.sum_logprob / (len(self.tokens) + 1)
 
 
@@ -128,16 +128,16 @@ class DecodeRequest(ABC):
 
     Attributes:
         clip: The clip.
-        number: Of its admission; the lower goes first.
+        number: The order of admission; lower numbers go first.
         language: Whisper's code, once it is known.
-        language_probability: Of the detected language; None when it was given.
-        has_voted: Whether the file knows what the clip has to say of its language.
-        is_multilingual: Whether the clip has a language of its own, in place of its file's.
-        n_left_out: How many of its hotwords have no room.
+        language_probability: The probability of the detected language; None when the language was given.
+        has_voted: Whether the clip has cast its vote on the file's language.
+        is_multilingual: Whether the clip has its own language instead of its file's.
+        n_left_out: The number of its hotwords that have no room.
     """
 
-    def __init__(self, clip: Clip, number: int, speller: Tokenizer, options: DecodeOptions, judge: Judge) -> None:
-        """Nothing heard yet."""
+    def __init__(self, clip: Clip, number: int, tokenizer: Tokenizer, options: DecodeOptions, judge: Judge) -> None:
+        """Start with no segments."""
         self.clip, self.number = clip, number
         self.language = clip.settings.language
         self.language_probability: float | None = None
@@ -145,91 +145,91 @@ class DecodeRequest(ABC):
         self.n_frames = len(clip.samples) // N_HOP
         self.judge = judge
         self.seek = 0
-        self._speller, self._options = speller, options
-        self._heard: list[Segment] = []
+        self._tokenizer, self._options = tokenizer, options
+        self._segments: list[Segment] = []
         self._suspects: list[dict[str, Any]] = []
         self.is_multilingual = options.multilingual and self.language is None
-        self._rules = WordRules(options, speller.decode, speller.end)
+        self._rules = WordRules(options, tokenizer.decode, tokenizer.end)
         self._words = self._rules if options.word_timestamps else None
         self._last_spoken_s = 0.0
         hotwords = clip.settings.hotwords if not (options.prefix or "").strip() else None
-        self._hot, self.n_left_out = hot_ids(speller, hotwords or "")
-        self._asked = ids_of(speller, clip.settings.prompt)
+        self._hotword_ids, self.n_left_out = hot_ids(tokenizer, hotwords or "")
+        self._prompt_tokens = ids_of(tokenizer, clip.settings.prompt)
 
     @abstractmethod
-    def next(self) -> Window | None:
-        """The window to decode next; None when the clip is done. Asked once for each window."""
+    def next_window(self) -> Window | None:
+        """Return the window to decode next, None when the clip is done; called once per window."""
 
     @abstractmethod
-    def settle(self, window: Window) -> tuple[Segment, ...]:
-        """The segments of a window whose last temperature was tried; the clip moves on."""
+    def finish(self, window: Window) -> tuple[Segment, ...]:
+        """Return the segments of a window that needs no more tries, and move on in the clip."""
 
     @abstractmethod
     def _draft(self, window: Window) -> tuple[list[Segment], float]:
-        """The segments of a window by its text alone, none if it is silent, and by how many seconds the clip moves."""
+        """Return a window's segments from its text alone, none if silent, and the seconds the clip moves on."""
 
-    def take_chances(self, window: Window) -> None:
-        """Take the most probable language of a window for the clip's."""
-        chances = window.language_probs
-        assert chances is not None
-        self.language = max(chances, key=lambda code: chances[code])
-        self.language_probability = chances[self.language]
+    def take_language(self, window: Window) -> None:
+        """Give the clip the most probable language of a window."""
+        probs = window.language_probs
+        assert probs is not None
+        self.language = max(probs, key=lambda code: probs[code])
+        self.language_probability = probs[self.language]
 
     @property
-    def looks_closer(self) -> bool:
-        """Whether pieces of the clip are asked for their languages before its first window is decoded."""
+    def is_probing(self) -> bool:
+        """True while the languages of pieces of the clip are detected, before its first window is decoded."""
         return False
 
     def votes(self, window: Window) -> Sequence[tuple[float, Mapping[str, float]]]:
-        """What a clip that votes says of its file's language, seconds and chances; nothing while it looks closer."""
+        """Return the clip's votes on its file's language, seconds and probabilities; none while it is probing."""
         assert window.language_probs is not None
         return [(self.speech_s, window.language_probs)]
 
     @property
     def speech_s(self) -> float:
-        """Seconds of speech in the clip; all of it where no speech detection ran."""
+        """Seconds of speech in the clip; its whole length where no speech detection ran."""
         return coverage.seconds_in(self.clip.speech) or self.clip.duration_s
 
-    def is_opened_by(self, window: Window) -> bool:
-        """Whether the clip may still change its language, as the window is the first of it."""
+    def may_change_language(self, window: Window) -> bool:
+        """Return True if the clip may still change its language, since this is its first window."""
         return False
 
-    def among(self, window: Window, languages: Sequence[str]) -> Window:
-        """What runs in place of a window of a file in several languages."""
+    def window_among(self, window: Window, languages: Sequence[str]) -> Window:
+        """Return the window to run instead of this one in a file of several languages."""
         return window
 
-    def to_align(self, window: Window) -> bool:
-        """Whether the times of words are to be found before the window is settled."""
+    def needs_alignment(self, window: Window) -> bool:
+        """Set ``align_tokens``; return True if word times are needed before the window is finished."""
         window.align_tokens = self._words.text_of(self._draft(window)[0]) if self._words else ()
         return bool(window.align_tokens)
 
-    def text(self) -> ClipText:
-        """What was heard."""
+    def result(self) -> ClipText:
+        """Return the clip's text."""
         speech, clip = self.clip.speech, self.clip
         return ClipText(
             clip.file_id,
             clip.index,
-            tuple(self._heard),
+            tuple(self._segments),
             self.language or "en",
             self.language_probability,
-            covered_s=coverage.covered_s(speech, self._heard) if speech else None,
+            covered_s=coverage.covered_s(speech, self._segments) if speech else None,
             suspects=tuple(self._suspects),
         )
 
-    def wants_more(self, window: Window) -> bool:
-        """Whether the window is to be tried at the next temperature."""
+    def needs_retry(self, window: Window) -> bool:
+        """Return True if the window should be tried at the next temperature."""
         return len(window.tried) < len(self._options.temperatures) and self.judge.fails(window.tried[-1])
 
-    def _before(self, tokens: Sequence[int]) -> list[int]:
-        """What stands before a window: the hotwords, and as much of the text before it as there is room for."""
-        n_left = N_PROMPT - len(self._hot)
-        return [*self._hot, *(tokens[-n_left:] if n_left else ())]
+    def _with_hotwords(self, tokens: Sequence[int]) -> list[int]:
+        """Return a window's prompt: the hotwords, and as much of the text before it as fits."""
+        n_left = N_PROMPT - len(self._hotword_ids)
+        return [*self._hotword_ids, *(tokens[-n_left:] if n_left else ())]
 
     def _segment(self, window: Window, piece: segments.Piece, decoded: Decoded) -> Segment:
         return Segment(
             start_s=window.start_s + piece.start_s,
             end_s=window.start_s + piece.end_s,
-            text=self._speller.decode(piece.tokens),
+            text=self._tokenizer.decode(piece.tokens),
             tokens=piece.tokens,
             seek=window.start,
             temperature=decoded.temperature,
@@ -242,7 +242,7 @@ class DecodeRequest(ABC):
     def _with_words(
         self, window: Window, drafted: list[Segment], seek: int, *, back_to_words: bool = True
     ) -> hallucinations.Verdict:
-        """Segments with their words, without those that may be made up, and the frame to go on from.
+        """Add words to segments, drop those that may be hallucinated, and find the frame to continue from.
 
         ``back_to_words``: that frame is where the last word ends, unless the window ends in a single timestamp.
         """
@@ -250,14 +250,14 @@ class DecodeRequest(ABC):
             return hallucinations.Verdict(drafted, seek)
         spoken_s = self._last_spoken_s
         new = self._words.add(drafted, window.timings, self.language, window.start_s, spoken_s)
-        ends_in_one = segments.ends_in_one(self.judge.best(window.tried).tokens, self._speller.timestamp_begin)
+        ends_in_one = segments.ends_in_one(self.judge.best(window.tried).tokens, self._tokenizer.timestamp_begin)
         last_s, threshold_s = last_end_s(new), self._options.hallucination_silence_threshold
         if back_to_words and not ends_in_one and last_s is not None and last_s > window.start_s:
             seek = round(last_s * FRAMES_A_SECOND)
         verdict = hallucinations.Verdict(new, seek)
         if threshold_s is not None:
-            stretch = hallucinations.Stretch(window.start, window.n_frames, self.n_frames)
-            verdict = hallucinations.skip(new, stretch, seek, threshold_s, spoken_s, ends_in_one=ends_in_one)
+            span = hallucinations.WindowSpan(window.start, window.n_frames, self.n_frames)
+            verdict = hallucinations.skip(new, span, seek, threshold_s, spoken_s, ends_in_one=ends_in_one)
         for one in new[len(verdict.kept) :]:
             self._suspect(one.start_s, one.end_s, MADE_UP)
         if verdict.kept:
@@ -268,7 +268,7 @@ class DecodeRequest(ABC):
         self._suspects.append({"start": round(start_s, 2), "end": round(end_s, 2), "reason": reason})
 
     def _note_doubts(self, new: Sequence[Segment], decoded: Decoded) -> None:
-        """List what was kept although no temperature gave better."""
+        """List as suspect any text that was kept although no temperature gave a better one."""
         if not new or not self.judge.fails(decoded):
             return
         reason = "the text repeats itself" if self.judge.is_loop(decoded) else "the text is improbable"
@@ -276,14 +276,14 @@ class DecodeRequest(ABC):
 
 
 def failure_of(clip: Clip, err: Exception, *, lacks_memory: bool) -> ClipFailed:
-    """What becomes of a clip that ``err`` kept from being decoded; ``lacks_memory``: the device had too little."""
+    """Turn an error into the clip's ClipFailed; ``lacks_memory``: the device had too little."""
     if isinstance(err, InferenceError):
         return ClipFailed(clip.file_id, clip.index, err)
     reason = str(err).strip().partition("\n")[0] or type(err).__name__
-    traceback.clear_frames(err.__traceback__)  # the caller may keep the failure, and must not keep tensors with it
+    traceback.clear_frames(err.__traceback__)  # a caller that keeps the failure must not keep tensors with it
     failure = InferenceError(f"the model failed on it ({reason})")
     failure.__cause__ = err
-    if lacks_memory:  # a device has an error of its own for that
+    if lacks_memory:  # devices raise their own kinds of error for that
         failure.__cause__ = MemoryError(reason)
         failure.__cause__.__cause__ = err
     return ClipFailed(clip.file_id, clip.index, failure)

@@ -1,8 +1,7 @@
-"""Who runs next: the windows of clips that were admitted first. Policy only: no torch.
+"""Queue windows and pick the next ones to run, those of the clips admitted first. Policy only: no torch.
 
-Comes in: windows, as clips come to them. Goes out: as many as there is room for.
-Windows of clips admitted earlier go first, whether they are first windows, later ones, second looks or retries: a clip
-that has begun is finished, and nobody starves, since only finitely many clips are older than any.
+Windows of clips admitted earlier go first, whether they are first windows, later ones, second looks or retries. So a
+clip that has begun is finished, and none starves, since only finitely many clips are older.
 """
 
 import heapq
@@ -13,35 +12,35 @@ from typing import Any
 from whisperbatch.engine.scheduling.request import Window
 from whisperbatch.engine.scheduling.slots import Slots
 
-EMPTY_SHARE = 16  # one in so many slots may be empty while windows wait for others to be encoded with
+EMPTY_SHARE = 16  # one slot in 16 may stay empty while windows wait to be encoded together
 
 
 class Scheduler:
-    """Windows that are ready, and those that wait for their file's language; owned by the engine's thread."""
+    """Windows that are ready, and windows parked until their file's language is known; owned by the engine's thread."""
 
     def __init__(self) -> None:
-        """Nobody waits."""
+        """Start with no windows."""
         self._ready: list[tuple[int, int, Window]] = []
         self._parked: dict[int, list[Window]] = {}
         self._order = itertools.count()
 
     @property
     def n_ready(self) -> int:
-        """How many wait for a slot only."""
+        """The number of windows that wait only for a slot."""
         return len(self._ready)
 
     @property
     def parked(self) -> list[int]:
-        """The files whose windows wait for a language."""
+        """The files with windows that wait for a language."""
         return list(self._parked)
 
     @property
     def n_parked(self) -> int:
-        """How many wait for a language."""
+        """The number of windows that wait for a language."""
         return sum(map(len, self._parked.values()))
 
     def add(self, *windows: Window) -> None:
-        """Let windows run when their turn comes."""
+        """Queue windows."""
         for window in windows:
             heapq.heappush(self._ready, (window.request.number, next(self._order), window))
 
@@ -50,36 +49,36 @@ class Scheduler:
         self._parked.setdefault(window.request.clip.file_id, []).append(window)
 
     def unpark(self, file_id: int) -> list[Window]:
-        """The windows that waited for a file's language."""
+        """Remove and return the windows that waited for a file's language."""
         return self._parked.pop(file_id, [])
 
     def waits(self, slots: Slots[Any], n_together: int) -> bool:
-        """Whether the next windows should wait until more of ``slots`` are free; never while none is used.
+        """Return True if the next windows should wait until more of ``slots`` are free; never while none is used.
 
         Args:
-            slots: Where they would go.
-            n_together: Windows that are encoded in hardly more time than one.
+            slots: The slots that they would take.
+            n_together: How many windows take hardly more time to encode than one.
         """
         n_least = min(n_together, len(slots) // EMPTY_SHARE)
         return slots.n_free < n_least and slots.n_used > 0 and self.n_ready > slots.n_free
 
     def take(self, n: int, fits: Callable[[Window], bool]) -> list[Window]:
-        """The next windows, at most ``n``, among those that ``fits`` picks."""
+        """Remove and return the next windows, at most ``n``, among those that ``fits`` picks."""
         taken: list[Window] = []
-        passed: list[tuple[int, int, Window]] = []
+        skipped: list[tuple[int, int, Window]] = []
         while self._ready and len(taken) < n:
             entry = heapq.heappop(self._ready)
             if fits(entry[2]):
                 taken.append(entry[2])
             else:
-                passed.append(entry)
-        for entry in passed:
+                skipped.append(entry)
+        for entry in skipped:
             heapq.heappush(self._ready, entry)
         return taken
 
     def discard(self, unwanted: Callable[[Window], bool]) -> None:
-        """Forget the windows that ``unwanted`` picks."""
+        """Drop the windows that ``unwanted`` picks."""
         self._ready = [entry for entry in self._ready if not unwanted(entry[2])]
         heapq.heapify(self._ready)
-        kept = {file_id: [w for w in windows if not unwanted(w)] for file_id, windows in self._parked.items()}
-        self._parked = {file_id: windows for file_id, windows in kept.items() if windows}
+        left = {file_id: [w for w in windows if not unwanted(w)] for file_id, windows in self._parked.items()}
+        self._parked = {file_id: windows for file_id, windows in left.items() if windows}

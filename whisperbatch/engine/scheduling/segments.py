@@ -1,9 +1,8 @@
-"""A window's tokens to timed segments, and where the next window starts.
+"""Split a window's tokens into timed segments, and find where the next window starts. Policy only: no torch.
 
-Comes in: what a decoder sampled. Goes out: ``Piece``s with seconds in the window. Policy only: no torch. The cutting
-at pairs of timestamps follows openai-whisper's ``transcribe`` (whisper/transcribe.py, MIT). Ours, where ``faithful`` is
-not asked for: a window without a pair starts at its first timestamp and not at 0, and a window always moves on by a
-second at least and never beyond its audio.
+Cuts at pairs of timestamps, as openai-whisper's ``transcribe`` does (whisper/transcribe.py, MIT). Without ``faithful``
+there are two differences: a window without a pair starts at its first timestamp instead of 0, and the next window
+starts at least a second later but never beyond the audio.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 TIMESTAMP_S = 0.02  # one timestamp token
-MIN_ADVANCE_S = 1.0  # else a confused model takes 1,500 windows for 30 seconds
+MIN_ADVANCE_S = 1.0  # otherwise a confused model needs 1,500 windows for 30 seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +25,13 @@ class Piece:
 def split(
     tokens: Sequence[int], timestamp_begin: int, duration_s: float, *, faithful: bool = False
 ) -> tuple[list[Piece], float]:
-    """The segments of a window and the seconds by which the next window starts later.
+    """Return the segments of a window and the seconds after which the next window starts.
 
     Args:
         tokens: Sampled tokens without end of text.
         timestamp_begin: The id of ``<|0.00|>``; ids from there on are times.
         duration_s: Seconds of audio in the window, at most 30.
-        faithful: Keep to openai-whisper's rules to the letter.
+        faithful: Follow openai-whisper's rules exactly.
     """
     is_time = [token >= timestamp_begin for token in tokens]
 
@@ -55,10 +54,10 @@ def split(
 
 
 def has_pair(tokens: Sequence[int], timestamp_begin: int) -> bool:
-    """Whether two timestamps stand side by side: a segment's end and the start of the next."""
+    """Return True if there are two timestamps in a row: a segment's end and the start of the next."""
     return any(one >= timestamp_begin and two >= timestamp_begin for one, two in pairwise(tokens))
 
 
 def ends_in_one(tokens: Sequence[int], timestamp_begin: int) -> bool:
-    """Whether tokens end in a single timestamp: no speech comes after it."""
+    """Return True if tokens end in a single timestamp: no speech comes after it."""
     return [token >= timestamp_begin for token in tokens[-2:]] == [False, True]

@@ -1,9 +1,9 @@
-"""A window's tokens and their times to words, and segments that keep to their words. Policy only: no torch.
+"""Join a window's tokens and their times to words, and fit segments to their words. Policy only: no torch.
 
-Comes in: segments without words, and when each token begins. Goes out: the segments with words. Splitting, punctuation
-and the rules for durations are openai-whisper's (whisper/tokenizer.py and timing.py, MIT), oddities included: marks are
-one string in which a word is looked for, so that a word of two marks in that order counts as one. Ours makes new
-segments and leaves those it was given, and keeps the word before bytes at the end that spell nothing.
+Splitting, punctuation and the rules for durations are openai-whisper's (whisper/tokenizer.py and timing.py, MIT),
+including oddities: marks are one string in which a word is searched, so that a word of two marks in that order counts
+as a mark. Unlike the original, this returns new segments instead of changing its input, and keeps the word before
+trailing bytes that are not a character.
 """
 
 import string
@@ -17,19 +17,19 @@ from whisperbatch.options import DecodeOptions
 from whisperbatch.records import Segment, Word
 
 UNSPACED = frozenset(("zh", "ja", "th", "lo", "my", "yue"))  # languages without spaces between words
-UNFINISHED = "\ufffd"  # stands for bytes that are no whole character
+UNFINISHED = "\ufffd"  # replaces bytes that are not a whole character
 SENTENCE_ENDS = ".。!！?？"
 MAX_MEDIAN_S = 0.7
-MAX_MOVE_S = 0.5  # where a segment's edge is further inside its word, the word is cut and not the edge moved
+MAX_MOVE_S = 0.5  # where a segment's edge is further inside its word, the word is cut instead of moving the edge
 
 Decode = Callable[[Sequence[int]], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """When tokens of text begin, in seconds from the window's start, and how probable they are.
+    """Start times of text tokens, in seconds from the window's start, and their probabilities.
 
-    ``starts_s`` has one more, where the last one ends.
+    ``starts_s`` has one more value: the end of the last token.
     """
 
     starts_s: Sequence[float]
@@ -38,7 +38,7 @@ class Timings:
 
 @dataclass(slots=True)
 class Timed:
-    """A word on its way, with its tokens; times count from the window's start."""
+    """A word in progress; times count from the window's start."""
 
     word: str
     n_tokens: int
@@ -49,18 +49,18 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long words of a window last: the median, and what none should exceed."""
+    """The duration of a window's words: the median, and the longest allowed."""
 
     median_s: float
 
     @property
     def longest_s(self) -> float:
-        """What words at the edges of sentences and pauses are cut to."""
+        """The duration to which words at the edges of sentences and pauses are cut."""
         return self.median_s * 2
 
 
 def split(tokens: Sequence[int], language: str | None, decode: Decode) -> list[tuple[str, int]]:
-    """Words with how many tokens each has; for languages without spaces, the smallest runs of whole characters."""
+    """Return words and their token counts; for languages without spaces, the smallest runs of whole characters."""
     parts = _characters(tokens, decode)
     if language in UNSPACED:
         return parts
@@ -75,7 +75,7 @@ def split(tokens: Sequence[int], language: str | None, decode: Decode) -> list[t
 
 
 def timed(tokens: Sequence[int], timings: Timings, language: str | None, decode: Decode) -> list[Timed]:
-    """The words of tokens of text, with their times."""
+    """Return the words of text tokens, with their times."""
     found, first = [], 0
     for text, n_tokens in split(tokens, language, decode):
         last = first + n_tokens
@@ -86,7 +86,7 @@ def timed(tokens: Sequence[int], timings: Timings, language: str | None, decode:
 
 
 def pace(words: Sequence[Timed]) -> Pace:
-    """How long the words last that last at all."""
+    """Return the pace of the words, ignoring those of no duration."""
     durations = [word.end_s - word.start_s for word in words]
     durations = [duration_s for duration_s in durations if duration_s]
     return Pace(min(MAX_MEDIAN_S, float(np.median(durations))) if durations else 0.0)
@@ -94,7 +94,7 @@ def pace(words: Sequence[Timed]) -> Pace:
 
 def cut_at_sentences(words: Sequence[Timed], longest_s: float) -> None:
     """Cut long marks that end a sentence, and long words after one; in place."""
-    if not longest_s:  # no word lasts
+    if not longest_s:  # no word has a duration
         return
     for before, word in pairwise(words):
         if word.end_s - word.start_s <= longest_s:
@@ -106,7 +106,7 @@ def cut_at_sentences(words: Sequence[Timed], longest_s: float) -> None:
 
 
 def merge_marks(words: Sequence[Timed], prepended: str, appended: str) -> None:
-    """Give marks to the word after or before them, in place; a mark given away has no text and no token left."""
+    """Attach marks to the word after or before them, in place; an attached mark keeps no text and no tokens."""
     if not words:
         return
     following = words[-1]
@@ -128,19 +128,19 @@ def merge_marks(words: Sequence[Timed], prepended: str, appended: str) -> None:
 
 
 class WordRules:
-    """What one run makes of words; owned by the engine's thread."""
+    """Makes words by the options of one run; owned by the engine's thread."""
 
     def __init__(self, options: DecodeOptions, decode: Decode, end: int) -> None:
-        """Keep the options; ids below ``end`` are text."""
+        """Store the options; ids below ``end`` are text."""
         self._marks = options.prepend_punctuations, options.append_punctuations
         self._decode, self._end = decode, end
 
     def text_of(self, segments: Sequence[Segment]) -> tuple[int, ...]:
-        """The tokens of text of some segments."""
+        """Return the text tokens of some segments."""
         return tuple(token for segment in segments for token in segment.tokens if token < self._end)
 
     def timed(self, tokens: Sequence[int], timings: Timings, language: str | None) -> list[Timed]:
-        """The words of tokens of text, marks with the words they belong to; times count from the window's start."""
+        """Return the words of text tokens, with marks attached; times count from the window's start."""
         words = timed(tokens, timings, language, self._decode)
         merge_marks(words, *self._marks)
         return [word for word in words if word.n_tokens]
@@ -153,14 +153,14 @@ class WordRules:
         offset_s: float,
         last_spoken_s: float,
     ) -> list[Segment]:
-        """The segments of a window with their words, and with starts and ends that keep to them.
+        """Add words to the segments of a window, and fit the segments' starts and ends to them.
 
         Args:
-            segments: Without words.
-            timings: Of their tokens of text; None when there are none.
+            segments: Segments without words.
+            timings: Times of their text tokens; None if there are none.
             language: Whisper's code.
-            offset_s: Where the window begins.
-            last_spoken_s: Where speech ended before it.
+            offset_s: Where the window begins, in seconds.
+            last_spoken_s: Where speech ended before the window, in seconds.
         """
         words = [] if timings is None else timed(self.text_of(segments), timings, language, self._decode)
         speed = pace(words)
@@ -183,7 +183,7 @@ class WordRules:
 
 
 def last_end_s(segments: Sequence[Segment]) -> float | None:
-    """Where the last word ends, or the last segment if there are no words; None without segments."""
+    """Return where the last word ends, or the last segment if there are no words; None without segments."""
     words = [word for segment in segments for word in segment.words or ()]
     if words:
         return words[-1].end_s
@@ -191,7 +191,7 @@ def last_end_s(segments: Sequence[Segment]) -> float | None:
 
 
 def _fitted(segment: Segment, words: list[Timed], speed: Pace, last_spoken_s: float) -> Segment:
-    """A segment with its words, each cut to the other's edges; ``words`` have the times of the clip."""
+    """Fit a segment and its words to each other's edges; ``words`` have times of the clip."""
     if not words:
         return replace(segment, words=())
     first, last = words[0], words[-1]
@@ -223,7 +223,7 @@ def _cut_after_pause(words: Sequence[Timed], speed: Pace, last_spoken_s: float) 
 
 
 def _characters(tokens: Sequence[int], decode: Decode) -> list[tuple[str, int]]:
-    """The smallest runs of tokens that spell whole characters, with how many tokens each has."""
+    """Return the smallest runs of tokens that spell whole characters, and their token counts."""
     whole = decode(tokens)
     found: list[tuple[str, int]] = []
     run: list[int] = []
