@@ -129,7 +129,7 @@ def test_kernels_for_bytes_are_trusted_when_they_are_right():
 
 
 def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(UsageError, match="8 bits need Triton"):
+    with pytest.raises(UsageError, match="8-bit compute types need Triton"):
         CudaInt8CrossAttentionCache((4, 3, 1500, 32), CPU)
     monkeypatch.setattr(cross_attention_cache, "find_for_bytes", lambda *args: InTorch())
     held, slots = CudaInt8CrossAttentionCache((4, 3, 1500, 32), CPU), torch.tensor([3, 1])

@@ -204,7 +204,7 @@ def test_a_disk_that_is_too_small_is_told_before(monkeypatch: pytest.MonkeyPatch
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda place: usage(0, 0, 10**9))
     checkpoint._require_space("a/b", 10**9, tmp_path / "not" / "yet")
-    with pytest.raises(ModelError, match=r"takes 2\.00 GB and .* has 1\.00 GB left; .*--model-dir"):
+    with pytest.raises(ModelError, match=r"needs 2\.00 GB and .* has 1\.00 GB free; .*--model-dir"):
         checkpoint._require_space("a/b", 2 * 10**9, tmp_path / "not" / "yet")
 
 
