@@ -73,7 +73,9 @@ class Int8CrossAttentionCache(CrossAttentionCache):
         self._dtype = dtype
         kernels = find(torch.int8, d_head, n_group)
         if kernels is None:
-            raise UsageError(f"8-bit compute types need llvmlite and a head size divisible by {WIDTH}; try another --compute-type")
+            raise UsageError(
+                f"8-bit compute types need llvmlite and a head size divisible by {WIDTH}; try another --compute-type"
+            )
         self._kernels: Kernels = kernels
 
     def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
