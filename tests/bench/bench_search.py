@@ -21,9 +21,9 @@ TIMED = """
 import sys, time
 from pathlib import Path
 from whisperbatch import cli
-from whisperbatch.cli import searching
+from whisperbatch.cli.commands import search
 began_s, cpu_s = time.monotonic(), time.process_time()
-code = searching.search(sys.argv[1], [], Path(sys.argv[2]), 100, as_json=True, opens=False)
+code = search.search(sys.argv[1], [], Path(sys.argv[2]), 100, as_json=True, opens=False)
 print(time.monotonic() - began_s, time.process_time() - cpu_s, file=sys.stderr)
 """
 
