@@ -45,7 +45,7 @@ def test_a_fetch_tells_size_and_place_first_and_how_far_it_is(tmp_path: Path, de
         ]
         assert len(shares) >= 2, lines  # the client reads 10 MB at a time
         assert shares == sorted(shares)
-        assert 0 < shares[0] < 100 and shares[-1] <= 100
+        assert any(0 < share < 100 for share in shares) and shares[-1] <= 100  # the first may come before any byte
         assert lines[-1] == f"tiny is in {cache / 'models--openai--whisper-tiny' / 'snapshots' / SHA}"
         assert len(lines) == len(shares) + 2, lines  # and nothing of the client's own
         again = run(MAIN, "fetch", "tiny", cwd=tmp_path, endpoint=endpoint)
