@@ -7,12 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sounds import write_wav
 from whisperbatch import api, cli, hooks
 from whisperbatch.backends import local
 from whisperbatch.backends.worker import options_of_member
@@ -43,14 +43,6 @@ ODD = [
     "{id}{txt}.wav",
     "ü💡.wav",
 ]
-
-
-def write_wav(path: Path, value: int, n: int = 1_600) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file, wave.open(file, "wb") as out:
-        out.setparams((1, 2, 16_000, 0, "NONE", ""))
-        out.writeframes(np.full(n, value, np.int16).tobytes())
-    return path
 
 
 @pytest.fixture
@@ -318,7 +310,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(here: Path, caps
 
 
 def test_the_command_line_and_python_make_the_same_options(monkeypatch, tmp_path: Path):
-    from test_options import parsed
+    from command_lines import parsed
 
     argv = ["--on-done", "echo 'a b' {path}", "--on-failed", "echo", "--on-end", "true", "--hook-timeout", "5"]
     options = parsed(monkeypatch, "watch", str(tmp_path), *argv, "--hook-jobs", "4")
@@ -386,11 +378,11 @@ def test_a_hook_of_a_recording_that_was_moved_meanwhile_is_still_run(here: Path,
 
 @pytest.mark.slow
 def test_the_parent_of_a_crew_runs_the_hooks(here: Path):
-    import crews
+    import pools
 
-    names = crews.fill(here / "in", 12, poison=5)
+    names = pools.fill(here / "in", 12, poison=5)
     commands = ["--on-done", recorder("{id} {path} {txt}"), "--on-failed", recorder("{id} {path}")]
-    run = crews.start(here / "in", "--device", "cpu:2", *commands)
+    run = pools.start(here / "in", "--device", "cpu:2", *commands)
     _, err = run.communicate(timeout=120)
     assert run.returncode == 1, err
     assert sorted(Path(told["argv"][1]).name for told in notes(here)) == names
