@@ -26,7 +26,7 @@ from whisperbatch.engine.device import health
 from whisperbatch.engine.model.model_names import OPENAI_NAMES
 from whisperbatch.errors import RunError
 from whisperbatch.options import FORMATS, EngineOptions, RunOptions
-from whisperbatch.outputs.namer import ALREADY
+from whisperbatch.pipeline.decision import ALREADY
 from whisperbatch.records import Event, Outcome, Status
 
 COMMANDS = typer.main.get_command(app.app).commands  # type: ignore[attr-defined]

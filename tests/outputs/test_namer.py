@@ -22,14 +22,20 @@ from hypothesis import strategies as st
 
 from pools import wait_until
 from whisperbatch.errors import FileError, RunError, TakenError, WriteError
-from whisperbatch.options import PRESETS, OutputOptions, SubtitleOptions
+from whisperbatch.options import PRESETS, DecodeOptions, OutputOptions, RunOptions, SubtitleOptions
 from whisperbatch.outputs import atomic
-from whisperbatch.outputs.namer import Namer, OutputPlan, check_writable, remove_stale, write_all
+from whisperbatch.outputs.namer import Namer, check_writable, remove_stale, write_all
 from whisperbatch.outputs.paths import folder_of
+from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.open_files import Job
+from whisperbatch.pipeline.planner import Planner
+from whisperbatch.pipeline.text_settings import settings_of
 from whisperbatch.records import AudioFile, Segment, Transcript, Word
+from whisperbatch.transcripts import Assembly
 from whisperbatch.writers import render, render_all
 
 MEDIA = frozenset([".wav", ".mp3", ".mp4", ".m4a"])
+WITH_WORDS = DecodeOptions(word_timestamps=True)  # as subtitles in most shapes want them
 ALL = ("txt", "vtt", "srt", "tsv", "json")
 
 
@@ -39,8 +45,24 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+class Names(Namer):
+    """A run's names, and what a run without a journal does with a recording."""
+
+    def __init__(self, options: OutputOptions) -> None:
+        super().__init__(options, MEDIA)
+        self.planner = Planner(RunOptions(output=options, decode=WITH_WORDS), self, None)
+
+    def plan(self, audio: AudioFile) -> Decision:
+        return self.planner.decide(Job(0, audio, Assembly(audio)))
+
+
 def namer(*, formats=("txt", "json"), **given):
-    return Namer(OutputOptions(formats=formats, **given), MEDIA)
+    return Names(OutputOptions(formats=formats, **given))
+
+
+def is_new(plan: Decision) -> bool:
+    """Whether a recording is to be transcribed, and nothing of it is there."""
+    return plan.is_work and not (plan.outputs or plan.why)
 
 
 def audio(path, data=b"RIFF", root=None):
@@ -52,7 +74,11 @@ def audio(path, data=b"RIFF", root=None):
 
 
 def transcript(audio, text=" Hello.", language="en"):
-    return Transcript(language, (Segment(0.0, 1.5, text),), duration_s=2.0, size=audio.size, model="demo")
+    options = RunOptions(decode=WITH_WORDS)
+    model, settings = options.engine.model, settings_of(options, audio)
+    return Transcript(
+        language, (Segment(0.0, 1.5, text),), duration_s=2.0, size=audio.size, model=model, settings=settings
+    )
 
 
 def names(places):
@@ -166,9 +192,11 @@ def test_in_a_later_run_the_first_keeps_its_name_too(here):
     finish(namer(), talk)
     late = audio("talk.mp3", b"another")
     plan, written = finish(namer(), late)
-    assert (plan, sorted(p.name for p in written)) == (OutputPlan(), ["talk.mp3.json", "talk.mp3.txt"])
+    assert (is_new(plan), sorted(p.name for p in written)) == (True, ["talk.mp3.json", "talk.mp3.txt"])
     assert namer().plan(talk).skip == "already transcribed"
-    assert names(namer(overwrite=True).outputs(talk, "en"))[0] == "talk.txt"
+    whole = namer(overwrite=True)
+    assert is_new(whole.plan(talk))
+    assert names(whole.outputs(talk, "en"))[0] == "talk.txt"
 
 
 def test_an_output_folder_mirrors_the_tree(here):
@@ -270,7 +298,7 @@ def test_many_threads_get_names_apart(here):
 def test_what_is_transcribed_is_skipped(here):
     talk = audio("talk.wav")
     plan, written = finish(namer(formats=ALL), talk)
-    assert plan == OutputPlan()
+    assert is_new(plan)
     before = contents(here)
     again = namer(formats=ALL).plan(talk)
     assert again.skip == "already transcribed"
@@ -282,7 +310,7 @@ def test_another_recording_of_that_name_is_not_skipped_and_replaces_nothing(here
     finish(namer(), audio("talk.wav", b"first"))
     before = contents(here)
     plan, written = finish(namer(), audio("talk.wav", b"second one"))
-    assert plan == OutputPlan()
+    assert is_new(plan)
     assert {p.name for p in written} == {"talk.wav.txt", "talk.wav.json"}
     assert all(contents(here)[name] == data for name, data in before.items() if name != "talk.wav")
 
@@ -305,7 +333,7 @@ def test_a_file_that_is_not_ours_stays_and_the_full_name_is_used(here):
     talk = audio("talk.wav")
     Path("talk.txt").write_text("my notes")
     plan, written = finish(namer(), talk)
-    assert plan == OutputPlan()
+    assert is_new(plan)
     assert set(written) == {Path("talk.wav.txt"), Path("talk.wav.json")}
     assert Path("talk.txt").read_text() == "my notes"
     assert namer().plan(talk).skip == "already transcribed"
@@ -340,10 +368,10 @@ def test_overwrite_replaces_what_is_in_the_way(here):
     talk = audio("talk.wav")
     Path("talk.txt").write_text("my notes")
     plan, written = finish(namer(overwrite=True), talk)
-    assert plan == OutputPlan()
+    assert is_new(plan)
     assert set(written) == {Path("talk.txt"), Path("talk.json")}
     plan, _ = finish(namer(overwrite=True), talk, " Once more.")
-    assert plan == OutputPlan()
+    assert is_new(plan)
     assert Path("talk.txt").read_text() == "Once more.\n"
 
 
@@ -441,7 +469,7 @@ def test_with_a_language_in_the_name_only_the_same_language_is_in_the_way(here):
 def test_a_file_that_appears_after_the_plan_is_not_replaced(here):
     talk = audio("talk.wav")
     whole = namer()
-    assert whole.plan(talk) == OutputPlan()
+    assert is_new(whole.plan(talk))
     Path("talk.txt").write_text("quickly noted")
     assert names(whole.outputs(talk, "en")) == ["talk.wav.txt", "talk.wav.json"]
 
@@ -451,7 +479,7 @@ def test_an_input_is_never_an_output(here, overwrite):
     listed = audio("talk.txt", b"RIFF, in truth")
     whole = namer(formats=("txt",), overwrite=overwrite)
     plan, written = finish(whole, listed)
-    assert (plan, written) == (OutputPlan(), (Path("talk.txt.txt"),))
+    assert (is_new(plan), written) == (True, (Path("talk.txt.txt"),))
     beside = audio("talk.wav")
     _, written = finish(whole, beside)
     assert written == (Path("talk.wav.txt"),)
@@ -496,7 +524,7 @@ def test_a_folder_that_comes_or_goes_while_it_is_looked_at_is_not_closed(here, m
         return looks[-1]
 
     monkeypatch.setattr(os, "access", access)
-    assert namer(output_dir=Path("out")).plan(talk) == OutputPlan()
+    assert is_new(namer(output_dir=Path("out")).plan(talk))
     assert looks == ([] if comes else [False])
 
 

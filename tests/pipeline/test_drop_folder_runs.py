@@ -157,7 +157,7 @@ def test_nothing_is_held_of_a_file_that_is_done(tmp_path: Path):
             journal=book,
         )
         assert {outcome.status for outcome in run} == {Status.DONE}
-    assert (namer._given, namer._owners) == ({}, {})
+    assert (namer._reserved, namer._owners) == ({}, {})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends signals")

@@ -25,8 +25,9 @@ from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
 from whisperbatch.outputs.namer import Namer
 from whisperbatch.pipeline import retry_policy, write_outputs
+from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.open_files import Job, OpenFiles
-from whisperbatch.pipeline.planner import Decision, Planner
+from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.retry_policy import ExclusiveLoading, Mounts, Retry, lasts, may_pass, retry_of
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES

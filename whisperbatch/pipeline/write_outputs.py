@@ -70,7 +70,7 @@ class OutputWriter:
                 break
             except TakenError:  # by another run, say, whose recording has the same name
                 self._planner.give_back(job, chosen)
-                self._namer.settle_anew(job.audio, transcript.language)
+                self._namer.choose_again(job.audio, transcript.language)
                 if not n_left:
                     raise
         self._tell_of_edited(job, list(places.values()))
