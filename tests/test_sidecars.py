@@ -129,16 +129,16 @@ def test_a_line_whose_rules_or_hotwords_make_no_sense_fails_alone(tree: Path, li
         ("formats = [1]\n", '"formats" must be a name'),
         ("hotwords = [1]\n", '"hotwords" must be a string or a list of strings'),
         ('model = "small"\n', "unknown key 'model'; known are language, task"),
-        ("language = \n", "this is not valid TOML"),
-        ("[" * 20_000, "this is not valid TOML"),
-        (b"\xff", "this is not UTF-8 text"),
+        ("language = \n", "is not valid TOML"),
+        ("[" * 20_000, "is not valid TOML"),
+        (b"\xff", "is not UTF-8 text"),
         (b"#" * 64_001, "cannot be read: is larger than 64 kB"),
         ('replace = "missing.txt"\n', '"replace": the replacement rules in'),
         ('replace = "bad.txt"\n', "bad.txt, line 1: expected a rule"),
-        ('replace = "/etc/passwd"\n', '"replace": /etc/passwd does not lie in'),
-        ('replace = "../outside.txt"\n', '"replace": ../outside.txt does not lie in'),
-        ('replace = "a/../../outside.txt"\n', "does not lie in"),
-        ('replace = "link.txt"\n', '"replace": link.txt does not lie in'),
+        ('replace = "/etc/passwd"\n', '"replace": /etc/passwd is outside'),
+        ('replace = "../outside.txt"\n', '"replace": ../outside.txt is outside'),
+        ('replace = "a/../../outside.txt"\n', "is outside"),
+        ('replace = "link.txt"\n', '"replace": link.txt is outside'),
         ('replace = "circle"\n', '"replace": '),
         ('replace = "a\\u0000b"\n', '"replace" is not a valid path'),
         ('replace = "pipe"\n', "cannot be read: is not a regular file"),
@@ -236,7 +236,7 @@ def test_a_broken_one_fails_its_file_alone_and_it_is_done_once_it_is_mended(plac
     sidecar = put(place.audio / "001.whisperbatch.toml", "prompt =\n")
     statuses, _, outcomes = run(place)
     assert statuses == {"000": "done", "001": "failed", "002": "done"}
-    assert outcomes["001.wav"].reason.startswith(f"{sidecar}: this is not valid TOML")
+    assert outcomes["001.wav"].reason.startswith(f"{sidecar}: is not valid TOML")
     sidecar.unlink()
     assert run(place)[0] == {"000": "skipped", "001": "done", "002": "skipped"}
 
@@ -294,7 +294,7 @@ def test_the_command_line_and_python_turn_them_off(tree: Path, monkeypatch: pyte
     put(tree / "whisperbatch.toml", "language =\n")
     command = ["transcribe", str(tree), "--model", "demo", "--dry-run", "--no-journal"]
     assert main(command) == 0
-    assert capfd.readouterr().out.count("this is not valid TOML") == 3
+    assert capfd.readouterr().out.count("is not valid TOML") == 3
     assert main([*command, "--no-sidecars"]) == 0
     assert "TOML" not in capfd.readouterr().out
     seen: list[list[str | None]] = []

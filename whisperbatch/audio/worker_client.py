@@ -15,7 +15,7 @@ from whisperbatch.audio.spool import Spooled
 from whisperbatch.audio.worker import LoadRequest
 from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
-from whisperbatch.processes import LENGTH, command, ending, read_exactly, start
+from whisperbatch.processes import LENGTH, command, describe_exit, read_exactly, start
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipSettings, FileLoaded
 
 TIMEOUT_S = 120.0  # without a sign of life; decoding a window takes a fraction of a second
@@ -170,7 +170,7 @@ class LoadWorker:
         _kill(process)
         if self._closed:
             return LoadError("loading was ended", path)
-        why = ending(process.returncode or 0)
+        why = describe_exit(process.returncode or 0)
         if not self._is_ready:
             return WorkerStartError(f"the load process cannot start ({why})", path)
         return WorkerDiedError(f"the decoder crashed on this file ({why})", path)
