@@ -124,7 +124,7 @@ def test_the_cover_is_no_film(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "codec", "rate", "told"),
     [
-        ("x.ts", "mp2", 48_000, ["its time stamps jump back once; times go on from the sound before"]),
+        ("x.ts", "mp2", 48_000, ["its time stamps jump back once; times continue from the sound before"]),
         ("x.opus", "libopus", 48_000, []),
         ("x.mp3", "libmp3lame", 44_100, []),
     ],
@@ -148,7 +148,7 @@ def test_a_jump_that_cannot_be_is_no_silence(tmp_path: Path):
     begins_s, reader = heard(path)
     assert begins_s == [0.0, pytest.approx(2.5, abs=0.05)]
     assert reader.notices == [
-        "its time stamps jump ahead once by more than it can be long; times go on from the sound before"
+        "its time stamps jump ahead once, beyond its possible length; times continue from the sound before"
     ]
 
 

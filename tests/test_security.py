@@ -189,7 +189,7 @@ def test_no_file_opens_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 @linux
 def test_pictures_are_not_decoded(tmp_path: Path):
     """Else one of a few kilobytes unfolds to gigabytes."""
-    assert not {"png", "mjpeg", "h264", "ass"} & set(decode.LISTENING["codec_whitelist"].split(","))
+    assert not {"png", "mjpeg", "h264", "ass"} & set(decode.AUDIO_ONLY["codec_whitelist"].split(","))
     whole = encode(tmp_path / "x.mp3", sound(1.0, 44_100), 44_100, "libmp3lame", "mono")
     path = tmp_path / "picture.mp3"
     path.write_bytes(with_picture(whole.read_bytes(), png(8_000, 8_000)))

@@ -1,8 +1,9 @@
 """Read sidecars, settings files beside recordings.
 
-``talk.whisperbatch.toml`` is for ``talk.mp3``, ``whisperbatch.toml`` for its folder. For each key, the JSON line of a list takes precedence, then the recording's own sidecar, then that of its folder, then
-those of the folders above it, up to the folder argument. Since anybody who may add a recording may add a sidecar, a
-sidecar may not name files outside that folder; an invalid one fails the recordings that it applies to.
+``talk.whisperbatch.toml`` is for ``talk.mp3``, ``whisperbatch.toml`` for its folder. For each key, the JSON line of a
+list takes precedence, then the recording's own sidecar, then that of its folder, then those of the folders above it, up
+to the folder argument. Since anybody who may add a recording may add a sidecar, a sidecar may not name files outside
+that folder; an invalid one fails the recordings that it applies to.
 """
 
 import os
