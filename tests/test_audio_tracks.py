@@ -300,7 +300,7 @@ def test_a_track_of_which_nothing_decodes_costs_no_other(tmp_path: Path, garden:
         told = f"damaged: track {n_track} contains audio, but none of it can be decoded"
         assert last.damage == (None if n_track == 2 and asked is None else told)
     path = spoiled(tmp_path / "one.mkv", 1, garden)
-    with pytest.raises(LoadError, match="nothing of it can be decoded"):
+    with pytest.raises(LoadError, match="none of it can be decoded"):
         clips_of(path, settings, options=options)
-    with pytest.raises(LoadError, match="nothing of it can be decoded"):
+    with pytest.raises(LoadError, match="none of it can be decoded"):
         clips_of(tmp_path / "2.mkv", settings, options=replace(options, track="2"))
