@@ -331,7 +331,7 @@ def test_a_format_that_a_line_of_a_list_does_not_ask_for_is_a_sentence(here: Pat
     write_wav(here / "a.wav", 1)
     Path("list.jsonl").write_text(json.dumps({"path": "a.wav", "format": "srt"}) + "\n")
     assert run("--from-file", "list.jsonl", "--on-done", recorder("{txt}")) == 0
-    assert "names {txt}, which this recording does not have" in capsys.readouterr().err
+    assert "uses {txt}, which this recording does not have" in capsys.readouterr().err
     assert notes(here) == []
 
 
@@ -440,7 +440,7 @@ def test_a_stop_waits_for_the_hooks_that_run_no_longer_than_they_may(here: Path)
 
 def test_all_that_run_can_be_killed_and_what_starts_later_too(here: Path):
     call = hooks.call_of([sys.executable, "-c", "import time; time.sleep(600)"], {})
-    running = hooks.Running()
+    running = hooks.RunningHooks()
     threading.Timer(0.3, running.kill).start()
     assert hooks.run(call, 60.0, running) == "signal 9, SIGKILL"
     assert hooks.run(call, 60.0, running) == "signal 9, SIGKILL"  # started after all were killed

@@ -57,7 +57,7 @@ def test_the_name_decides_where_content_does_not(tmp_path: Path, name: str, form
     assert np.argmax(np.abs(np.fft.rfft(samples))) * RATE / len(samples) == pytest.approx(440, abs=5)
     assert (reader.damage, reader.notices) == (None, [])
     (tmp_path / "x.wav").write_bytes((tmp_path / name).read_bytes())
-    assert failure(tmp_path / "x.wav") == "is not audio or video that can be read"
+    assert failure(tmp_path / "x.wav") == "is not a readable audio or video file"
 
 
 def failure(path: Path) -> str:
@@ -83,7 +83,7 @@ def test_text_is_no_telephone_speech(tmp_path: Path, text: str):
 def test_a_dictation_that_ffmpeg_does_not_know_is_named(tmp_path: Path, head: bytes):
     path = tmp_path / "x.ds2"
     path.write_bytes(head + bytes(2000))
-    assert failure(path) == "is a DS2 dictation, which cannot be decoded here; export it as DSS, WAV or MP3"
+    assert failure(path) == "is a DS2 dictation, which cannot be decoded; export it as DSS, WAV or MP3"
 
 
 def test_only_formats_that_may_be_read_are_tried():

@@ -12,7 +12,7 @@ from whisperbatch.audio import riff
 from whisperbatch.audio.decode import Reader
 
 RATE = 16_000
-HALF = "its header tells of 1.0 s of sound; the {} s behind them were read too"
+HALF = "its header says 1.0 s of sound; the {} s after that were read too"
 
 
 def noise(seconds: float, seed: int = 0) -> bytes:
@@ -65,7 +65,7 @@ LIST = chunk(b"LIST", b"INFOISFT" + struct.pack("<I", 4) + b"abcd")
         pytest.param(
             wave(ONE) + wave(TWO, head=form(8000)),
             ONE,
-            ["0.1 MB behind its sound are of another kind and were left out"],
+            ["0.1 MB after its sound have another format and were skipped"],
             id="another rate",
         ),
     ],
@@ -115,5 +115,5 @@ def test_any_tail_is_taken_in_bounds(tmp_path: Path, tail: list[bytes]):
     path = tmp_path / "x.wav"
     path.write_bytes(wave(ONE[:100]) + b"".join(tail))
     with path.open("rb") as file:
-        whole, _ = riff.whole(file)
+        whole, _ = riff.all_sound(file)
         assert whole.seek(0, 2) <= path.stat().st_size + 44

@@ -89,14 +89,14 @@ def test_a_hole_is_damage_where_bytes_were_lost(kind: str, before: Before, missi
     ("kind", "begins", "told"),
     [
         ("matroska", [0.0, 20.0], []),
-        ("matroska", [9.0, 1.0], ["its time stamps jump back once; times go on from the sound before"]),
-        ("mpegts", [9.0, 1.0, 0.2], ["its time stamps jump back 2 times; times go on from the sound before"]),
+        ("matroska", [9.0, 1.0], ["its time stamps jump back once; times continue from the sound before"]),
+        ("mpegts", [9.0, 1.0, 0.2], ["its time stamps jump back 2 times; times continue from the sound before"]),
         ("ogg", [9.0, 1.0], []),
         ("mpeg", [9.0, 1.0], []),
         (
             "mov",
             [0.0, 9e5],
-            ["its time stamps jump ahead once by more than it can be long; times go on from the sound before"],
+            ["its time stamps jump ahead once, beyond its possible length; times continue from the sound before"],
         ),
     ],
 )

@@ -96,7 +96,7 @@ def test_what_is_said_names_all_tracks_and_the_one_that_was_taken():
     listed = '2 audio tracks: 1 (English), 2 (German, "Kommentar"); '
     assert notices([ENGLISH], [ENGLISH], [ENGLISH]) == []
     assert notices(both, [ENGLISH], []) == [listed + "track 1 was taken (--track takes another)"]
-    assert notices(both, [GERMAN], [], is_asked=True) == [listed + "track 2 was taken"]
+    assert notices(both, [GERMAN], [], is_chosen=True) == [listed + "track 2 was taken"]
     assert notices(both, [GERMAN], [ENGLISH]) == [listed + "no speech was found in track 1, so track 2 was taken"]
     assert notices(both, [ENGLISH], both) == [listed + "no speech was found in tracks 1 and 2"]
     assert notices(both, both, []) == [listed + "all were transcribed"]
@@ -298,10 +298,10 @@ def test_a_track_of_which_nothing_decodes_costs_no_other(tmp_path: Path, garden:
         )
         (clip,), last = clips_of(path, settings, options=options)
         assert np.array_equal(clip.samples[:], clips_of(film(tmp_path / "y.mkv", garden), settings)[0][0].samples[:])
-        told = f"damaged: track {n_track} holds audio, but nothing of it can be decoded"
+        told = f"damaged: track {n_track} contains audio, but none of it can be decoded"
         assert last.damage == (None if n_track == 2 and asked is None else told)
     path = spoiled(tmp_path / "one.mkv", 1, garden)
-    with pytest.raises(LoadError, match="nothing of it can be decoded"):
+    with pytest.raises(LoadError, match="none of it can be decoded"):
         clips_of(path, settings, options=options)
-    with pytest.raises(LoadError, match="nothing of it can be decoded"):
+    with pytest.raises(LoadError, match="none of it can be decoded"):
         clips_of(tmp_path / "2.mkv", settings, options=replace(options, track="2"))

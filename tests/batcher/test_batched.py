@@ -128,7 +128,7 @@ def test_two_instances_have_a_queue_each():
 def test_an_instance_can_be_collected_and_its_thread_ends():
     scaler = Scaler(2)
     assert scaler.scale(4) == 8
-    thread = scaler.scale._line._thread
+    thread = scaler.scale._queue._thread
     gone = weakref.ref(scaler)
     del scaler
     gc.collect()
@@ -191,7 +191,7 @@ def test_a_function_that_is_dropped_ends_its_thread():
         return numbers
 
     same(1)
-    thread = same._line._thread
+    thread = same._queue._thread
     del same
     gc.collect()
     thread.join(30)
@@ -211,7 +211,7 @@ def test_parameters_by_name_only():
 
 @pytest.mark.parametrize("source", ["lambda *numbers: numbers", "lambda **numbers: numbers", "lambda: []"])
 def test_functions_that_do_not_name_their_parameters_are_refused(source: str):
-    with pytest.raises(UsageError, match="names its parameters"):
+    with pytest.raises(UsageError, match="must have named parameters"):
         batched()(eval(source))
 
 

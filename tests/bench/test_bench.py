@@ -324,7 +324,7 @@ def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFix
     assert any("3 tokens were forced" in caveat for caveat in figures["caveats"])
     assert "random weights" in seen.err
     assert cli.main(["transcribe", str(sample_audio), "--model", "random:tiny"]) == 2
-    assert "it is for bench" in capsys.readouterr().err
+    assert "use it with bench" in capsys.readouterr().err
     assert cli.main("bench --model random:huge".split()) == 2
     assert "choose from random:tiny" in capsys.readouterr().err
 

@@ -151,11 +151,11 @@ def test_a_dry_run_tells_what_comes_from_json(here: Path, sample_audio: Path, ca
 
 def test_a_header_that_ends_or_holds_the_process_costs_lengths_only(here: Path, monkeypatch: pytest.MonkeyPatch):
     good, gone = here / "in" / "new.wav", here / "gone.wav"
-    assert durations.told_s([good, gone, good]) == [0.1, None, 0.1]
-    assert durations.told_s([]) == []
-    assert durations.told_s([good] * 3, limit_s=0.0) == [None] * 3
+    assert durations.header_durations_s([good, gone, good]) == [0.1, None, 0.1]
+    assert durations.header_durations_s([]) == []
+    assert durations.header_durations_s([good] * 3, limit_s=0.0) == [None] * 3
     monkeypatch.setattr(durations, "command", lambda module: [sys.executable, "-c", "print(1.5); raise SystemExit(9)"])
-    assert durations.told_s([good, good]) == [1.5, None]
+    assert durations.header_durations_s([good, good]) == [1.5, None]
 
 
 @pytest.mark.parametrize(

@@ -152,14 +152,14 @@ def assert_reasons(outcomes: dict[str, Outcome]) -> None:
     """Those of the files whose fault is known."""
     for name, reason in {
         "empty.wav": "is empty",
-        "text.wav": "is not audio or video that can be read",
+        "text.wav": "is not a readable audio or video file",
         "pipe.wav": "is not a regular file",
         "zero.wav": "is not a regular file",
         "null.wav": "is not a regular file",
         "nowhere.wav": "does not exist",
-        "rate-1.wav": "has a sample rate of 1 Hz, which no sound has",
+        "rate-1.wav": "has a sample rate of 1 Hz, which is not plausible",
         "0-list.m3u8": "is a playlist or a list of files, not a recording",
-        "channels-0.wav": "holds audio, but nothing of it can be decoded",
+        "channels-0.wav": "contains audio, but none of it can be decoded",
     }.items():
         assert outcomes[name].reason == reason
     for name in ("picture.mp3", "bomb.flac", "bomb.opus", "days.flac", "channels-255.wav"):
@@ -182,8 +182,8 @@ def test_the_command_ends_with_1_and_prints_a_sentence_for_each_bad_file(tmp_pat
     assert done.returncode == 1, done.stderr
     failed = {line.split(": ")[1]: line.split(": ", 2)[2] for line in done.stderr.splitlines() if "failed:" in line}
     assert failed == {
-        "half.m4a": "is not audio or video that can be read",
-        "text.mp3": "is not audio or video that can be read",
+        "half.m4a": "is not a readable audio or video file",
+        "text.mp3": "is not a readable audio or video file",
         "empty.wav": "is empty",
         "pipe.wav": "is not a regular file",
     }

@@ -190,7 +190,7 @@ def test_no_file_opens_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 @linux
 def test_pictures_are_not_decoded(tmp_path: Path):
     """Else one of a few kilobytes unfolds to gigabytes."""
-    assert not {"png", "mjpeg", "h264", "ass"} & set(decode.LISTENING["codec_whitelist"].split(","))
+    assert not {"png", "mjpeg", "h264", "ass"} & set(decode.AUDIO_ONLY["codec_whitelist"].split(","))
     whole = encode(tmp_path / "x.mp3", sound(1.0, 44_100), 44_100, "libmp3lame", "mono")
     path = tmp_path / "picture.mp3"
     path.write_bytes(with_picture(whole.read_bytes(), png(8_000, 8_000)))
@@ -267,13 +267,13 @@ def test_a_line_of_json_names_no_folder_that_the_command_does_not_cover(
     monkeypatch.chdir(here)
     write_wav(here / "x.wav", sound(0.1, 16_000)[:, 0] * 32767)
     asks = FileOptions(output=Path(asked.format(out=out)))
-    outcome = Run(iter([AudioFile(Path("x.wav"), asks=asks)]), FakeEngine(), options()).end()[0]
+    outcome = Run(iter([AudioFile(Path("x.wav"), options=asks)]), FakeEngine(), options()).end()[0]
     assert outcome.status is Status.FAILED
     assert "lies outside the current folder" in outcome.reason
     assert not out.exists()
     if asked != "/":
         covered = options(output_dir=tmp_path)
-        assert Run(iter([AudioFile(Path("x.wav"), asks=asks)]), FakeEngine(), covered).end()[0].status is Status.DONE
+        assert Run(iter([AudioFile(Path("x.wav"), options=asks)]), FakeEngine(), covered).end()[0].status is Status.DONE
         assert [path.name for path in out.iterdir()] == ["x.txt"]
 
 
@@ -283,7 +283,7 @@ def test_dots_in_an_asked_folder_do_not_lead_out_through_a_link(tmp_path: Path, 
     away.mkdir(parents=True)
     monkeypatch.chdir(here)
     (here / "link").symlink_to(away)
-    audio = AudioFile(here / "x.wav", asks=FileOptions(output=Path("link/../x")))
+    audio = AudioFile(here / "x.wav", options=FileOptions(output=Path("link/../x")))
     assert folder_of(audio, OutputOptions()) == here / "x"  # and not beside ``deep``
 
 

@@ -27,13 +27,12 @@ from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.stale import CHANGED, GONE
 from whisperbatch.records import AudioFile, Clip, ClipSettings, FileLoaded, Status
 from whisperbatch.sources import MEDIA_SUFFIXES, watch
-from whisperbatch.sources.incomplete import is_cut_short
-from whisperbatch.sources.media import found
+from whisperbatch.sources.media import audio_file
 
 
 def recording(path: Path, value: int, n_samples: int = 1_600) -> AudioFile:
     write_wav(path, np.full(n_samples, value))
-    return replace(found(path, path.parent), is_watched=True)
+    return replace(audio_file(path, path.parent), is_watched=True)
 
 
 def sums(outcomes: list) -> list[tuple[Status, str]]:
@@ -271,7 +270,7 @@ def test_three_hundred_files_brought_slowly_and_unevenly_are_each_transcribed_on
 
     producer.start()
     source_stop = threading.Event()
-    source = watch([place], WatchOptions(settle_s=SETTLE_S, until_idle_s=8.0), source_stop, is_cut=is_cut_short)
+    source = watch([place], WatchOptions(settle_s=SETTLE_S, until_idle_s=8.0), source_stop)
     run = Run(source, FakeEngine(16), options(16, overwrite=True), note)
     producer.join()
     assert producer.error is None

@@ -381,9 +381,9 @@ def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path
             seen[f"{clip.samples[0]}"] = clip.settings
 
     def source() -> Iterator[AudioFile]:
-        yield AudioFile(Path("talks.jsonl, line 7"), asks=FileOptions(fault="no JSON"))
+        yield AudioFile(Path("talks.jsonl, line 7"), options=FileOptions(fault="no JSON"))
         for path, ask in zip(sorted(place.audio.glob("*.wav")), asks, strict=True):
-            yield replace(next(iter(from_paths([path]))), asks=ask)
+            yield replace(next(iter(from_paths([path]))), options=ask)
 
     outcomes = place.run(source=source(), before_step=note)
     assert told(outcomes) == {"tal": "failed", **DONE}

@@ -13,7 +13,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile
 from whisperbatch.sources import change_events
-from whisperbatch.sources.drop_folder import SettleTracker, _grows, _Looker, watch
+from whisperbatch.sources.drop_folder import SettleTracker, _FolderScanner, _grows, watch
 
 
 def file(name: str, size: int, mtime: int = 1) -> AudioFile:
@@ -194,16 +194,16 @@ def test_a_system_that_cannot_listen_is_told_and_looked_through(tmp_path: Path, 
 def test_a_folder_that_is_gone_is_told_once_and_not_at_every_look(tmp_path: Path):
     place = tmp_path / "drop"
     told: list[tuple[str, Path | None]] = []
-    looker = _Looker([place], lambda *one: told.append(one))
+    scanner = _FolderScanner([place], lambda *one: told.append(one))
     for _ in range(3):
-        assert looker.look() == []
-        assert not looker.is_whole
-    assert told == [("this folder is gone; it is looked for again", place)]
+        assert scanner.scan() == []
+        assert not scanner.is_whole
+    assert told == [("this folder is gone; waiting for it to come back", place)]
     place.mkdir()
-    looker.look()
-    assert looker.is_whole
+    scanner.scan()
+    assert scanner.is_whole
     place.rmdir()
-    looker.look()
+    scanner.scan()
     assert [text.partition(";")[0] for text, _ in told[1:]] == ["this folder is back", "this folder is gone"]
 
 
@@ -232,7 +232,7 @@ def test_a_folder_that_goes_and_comes_back_is_told_and_its_files_do_not_count_ag
     back.start()
     assert next(source).path == place / "b.wav"  # and not a.wav again
     back.join()
-    assert told == [("this folder is gone; it is looked for again", place), ("this folder is back", place)]
+    assert told == [("this folder is gone; waiting for it to come back", place), ("this folder is back", place)]
     stop.set()
 
 
@@ -242,7 +242,7 @@ def test_a_file_that_stayed_empty_is_told_at_the_end(tmp_path: Path):
     options = WatchOptions(settle_s=0.0, until_idle_s=0.3)
     source = watch([tmp_path], options, threading.Event(), on_notice=lambda *one: told.append(one))
     assert list(source) == []
-    assert told == [("this file is empty and was left out", tmp_path / "empty.wav")]
+    assert told == [("this file is empty; skipped", tmp_path / "empty.wav")]
 
 
 def test_a_file_that_goes_on_growing_although_it_stood_still_waits_for_its_rest():
@@ -291,8 +291,8 @@ def test_a_file_that_ends_before_its_end_is_told_after_a_while_and_at_the_end(
     source = watch([tmp_path], options, threading.Event(), on_notice=lambda text, path: told.append(text),
                    is_cut=lambda path: True)  # fmt: skip
     assert list(source) == []
-    assert ["when the rest has come" in text for text in told] == [True, False]
-    assert "was left out" in told[1]
+    assert ["waiting for the rest" in text for text in told] == [True, False]
+    assert "; skipped" in told[1]
 
 
 @pytest.mark.parametrize(
@@ -304,8 +304,8 @@ def test_what_is_under_way_never_counts(tmp_path: Path, name: str):
     for one in (name, "b.wav", "sub/moved.wav", "a.part1.wav", "v1.5.wav"):
         (tmp_path / one).parent.mkdir(exist_ok=True)
         (tmp_path / one).write_bytes(b"x")
-    looker = _Looker([tmp_path], None, [tmp_path / "moved"])
-    found = {audio.path.relative_to(tmp_path).as_posix() for audio in looker.look()}
+    scanner = _FolderScanner([tmp_path], None, [tmp_path / "moved"])
+    found = {audio.path.relative_to(tmp_path).as_posix() for audio in scanner.scan()}
     assert found == {"b.wav", "sub/moved.wav", "a.part1.wav", "v1.5.wav"}
 
 
@@ -392,22 +392,22 @@ def test_an_empty_place_of_another_file_system_forgets_nothing_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     told: list[str] = []
-    looker = _Looker([tmp_path], lambda text, path: told.append(text))
+    scanner = _FolderScanner([tmp_path], lambda text, path: told.append(text))
     (tmp_path / "a.wav").write_bytes(b"x")
-    looker.look()
-    assert looker.is_whole
+    scanner.scan()
+    assert scanner.is_whole
     real = Path.stat
     here = tmp_path.stat()
     monkeypatch.setattr(Path, "stat", lambda self, **more: os.stat_result(
         (*here[:2], here.st_dev + 1, *here[3:])) if self == tmp_path else real(self, **more))  # fmt: skip
-    looker.look()
-    looker.look()
-    assert not looker.is_whole
+    scanner.scan()
+    scanner.scan()
+    assert not scanner.is_whole
     monkeypatch.undo()
-    looker.look()
-    assert looker.is_whole
+    scanner.scan()
+    assert scanner.is_whole
     assert [text.partition(";")[0] for text in told] == [
-        "this folder is on another file system than before",
+        "this folder is now on another file system",
         "this folder is back",
     ]
 

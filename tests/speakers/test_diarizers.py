@@ -18,7 +18,7 @@ from whisperbatch.speakers.diarizer import N_BATCH, WindowDiarizer, classes_of, 
 from whisperbatch.speakers.fake import FakeDiarizer
 from whisperbatch.speakers.fbank import N_MELS
 from whisperbatch.speakers.segmentation import Segmentation
-from whisperbatch.speakers.turns import HeardStretch
+from whisperbatch.speakers.turns import AnalysedStretch
 
 AUTO = SpeakerOptions(enabled=True)
 TALK = [(0.0, tone(300, 4)), (4.5, np.concatenate([tone(100, 3), tone(900, 2.3)])), (11.0, tone(300, 2.1))]
@@ -213,10 +213,10 @@ def test_quiet_parts_of_a_reference_clip_count_for_nothing():
     assert voice_of(clip, by_pitch) @ voice_of(tone(300, 3), by_pitch) > 0.99
 
 
-def heard(classes: np.ndarray, seconds: float) -> HeardStretch:
+def heard(classes: np.ndarray, seconds: float) -> AnalysedStretch:
     n_samples = round(seconds * SAMPLE_RATE)
     voices = unit(np.ones((1, 4), np.float32))
-    return HeardStretch(0.0, n_samples, [(0, n_samples)], voices, classes.astype(np.uint8))
+    return AnalysedStretch(0.0, n_samples, [(0, n_samples)], voices, classes.astype(np.uint8))
 
 
 def test_barks_make_no_speaker():

@@ -16,10 +16,10 @@ from whisperbatch.speakers.campplus import CampPlus
 from whisperbatch.speakers.clustering import Bounds, cluster
 from whisperbatch.speakers.diarizer import unit
 from whisperbatch.speakers.fbank import N_MELS, fbank, n_frames_of
-from whisperbatch.speakers.names import named
+from whisperbatch.speakers.names import match_names
 from whisperbatch.speakers.segmentation import N_FIELD, N_STEP, Segmentation
 from whisperbatch.speakers.stretches import stretches_of
-from whisperbatch.speakers.turns import CELL_S, N_CELL, HeardStretch, turns_of
+from whisperbatch.speakers.turns import CELL_S, N_CELL, AnalysedStretch, turns_of
 
 # ------------------------------------------------------------------------------------------------------------- energies
 
@@ -229,7 +229,7 @@ def heard(start_s: float, seconds: float, voices: list[np.ndarray], classes: dic
     cells = np.ones(-(-n_samples // N_CELL), np.uint8) if classes is not None else np.zeros(0, np.uint8)
     for (start, end), what in (classes or {}).items():
         cells[round(start / CELL_S) : -(-round(end * SAMPLE_RATE) // N_CELL)] = what
-    return HeardStretch(start_s, n_samples, places, np.stack(voices), cells)
+    return AnalysedStretch(start_s, n_samples, places, np.stack(voices), cells)
 
 
 def rounded(turns: list[Turn]) -> list[tuple[float, float, int]]:
@@ -288,14 +288,14 @@ def test_confidence_is_low_where_voices_are_between_two_speakers():
 def test_each_name_goes_to_the_speaker_most_like_it():
     close, closer = unit(np.array([[1, 0.6, 0], [1, 0.2, 0]]))
     references = {"Ada": np.array([1, 0, 0], np.float32), "Bob": np.array([0, 0, 1], np.float32)}
-    assert named(np.stack([close, closer, unit(np.array([[0, 1, 0.3]]))[0]]), references) == (None, "Ada", None)
+    assert match_names(np.stack([close, closer, unit(np.array([[0, 1, 0.3]]))[0]]), references) == (None, "Ada", None)
 
 
 def test_a_speaker_has_one_name():
     references = {"Ada": A, "Ada again": unit((A + B / 4)[None])[0]}
-    assert named(A[None], references) == ("Ada",)
-    assert named(CENTRES, {}) == (None, None)
-    assert named(np.zeros((0, 2)), references) == ()
+    assert match_names(A[None], references) == ("Ada",)
+    assert match_names(CENTRES, {}) == (None, None)
+    assert match_names(np.zeros((0, 2)), references) == ()
 
 
 # ------------------------------------------------------------------------------------------------------------ stretches

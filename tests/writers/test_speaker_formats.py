@@ -11,7 +11,7 @@ from whisperbatch.cli import app, legacy, main
 from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import RunOptions, SpeakerOptions, parse_speakers
 from whisperbatch.records import FileOptions, Segment, Speaker, Transcript, Turn, Word
-from whisperbatch.sources.file_options import read_asked
+from whisperbatch.sources.file_options import parse_json_line
 from whisperbatch.writers import read_json, render
 from whisperbatch.writers.speakers_json import overlaps
 
@@ -183,13 +183,13 @@ def test_word_times_are_asked_for_by_speakers_alone_or_not():
     ("given", "expected"), [("2", (2, 2)), ('"2-4"', (2, 4)), ('"auto"', (None, None)), ("null", None)]
 )
 def test_a_line_of_a_list_says_how_many(given: str, expected):
-    assert read_asked(b'{"path": "a.wav", "speakers": %s}' % given.encode())[1] == FileOptions(speakers=expected)
+    assert parse_json_line(b'{"path": "a.wav", "speakers": %s}' % given.encode())[1] == FileOptions(speakers=expected)
 
 
 @pytest.mark.parametrize("given", ["true", "1.5", '"off"', '"many"', "0", "[2]", "-1", "1e9"])
 def test_a_line_that_makes_no_sense_is_refused(given: str):
     with pytest.raises(UsageError):
-        read_asked(b'{"path": "a.wav", "speakers": %s}' % given.encode())
+        parse_json_line(b'{"path": "a.wav", "speakers": %s}' % given.encode())
 
 
 def test_missing_weights_are_one_sentence_and_exit_code_2(tmp_path: Path, sample_audio: Path, capsys):
