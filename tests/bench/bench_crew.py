@@ -10,10 +10,10 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-import test_ray
-from crews import events, fill, start
+import ray_runs
+from pools import events, fill, start
 
 
 def run(folder: Path, n_members: int, step_s: float, *, on_ray: bool) -> tuple[float, float]:
@@ -27,7 +27,7 @@ def run(folder: Path, n_members: int, step_s: float, *, on_ray: bool) -> tuple[f
         old.unlink()
     began_s = time.monotonic()
     if on_ray:
-        process = test_ray.start_on_ray(folder, step_s=step_s, actors=n_members)
+        process = ray_runs.start_on_ray(folder, step_s=step_s, actors=n_members)
     else:
         process = start(folder, "--device", f"cpu:{n_members}", step_s=step_s)
     _, told = process.communicate()

@@ -297,7 +297,7 @@ class LocalStages:
             is_whole = is_text and job.assembly.complete
         if isinstance(result, ClipText):
             self.keeper.note(job, result)
-        segments = [] if was_told else job.assembly.told(result.index, result.segments)
+        segments = [] if was_told else job.assembly.in_file_time(result.index, result.segments)
         self.board.emit(Event("progress", job.audio.path, {"audio_s": new_s, "segments": segments}))
         if is_whole:
             self._put_whole(job)

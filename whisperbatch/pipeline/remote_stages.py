@@ -163,7 +163,7 @@ class RemoteStages:
             job.audio,
             path=absolute(job.audio.path),
             root=job.audio.root and absolute(job.audio.root),
-            asks=replace(job.audio.asks, replace=None),  # rules are many, and are applied here
+            options=replace(job.audio.options, replace=None),  # rules are many, and are applied here
         )
         order = Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)
         if not self._crew.hand(order):

@@ -70,7 +70,7 @@ class OutputWriter:
                 break
             except TakenError:  # by another run, say, whose recording has the same name
                 self._planner.give_back(job, chosen)
-                self._namer.settle_anew(job.audio, transcript.language)
+                self._namer.choose_again(job.audio, transcript.language)
                 if not n_left:
                     raise
         self._tell_of_edited(job, list(places.values()))
@@ -104,7 +104,7 @@ class OutputWriter:
         write_all(texts, makes_folders=not self._is_beside(job), new=new)
 
     def _is_beside(self, job: Job) -> bool:
-        elsewhere = self._options.output_dir or self._options.move_done or job.audio.asks.output
+        elsewhere = self._options.output_dir or self._options.move_done or job.audio.options.output
         return elsewhere is None
 
     def _require_folder(self, job: Job) -> None:

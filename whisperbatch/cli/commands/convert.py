@@ -16,7 +16,7 @@ from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.options import BINARY, READABLE, OutputOptions
 from whisperbatch.outputs.atomic import write_all
-from whisperbatch.outputs.namer import MAX_JSON
+from whisperbatch.outputs.existing import MAX_JSON
 from whisperbatch.outputs.paths import absolute, file_name, folded, folder_of, formats_of
 from whisperbatch.records import UNREPLACED, AudioFile, Transcript
 from whisperbatch.replacements import corrected
@@ -125,8 +125,8 @@ def _ended(work: _Work) -> int:
 
 def _convert(audio: AudioFile, work: _Work) -> None:
     """Convert a file; FileError when that cannot be."""
-    if audio.asks.fault is not None:
-        raise FileError(audio.asks.fault, audio.path)
+    if audio.options.fault is not None:
+        raise FileError(audio.options.fault, audio.path)
     transcript, options = _read(audio, work), work.options
     formats = formats_of(audio, options)
     if not options.write and work.heads and formats[0] in BINARY:

@@ -139,7 +139,7 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path | None, str | Non
             place = os.path.realpath(audio.path)
             if place not in seen:
                 seen.add(place)
-                yield audio.path, audio.root, audio.asks.fault
+                yield audio.path, audio.root, audio.options.fault
 
 
 def _outcome(entry: _Entry) -> Outcome:
@@ -160,7 +160,7 @@ def _outcome(entry: _Entry) -> Outcome:
 
 
 def _read(file: Path) -> Transcript:
-    from whisperbatch.outputs.namer import MAX_JSON
+    from whisperbatch.outputs.existing import MAX_JSON
     from whisperbatch.writers.importing import read_transcript
 
     if file.stat().st_size > MAX_JSON:

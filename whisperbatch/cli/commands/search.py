@@ -16,7 +16,7 @@ from whisperbatch.errors import FileError, UsageError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import require
-from whisperbatch.outputs.namer import MAX_JSON
+from whisperbatch.outputs.existing import MAX_JSON
 from whisperbatch.outputs.paths import absolute
 from whisperbatch.records import Transcript
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
@@ -74,8 +74,8 @@ def _below(paths: Sequence[str]) -> Iterator[tuple[str | Path, int, int]]:
     except UsageError as err:
         raise UsageError(f'{err.message}; put several words in quotes, as in: whisperbatch search "two words"') from err
     for audio in files:
-        if audio.asks.fault is not None:
-            failures.say(f"{audio.path}: {audio.asks.fault}")
+        if audio.options.fault is not None:
+            failures.say(f"{audio.path}: {audio.options.fault}")
         elif audio.root is None or not has_better(audio.path):
             yield absolute(audio.path), audio.size, audio.mtime_ns
 

@@ -78,7 +78,7 @@ class Runner:
         device = self._decoder.device
         self.recorder = Recorder(device, on_notice) if device.type == "cuda" else None  # None: passes run eagerly
         self.n_together = ENCODE_TOGETHER if device.type == "cuda" else 1
-        self._encoder_graphs: CudaGraphs | None = None  # the encoder's
+        self._encoder_graphs: CudaGraphs | None = None  # recorded passes of the encoder
         self._encoder_input = torch.empty(0, checkpoint.config["num_mel_bins"], N_FRAMES, device=device)  # their input
         if device.type == "cuda" and not self._decoder.is_fused:
             on_notice(UNFUSED)
@@ -196,9 +196,9 @@ class Runner:
             self._tokenizer.opening(window.request.language, window.request.clip.settings.task, timed=False)
             for window in windows
         ]
-        audio, said = [window.audio_features for window in windows], [window.align_tokens for window in windows]
+        audio, texts = [window.audio_features for window in windows], [window.align_tokens for window in windows]
         with self._stopwatch.stage("word times"):
-            found = self._aligner.align(audio, openings, said, [window.n_frames for window in windows])
+            found = self._aligner.align(audio, openings, texts, [window.n_frames for window in windows])
         for window, timings in zip(windows, found, strict=True):
             window.timings = timings
 

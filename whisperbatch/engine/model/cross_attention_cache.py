@@ -73,7 +73,9 @@ class Int8CrossAttentionCache(CrossAttentionCache):
         self._dtype = dtype
         kernels = find(torch.int8, d_head, n_group)
         if kernels is None:
-            raise UsageError(f"8 bits need llvmlite and heads of whole {WIDTH}s; try another --compute-type")
+            raise UsageError(
+                f"8-bit compute types need llvmlite and a head size divisible by {WIDTH}; try another --compute-type"
+            )
         self._kernels: Kernels = kernels
 
     def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
@@ -131,7 +133,7 @@ class CudaInt8CrossAttentionCache(CudaCrossAttentionCache):
         n_slots, n_heads, n_audio, d_head = shape
         fused = find_for_bytes(device, d_head)
         if fused is None:
-            raise UsageError("8 bits need Triton and a C compiler on CUDA; try --compute-type float16")
+            raise UsageError("8-bit compute types need Triton and a C compiler on CUDA; try --compute-type float16")
         self._fused = fused
         self.tensors = [torch.full(shape, 128, dtype=torch.uint8, device=device) for _ in "kv"]
         shapes = (n_slots, n_heads, 1, d_head), (n_slots, n_heads, n_audio, 1)
