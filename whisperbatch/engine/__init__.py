@@ -1,4 +1,4 @@
-"""Turn clips into text; the only package beside ``speakers`` and ``demo`` that uses torch.
+"""Turn clips into text; the only package besides ``speakers`` and ``demo`` that imports torch.
 
 An engine (``Engine`` below) is owned by one thread. ``open_engine`` makes the one that the options ask for.
 
@@ -142,7 +142,7 @@ def _calm_threads() -> None:
     """Have torch's threads spin briefly for each other, then sleep; OpenMP reads this when torch is first imported.
 
     Measured on two cores, steps of 16 windows of the tiny shape: threads that never spin are 13 % slower on a quiet
-    machine; OpenMP's own choice is 20 % faster than this there, and two to eight times slower beside any other work.
+    machine; OpenMP's own choice is 20 % faster than this there, and two to eight times slower next to any other work.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "passive"

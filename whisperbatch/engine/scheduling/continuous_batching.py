@@ -136,7 +136,7 @@ class ContinuousEngine(Generic[BatchT]):
         self._languages.forget(file_id)
 
     def step(self) -> list[Segments | ClipText | ClipFailed]:
-        """Fill slots; once no window waits for a free one, decode until a window ends or some steps; return results."""
+        """Fill slots; if no window waits for a free one, decode some steps or until a window ends; return results."""
         self._align_some()
         is_full = self._fill()
         n_used, began_s = self._n_used, time.monotonic()
