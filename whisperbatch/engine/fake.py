@@ -95,7 +95,7 @@ class FakeEngine:
 
     def _decode(self, clip: Clip) -> ClipText | ClipFailed:
         if cause := self._fails(clip):
-            error: FileError = InferenceError("the fake engine was told to fail on it")
+            error: FileError = InferenceError("the fake engine was set to fail on it")
             error.__cause__ = cause if isinstance(cause, Exception) else None
             return ClipFailed(clip.file_id, clip.index, error)
         segment = Segment(0.0, clip.duration_s, text_of(clip), tokens=(clip.index,))
