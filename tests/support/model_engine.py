@@ -84,7 +84,7 @@ class Tiktoken:
 def spelling(*, as_openai: bool = False) -> WhisperTokenizer:
     """The model's spelling; ``as_openai`` takes the whole vocabulary, and no lists from the model's settings.
 
-    It may be told to translate, which it was not trained for: what it then says is compared, not read.
+    It accepts translation, for which it was not trained: that output is only compared, never read.
     """
     is_partial = as_openai and FOLDER == demo.FOLDER
     made = WhisperTokenizer(replace(loaded(), tokenizer=Tiktoken()) if is_partial else loaded())
@@ -101,7 +101,7 @@ def engine(
     as_openai: bool = False,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> ContinuousEngine:
-    """An engine with lanes of its own over the one loaded model."""
+    """An engine with its own decode batches over the one loaded model."""
     options, spelled = decode or DecodeOptions(), spelling(as_openai=as_openai)
     runner = Runner(loaded(), spelled, options, n_slots)
     return ContinuousEngine(runner, spelled, options, EngineFacts("demo"), on_notice)
