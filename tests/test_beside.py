@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from crews import wait_until
 from hypothesis import given
 from hypothesis import strategies as st
+from pools import wait_until
 
 from whisperbatch.errors import FileError, RunError, TakenError, WriteError
 from whisperbatch.options import PRESETS, OutputOptions, SubtitleOptions

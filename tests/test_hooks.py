@@ -15,7 +15,7 @@ import pytest
 
 from whisperbatch import api, cli, hooks
 from whisperbatch.backends import local
-from whisperbatch.backends.worker import options_of_member
+from whisperbatch.backends.worker import options_of_worker
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import UsageError
@@ -330,9 +330,9 @@ def test_the_command_line_and_python_make_the_same_options(monkeypatch, tmp_path
         HookOptions(on_done=("echo", "a\0b"))
 
 
-def test_members_of_a_crew_run_no_hooks():
+def test_workers_of_a_pool_run_no_hooks():
     options = RunOptions(hooks=HookOptions(on_done=("true",)))
-    assert options_of_member(options, device="cpu", n_load_workers=1).hooks == HookOptions()
+    assert options_of_worker(options, device="cpu", n_load_workers=1).hooks == HookOptions()
 
 
 def test_a_format_that_a_line_of_a_list_does_not_ask_for_is_a_sentence(here: Path, capsys):
@@ -385,12 +385,12 @@ def test_a_hook_of_a_recording_that_was_moved_meanwhile_is_still_run(here: Path,
 
 
 @pytest.mark.slow
-def test_the_parent_of_a_crew_runs_the_hooks(here: Path):
-    import crews
+def test_the_parent_of_a_pool_runs_the_hooks(here: Path):
+    import pools
 
-    names = crews.fill(here / "in", 12, poison=5)
+    names = pools.fill(here / "in", 12, poison=5)
     commands = ["--on-done", recorder("{id} {path} {txt}"), "--on-failed", recorder("{id} {path}")]
-    run = crews.start(here / "in", "--device", "cpu:2", *commands)
+    run = pools.start(here / "in", "--device", "cpu:2", *commands)
     _, err = run.communicate(timeout=120)
     assert run.returncode == 1, err
     assert sorted(Path(told["argv"][1]).name for told in notes(here)) == names

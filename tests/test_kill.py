@@ -41,7 +41,7 @@ for owner, name in ((journal.Journal, "claim"), (journal.Journal, "intend"), (os
     for after in (False, True):
         faulty(owner, name, after)
 
-clip_cache.ClipKeeper.__init__.__defaults__ = (60.0,)
+clip_cache.ClipCache.__init__.__defaults__ = (60.0,)
 FakeEngine.facts = EngineFacts("demo", None)
 wait = float(os.environ.get("STEP_S", "0"))
 engine = FakeEngine(2, lambda clips: threading.Event().wait(wait))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from crews import ENGINE, contents, events, fill, names_of, start, talk, wait_until
+from pools import ENGINE, contents, events, fill, names_of, start, talk, wait_until
 
 from whisperbatch.backends import ray_workers
 from whisperbatch.options import EngineOptions, RunOptions
@@ -21,14 +21,14 @@ DRIVER = f"""
 import os, sys
 from whisperbatch import cli
 from whisperbatch.backends import ray_workers
-def member(options, is_blind="BLIND" in os.environ):
+def worker(options, is_blind="BLIND" in os.environ):
     exec({ENGINE!r}, {{}})
     if is_blind:
         import pathlib
         pathlib.Path.is_dir = lambda path: False
-    return looking(options)
-looking = ray_workers.looking_member
-ray_workers.looking_member = member
+    return checking(options)
+checking = ray_workers.folder_checking_worker
+ray_workers.folder_checking_worker = worker
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -150,14 +150,14 @@ def test_a_cluster_that_does_not_answer_for_a_while_grows_afterwards(monkeypatch
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
-        crew._over.set()
+        pool._over.set()
         return answer
 
     monkeypatch.setattr(ray_workers, "_nodes", nodes)
     monkeypatch.setattr(ray_workers, "GROWTH_S", 0.001)
-    crew = ray_workers.RayPool(RunOptions(engine=EngineOptions(device="cpu")), ray_workers.looking_member)
-    crew._grow()
-    assert crew._names == ["actor 1", "actor 2"]
+    pool = ray_workers.RayPool(RunOptions(engine=EngineOptions(device="cpu")), ray_workers.folder_checking_worker)
+    pool._grow()
+    assert pool._names == ["actor 1", "actor 2"]
 
 
 def test_a_node_of_gpus_alone_has_an_actor_for_each():

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import crews
 import numpy as np
+import pools
 import pytest
 
 from whisperbatch import pipeline
@@ -457,7 +457,7 @@ def test_no_more_clips_wait_for_a_diarizer_than_it_may_have(monkeypatch: pytest.
     job = Job(0, AudioFile(Path("a.wav")), Assembly(AudioFile(Path("a.wav"))))
     putting = threading.Thread(target=lambda: taken.extend(queue.take(job, clip) for _ in range(3)), daemon=True)
     putting.start()
-    crews.wait_until(lambda: queue._lanes[0].n_clips == 2)
+    pools.wait_until(lambda: queue._lanes[0].n_clips == 2)
     putting.join(0.3)
     assert putting.is_alive()
     queue.abort()
@@ -494,21 +494,21 @@ def test_a_run_that_is_killed_and_goes_on_finds_the_same_speakers(
         parts = [((LOW, HIGH)[k % 2], 20.0 + 3 * (k % 3)) for k in range(12)]
         write_wav(tmp_path / name / "audio" / "long.wav", tones(*parts))
     whole, killed = tmp_path / "whole" / "audio", tmp_path / "killed" / "audio"
-    process = crews.start(whole, *given)
+    process = pools.start(whole, *given)
     assert process.communicate(timeout=120) is not None
     assert process.returncode == 0
-    process = crews.start(killed, *given, *where, step_s=0.3)
-    crews.wait_until(lambda: sum(one["event"] == "segment" for one in crews.events(killed)) >= 5)
+    process = pools.start(killed, *given, *where, step_s=0.3)
+    pools.wait_until(lambda: sum(one["event"] == "segment" for one in pools.events(killed)) >= 5)
     process.kill()
     process.communicate(timeout=120)
     assert not (killed / "long.json").exists()
     (tmp_path / "killed" / "events").unlink()
-    process = crews.start(killed, *given, *where)
+    process = pools.start(killed, *given, *where)
     assert process.communicate(timeout=120) is not None
     assert process.returncode == 0
-    assert crews.contents(killed) == crews.contents(whole)
+    assert pools.contents(killed) == pools.contents(whole)
     assert len(read_json((killed / "long.json").read_bytes()).turns) == 12
     n_all, n_again = (
-        sum(one["n_clips"] for one in crews.events(place) if one["event"] == "batch") for place in (whole, killed)
+        sum(one["n_clips"] for one in pools.events(place) if one["event"] == "batch") for place in (whole, killed)
     )
     assert 1 <= n_again <= n_all - 3  # the text of the others was kept, their speakers were found anew

@@ -16,7 +16,6 @@ from whisperbatch.journal import Journal, default_path
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     BatchOptions,
-    CrewOptions,
     DecodeOptions,
     DocumentOptions,
     EngineOptions,
@@ -28,6 +27,7 @@ from whisperbatch.options import (
     RunOptions,
     SpeechOptions,
     SubtitleOptions,
+    WorkerOptions,
     join_hotwords,
     parse_batch_size,
     parse_formats,
@@ -136,7 +136,7 @@ def run_options_from(**options: Any) -> RunOptions:
         "clip": ClipSettings,
         "journal": JournalOptions,
         "failures": FailureOptions,
-        "crew": CrewOptions,
+        "workers": WorkerOptions,
         "hooks": HookOptions,
     }
     names = {room: {field.name for field in fields(kind)} for room, kind in rooms.items()}

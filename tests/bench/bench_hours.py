@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from crews import DRIVER, write_wav
+from pools import DRIVER, write_wav
 
 FILE_S = 120.0
 N_DISTINCT = 10  # files whose content differs; the rest are links to them

@@ -1,8 +1,8 @@
-"""Where a run's models are: here, in a process a device, on a Ray cluster. The API asks this room for a ``Backend``.
+"""Backends: run the model in this process, in one process per device, or on a Ray cluster.
 
-Leaves: local (one device, in this process), elsewhere (a run with a crew), crew (its members: who has what, who is
-replaced), member (what one does), messages (what they tell each other), devices (a process a device), on_ray (an actor
-a device).
+Modules: local (one device, in this process), remote (a run with a worker pool), worker_pool (assigns files to workers
+and replaces workers that die), worker (a pipeline of its own, fed file by file), messages (between pool and workers),
+process_workers (one process per device), ray_workers (one Ray actor per device).
 """
 
 import threading
@@ -57,15 +57,15 @@ def open_backend(options: RunOptions) -> Backend:
     Raises:
         UsageError: It needs a library that is not installed.
     """
-    if options.crew.backend == "ray":
+    if options.workers.backend == "ray":
         from whisperbatch.backends import ray_workers
 
-        return RemoteBackend(options, ray_workers.crew_of(options))
+        return RemoteBackend(options, ray_workers.pool_of(options))
     names = options.engine.devices
     if names == ("all",):
         from whisperbatch.engine.placement import every
 
         names = every()
     if len(names) > 1:
-        return RemoteBackend(options, process_workers.crew_of(options, names))
+        return RemoteBackend(options, process_workers.pool_of(options, names))
     return LocalBackend(replace(options, engine=replace(options.engine, device=names[0])))

@@ -1,4 +1,4 @@
-"""A process a device on this machine: the parent's side of such a member, and what the process runs.
+"""A process a device on this machine: the parent's side of such a worker, and what the process runs.
 
 Messages are pickles with a 4-byte little-endian length before each, on the process's standard input and output; the
 first one to it is its ``RunOptions``. The end of its input is the end of the parent, and so its own. CUDA devices have
@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import IO, Any, BinaryIO
 
-from whisperbatch.backends.messages import FromMember, Over, PoolWorkerDiedError, ToMember
-from whisperbatch.backends.worker import Worker, options_of_member
+from whisperbatch.backends.messages import FromWorker, Over, PoolWorkerDiedError, ToWorker
+from whisperbatch.backends.worker import Worker, options_of_worker
 from whisperbatch.backends.worker_pool import WorkerHandle, WorkerPool
 from whisperbatch.options import RunOptions
 from whisperbatch.processes import LENGTH, command, ending, n_cores, pipes_to_parent, read_exactly, start
@@ -25,8 +25,8 @@ REAP_S = 10.0  # a killed process ends at once, unless the kernel holds it
 N_TOLD = 2_000  # characters of its last complaints that are looked at
 
 
-def crew_of(options: RunOptions, devices: Sequence[str]) -> WorkerPool:
-    """A crew with a process for each device; load workers and cores are shared out among them.
+def pool_of(options: RunOptions, devices: Sequence[str]) -> WorkerPool:
+    """A worker pool with a process for each device; load workers and cores are shared out among them.
 
     Args:
         options: The run's.
@@ -38,7 +38,7 @@ def crew_of(options: RunOptions, devices: Sequence[str]) -> WorkerPool:
     n_threads = max(1, _n_threads() // len(devices))
 
     def hire(name: str) -> WorkerHandle:
-        own = options_of_member(options, device=of_name[name], n_load_workers=n_load_workers)
+        own = options_of_worker(options, device=of_name[name], n_load_workers=n_load_workers)
         own = replace(own, engine=replace(own.engine, n_sharing=devices.count(of_name[name])))
         return ProcessWorker(own, n_threads)
 
@@ -56,16 +56,16 @@ class ProcessWorker:
         self._sending = threading.Lock()
         self.send(options)
 
-    def send(self, message: ToMember | RunOptions) -> None:
+    def send(self, message: ToWorker | RunOptions) -> None:
         """Hand it a message; nothing happens when it is gone."""
         assert self._process.stdin is not None
         with self._sending, suppress(OSError):  # who listens will notice
             _send(self._process.stdin, message)
 
-    def hear(self) -> Iterator[FromMember]:
-        """What it tells; MemberDiedError when it dies."""
+    def hear(self) -> Iterator[FromWorker]:
+        """What it tells; PoolWorkerDiedError when it dies."""
         assert self._process.stdout is not None
-        message: FromMember | None = None
+        message: FromWorker | None = None
         while not isinstance(message, Over):
             try:
                 message = _read(self._process.stdout)
@@ -92,26 +92,26 @@ class ProcessWorker:
 
 
 def main() -> None:
-    """Serve as a member until the parent closes the pipe or drains it."""
+    """Serve as a worker until the parent closes the pipe or drains it."""
     incoming, outgoing = pipes_to_parent()
     serve(Worker(_read(incoming)), incoming, outgoing)
 
 
-def serve(member: Worker, incoming: BinaryIO, outgoing: BinaryIO) -> None:
-    """Pass messages between a member and its parent until it is over."""
-    threading.Thread(target=_take, args=(incoming, member.take), daemon=True).start()
-    threading.Thread(target=member.work, daemon=True).start()
-    message: FromMember | None = None
+def serve(worker: Worker, incoming: BinaryIO, outgoing: BinaryIO) -> None:
+    """Pass messages between a worker and its parent until it is over."""
+    threading.Thread(target=_take, args=(incoming, worker.take), daemon=True).start()
+    threading.Thread(target=worker.work, daemon=True).start()
+    message: FromWorker | None = None
     try:
         while not isinstance(message, Over):
-            message = member.told.get()
+            message = worker.told.get()
             _send(outgoing, message)
     except BrokenPipeError:
         pass
     os._exit(0)
 
 
-def _take(stream: BinaryIO, take: Callable[[ToMember], None]) -> None:
+def _take(stream: BinaryIO, take: Callable[[ToWorker], None]) -> None:
     """Take messages to the end of the pipe, which is the end of the parent and so of this process."""
     with suppress(EOFError):
         while True:

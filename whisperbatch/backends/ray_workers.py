@@ -1,4 +1,4 @@
-"""An actor a device on a Ray cluster: how such members are hired, and how many. The only home of ray.
+"""An actor a device on a Ray cluster: how such workers are hired, and how many. The only home of ray.
 
 Every node has to see the recordings at the same path; names, journal and transcripts stay with the driver. GPU nodes
 have not yet been used by it.
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whisperbatch.backends.messages import FromMember, Over, PoolWorkerDiedError, ToMember
-from whisperbatch.backends.worker import Worker, options_of_member
+from whisperbatch.backends.messages import FromWorker, Over, PoolWorkerDiedError, ToWorker
+from whisperbatch.backends.worker import Worker, options_of_worker
 from whisperbatch.backends.worker_pool import WorkerHandle, WorkerPool
 from whisperbatch.errors import RunError, UsageError
 from whisperbatch.options import RunOptions, load_workers_for
@@ -30,32 +30,32 @@ PLACE_S = 60.0  # for an actor to find its node before anybody is told
 KNOCK_S = 10.0  # for a cluster to answer
 GROWTH_S = 5.0  # between two looks at whether the cluster has grown
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # it calls nobody
-MemberFactory = Callable[[RunOptions], Worker]
+WorkerFactory = Callable[[RunOptions], Worker]
 
 
-def crew_of(options: RunOptions) -> "RayPool":
-    """A crew with an actor for each GPU of the cluster, or as many as the options say; Ray is started when it works.
+def pool_of(options: RunOptions) -> "RayPool":
+    """Return a pool with an actor for each GPU of the cluster, or ``n_actors``; a run starts or joins Ray.
 
     Raises:
         UsageError: Ray is not installed.
     """
     if importlib.util.find_spec("ray") is None:
         raise UsageError(INSTALL)
-    return RayPool(options, looking_member)
+    return RayPool(options, folder_checking_worker)
 
 
-def looking_member(options: RunOptions) -> Worker:
-    """A member that tells when it cannot see a folder."""
+def folder_checking_worker(options: RunOptions) -> Worker:
+    """A worker that tells when it cannot see a folder."""
     return Worker(options, looks=True)
 
 
 class RayPool(WorkerPool):
-    """A crew of actors, which grows with the cluster when nobody said how many there are to be."""
+    """A worker pool of actors, which grows with the cluster when nobody said how many there are to be."""
 
-    def __init__(self, options: RunOptions, member: MemberFactory) -> None:
+    def __init__(self, options: RunOptions, worker: WorkerFactory) -> None:
         """Connect to nothing yet."""
         super().__init__(self._hire_actor, [])
-        self._options, self._member = options, member
+        self._options, self._worker = options, worker
         self._is_mine = False  # whether Ray was started here
         self._shape: _Shape | None = None
         self._over = threading.Event()
@@ -81,8 +81,8 @@ class RayPool(WorkerPool):
         os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
         if not ray.is_initialized():
             self._is_mine = True
-            address = self._options.crew.ray_address
-            n_asked = (self._options.crew.n_actors or 1) * (self._options.crew.cpus_per_actor or 1)
+            address = self._options.workers.ray_address
+            n_asked = (self._options.workers.n_actors or 1) * (self._options.workers.cpus_per_actor or 1)
             local = {} if address else {"num_cpus": max(n_cores(), n_asked), "include_dashboard": False}
             try:
                 _knock(address or "")
@@ -96,7 +96,7 @@ class RayPool(WorkerPool):
         self._shape = _shape_of(self._options, _nodes())
         for _ in range(self._shape.n_actors):
             self._add()
-        if self._options.crew.n_actors is None:
+        if self._options.workers.n_actors is None:
             threading.Thread(target=self._grow, name="whisperbatch-growth", daemon=True).start()
 
     def _add(self) -> None:
@@ -115,7 +115,7 @@ class RayPool(WorkerPool):
 
     def _hire_actor(self, name: str) -> WorkerHandle:
         assert self._shape is not None
-        return RayWorker(self._options, self._shape, self._member)
+        return RayWorker(self._options, self._shape, self._worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class _Shape:
 
 def _shape_of(options: RunOptions, nodes: list[dict[str, float]]) -> _Shape:
     """One actor a GPU; without any GPU one a node. Each has its share of the node's cores, unless it was said."""
-    wanted = options.crew
+    wanted = options.workers
     n_gpus = sum(int(node.get("GPU", 0)) for node in nodes) if options.engine.device != "cpu" else 0
     smallest = min((node.get("CPU", 1.0) for node in nodes if node.get("CPU", 0.0) >= 1), default=1.0)
     if n_gpus:
@@ -161,13 +161,13 @@ def _knock(address: str) -> None:
 class RayWorker:
     """An actor, seen from the driver; ``hear`` is for one thread, the rest for any."""
 
-    def __init__(self, options: RunOptions, shape: _Shape, member: MemberFactory) -> None:
+    def __init__(self, options: RunOptions, shape: _Shape, worker: WorkerFactory) -> None:
         """Ask the cluster for it; it comes when a node has room."""
         import ray
 
         device = "auto" if shape.n_gpus else "cpu"
         n_load_workers = options.load.n_workers or load_workers_for(int(shape.n_cpus), beside_gpu=bool(shape.n_gpus))
-        own = options_of_member(options, device=device, n_load_workers=n_load_workers)
+        own = options_of_worker(options, device=device, n_load_workers=n_load_workers)
         kind = ray.remote(_Actor).options(
             num_cpus=shape.n_cpus,
             num_gpus=shape.n_gpus,
@@ -176,17 +176,17 @@ class RayWorker:
         )
         gpu = f" and {shape.n_gpus} GPU" if shape.n_gpus else ""
         self._waits = f"an actor waits for a node with {shape.n_cpus:g} free cores{gpu}; the run goes on without it"
-        self._actor: Any = kind.remote(own, member, Path.cwd())
+        self._actor: Any = kind.remote(own, worker, Path.cwd())
 
-    def send(self, message: ToMember) -> None:
+    def send(self, message: ToWorker) -> None:
         """Hand it a message; nothing happens when it is gone."""
         self._actor.take.remote(message)
 
-    def hear(self) -> Iterator[FromMember]:
-        """What it tells; MemberDiedError when the actor or its node dies."""
+    def hear(self) -> Iterator[FromWorker]:
+        """What it tells; PoolWorkerDiedError when the actor or its node dies."""
         import ray
 
-        message: FromMember | None = None
+        message: FromWorker | None = None
         is_placed = False
         while not isinstance(message, Over):
             telling = self._actor.told.remote(HEAR_S)
@@ -209,21 +209,21 @@ class RayWorker:
 
 
 class _Actor:
-    """What lives in the actor: a member, and its threads."""
+    """What lives in the actor: a worker, and its threads."""
 
-    def __init__(self, options: RunOptions, member: MemberFactory, folder: Path) -> None:
+    def __init__(self, options: RunOptions, worker: WorkerFactory, folder: Path) -> None:
         with suppress(OSError):
             os.chdir(folder)  # paths may count from there: a model's, a spool's
-        self._member = member(options)
-        threading.Thread(target=self._member.work, daemon=True).start()
+        self._worker = worker(options)
+        threading.Thread(target=self._worker.work, daemon=True).start()
 
-    def take(self, message: ToMember) -> None:
+    def take(self, message: ToWorker) -> None:
         """Pass a message on."""
-        self._member.take(message)
+        self._worker.take(message)
 
-    def told(self, seconds: float) -> list[FromMember]:
-        """What the member has told since, once there is something, or after so many seconds."""
-        return self._member.told_within(seconds)
+    def told(self, seconds: float) -> list[FromWorker]:
+        """What the worker has told since, once there is something, or after so many seconds."""
+        return self._worker.told_within(seconds)
 
 
 def _why(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A run whose models are elsewhere: sources, names, journal and outputs here, the rest with a crew."""
+"""A run whose models are elsewhere: sources, names, journal and outputs here, the rest with a worker pool."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +12,11 @@ from whisperbatch.records import AudioFile, Event, Outcome
 
 
 class RemoteBackend:
-    """See ``backends.Backend``; its members stay between runs."""
+    """See ``backends.Backend``; its workers stay between runs."""
 
-    def __init__(self, options: RunOptions, crew: WorkerPool) -> None:
+    def __init__(self, options: RunOptions, pool: WorkerPool) -> None:
         """Start nothing yet."""
-        self._options, self._crew = options, crew
+        self._options, self._pool = options, pool
 
     def run(
         self,
@@ -28,11 +28,11 @@ class RemoteBackend:
         at_once: bool = False,
     ) -> Iterator[Outcome]:
         """The outcome of each file, as it ends."""
-        self._crew.open()
+        self._pool.open()
         return pipeline.run(
             source,
             self._options,
-            crew=self._crew,
+            pool=self._pool,
             on_event=on_event,
             stop=stop,
             journal=journal,
@@ -41,5 +41,5 @@ class RemoteBackend:
         )
 
     def close(self) -> None:
-        """End the members."""
-        self._crew.close()
+        """End the workers."""
+        self._pool.close()

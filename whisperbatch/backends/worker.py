@@ -1,4 +1,4 @@
-"""What a member of a crew does: it takes orders, runs them through a pipeline of its own, and tells what happens.
+"""What a worker of a pool does: it takes orders, runs them through a pipeline of its own, and tells what happens.
 
 Comes in: ``take``, from whoever brings the messages. Goes out: ``told``, a queue.
 """
@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from whisperbatch.backends.local import LocalBackend
-from whisperbatch.backends.messages import Drain, FolderNotVisible, FromMember, Over, Ready, Rest, ToMember, Warm
+from whisperbatch.backends.messages import Drain, FolderNotVisible, FromWorker, Over, Ready, Rest, ToWorker, Warm
 from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
 from whisperbatch.options import HookOptions, JournalOptions, OutputOptions, RunOptions
@@ -31,10 +31,10 @@ class Worker:
 
     def __init__(self, options: RunOptions, *, looks: bool = False) -> None:
         """Do nothing yet; with ``looks`` a file whose folder is not there is no failure but tells of this machine."""
-        self.told: queue.SimpleQueue[FromMember] = queue.SimpleQueue()
+        self.told: queue.SimpleQueue[FromWorker] = queue.SimpleQueue()
         self._options, self._looks = options, looks
         self._local = LocalBackend(options, shelf=_Shelf(self), on_open=self._opened)
-        self._taken: queue.SimpleQueue[ToMember] = queue.SimpleQueue()
+        self._taken: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._numbers: dict[Path, deque[int]] = {}  # of the orders for a path, the oldest first
         self._orders: dict[int, Order] = {}
@@ -43,8 +43,8 @@ class Worker:
         self._n_ahead = options.batch.max_batch_size or FIRST_AHEAD
         self._changed = threading.Condition()
 
-    def take(self, message: ToMember) -> None:
-        """Take an order, or what else the crew has to say."""
+    def take(self, message: ToWorker) -> None:
+        """Take an order, or what else the pool has to say."""
         if isinstance(message, Drain):
             self._stop.set()
             with self._changed:
@@ -64,9 +64,9 @@ class Worker:
         else:
             self.told.put(Over())
 
-    def told_within(self, seconds: float) -> list[FromMember]:
+    def told_within(self, seconds: float) -> list[FromWorker]:
         """What it has told since this was asked last, once there is something, or nothing after so many seconds."""
-        told: list[FromMember] = []
+        told: list[FromWorker] = []
         with suppress(queue.Empty):
             told.append(self.told.get(timeout=seconds))
             while True:
@@ -111,7 +111,7 @@ class Worker:
         return len(self._unbegun) < self._options.n_load_workers and self._n_waiting < self._n_ahead
 
     def _ask(self) -> Order | None:
-        """The next order; None when there is none for now, or the member is drained."""
+        """The next order; None when there is none for now, or the worker is drained."""
         if self._stop.is_set():
             return None
         self.told.put(Ready())
@@ -167,33 +167,33 @@ class Worker:
 class _Shelf:
     """Finished clips come with the orders and go with the tidings; see ``pipeline.ClipStore``."""
 
-    def __init__(self, member: Worker) -> None:
-        self._member = member
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
 
     def has_room(self, job: Job) -> bool:
         return True
 
     def kept(self, job: Job) -> dict[int, tuple[str, str]]:
-        order = self._member.order_of(job.audio.path)
+        order = self._worker.order_of(job.audio.path)
         return {} if order is None else dict(order.kept)
 
     def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
-        self._member.kept(clips)
+        self._worker.kept(clips)
 
     def reused(self, job: Job) -> Transcript | None:
-        order = self._member.order_of(job.audio.path)
+        order = self._worker.order_of(job.audio.path)
         return None if order is None else order.reuse
 
 
-def options_of_member(options: RunOptions, *, device: str, n_load_workers: int) -> RunOptions:
-    """What a member works by: no journal, no outputs, no hooks; whether too many files failed is the run's to say."""
+def options_of_worker(options: RunOptions, *, device: str, n_load_workers: int) -> RunOptions:
+    """What a worker works by: no journal, no outputs, no hooks; whether too many files failed is the run's to say."""
     has_journal = options.journal.use_journal and options.output.write
     return replace(
         options,
         engine=replace(options.engine, device=device),
         load=replace(options.load, n_workers=n_load_workers),
         output=OutputOptions(write=False),
-        # the crew's run finds copies and keeps the journal; for that the member reads the digest of each file
+        # the pool's run finds copies and keeps the journal; for that the worker reads the digest of each file
         journal=JournalOptions(use_journal=False, dedupe=has_journal and options.journal.dedupe),
         failures=replace(options.failures, max_failures=None, fail_fast=False),
         hooks=HookOptions(),

@@ -1,7 +1,7 @@
-"""A crew: who has room takes the next file, who dies is replaced, and what it had is told of as lost.
+"""A worker pool: who has room takes the next file, who dies is replaced, and what it had is told of as lost.
 
-Comes in: files, from the threads of a run. Goes out: tidings. Each member has a thread here that listens to it. What a
-member is (a process, an actor) is told by ``Hire``.
+Comes in: files, from the threads of a run. Goes out: tidings. Each worker has a thread here that listens to it. What a
+worker is (a process, an actor) is told by ``Hire``.
 """
 
 import queue
@@ -13,30 +13,30 @@ from typing import Protocol
 from whisperbatch.backends.messages import (
     Drain,
     FolderNotVisible,
-    FromMember,
+    FromWorker,
     Over,
     PoolWorkerDiedError,
     Ready,
     Rest,
-    ToMember,
+    ToWorker,
     Warm,
 )
 from whisperbatch.errors import ModelError, RunError, UsageError, WhisperbatchError
 from whisperbatch.pipeline import Ended, Order, Tiding, WorkerEvent, WorkerLost
 
-MAX_IN_VAIN = 3  # deaths in a row of a member that never came to ask for a file
-END_S = 10.0  # for a member's thread to end once it was killed
+MAX_IN_VAIN = 3  # deaths in a row of a worker that never came to ask for a file
+END_S = 10.0  # for a worker's thread to end once it was killed
 
 
 class WorkerHandle(Protocol):
-    """A member, seen from here."""
+    """A worker, seen from here."""
 
-    def send(self, message: ToMember) -> None:
+    def send(self, message: ToWorker) -> None:
         """Hand it a message; nothing happens when it is gone."""
         ...
 
-    def hear(self) -> Iterator[FromMember]:
-        """What it tells; ends after ``Over``. MemberDiedError when it dies."""
+    def hear(self) -> Iterator[FromWorker]:
+        """What it tells; ends after ``Over``. PoolWorkerDiedError when it dies."""
         ...
 
     def kill(self) -> None:
@@ -49,7 +49,7 @@ Hire = Callable[[str], WorkerHandle]
 
 @dataclass(eq=False)
 class _Place:
-    """A member's place, which a successor takes when it dies; guarded by the crew's lock."""
+    """A worker's place, which a successor takes when it dies; guarded by the pool's lock."""
 
     name: str
     hired: WorkerHandle | None = None
@@ -75,7 +75,7 @@ class _Place:
 
 
 class WorkerPool:
-    """Members and who has what; see ``pipeline.WorkerPool``. It outlives a run, so that models stay loaded."""
+    """Workers and who has what; see ``pipeline.WorkerPool``. It outlives a run, so that models stay loaded."""
 
     def __init__(self, hire: Hire, names: Sequence[str]) -> None:
         """Hire nobody yet; ``names`` says what each place is called."""
@@ -87,7 +87,7 @@ class WorkerPool:
 
     @property
     def n_hands(self) -> int:
-        """One file a member may wait to be taken."""
+        """One file a worker may wait to be taken."""
         return len(self._places)
 
     def open(self) -> None:
@@ -98,7 +98,7 @@ class WorkerPool:
             self._places = self._places or [_Place(name) for name in self._names]
 
     def add(self, name: str) -> None:
-        """Make another place, for a member that can join now."""
+        """Make another place, for a worker that can join now."""
         with self._changed:
             place = _Place(name)
             self._names.append(name)
@@ -107,13 +107,13 @@ class WorkerPool:
                 self._start(place)
 
     def warm(self) -> None:
-        """Have the members open their models."""
+        """Have the workers open their models."""
         with self._changed:
             self._is_warm = True
             self._start_all()
 
     def hand(self, order: Order) -> bool:
-        """Wait until a member takes the file; False when none will."""
+        """Wait until a worker takes the file; False when none will."""
         with self._changed:
             if not self._can_work:
                 return False
@@ -132,7 +132,7 @@ class WorkerPool:
         return True
 
     def rest(self) -> None:
-        """Have members that wait for a file finish what they have."""
+        """Have workers that wait for a file finish what they have."""
         with self._changed:
             self._is_resting = True
             idle = [place for place in self._places if place.wants and not place.has_rested]
@@ -140,7 +140,7 @@ class WorkerPool:
                 self._have_rest(place)
 
     def tidings(self) -> Iterator[Tiding]:
-        """What happens, until the crew is let go; an error that ends the run is raised."""
+        """What happens, until the pool is let go; an error that ends the run is raised."""
         told = self._tidings
         while (one := told.get()) is not None:
             if isinstance(one, WhisperbatchError):
@@ -148,7 +148,7 @@ class WorkerPool:
             yield one
 
     def drain(self) -> None:
-        """Take nothing more, and have the members end what they have begun."""
+        """Take nothing more, and have the workers end what they have begun."""
         with self._changed:
             self._is_draining = True
             for place in self._places:
@@ -157,7 +157,7 @@ class WorkerPool:
             self._changed.notify_all()
 
     def let_go(self) -> None:
-        """End the run; a member that still has files is ended, since nobody waits for them."""
+        """End the run; a worker that still has files is ended, since nobody waits for them."""
         with self._changed:
             self._is_at_work = False
             busy = [place for place in self._places if place.held and place.hired is not None]
@@ -170,7 +170,7 @@ class WorkerPool:
             hired.kill()
 
     def close(self) -> None:
-        """End the members."""
+        """End the workers."""
         with self._changed:
             self._is_at_work, self._is_closed = False, True
             places = list(self._places)
@@ -187,14 +187,14 @@ class WorkerPool:
         return self._is_at_work and not self._is_draining and not self._is_closed
 
     def _taker(self, order: Order) -> _Place | None:
-        """The member that takes a file, of those with room the one with the fewest; under the lock."""
+        """The worker that takes a file, of those with room the one with the fewest; under the lock."""
         if order.is_alone:
             return self._taker_alone(order)
         free = [place for place in self._places if place.wants and place.reserved is None and not place.is_alone]
         return min(free, key=lambda place: len(place.held), default=None)
 
     def _taker_alone(self, order: Order) -> _Place | None:
-        """The member that is kept free for a file, once it has nothing else."""
+        """The worker that is kept free for a file, once it has nothing else."""
         kept = next((place for place in self._places if place.reserved == order.number), None)
         if kept is None:
             candidates = [p for p in self._places if p.is_up and p.reserved is None and not p.is_alone]
@@ -207,7 +207,7 @@ class WorkerPool:
         return kept if kept.wants and not kept.held else None
 
     def _have_rest(self, place: _Place) -> None:
-        """Answer a member that wants a file: not now. It asks again when it has finished; under the lock."""
+        """Answer a worker that wants a file: not now. It asks again when it has finished; under the lock."""
         place.wants, place.has_rested = False, True
         if place.hired is not None:
             place.hired.send(Rest())
@@ -240,7 +240,7 @@ class WorkerPool:
             self._changed.notify_all()
 
     def _keep(self, place: _Place) -> None:
-        """Keep a place filled for as long as the crew works."""
+        """Keep a place filled for as long as the pool works."""
         while True:
             hired = self._hire(place.name)
             with self._changed:
@@ -261,8 +261,8 @@ class WorkerPool:
             if not self._vacate(place, why):
                 return
 
-    def _on(self, place: _Place, message: FromMember) -> str | None:
-        """Take in what a member tells; why it is over, when it is."""
+    def _on(self, place: _Place, message: FromWorker) -> str | None:
+        """Take in what a worker tells; why it is over, when it is."""
         match message:
             case Ready():
                 with self._changed:
@@ -291,7 +291,7 @@ class WorkerPool:
         return None
 
     def _vacate(self, place: _Place, why: str) -> bool:
-        """Tell of what a member had that is gone; whether another is to take its place."""
+        """Tell of what a worker had that is gone; whether another is to take its place."""
         with self._changed:
             lost = list(place.held)
             place.clear()

@@ -50,7 +50,7 @@ def advising(screen: Screen, options: RunOptions, is_asked: bool) -> Callable[[E
     """
     began_s: float | None = None
     n_given = n_heard = 0  # windows
-    is_open = is_asked and options.crew.backend == "local"  # elsewhere this machine tells nothing
+    is_open = is_asked and options.workers.backend == "local"  # elsewhere this machine tells nothing
 
     def on_event(event: Event) -> None:
         nonlocal began_s, is_open, n_given, n_heard

@@ -1,7 +1,7 @@
 """What can be set, one frozen dataclass a room; checked once, at the edge, where each is made.
 
 The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
-checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
+checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), workers (several devices, many
 machines), output (formats, names, subtitles, documents), replacements (rules from files), speakers (who speaks), hooks
 (commands to run), run (journal, failures, all of it), bench (measurements).
 """
@@ -20,7 +20,6 @@ from whisperbatch.options.audio import (
 )
 from whisperbatch.options.bench import BenchOptions, parse_counts, parse_rate, parse_waits
 from whisperbatch.options.checks import require
-from whisperbatch.options.crew import BACKENDS, CrewOptions
 from whisperbatch.options.engine import (
     COMPUTE_TYPES,
     TASKS,
@@ -54,6 +53,7 @@ from whisperbatch.options.output import (
 from whisperbatch.options.replacements import BLANKLESS, read_rules, replacements
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 from whisperbatch.options.speakers import SpeakerOptions, parse_speakers, speaker_options
+from whisperbatch.options.workers import BACKENDS, WorkerOptions
 
 __all__ = [
     "ALL_FORMATS",
@@ -76,7 +76,6 @@ __all__ = [
     "TEMPERATURES",
     "BatchOptions",
     "BenchOptions",
-    "CrewOptions",
     "DecodeOptions",
     "DocumentOptions",
     "EngineOptions",
@@ -90,6 +89,7 @@ __all__ = [
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
+    "WorkerOptions",
     "form",
     "join_hotwords",
     "load_workers_for",

@@ -9,11 +9,11 @@ from pathlib import Path
 from whisperbatch.languages import LANGUAGES
 from whisperbatch.options.audio import LONG_FORMS, LoadOptions, SpeechOptions, load_workers_for
 from whisperbatch.options.checks import require, require_text
-from whisperbatch.options.crew import CrewOptions
 from whisperbatch.options.engine import TASKS, BatchOptions, DecodeOptions, EngineOptions
 from whisperbatch.options.hooks import HookOptions
 from whisperbatch.options.output import OutputOptions
 from whisperbatch.options.speakers import SpeakerOptions
+from whisperbatch.options.workers import WorkerOptions
 from whisperbatch.records import ClipSettings
 
 YEAR_S = 365 * 86_400.0
@@ -90,7 +90,7 @@ class RunOptions:
     clip: ClipSettings = field(default_factory=ClipSettings)
     journal: JournalOptions = field(default_factory=JournalOptions)
     failures: FailureOptions = field(default_factory=FailureOptions)
-    crew: CrewOptions = field(default_factory=CrewOptions)
+    workers: WorkerOptions = field(default_factory=WorkerOptions)
     hooks: HookOptions = field(default_factory=HookOptions)
     speakers: SpeakerOptions = field(default_factory=SpeakerOptions)
     words_for_speakers: bool = False
@@ -112,7 +112,7 @@ class RunOptions:
             object.__setattr__(self, "words_for_speakers", True)
         self.hooks.check_formats(self.output.formats if self.output.write else ())
         clip = self.clip
-        is_plain = self.crew.backend == "local" or self.engine.devices in (("auto",), ("cpu",))
+        is_plain = self.workers.backend == "local" or self.engine.devices in (("auto",), ("cpu",))
         require(is_plain, "--device names devices of this machine; with --backend ray each actor has its own")
         require(
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"

@@ -40,11 +40,11 @@ class FileFlow:
         hooks: Commands that run when a recording has ended.
         withdraw: Takes a file back from who transcribes it; theirs to set.
         takes_content: Whether all bytes of what is loaded are read for their digest.
-        is_member: Whether this is the pipeline of a crew's member, which has no say in what copies are.
+        is_pool_worker: Whether this is the pipeline of a pool worker, which has no say in what copies are.
     """
 
     def __init__(
-        self, options: RunOptions, board: OpenFiles, namer: Namer, planner: Planner, *, is_member: bool = False
+        self, options: RunOptions, board: OpenFiles, namer: Namer, planner: Planner, *, is_pool_worker: bool = False
     ) -> None:
         """Make the queues."""
         self.options, self.board, self.planner = options, board, planner
@@ -64,9 +64,9 @@ class FileFlow:
         self._writing = OutputWriter(options.output, board, namer, planner, self.waited_for, self.hooks.note)
         self._limit = FailureLimit(options.failures)
         dedupe = options.journal.dedupe
-        self.is_member = is_member
-        self.takes_content = dedupe and (is_member or planner.journal is not None)
-        self._twins = CopyJobs(options, planner) if dedupe and not is_member else None
+        self.is_pool_worker = is_pool_worker
+        self.takes_content = dedupe and (is_pool_worker or planner.journal is not None)
+        self._twins = CopyJobs(options, planner) if dedupe and not is_pool_worker else None
         planner.is_over = self.ended.is_set
 
     def abort(self) -> None:

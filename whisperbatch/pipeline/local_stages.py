@@ -236,7 +236,7 @@ class LocalStages:
                 content = self.desk.content_of(job)
                 told: dict[str, Any] = {"duration_s": item.duration_s, "n_clips": item.n_clips}
                 told["n_waiting"] = len(self.clips)
-                if self.desk.is_member:
+                if self.desk.is_pool_worker:
                     told["content"] = content
                 self.board.emit(Event("loaded", job.audio.path, told))
                 is_whole = job.loaded(item) or job.reuse is not None

@@ -37,8 +37,8 @@ class Job:
         extent_s: How far the clips reach that have come so far.
         is_to_load: Whether it is to be transcribed, and so loaded.
         n_in_engine: How many of its clips the engine has taken, or need no engine.
-        n_deaths: How many members of a crew died that had it.
-        transcript: What a crew heard in it.
+        n_deaths: How many workers of a pool died that had it.
+        transcript: What a worker pool heard in it.
         hook: What is to run when it has ended; None until then, or for nothing.
         is_failed_before: True when its failure is an earlier run's and was not tried again.
         content: The digest of all its bytes, or of those that a transcript which is taken was made of.

@@ -20,7 +20,7 @@ from whisperbatch.records import Event, Outcome, Status
 
 MAX_LOOK_AHEAD = 1_000  # files, among which the longest is looked for
 N_WRITERS = 4  # each waits for the disk most of the time
-MAX_DEATHS = 2  # of members that had a file, the second time nothing but it
+MAX_DEATHS = 2  # of workers that had a file, the second time nothing but it
 DIED = "the process that transcribed it died ({why}){again}"
 
 
@@ -99,13 +99,13 @@ class LookAhead:
 
 
 class RemoteStages:
-    """The files that a crew has; see ``run`` for what its methods are for."""
+    """The files that a worker pool has; see ``run`` for what its methods are for."""
 
-    def __init__(self, desk: FileFlow, crew: WorkerPool, shelf: ClipStore) -> None:
+    def __init__(self, desk: FileFlow, pool: WorkerPool, shelf: ClipStore) -> None:
         """Hand over nothing yet; finished clips of long files are kept on the shelf."""
-        self._desk, self._board, self._crew, self._shelf = desk, desk.board, crew, shelf
+        self._desk, self._board, self._pool, self._shelf = desk, desk.board, pool, shelf
         self._ahead = LookAhead(MAX_LOOK_AHEAD)
-        self._given: set[int] = set()  # to the crew; jobs that it holds or waits to take
+        self._given: set[int] = set()  # to the pool; jobs that it holds or waits to take
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
@@ -113,19 +113,19 @@ class RemoteStages:
         """What is to run side by side, with its name."""
         yield "look-ahead", self._look_ahead
         yield "tidings", self._hear
-        for index in range(self._crew.n_hands):
+        for index in range(self._pool.n_hands):
             yield f"hand-{index}", self._hand_over
         for index in range(N_WRITERS):
             yield f"writer-{index}", lambda: self._desk.write(lambda job: job.transcript)
 
     def want_engine(self) -> None:
         """Have models opened now."""
-        self._crew.warm()
+        self._pool.warm()
 
     def drain(self, is_over: threading.Event) -> None:
-        """Let what the members' engines hold come to its end, and end the other files."""
+        """Let what the workers' engines hold come to its end, and end the other files."""
         self._ahead.abort()
-        self._crew.drain()
+        self._pool.drain()
         with self._lock:
             given = set(self._given)
         self._board.interrupt(INTERRUPTED, spare=lambda job: job.file_id in given)
@@ -133,22 +133,22 @@ class RemoteStages:
     def abort(self) -> None:
         """Wake every thread."""
         self._ahead.abort()
-        self._crew.let_go()
+        self._pool.let_go()
 
     def close(self) -> None:
-        """Nothing: the crew outlives the run."""
+        """Nothing: the pool outlives the run."""
 
     def _look_ahead(self) -> None:
         while jobs := self._desk.files.take(1, idle=True):
             self._ahead.put(jobs[0])
         if self._ahead.end():
-            self._crew.rest()
+            self._pool.rest()
 
     def _hand_over(self) -> None:
         while (job := self._ahead.take()) is not None:
             self._hand(job)
             if self._ahead.settled():
-                self._crew.rest()
+                self._pool.rest()
 
     def _hand(self, job: Job) -> None:
         if not job.is_to_load:
@@ -166,12 +166,12 @@ class RemoteStages:
             asks=replace(job.audio.asks, replace=None),  # rules are many, and are applied here
         )
         order = Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)
-        if not self._crew.hand(order):
+        if not self._pool.hand(order):
             self._ungive(job.file_id)
             self._desk.interrupt(job)
 
     def _hear(self) -> None:
-        for tiding in self._crew.tidings():
+        for tiding in self._pool.tidings():
             match tiding:
                 case WorkerEvent(None, kind, data, path):
                     self._tell(Event(kind, path, data))
@@ -191,7 +191,7 @@ class RemoteStages:
                     self._lose(job, why, is_to_blame)
 
     def _tell(self, event: Event) -> None:
-        """Tell what is about no file; what every member says of the run is said once."""
+        """Tell what is about no file; what every worker says of the run is said once."""
         if event.kind == "notice" and event.path is None:
             if event.data["text"] in self._told:
                 return
@@ -213,7 +213,7 @@ class RemoteStages:
             self._desk.interrupt(job)
 
     def _lose(self, job: Job, why: str, is_to_blame: bool) -> None:
-        """Hand a file out again whose member died, or give it up."""
+        """Hand a file out again whose worker died, or give it up."""
         if self._desk.ended.is_set():
             self._desk.interrupt(job)
             return
@@ -226,7 +226,7 @@ class RemoteStages:
             self._ahead.put_back(fresh)
 
     def _ungive(self, number: int) -> Job | None:
-        """The open job of that number, which the crew has no more."""
+        """The open job of that number, which the pool has no more."""
         with self._lock:
             self._given.discard(number)
         return self._board.find(number)

@@ -27,7 +27,7 @@ JOIN_S = 60.0  # a step of a large model on a CPU may take as long
 
 
 class TranscribeStages(Protocol):
-    """Who transcribes what the desk decides on: the stages of this process, or those who hand it to a crew."""
+    """Who transcribes what the desk decides on: the stages of this process, or those who hand it to a worker pool."""
 
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """What is to run side by side, with its name."""
@@ -55,7 +55,7 @@ def run(
     options: RunOptions,
     *,
     open_engine: Callable[[], Engine] | None = None,
-    crew: WorkerPool | None = None,
+    pool: WorkerPool | None = None,
     namer: Namer,
     on_event: Callable[[Event], None],
     stop: threading.Event,
@@ -71,24 +71,24 @@ def run(
         source: Files, as they come.
         options: All settings.
         open_engine: Gives the engine; called once, in the engine's thread, when the first file is to be loaded.
-        crew: Transcribes elsewhere, in place of an engine here.
+        pool: Transcribes elsewhere, in place of an engine here.
         namer: Where outputs go.
         on_event: Called from several threads, never by two at once; should return soon.
         stop: Set it to end the run: what the engine holds is finished and written, other files come out as interrupted.
         journal: What is done; None keeps none, and what lies on disk tells it.
         revision: Which weights the model's name stands for, None when that shows only once the model is open.
         at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
-        shelf: Where finished clips of long files are kept; None means the journal. A crew's member has one.
+        shelf: Where finished clips of long files are kept; None means the journal. A pool worker has one.
         open_diarizer: Gives what finds speakers; the first one before any file is loaded. None looks for none.
 
     Raises:
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
     """
     planner = Planner(options, namer, journal, revision)
-    desk = FileFlow(options, OpenFiles(on_event), namer, planner, is_member=shelf is not None)
+    desk = FileFlow(options, OpenFiles(on_event), namer, planner, is_pool_worker=shelf is not None)
     shelf = shelf or JournalClipStore(journal)
-    if crew is not None:
-        hands: TranscribeStages = RemoteStages(desk, crew, shelf)
+    if pool is not None:
+        hands: TranscribeStages = RemoteStages(desk, pool, shelf)
     else:
         assert open_engine is not None
         diarizing = None if open_diarizer is None else SpeakerFinder(desk, open_diarizer)

@@ -8,7 +8,7 @@ from whisperbatch.options import RunOptions, SpeakerOptions
 from whisperbatch.records import AudioFile, ClipSettings
 
 # what may be changed without changing the text; a new option counts until it is named here
-ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "crew", "hooks", "speakers"})
+ROOMS_WITHOUT = frozenset({"batch", "output", "journal", "failures", "workers", "hooks", "speakers"})
 FIELDS_WITHOUT = frozenset(
     {
         *("model", "model_dir", "offline", "device", "compute_type", "n_sharing"),

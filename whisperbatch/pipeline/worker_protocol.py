@@ -1,7 +1,7 @@
-"""What a run asks of a crew that transcribes its files elsewhere, and what both tell each other.
+"""What a run asks of a worker pool that transcribes its files elsewhere, and what both tell each other.
 
-A crew has members, each with load processes, batcher and engine of its own. Files go to them by name and transcripts
-come back; names, journal and outputs stay with the run, so whatever dies elsewhere has written nothing.
+Each worker has load processes, a batcher and an engine of its own. Files go to it by name and transcripts come back;
+names, journal and outputs stay with the run, so whatever dies elsewhere has written nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ class Order:
     Attributes:
         number: The run's for it.
         audio: The file.
-        is_alone: Whether a member that takes it takes nothing else until it has ended: one died that had it.
+        is_alone: Whether a worker that takes it takes nothing else until it has ended: one died that had it.
         kept: The mark and text of clips that an earlier run finished, by their index.
         reuse: Its text, when only its speakers are to be found.
     """
@@ -61,7 +61,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The member that had a file is gone, and ``why``; the file may be to blame, unless that is known not to be."""
+    """The worker that had a file is gone, and ``why``; the file may be to blame, unless that is known not to be."""
 
     number: int
     why: str
@@ -72,7 +72,7 @@ Tiding = WorkerEvent | Finished | Ended | WorkerLost
 
 
 class WorkerPool(Protocol):
-    """Members that take files; any thread may call it."""
+    """Workers that take files; any thread may call it."""
 
     @property
     def n_hands(self) -> int:
@@ -80,11 +80,11 @@ class WorkerPool(Protocol):
         ...
 
     def warm(self) -> None:
-        """Have the members open their models without waiting for a file."""
+        """Have the workers open their models without waiting for a file."""
         ...
 
     def hand(self, order: Order) -> bool:
-        """Wait until a member takes the file; False when none will any more."""
+        """Wait until a worker takes the file; False when none will any more."""
         ...
 
     def rest(self) -> None:
@@ -92,10 +92,10 @@ class WorkerPool(Protocol):
         ...
 
     def tidings(self) -> Iterator[Tiding]:
-        """What happens, as it happens, until the crew is let go.
+        """What happens, as it happens, until the pool is let go.
 
         Raises:
-            RunError, UsageError: No member can work.
+            RunError, UsageError: No worker can work.
         """
         ...
 
@@ -104,5 +104,5 @@ class WorkerPool(Protocol):
         ...
 
     def let_go(self) -> None:
-        """The run is over: ``hand`` and ``tidings`` return, and whatever a member still does is told to nobody."""
+        """The run is over: ``hand`` and ``tidings`` return, and whatever a worker still does is told to nobody."""
         ...

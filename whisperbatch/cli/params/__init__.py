@@ -1,6 +1,6 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, speakers, decoding, output, running, crew, hooks,
+A leaf holds the declarations of a group: sources, model, speech, speakers, decoding, output, running, workers, hooks,
 settings, bench. ``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a
 command.
 """
@@ -12,7 +12,6 @@ from typing import Any, get_args
 
 from whisperbatch.cli.params import (
     bench,
-    crew,
     decoding,
     hooks,
     model,
@@ -22,6 +21,7 @@ from whisperbatch.cli.params import (
     sources,
     speakers,
     speech,
+    workers,
 )
 from whisperbatch.options import (
     BatchOptions,
@@ -34,7 +34,7 @@ from whisperbatch.options import (
     SpeechOptions,
 )
 
-LEAVES = (sources, model, decoding, speech, speakers, output, running, crew, hooks, settings, bench)
+LEAVES = (sources, model, decoding, speech, speakers, output, running, workers, hooks, settings, bench)
 _BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _HOOKS, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
@@ -132,10 +132,10 @@ RUN: dict[str, tuple[Any, Any]] = {
     "load_timeout": (running.LoadTimeout, None),
     "max_failures": (running.MaxFailures, None),
     "fail_fast": (running.FailFast, False),
-    "backend": (crew.Backend, crew.BackendKind("local")),
-    "ray_address": (crew.RayAddress, None),
-    "actors": (crew.Actors, None),
-    "cpus_per_actor": (crew.CpusPerActor, None),
+    "backend": (workers.Backend, workers.BackendKind("local")),
+    "ray_address": (workers.RayAddress, None),
+    "actors": (workers.Actors, None),
+    "cpus_per_actor": (workers.CpusPerActor, None),
     "on_done": (hooks.OnDone, None),
     "on_failed": (hooks.OnFailed, None),
     "on_end": (hooks.OnEnd, None),

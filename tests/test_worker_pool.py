@@ -1,4 +1,4 @@
-"""Who takes which file, who is replaced, who is given up: crews of scripted members, and members without a process."""
+"""Who takes which file, who is replaced, who is given up: pools of scripted workers, and workers without a process."""
 
 import io
 import pickle
@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from crews import fill, options, wait_until, write_wav
+from pools import fill, options, wait_until, write_wav
 
 from whisperbatch.backends import local, open_backend, process_workers
 from whisperbatch.backends.messages import (
     Drain,
     FolderNotVisible,
-    FromMember,
+    FromWorker,
     Over,
     PoolWorkerDiedError,
     Ready,
     Rest,
-    ToMember,
+    ToWorker,
 )
 from whisperbatch.backends.remote import RemoteBackend
 from whisperbatch.backends.worker import Worker
@@ -40,16 +40,16 @@ from whisperbatch.transcripts import Assembly
 
 
 class Scripted:
-    """A member that tells what the test puts into ``tells``, and keeps what it is sent."""
+    """A worker that tells what the test puts into ``tells``, and keeps what it is sent."""
 
     def __init__(self) -> None:
-        self.tells: queue.SimpleQueue[FromMember | Exception] = queue.SimpleQueue()
-        self.sent: list[ToMember] = []
+        self.tells: queue.SimpleQueue[FromWorker | Exception] = queue.SimpleQueue()
+        self.sent: list[ToWorker] = []
 
-    def send(self, message: ToMember) -> None:
+    def send(self, message: ToWorker) -> None:
         self.sent.append(message)
 
-    def hear(self) -> Iterator[FromMember]:
+    def hear(self) -> Iterator[FromWorker]:
         while True:
             told = self.tells.get()
             if isinstance(told, Exception):
@@ -67,18 +67,18 @@ class Scripted:
 
 
 class Scene:
-    """A crew of scripted members, all that were ever hired, and what the crew told."""
+    """A worker pool of scripted workers, all that were ever hired, and what the pool told."""
 
     def __init__(self, n_places: int) -> None:
         self.hired: list[Scripted] = []
         self.told: list[object] = []
-        self.crew = WorkerPool(self._hire, [f"place {index}" for index in range(n_places)])
-        self.crew.open()
+        self.pool = WorkerPool(self._hire, [f"place {index}" for index in range(n_places)])
+        self.pool.open()
         self.error: Exception | None = None
         self.listen()
-        self.crew.warm()
-        wait_until(lambda: all(place.hired is not None for place in self.crew._places))
-        self.hired = [place.hired for place in self.crew._places]  # their threads hire in any order
+        self.pool.warm()
+        wait_until(lambda: all(place.hired is not None for place in self.pool._places))
+        self.hired = [place.hired for place in self.pool._places]  # their threads hire in any order
 
     def _hire(self, name: str) -> Scripted:
         self.hired.append(Scripted())
@@ -89,13 +89,13 @@ class Scene:
 
     def _listen(self) -> None:
         try:
-            for one in self.crew.tidings():
+            for one in self.pool.tidings():
                 self.told.append(one)
         except (RunError, ModelError) as err:
             self.error = err
 
     def hand(self, number: int, *, is_alone: bool = False) -> threading.Thread:
-        thread = threading.Thread(target=self.crew.hand, args=(order(number, is_alone=is_alone),), daemon=True)
+        thread = threading.Thread(target=self.pool.hand, args=(order(number, is_alone=is_alone),), daemon=True)
         thread.start()
         return thread
 
@@ -112,10 +112,10 @@ def ended(number: int) -> Ended:
 def pair() -> Iterator[Scene]:
     scene = Scene(2)
     yield scene
-    scene.crew.close()
+    scene.pool.close()
 
 
-def test_a_file_waits_for_a_member_that_wants_one_and_goes_to_the_one_with_the_fewest(pair: Scene):
+def test_a_file_waits_for_a_worker_that_wants_one_and_goes_to_the_one_with_the_fewest(pair: Scene):
     one, two = pair.hired
     waiting = pair.hand(0)
     waiting.join(0.1)
@@ -123,14 +123,14 @@ def test_a_file_waits_for_a_member_that_wants_one_and_goes_to_the_one_with_the_f
     one.tells.put(Ready())
     waiting.join(10)
     wait_until(lambda: one.numbers == [0])
-    for member in (one, two):
-        member.tells.put(Ready())
-    wait_until(lambda: all(place.wants for place in pair.crew._places))
+    for worker in (one, two):
+        worker.tells.put(Ready())
+    wait_until(lambda: all(place.wants for place in pair.pool._places))
     pair.hand(1).join(10)
     assert (one.numbers, two.numbers) == ([0], [1])
 
 
-def test_what_a_dead_member_had_is_told_as_lost_and_another_takes_its_place(pair: Scene):
+def test_what_a_dead_worker_had_is_told_as_lost_and_another_takes_its_place(pair: Scene):
     one, two = pair.hired
     for number in (0, 1):
         one.tells.put(Ready())
@@ -145,10 +145,10 @@ def test_what_a_dead_member_had_is_told_as_lost_and_another_takes_its_place(pair
     assert (pair.hired[2].numbers, two.numbers) == ([2], [])
 
 
-def test_a_file_that_is_to_be_alone_waits_until_a_member_has_nothing_else_and_then_gets_no_company(pair: Scene):
+def test_a_file_that_is_to_be_alone_waits_until_a_worker_has_nothing_else_and_then_gets_no_company(pair: Scene):
     one, two = pair.hired
-    for number, member in ((0, one), (1, two), (2, two)):
-        member.tells.put(Ready())
+    for number, worker in ((0, one), (1, two), (2, two)):
+        worker.tells.put(Ready())
         pair.hand(number).join(10)
     alone = pair.hand(3, is_alone=True)
     one.tells.put(Ready())  # it has the fewest, so it is kept free, and told to finish what it has
@@ -169,7 +169,7 @@ def test_a_file_that_is_to_be_alone_waits_until_a_member_has_nothing_else_and_th
     assert one.numbers == [0, 3, 4]
 
 
-def test_a_file_that_is_to_be_alone_does_not_wait_for_a_member_that_has_no_node_yet(pair: Scene):
+def test_a_file_that_is_to_be_alone_does_not_wait_for_a_worker_that_has_no_node_yet(pair: Scene):
     two = pair.hired[1]
     alone = pair.hand(0, is_alone=True)
     two.tells.put(Ready())
@@ -177,19 +177,19 @@ def test_a_file_that_is_to_be_alone_does_not_wait_for_a_member_that_has_no_node_
     assert two.numbers == [0]
 
 
-def test_when_nothing_waits_members_are_told_to_finish_once(pair: Scene):
+def test_when_nothing_waits_workers_are_told_to_finish_once(pair: Scene):
     one, two = pair.hired
     one.tells.put(Ready())
     pair.hand(0).join(10)
     one.tells.put(Ready())
     two.tells.put(Ready())
-    wait_until(lambda: all(place.wants for place in pair.crew._places))
-    pair.crew.rest()
+    wait_until(lambda: all(place.wants for place in pair.pool._places))
+    pair.pool.rest()
     assert [type(message) for message in one.sent[-1:]] == [Rest]
     assert not any(isinstance(message, Rest) for message in two.sent)  # it has had nothing
     one.tells.put(ended(0))
     one.tells.put(Ready())  # it asks again when it has finished
-    wait_until(lambda: all(place.wants for place in pair.crew._places))
+    wait_until(lambda: all(place.wants for place in pair.pool._places))
     assert sum(isinstance(message, Rest) for message in one.sent) == 1
 
 
@@ -202,7 +202,7 @@ def test_a_place_where_nobody_comes_to_work_is_given_up_and_the_last_one_ends_th
     assert str(scene.error) == "nothing can be transcribed: exit code 1, no such library"
 
 
-def test_a_member_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_blame(pair: Scene):
+def test_a_worker_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_blame(pair: Scene):
     one, two = pair.hired
     one.tells.put(Ready())
     pair.hand(0).join(10)
@@ -218,14 +218,14 @@ def test_a_member_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_bl
     assert len(pair.hired) == 2
 
 
-def test_a_drained_crew_takes_nothing_and_replaces_nobody(pair: Scene):
+def test_a_drained_pool_takes_nothing_and_replaces_nobody(pair: Scene):
     waiting = pair.hand(0)
-    pair.crew.drain()
+    pair.pool.drain()
     waiting.join(10)
     assert not waiting.is_alive()
-    assert all(isinstance(member.sent[-1], Drain) for member in pair.hired)
+    assert all(isinstance(worker.sent[-1], Drain) for worker in pair.hired)
     pair.hired[0].tells.put(Over())
-    wait_until(lambda: pair.crew._places[0].thread is None)
+    wait_until(lambda: pair.pool._places[0].thread is None)
     assert len(pair.hired) == 2
 
 
@@ -263,19 +263,19 @@ def test_the_look_ahead_is_over_when_all_that_was_taken_is_dealt_with():
 
 
 class Twin:
-    """A member in a thread of this process."""
+    """A worker in a thread of this process."""
 
     def __init__(self, run_options: object) -> None:
-        self.member = Worker(run_options)  # type: ignore[arg-type]
+        self.worker = Worker(run_options)  # type: ignore[arg-type]
         self.is_dead = threading.Event()
-        threading.Thread(target=self.member.work, daemon=True).start()
+        threading.Thread(target=self.worker.work, daemon=True).start()
 
-    def send(self, message: ToMember) -> None:
-        self.member.take(pickle.loads(pickle.dumps(message)))
+    def send(self, message: ToWorker) -> None:
+        self.worker.take(pickle.loads(pickle.dumps(message)))
 
-    def hear(self) -> Iterator[FromMember]:
+    def hear(self) -> Iterator[FromWorker]:
         while not self.is_dead.is_set():
-            for message in self.member.told_within(0.05):
+            for message in self.worker.told_within(0.05):
                 yield pickle.loads(pickle.dumps(message))
                 if isinstance(message, Over):
                     return
@@ -283,7 +283,7 @@ class Twin:
 
     def kill(self) -> None:
         self.is_dead.set()
-        self.member.take(Drain())
+        self.worker.take(Drain())
 
 
 def test_a_file_is_asked_for_when_few_clips_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -299,7 +299,7 @@ def test_a_file_is_asked_for_when_few_clips_wait(tmp_path: Path, monkeypatch: py
         n_left -= n_given >= 4
         if not n_left:
             break
-        n_wanted = sum(isinstance(message, Ready) for message in twin.member.told_within(0.05))
+        n_wanted = sum(isinstance(message, Ready) for message in twin.worker.told_within(0.05))
         for _ in range(n_wanted):
             twin.send(Order(n_given, files[n_given]))
             n_given += 1
@@ -319,7 +319,7 @@ def test_the_engine_is_not_left_to_the_last_clips_of_a_long_file(tmp_path: Path,
     files = [*from_paths([str(tmp_path / "long.wav")]), *from_paths([str(tmp_path / "short")])]
     n_given, told = 0, []
     while not any(isinstance(message, Ended) and message.number == 0 for message in told):
-        told += (new := twin.member.told_within(0.05))
+        told += (new := twin.worker.told_within(0.05))
         for _ in [message for message in new if isinstance(message, Ready)]:
             twin.send(Order(n_given, files[n_given]))
             n_given += 1
@@ -327,14 +327,14 @@ def test_the_engine_is_not_left_to_the_last_clips_of_a_long_file(tmp_path: Path,
     twin.kill()
 
 
-def test_a_place_whose_member_ended_with_an_error_works_in_the_next_run(pair: Scene):
+def test_a_place_whose_worker_ended_with_an_error_works_in_the_next_run(pair: Scene):
     one, _ = pair.hired
     one.tells.put(Ready())
     pair.hand(0).join(10)
     one.tells.put(Over(ModelError("cannot be read")))
     wait_until(lambda: pair.error is not None)
-    pair.crew.let_go()
-    pair.crew.open()
+    pair.pool.let_go()
+    pair.pool.open()
     waiting = pair.hand(0)
     wait_until(lambda: len(pair.hired) == 3)
     pair.hired[2].tells.put(Ready())
@@ -342,21 +342,21 @@ def test_a_place_whose_member_ended_with_an_error_works_in_the_next_run(pair: Sc
     assert (one.numbers, pair.hired[2].numbers) == ([0], [0])
 
 
-def test_no_file_is_handed_to_a_crew_that_is_closed(pair: Scene):
-    pair.crew.close()
-    pair.crew.open()
+def test_no_file_is_handed_to_a_pool_that_is_closed(pair: Scene):
+    pair.pool.close()
+    pair.pool.open()
     waiting = pair.hand(0)
     waiting.join(30)
     assert not waiting.is_alive()
 
 
-def test_what_a_member_still_tells_of_a_run_that_was_left_is_not_told_to_the_next(pair: Scene):
+def test_what_a_worker_still_tells_of_a_run_that_was_left_is_not_told_to_the_next(pair: Scene):
     one, two = pair.hired
     one.tells.put(Ready())
     pair.hand(0).join(10)
     die, one.kill = one.kill, lambda: None  # it is killed, and what it has told before is heard only later
-    pair.crew.let_go()
-    pair.crew.open()
+    pair.pool.let_go()
+    pair.pool.open()
     pair.listen()
     for told in (WorkerEvent(0, "notice", {"text": "of another file"}), ended(0), Ready()):
         one.tells.put(told)
@@ -384,8 +384,8 @@ def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_t
     monkeypatch.setattr(local, "open_engine", open_engine)
     names = fill(tmp_path / "audio", 10)
     run_options = options(write=False, use_journal=False)
-    crew = WorkerPool(lambda name: Twin(run_options), ["one", "two"])
-    backend = RemoteBackend(run_options, crew)
+    pool = WorkerPool(lambda name: Twin(run_options), ["one", "two"])
+    backend = RemoteBackend(run_options, pool)
 
     def run(folder: str = "audio") -> Iterator[Outcome]:
         source = from_paths([str(tmp_path / folder)])
@@ -398,7 +398,7 @@ def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_t
     assert 1 <= len(engines) <= 2
     texts = {outcome.path.name: outcome.transcript.text for outcome in outcomes}
     fill(tmp_path / "other", 11, poison=0)  # the same names but one more, so that numbers mean other files
-    step_s.append(0.5)  # so that the members still have files when it is left
+    step_s.append(0.5)  # so that the workers still have files when it is left
     left = run("other")
     next(left)
     left.close()

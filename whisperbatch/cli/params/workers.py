@@ -7,7 +7,7 @@ import typer
 
 from whisperbatch.options import BACKENDS
 
-_CREW = "Many machines"
+_MANY_MACHINES = "Many machines"
 
 BackendKind = StrEnum("BackendKind", {name.upper(): name for name in BACKENDS})  # type: ignore[misc]  # members of options
 Backend = Annotated[
@@ -15,7 +15,7 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         metavar="|".join(BACKENDS),
-        rich_help_panel=_CREW,
+        rich_help_panel=_MANY_MACHINES,
         help="local is this machine (see --device); ray is a Ray cluster, which sees the same folders.",
     ),
 ]
@@ -24,7 +24,7 @@ RayAddress = Annotated[
     typer.Option(
         "--ray-address",
         metavar="ADDRESS",
-        rich_help_panel=_CREW,
+        rich_help_panel=_MANY_MACHINES,
         help="A cluster that runs and this machine is in, as in auto or head:6379 (default: one is started here).",
         show_default=False,
     ),
@@ -34,7 +34,7 @@ Actors = Annotated[
     typer.Option(
         "--actors",
         metavar="N",
-        rich_help_panel=_CREW,
+        rich_help_panel=_MANY_MACHINES,
         help="How many models (default: one a GPU, or one a node where there are none).",
         show_default=False,
     ),
@@ -44,7 +44,7 @@ CpusPerActor = Annotated[
     typer.Option(
         "--cpus-per-actor",
         metavar="N",
-        rich_help_panel=_CREW,
+        rich_help_panel=_MANY_MACHINES,
         help="Cores of each (default: those of its node, shared out).",
         show_default=False,
     ),

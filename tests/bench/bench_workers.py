@@ -1,6 +1,6 @@
-"""How a run grows with its members: ``python tests/bench/bench_crew.py [--ray]`` prints a table; nothing is asserted.
+"""How a run grows with its workers: ``python tests/bench/bench_workers.py [--ray]`` prints a table.
 
-Members have the fake engine, which takes a fixed time for each clip and no core, so that a machine of two cores shows
+Workers have the fake engine, which takes a fixed time for each clip and no core, so that a machine of two cores shows
 what four devices would give. Told is the time from the first batch to the last file, and the whole command's.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import test_ray
-from crews import events, fill, start
+from pools import events, fill, start
 
 
 def run(folder: Path, n_members: int, step_s: float, *, on_ray: bool) -> tuple[float, float]:
@@ -46,7 +46,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as base:
         fill(folder := Path(base) / "audio", given.files)
-        print("members  seconds  times one  whole command  times one", flush=True)
+        print("workers  seconds  times one  whole command  times one", flush=True)
         first: tuple[float, float] | None = None
         for n_members in (1, 2, 4):
             work_s, whole_s = run(folder, n_members, given.step, on_ray=given.ray)

@@ -8,7 +8,7 @@ BACKENDS = ("local", "ray")
 
 
 @dataclass(frozen=True, slots=True)
-class CrewOptions:
+class WorkerOptions:
     """Who transcribes.
 
     Attributes:
