@@ -37,7 +37,7 @@ if "LONG_S" in os.environ:
     from whisperbatch.pipeline import clip_cache
     clip_cache.ClipCache.__init__.__defaults__ = (float(os.environ["LONG_S"]),)
 """
-WORKER = f"{ENGINE}\nfrom whisperbatch.backends import process_workers\ndevices.main()\n"
+WORKER = f"{ENGINE}\nfrom whisperbatch.backends import process_workers\nprocess_workers.main()\n"
 DRIVER = f"""
 import sys
 {ENGINE}

@@ -455,7 +455,7 @@ def test_a_file_in_another_runs_hand_is_waited_for_and_not_done_twice(place: Pla
 
 def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    asks = [
+    own_options = [
         FileOptions(language="de", formats=("srt",)),
         FileOptions(prompt="P", output=tmp_path / "own"),
         FileOptions(),
@@ -467,9 +467,9 @@ def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path
             seen[f"{clip.samples[0]}"] = clip.settings
 
     def source() -> Iterator[AudioFile]:
-        yield AudioFile(Path("talks.jsonl, line 7"), asks=FileOptions(fault="no JSON"))
-        for path, ask in zip(sorted(place.audio.glob("*.wav")), asks, strict=True):
-            yield replace(next(iter(from_paths([path]))), asks=ask)
+        yield AudioFile(Path("talks.jsonl, line 7"), own_options=FileOptions(fault="no JSON"))
+        for path, own in zip(sorted(place.audio.glob("*.wav")), own_options, strict=True):
+            yield replace(next(iter(from_paths([path]))), own_options=own)
 
     outcomes = place.run(source=source(), before_step=note)
     assert told(outcomes) == {"tal": "failed", **DONE}

@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from test_resume import Place, told
 from whisperbatch import api
 from whisperbatch.cli import main
 from whisperbatch.options import WatchOptions
-from whisperbatch.records import AudioFile, FileOptions
+from whisperbatch.records import AudioFile, FileOptions, Outcome
 from whisperbatch.sources import from_list, from_paths, watch, with_sidecars
 from whisperbatch.sources.drop_folder import SettleTracker
 from whisperbatch.sources.sidecars import Sidecars
@@ -33,7 +34,7 @@ def put(place: Path, text: str | bytes) -> Path:
 
 
 def asked(*paths: str | Path, wanted: bool = True) -> dict[str, FileOptions]:
-    return {str(audio.path): audio.asks for audio in with_sidecars(from_paths(paths), wanted)}
+    return {str(audio.path): audio.own_options for audio in with_sidecars(from_paths(paths), wanted)}
 
 
 def of(folder: Path, name: str = "talk.mp3") -> FileOptions:
@@ -62,7 +63,7 @@ def test_the_nearest_wins_key_by_key(tree: Path):
     found = asked(tree)
     keys = ("language", "prompt", "hotwords")
     assert {
-        str(Path(path).relative_to(tree)): tuple(getattr(asks, key) for key in keys) for path, asks in found.items()
+        str(Path(path).relative_to(tree)): tuple(getattr(own, key) for key in keys) for path, own in found.items()
     } == {
         "talk.mp3": ("de", "top", "top"),
         "a/talk.mp3": ("de", "a", "a"),
@@ -76,7 +77,7 @@ def test_folders_above_the_named_one_do_not_count(tree: Path, monkeypatch: pytes
     monkeypatch.chdir(tree)
     put(tree / "whisperbatch.toml", 'language = "de"\n')
     put(tree / "a" / "whisperbatch.toml", 'prompt = "a"\n')
-    (found,) = (asks for path, asks in asked(named).items() if Path(path).parent.name == "b")
+    (found,) = (own_options for path, own_options in asked(named).items() if Path(path).parent.name == "b")
     assert (found.language, found.prompt) == ("de" if named == "." else None, "a")
 
 
@@ -94,8 +95,9 @@ def test_a_line_of_json_comes_before_sidecars(tree: Path):
     lists = put(tree / "list.jsonl", '{"path": "top", "prompt": "line", "hotwords": "Aase", "replace": "names.txt"}\n')
     with lists.open("rb") as stream:
         files = list(with_sidecars(from_list(stream, rules_base=lists.parent), True))
-    assert {(one.asks.language, one.asks.prompt, one.asks.hotwords) for one in files} == {("de", "line", "Aase")}
-    assert all(one.asks.replace is not None and one.asks.replace.rules for one in files)
+    found = [one.own_options for one in files]
+    assert {(one.language, one.prompt, one.hotwords) for one in found} == {("de", "line", "Aase")}
+    assert all(one.replace is not None and one.replace.rules for one in found)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +115,8 @@ def test_a_line_whose_rules_or_hotwords_make_no_sense_fails_alone(tree: Path, li
     lists = put(tree / "list.jsonl", f"{line}\ntop/a/talk.mp3\n")
     with lists.open("rb") as stream:
         bad, good = from_list(stream, rules_base=lists.parent, name="list.jsonl")
-    assert fault in (bad.asks.fault or "")
-    assert (str(bad.path), good.asks) == ("list.jsonl, line 1", FileOptions())
+    assert fault in (bad.own_options.fault or "")
+    assert (str(bad.path), good.own_options) == ("list.jsonl, line 1", FileOptions())
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_rules_may_lie_anywhere_below_the_named_folder(tree: Path):
 def test_a_broken_one_of_a_folder_is_told_for_each_file_it_is_for(tree: Path):
     put(tree / "a" / "whisperbatch.toml", "language =\n")
     found = asked(tree)
-    assert {Path(path).parent.name: asks.fault is not None for path, asks in found.items()} == {
+    assert {Path(path).parent.name: own_options.fault is not None for path, own_options in found.items()} == {
         "top": False,
         "a": True,
         "b": True,
@@ -254,18 +256,18 @@ def test_other_rules_in_one_need_no_model(place: Place):
 def test_a_file_waits_until_its_sidecar_stands_still_too():
     settling, path = SettleTracker(2.0), Path("talk.mp3")
 
-    def look(now_s: float, **asks: str) -> list[AudioFile]:
-        return settling.look([AudioFile(path, size=1, mtime_ns=1, asks=FileOptions(**asks))], now_s)
+    def look(now_s: float, **own_options: str) -> list[AudioFile]:
+        return settling.look([AudioFile(path, size=1, mtime_ns=1, own_options=FileOptions(**own_options))], now_s)
 
     assert look(0.0) == []
     assert look(1.9, fault="half of it") == []
     assert look(2.5, prompt="P") == []
     (audio,) = look(4.5, prompt="P")
-    assert audio.asks.prompt == "P"
+    assert audio.own_options.prompt == "P"
     assert look(9.0, prompt="P") == []
     assert look(10.0, prompt="Q") == []
     (audio,) = look(12.0, prompt="Q")
-    assert audio.asks.prompt == "Q"
+    assert audio.own_options.prompt == "Q"
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -273,19 +275,19 @@ def test_a_drop_folder_reads_them(tree: Path, wanted: bool):
     put(tree / "whisperbatch.toml", 'language = "de"\n')
     options = WatchOptions(settle_s=0.0, until_idle_s=0.1, poll=True)
     found = list(watch([tree], options, threading.Event(), sidecars=wanted))
-    assert [one.asks.language for one in found] == (["de"] if wanted else [None]) * 3
+    assert [one.own_options.language for one in found] == (["de"] if wanted else [None]) * 3
 
 
 def test_one_that_changes_is_read_again_at_the_next_look(tree: Path):
     sidecars, audio = Sidecars(), AudioFile(tree / "talk.mp3", tree)
     place = put(tree / "whisperbatch.toml", 'language = "de"\n')
-    assert sidecars.applied(audio).asks.language == "de"
+    assert sidecars.applied(audio).own_options.language == "de"
     put(place, 'language = "english"\n')
     sidecars.look_again()
-    assert sidecars.applied(audio).asks.language == "en"
+    assert sidecars.applied(audio).own_options.language == "en"
     place.unlink()
     sidecars.look_again()
-    assert sidecars.applied(audio).asks == FileOptions()
+    assert sidecars.applied(audio).own_options == FileOptions()
 
 
 def test_the_command_line_and_python_turn_them_off(tree: Path, monkeypatch: pytest.MonkeyPatch, capfd):
@@ -296,9 +298,12 @@ def test_the_command_line_and_python_turn_them_off(tree: Path, monkeypatch: pyte
     assert main([*command, "--no-sidecars"]) == 0
     assert "TOML" not in capfd.readouterr().out
     seen: list[list[str | None]] = []
-    monkeypatch.setattr(
-        api.Transcriber, "run", lambda self, source, **more: seen.append([one.asks.fault for one in source]) or iter(())
-    )
+
+    def run(self: object, source: Iterable[AudioFile], **more: object) -> Iterator[Outcome]:
+        seen.append([one.own_options.fault for one in source])
+        return iter(())
+
+    monkeypatch.setattr(api.Transcriber, "run", run)
     for wanted in (True, False):
         list(api.transcribe(tree, model="demo", sidecars=wanted))
         with api.Transcriber(model="demo", sidecars=wanted) as transcriber:

@@ -36,7 +36,7 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """What one file asks for in place of the run's options; None leaves those.
+    """Options of one file that override those of the run; None keeps the run's.
 
     Attributes:
         language: Whisper's code.
@@ -70,7 +70,7 @@ class AudioFile:
         root: The folder argument it was found in; None when it was named itself.
         size: Bytes, when it was found.
         mtime_ns: Time of last change in nanoseconds, when it was found.
-        asks: What it asks for in place of the run's options.
+        own_options: The file's options that override those of the run.
         is_watched: Whether its source gives it again when it has changed, so that only its latest content counts.
     """
 
@@ -78,7 +78,7 @@ class AudioFile:
     root: Path | None = None
     size: int = 0
     mtime_ns: int = 0
-    asks: FileOptions = FileOptions()
+    own_options: FileOptions = FileOptions()
     is_watched: bool = False
 
 

@@ -163,7 +163,7 @@ class RemoteStages:
             job.audio,
             path=absolute(job.audio.path),
             root=job.audio.root and absolute(job.audio.root),
-            asks=replace(job.audio.asks, replace=None),  # rules are many, and are applied here
+            own_options=replace(job.audio.own_options, replace=None),  # rules are many, and are applied here
         )
         order = Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)
         if not self._pool.hand(order):

@@ -26,9 +26,9 @@ class TextRecipes:
     def of(self, audio: AudioFile) -> TextRecipe:
         """How a file's text would be made now."""
         with self._lock:
-            if audio.asks not in self._asked:
-                self._asked[audio.asks] = self._made(audio)
-            return self._asked[audio.asks]
+            if audio.own_options not in self._asked:
+                self._asked[audio.own_options] = self._made(audio)
+            return self._asked[audio.own_options]
 
     def of_transcript(self, transcript: Transcript) -> TextRecipe:
         """How a transcript was made."""

@@ -26,22 +26,22 @@ def settings_of(options: RunOptions, audio: AudioFile) -> Mapping[str, Any]:
 
 def clip_settings(options: RunOptions, audio: AudioFile) -> ClipSettings:
     """What a file's clips ask of the decoder: its own wishes before the run's."""
-    own = {name: getattr(audio.asks, name) for name in ("language", "task", "prompt", "hotwords")}
+    own = {name: getattr(audio.own_options, name) for name in ("language", "task", "prompt", "hotwords")}
     return replace(options.clip, **{name: value for name, value in own.items() if value is not None})
 
 
 def fault_of(options: RunOptions, audio: AudioFile) -> str | None:
     """Why a file cannot be taken at all; None when it can."""
-    if audio.asks.speakers is not None and not options.speakers.enabled:
+    if audio.own_options.speakers is not None and not options.speakers.enabled:
         return 'its "speakers" needs --speakers on the command line'  # word times and the diarizer are the run's
-    return audio.asks.fault
+    return audio.own_options.fault
 
 
 def speakers_of(options: RunOptions, audio: AudioFile) -> SpeakerOptions:
     """How a file's speakers are looked for: its own numbers before the run's."""
-    if audio.asks.speakers is None:
+    if audio.own_options.speakers is None:
         return options.speakers
-    fewest, most = audio.asks.speakers
+    fewest, most = audio.own_options.speakers
     return replace(options.speakers, min_speakers=fewest, max_speakers=most)
 
 

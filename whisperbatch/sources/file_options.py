@@ -1,4 +1,4 @@
-"""What one file asks for in place of the run's options: a line of JSON in a list; the values of a sidecar.
+"""What one file own_options for in place of the run's options: a line of JSON in a list; the values of a sidecar.
 
 ``{"path": "talk.wav", "language": "de", "task": "transcribe", "prompt": "Names", "hotwords": "Aase", "replace":
 "names.txt", "output": "out", "format": "srt", "speakers": 2}``; only the path is needed, null is as good as left out.
@@ -26,7 +26,7 @@ def is_asked(line: bytes) -> bool:
 
 
 def read_asked(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileOptions]:
-    """The path and what it asks for; UsageError when the line makes no sense.
+    """The path and what it own_options for; UsageError when the line makes no sense.
 
     ``rules_base`` is the folder that files of rules count from; None means the current one.
     """
@@ -42,8 +42,8 @@ def read_asked(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileO
     require(_is_path(told["path"]), '"path" is not a valid path')
     output = _string(told.get("output"), "output")
     require(output is None or _is_path(output), '"output" is not a valid path')
-    asks = asks_of(told, "format", lambda name: Path(rules_base or "", name))
-    return Path(told["path"]), FileOptions(**asks, output=None if output is None else Path(output))
+    own_options = asks_of(told, "format", lambda name: Path(rules_base or "", name))
+    return Path(told["path"]), FileOptions(**own_options, output=None if output is None else Path(output))
 
 
 def asks_of(told: dict[str, Any], formats_key: str, place_of: PlaceOf) -> dict[str, Any]:

@@ -64,15 +64,15 @@ def from_list(
 def _named(where: str, line: bytes, bases: tuple[Path | None, Path | None], is_wanted: Wanted) -> Iterator[AudioFile]:
     """The recordings that one line names; ``where`` says which line it is, ``bases`` what its paths count from."""
     base, rules_base = bases
-    path, asks = Path(os.fsdecode(line)), FileOptions()
+    path, own_options = Path(os.fsdecode(line)), FileOptions()
     if is_asked(line):
         try:
-            path, asks = read_asked(line, rules_base)
+            path, own_options = read_asked(line, rules_base)
         except UsageError as err:
-            yield AudioFile(Path(where), asks=FileOptions(fault=err.message))
+            yield AudioFile(Path(where), own_options=FileOptions(fault=err.message))
             return
     for audio in all_below(Path(base or "", path), is_wanted):
-        yield audio if audio.asks.fault is not None else replace(audio, asks=asks)
+        yield audio if audio.own_options.fault is not None else replace(audio, own_options=own_options)
 
 
 def _lines(stream: BinaryIO, end: bytes, name: str) -> Iterator[tuple[int, bytes]]:
