@@ -37,7 +37,7 @@ def default_folder() -> Path:
     except RuntimeError:  # an account without one
         home = Path("/var/tmp")
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "LocalBackend"
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
     elif sys.platform == "darwin":
         base = home / "Library" / "Caches"
     else:

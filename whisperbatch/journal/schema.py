@@ -72,7 +72,7 @@ STEPS = (_V1, _HOOKS, _CONTENT)  # STEPS[n] leads from version n to n + 1; a rel
 def default_path() -> Path:
     """The journal in the user's state folder."""
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "LocalBackend"
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
         base = Path.home() / "Library" / "Application Support"
     else:
