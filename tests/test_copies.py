@@ -38,7 +38,7 @@ def test_copies_wait_for_the_first_and_others_do_not():
     assert room.put("a2").waits
     assert not room.put("b1").waits  # same size and sample, another content
     assert room.put("b2").group.path == Path("b1")
-    assert not room.put("a3", replace(MARK, making="small {}")).waits
+    assert not room.put("a3", replace(MARK, recipe="small {}")).waits
     assert not room.put("a4", replace(MARK, suffix=".mp3")).waits
     assert room.done(first.group, None) == ["a2"]
     assert not room.put("a5").waits  # nothing was kept

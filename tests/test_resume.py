@@ -570,7 +570,7 @@ def test_another_folders_transcript_is_taken_only_as_we_left_it(place: Place, tm
 def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
     reads, goes_on = threading.Event(), threading.Event()
 
-    class SlowShelf:
+    class SlowClipStore:
         def has_room(self, job: Job) -> bool:
             return True
 
@@ -589,27 +589,27 @@ def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
         job.extent_s = 2 * clip_cache.LONG_S
         return job
 
-    keeper, one, two = clip_cache.ClipCache(SlowShelf(), lambda job: ""), long_file(1), long_file(2)
-    keeper.recall(one, Clip(1, 0, 0.0, np.zeros(16, np.int16)))
+    cache, one, two = clip_cache.ClipCache(SlowClipStore(), lambda job: ""), long_file(1), long_file(2)
+    cache.recall(one, Clip(1, 0, 0.0, np.zeros(16, np.int16)))
     notes: list[Exception | None] = []
 
     def note() -> None:
         try:
-            keeper.note(one, ClipText(1, 0, (), "en"))
+            cache.note(one, ClipText(1, 0, (), "en"))
             notes.append(None)
         except KeyError as err:
             notes.append(err)
 
-    reader = threading.Thread(target=keeper.recall, args=(two, Clip(2, 0, 0.0, np.zeros(16, np.int16))))
+    reader = threading.Thread(target=cache.recall, args=(two, Clip(2, 0, 0.0, np.zeros(16, np.int16))))
     reader.start()
-    assert reads.wait(20)  # whoever wants the keeper waits now
-    ends = threading.Thread(target=keeper.forget, args=(one,))
+    assert reads.wait(20)  # whoever wants the cache waits now
+    ends = threading.Thread(target=cache.forget, args=(one,))
     ends.start()
     noted = threading.Thread(target=note)
     noted.start()
     goes_on.set()
     for thread in (reader, ends, noted):
         thread.join(20)
-    keeper.forget(one)
-    keeper.flush()
+    cache.forget(one)
+    cache.flush()
     assert notes == [None]

@@ -452,7 +452,7 @@ def test_a_file_that_fails_while_it_is_listened_to_leaves_nothing_either(talk: P
 
 def test_no_more_clips_wait_for_a_diarizer_than_it_may_have(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(find_speakers, "MAX_CLIPS", 2)
-    queue = find_speakers.SpeakerFinder(SimpleNamespace(board=None, options=BASE), FakeDiarizer)
+    queue = find_speakers.SpeakerFinder(SimpleNamespace(open_files=None, options=BASE), FakeDiarizer)
     clip, taken = Clip(0, 0, 0.0, np.zeros(1, np.int16)), []
     job = Job(0, AudioFile(Path("a.wav")), Assembly(AudioFile(Path("a.wav"))))
     putting = threading.Thread(target=lambda: taken.extend(queue.take(job, clip) for _ in range(3)), daemon=True)

@@ -29,14 +29,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for file in files[:2]:
             entry = journal.claim(Key(file, file.parent)).entry
             status = file.stat()
-            recording, making = Recording(status.st_size, status.st_mtime_ns, None), TextRecipe("nonesuch", None, "{}")
+            recording, recipe = Recording(status.st_size, status.st_mtime_ns, None), TextRecipe("nonesuch", None, "{}")
             if file.stem == "bad":
-                journal.failed(entry, recording, making, "is not audio", is_permanent=True)
+                journal.failed(entry, recording, recipe, "is not audio", is_permanent=True)
             else:
                 output = file.with_suffix(".txt")
                 output.write_text("x")
                 outputs = [Output(output, "txt", 1, output.stat().st_mtime_ns)]
-                journal.intend(entry, recording, making, "done", "en", outputs)
+                journal.intend(entry, recording, recipe, "done", "en", outputs)
                 journal.done(entry, outputs, 7200.0, 1.0)
     return tmp_path
 

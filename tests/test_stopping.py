@@ -21,7 +21,7 @@ from whisperbatch import cli
 from whisperbatch.backends import local
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
-from whisperbatch.pipeline.open_files import Board
+from whisperbatch.pipeline.open_files import OpenFiles
 
 def tell(what):
     with contextlib.suppress(OSError):
@@ -31,11 +31,11 @@ def before_step(clips):
     tell("step " + str(len(engine.batches)))
     sys.stdin.readline()
 
-def interrupt(board, *given, **named):
-    held(board, *given, **named)
+def interrupt(open_files, *given, **named):
+    held(open_files, *given, **named)
     tell("nothing more is taken in")
 
-held, Board.interrupt = Board.interrupt, interrupt
+held, OpenFiles.interrupt = OpenFiles.interrupt, interrupt
 FakeEngine.facts = EngineFacts("demo")
 engine = FakeEngine(2, before_step)
 

@@ -21,7 +21,7 @@ __all__ = ["Backend", "open_backend"]
 
 
 class Backend(Protocol):
-    """A run's pipeline wherever its models are; models stay loaded between runs."""
+    """A run's pipeline, wherever its models are; models stay loaded between runs."""
 
     def run(
         self,
@@ -32,17 +32,17 @@ class Backend(Protocol):
         journal: Journal | None = None,
         at_once: bool = False,
     ) -> Iterator[Outcome]:
-        """The outcome of each file, as it ends; for one thread at a time.
+        """Yield the outcome of each file as it ends; for one thread at a time.
 
         Args:
-            source: Files, as they come.
-            on_event: Told what happens, from threads of the run, one at a time.
-            stop: Set it to end the run soon.
-            journal: What is done; None keeps none.
+            source: The files, in the order they arrive.
+            on_event: Called with each event, from threads of the run, one at a time.
+            stop: When set, the run ends soon.
+            journal: Records what is done; None records nothing.
             at_once: Load the model without waiting for a file that needs it.
 
         Raises:
-            UsageError, RunError: Out of the iterator.
+            UsageError, RunError: Raised by the iterator.
         """
         ...
 
@@ -52,7 +52,7 @@ class Backend(Protocol):
 
 
 def open_backend(options: RunOptions) -> Backend:
-    """The backend that the options ask for; nothing is loaded or started yet.
+    """Return the backend that the options select; nothing is loaded or started yet.
 
     Raises:
         UsageError: It needs a library that is not installed.

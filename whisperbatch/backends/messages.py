@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.pipeline import Order, Tiding
+from whisperbatch.pipeline import FileTask, WorkerMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +13,13 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """To a worker that wants a file: there is none for now, so finish what you have."""
+class Flush:
+    """To a ready worker: no file is waiting, so finish what you have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To a worker: finish what the engine holds, end the rest, and be over."""
+    """To a worker: finish the files in the engine, interrupt the others, and end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,21 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class FolderNotVisible:
-    """From a worker: it cannot see the folder of a file that it was given."""
+    """From a worker: it cannot see the folder of a file that it received."""
 
     folder: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """From a worker: it does nothing more, because of the error, or because it was told to."""
+    """From a worker, its last message: it ends because of an error, or because it was drained."""
 
     error: WhisperbatchError | None = None
 
 
-ToWorker = Order | Warm | Rest | Drain
-FromWorker = Tiding | Ready | FolderNotVisible | Over
+ToWorker = FileTask | Warm | Flush | Drain
+FromWorker = WorkerMessage | Ready | FolderNotVisible | Over
 
 
 class PoolWorkerDiedError(Exception):
-    """A worker is gone without a word; the text says how."""
+    """A worker died without a last message; the text says how."""

@@ -1,10 +1,10 @@
-"""A run whose models are elsewhere: sources, names, journal and outputs here, the rest with a worker pool."""
+"""Run a worker pool: sources, names, journal and outputs stay in this process, the rest happens in the workers."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
 from whisperbatch import pipeline
-from whisperbatch.backends.local import rooms_of
+from whisperbatch.backends.local import common_arguments
 from whisperbatch.backends.worker_pool import WorkerPool
 from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
@@ -12,7 +12,7 @@ from whisperbatch.records import AudioFile, Event, Outcome
 
 
 class RemoteBackend:
-    """See ``backends.Backend``; its workers stay between runs."""
+    """See ``backends.Backend``; the workers stay between runs."""
 
     def __init__(self, options: RunOptions, pool: WorkerPool) -> None:
         """Start nothing yet."""
@@ -27,7 +27,7 @@ class RemoteBackend:
         journal: Journal | None = None,
         at_once: bool = False,
     ) -> Iterator[Outcome]:
-        """The outcome of each file, as it ends."""
+        """Yield the outcome of each file as it ends."""
         self._pool.open()
         return pipeline.run(
             source,
@@ -37,7 +37,7 @@ class RemoteBackend:
             stop=stop,
             journal=journal,
             at_once=at_once,
-            **rooms_of(self._options),
+            **common_arguments(self._options),
         )
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """All that is known of a file; the recording's figures and the making are those of its last end or intent.
+    """All that is known of a file; the recording's figures and the recipe are those of its last end or intent.
 
     ``content`` and ``twin`` are those of ``Recording``.
     """
@@ -58,7 +58,7 @@ class Entry:
     size: int | None
     mtime_ns: int | None
     sample: str | None
-    making: TextRecipe | None
+    recipe: TextRecipe | None
     language: str | None
     audio_s: float
     wall_s: float

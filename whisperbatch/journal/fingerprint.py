@@ -84,7 +84,7 @@ class TextRecipe:
     def of(
         cls, model: str, revision: str | None, settings: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
     ) -> Self:
-        """The making with ``settings``, of which those that equal ``defaults`` say nothing."""
+        """The recipe with ``settings``, of which those that equal ``defaults`` say nothing."""
         plain = json.loads(json.dumps(dict(settings)))
         known = json.loads(json.dumps(dict(defaults or {})))
         told = {key: value for key, value in plain.items() if value != known.get(key)}

@@ -75,19 +75,19 @@ class Journal:
         with self._reading() as database:
             return database.execute("SELECT 1 FROM file WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
 
-    def done_alike(self, key: Key, recording: Recording, makings: Collection[TextRecipe]) -> list[Entry]:
-        """What is done of other files of the same size and sample, with the settings of a making and a JSON file.
+    def done_alike(self, key: Key, recording: Recording, recipes: Collection[TextRecipe]) -> list[Entry]:
+        """What is done of other files of the same size and sample, with the settings of a recipe and a JSON file.
 
         Recordings that differ may agree in these; see ``fingerprint``.
         """
         with self._reading() as database:
             rows = database.execute(
                 f"SELECT * FROM ({ENTRY} WHERE size = ? AND sample = ? ORDER BY id DESC LIMIT {MAX_SAME}) AS known"
-                f" WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings IN ({', '.join('?' * len(makings))})"
+                f" WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings IN ({', '.join('?' * len(recipes))})"
                 " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format GLOB 'json*')",
                 (
                     *(recording.size, recording.sample, as_bytes(key.path), as_bytes(key.folder)),
-                    *(State.DONE, *(making.settings for making in makings)),
+                    *(State.DONE, *(recipe.settings for recipe in recipes)),
                 ),
             ).fetchall()
             return [with_outputs(database, row) for row in rows]
@@ -128,7 +128,7 @@ class Journal:
         self,
         entry: Entry,
         recording: Recording,
-        making: TextRecipe,
+        recipe: TextRecipe,
         base: str,
         language: str,
         outputs: Sequence[Output],
@@ -144,7 +144,7 @@ class Journal:
                 row = database.execute("SELECT file FROM output WHERE path = ?", (as_bytes(path),)).fetchone()
                 if row is not None and row[0] != entry.id and os.path.lexists(path):
                     raise TakenError("another recording's transcript has just taken the name", path)
-            put(database, entry, State.WRITING, recording, making)
+            put(database, entry, State.WRITING, recording, recipe)
             database.execute(
                 "UPDATE file SET base = ?, language = ? WHERE id = ?", (os.fsencode(base), language, entry.id)
             )
@@ -183,7 +183,7 @@ class Journal:
         self,
         entry: Entry,
         recording: Recording,
-        making: TextRecipe,
+        recipe: TextRecipe,
         error: str,
         *,
         is_permanent: bool,
@@ -191,7 +191,7 @@ class Journal:
     ) -> None:
         """Note why a file failed, and that a hook is due; its claim ends with that."""
         with self._writing() as database:
-            put(database, entry, State.FAILED, recording, making)
+            put(database, entry, State.FAILED, recording, recipe)
             database.execute(
                 "UPDATE file SET run = NULL, error = ?, is_permanent = ?, attempts = attempts + 1 WHERE id = ?",
                 (error, is_permanent, entry.id),
@@ -265,14 +265,14 @@ class Journal:
             query = "SELECT path FROM output WHERE (format = ? OR format GLOB ?) AND size IS NOT NULL ORDER BY path"
             return [os.fsdecode(path) for (path,) in database.execute(query, (name, f"{name}#*"))]
 
-    def is_in_hand(self, entry: Entry) -> bool:
+    def is_claimed(self, entry: Entry) -> bool:
         """Whether a run that is alive works on the file."""
         return entry.run is not None and is_alive(self.path, entry.run)
 
-    def is_in_others_hand(self, entry: Entry) -> bool:
+    def is_claimed_by_other_run(self, entry: Entry) -> bool:
         """Whether another run that is alive works on the file."""
         assert self._run is not None
-        return entry.run != self._run.token and self.is_in_hand(entry)
+        return entry.run != self._run.token and self.is_claimed(entry)
 
     def forget(self, entry: Entry) -> bool:
         """Know nothing of a file any more; False when another run has it in hand, or has ended it since that look."""

@@ -33,14 +33,14 @@ def forget_file(database: sqlite3.Connection, entry: Entry) -> None:
         database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
 
 
-def put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: TextRecipe) -> None:
+def put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, recipe: TextRecipe) -> None:
     """Write a file's new state, its recording and its settings."""
     database.execute(
         "UPDATE file SET state = ?, size = ?, mtime_ns = ?, sample = ?, model = ?, revision = ?, settings = ?,"
         " changed = ?, content = ?, twin = ? WHERE id = ?",
         (
             *(state, recording.size, recording.mtime_ns, recording.sample),
-            *(making.model, making.revision, making.settings, time.time(), recording.content),
+            *(recipe.model, recipe.revision, recipe.settings, time.time(), recording.content),
             *(None if recording.twin is None else as_bytes(recording.twin), entry.id),
         ),
     )
@@ -73,11 +73,11 @@ def outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output, 
 def made(row: Sequence[Any], outputs: tuple[Output, ...]) -> Entry:
     """A row of ``ENTRY`` and outputs as an Entry."""
     number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
-    making = None if model is None else TextRecipe(model, revision, settings)
+    recipe = None if model is None else TextRecipe(model, revision, settings)
     language, audio_s, wall_s, attempts, error, is_permanent, changed, content, twin = rest
     key, name = Key(as_path(path), as_path(folder)), None if base is None else os.fsdecode(base)
     return Entry(
-        *(number, key, State(state), run, name, size, mtime_ns, sample, making, language, audio_s, wall_s, attempts),
+        *(number, key, State(state), run, name, size, mtime_ns, sample, recipe, language, audio_s, wall_s, attempts),
         error=error,
         is_permanent=bool(is_permanent),
         changed=changed,

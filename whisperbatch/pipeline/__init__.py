@@ -27,19 +27,27 @@ from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.planner import Planner
 from whisperbatch.pipeline.run import run
 from whisperbatch.pipeline.weights_revision import revision_of
-from whisperbatch.pipeline.worker_protocol import Ended, Finished, Order, Tiding, WorkerEvent, WorkerLost, WorkerPool
+from whisperbatch.pipeline.worker_protocol import (
+    ClipFinished,
+    FileEnded,
+    FileTask,
+    WorkerEvent,
+    WorkerLost,
+    WorkerMessage,
+    WorkerPool,
+)
 
 __all__ = [
+    "ClipFinished",
     "ClipStore",
     "Decision",
-    "Ended",
-    "Finished",
+    "FileEnded",
+    "FileTask",
     "Job",
-    "Order",
     "Planner",
-    "Tiding",
     "WorkerEvent",
     "WorkerLost",
+    "WorkerMessage",
     "WorkerPool",
     "revision_of",
     "run",

@@ -67,10 +67,10 @@ class JournalClipStore:
 class ClipCache:
     """What is kept of the open files; any thread may call it."""
 
-    def __init__(self, shelf: ClipStore, making_of: Callable[[Job], str], long_s: float = LONG_S) -> None:
-        """Keep clips on the shelf; ``making_of`` tells what a file's text depends on beside its samples."""
-        self._shelf = shelf
-        self._making_of = making_of
+    def __init__(self, clip_store: ClipStore, recipe_of: Callable[[Job], str], long_s: float = LONG_S) -> None:
+        """Keep clips on the clip_store; ``recipe_of`` tells what a file's text depends on beside its samples."""
+        self._clip_store = clip_store
+        self._making_of = recipe_of
         self._long_s = long_s
         self._marks: dict[int, dict[int, str]] = {}  # by file and clip
         self._waiting: dict[int, list[ClipText]] = {}  # finished while nobody knew that the file is long
@@ -83,13 +83,13 @@ class ClipCache:
 
         A clip that votes on the file's language is decoded again: the engine waits for its vote.
         """
-        if len(clip.samples) > N_SAMPLES or not self._shelf.has_room(job):
+        if len(clip.samples) > N_SAMPLES or not self._clip_store.has_room(job):
             return None
         mark = f"{clip.start_s} {len(clip.samples)} {zlib.crc32(clip.samples[:].tobytes())} {self._making_of(job)}"
         with self._lock:
             self._marks.setdefault(job.file_id, {})[clip.index] = mark
             if job.file_id not in self._kept:
-                self._kept[job.file_id] = self._shelf.kept(job)
+                self._kept[job.file_id] = self._clip_store.kept(job)
             known = self._kept[job.file_id].get(clip.index)
         if known is None or known[0] != mark or clip.vote is not None:
             return None
@@ -109,14 +109,14 @@ class ClipCache:
 
     def reused(self, job: Job) -> Transcript | None:
         """The text of a file whose speakers alone are to be found, where another process decided so."""
-        return self._shelf.reused(job)
+        return self._clip_store.reused(job)
 
     def flush(self) -> None:
         """Commit what was taken."""
         with self._lock:
             ready, self._ready = self._ready, []
         if ready:
-            self._shelf.keep(ready)
+            self._clip_store.keep(ready)
 
     def forget(self, job: Job) -> None:
         """Hold nothing of a file that has ended."""

@@ -32,13 +32,13 @@ class Mark:
         size: Bytes of the file.
         suffix: Of its name, in lower case: it may decide how the file is read.
         sample: Digest of a sample of its bytes.
-        making: What the text depends on beside the recording.
+        recipe: What the text depends on beside the recording.
     """
 
     size: int
     suffix: str
     sample: str
-    making: str
+    recipe: str
 
 
 @dataclass(eq=False, slots=True)

@@ -51,7 +51,7 @@ def in_another_folder(journal: Journal, key: Key, is_asked: Callable[[Entry], bo
 def of_the_same_content(
     journal: Journal,
     key: Key,
-    makings: Collection[TextRecipe],
+    recipes: Collection[TextRecipe],
     is_asked: Callable[[Entry], bool],
     recording: Recording,
     content: FileDigest,
@@ -60,7 +60,7 @@ def of_the_same_content(
 
     All of the recording is read only when the journal knows one of the same size and sample, and has its JSON.
     """
-    for entry in journal.done_alike(key, recording, makings) if recording.sample else ():
+    for entry in journal.done_alike(key, recording, recipes) if recording.sample else ():
         suffixes = {path.suffix.lower() for path in (entry.key.path, key.path)}  # they may decide how a file is read
         is_candidate = len(suffixes) == 1 and is_asked(entry) and any(map(_is_kept, entry.outputs))
         if not (is_candidate and _has(entry, content.ask())):

@@ -35,7 +35,7 @@ class FileFlow:
 
     Attributes:
         files: Found, and not yet decided on.
-        whole: Transcribed, and not yet written.
+        complete: Transcribed, and not yet written.
         ended: Set when nothing more is taken in.
         hooks: Commands that run when a recording has ended.
         withdraw: Takes a file back from who transcribes it; theirs to set.
@@ -44,24 +44,31 @@ class FileFlow:
     """
 
     def __init__(
-        self, options: RunOptions, board: OpenFiles, namer: Namer, planner: Planner, *, is_pool_worker: bool = False
+        self,
+        options: RunOptions,
+        open_files: OpenFiles,
+        namer: Namer,
+        planner: Planner,
+        *,
+        is_pool_worker: bool = False,
     ) -> None:
         """Make the queues."""
-        self.options, self.board, self.planner = options, board, planner
+        self.options, self.open_files, self.planner = options, open_files, planner
         self.files: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
-        self.whole: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
+        self.complete: Batcher[Job] = Batcher(1, 0.0, max_items=MAX_FILES_AHEAD)
         self.waiting = ClaimedFiles(
             self.files.put,
             self.files.close,
             lambda job: (
-                board.find(job.file_id) is None or not (board.older(job) or planner.is_claimed_by_other_run(job))
+                open_files.find(job.file_id) is None
+                or not (open_files.older(job) or planner.is_claimed_by_other_run(job))
             ),
         )
         self.mounts = Mounts()
         self.ended = threading.Event()
         self.withdraw: Callable[[Job], None] = lambda job: None
-        self.hooks = Hooks(options, planner.journal, board.emit)
-        self._writing = OutputWriter(options.output, board, namer, planner, self.waited_for, self.hooks.note)
+        self.hooks = Hooks(options, planner.journal, open_files.emit)
+        self._writing = OutputWriter(options.output, open_files, namer, planner, self.waited_for, self.hooks.note)
         self._limit = FailureLimit(options.failures)
         dedupe = options.journal.dedupe
         self.is_pool_worker = is_pool_worker
@@ -72,7 +79,7 @@ class FileFlow:
     def abort(self) -> None:
         """Wake every thread; what is queued is dropped."""
         self.take_no_more()
-        self.whole.abort()
+        self.complete.abort()
 
     def take_no_more(self) -> None:
         """Take nothing more in; what is being transcribed goes on."""
@@ -83,12 +90,12 @@ class FileFlow:
     def find(self, source: Iterable[AudioFile]) -> None:
         """Open each file that the source gives."""
         for audio in source:
-            job = self.board.open(audio)
+            job = self.open_files.open(audio)
             if job is None:
                 return
-            self.board.emit(Event("queued", audio.path))
+            self.open_files.emit(Event("queued", audio.path))
             if (fault := fault_of(self.options, audio)) is not None:
-                self.board.fail(job, LoadError(fault))
+                self.open_files.fail(job, LoadError(fault))
                 self._limit.count()
                 continue
             self._overtake(job)
@@ -96,7 +103,7 @@ class FileFlow:
             self.mounts.seen(audio)
             if not self.files.put(job):
                 return
-        self.board.end_of_source()
+        self.open_files.end_of_source()
         self.waiting.end_of_source()
 
     def settle(self, job: Job) -> bool:
@@ -121,9 +128,9 @@ class FileFlow:
 
     def write(self, transcript_of: Callable[[Job], Transcript | None]) -> None:
         """Put whole transcripts on disk until no more come; one without is interrupted."""
-        while jobs := self.whole.take(1, idle=True):
+        while jobs := self.complete.take(1, idle=True):
             (job,) = jobs
-            if self.board.claim(job):
+            if self.open_files.claim(job):
                 self._write(job, transcript_of)
 
     def error_of(
@@ -152,30 +159,32 @@ class FileFlow:
         """Resolve a file as failed, and cancel it in every room."""
         if (reason := stale(job, self.mounts)) is not None:
             self.leave(job, reason)
-        elif self.board.seize(job):  # until the journal knows it: new content of the path may be claimed after that
+        elif self.open_files.seize(
+            job
+        ):  # until the journal knows it: new content of the path may be claimed after that
             outcome, is_permanent = failure(job, error), lasts(error, job.audio.path)
             self.hooks.note(job, outcome)
             self.planner.failed(job, error, is_permanent=is_permanent)
-            self.board.resolve(job, outcome)
+            self.open_files.resolve(job, outcome)
             self.withdraw(job)
             self._release(job, is_permanent=is_permanent)
             self._limit.count()
 
     def leave(self, job: Job, reason: str) -> None:
         """End a file that is not what it was when it was found."""
-        if self.board.seize(job):
+        if self.open_files.seize(job):
             self.planner.give_up(job)
-            self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, reason=reason, audio_s=job.duration_s))
+            self.open_files.resolve(job, Outcome(job.audio.path, Status.SKIPPED, reason=reason, audio_s=job.duration_s))
             self.withdraw(job)
             self._release(job)
 
     def tell(self, path: Path, text: str) -> None:
         """Say something about a path."""
-        self.board.emit(Event("notice", path, {"text": text}))
+        self.open_files.emit(Event("notice", path, {"text": text}))
 
     def interrupt(self, job: Job) -> None:
         """End a file that the run did not come to."""
-        self.board.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
+        self.open_files.resolve(job, Outcome(job.audio.path, Status.INTERRUPTED, reason=INTERRUPTED))
         self._release(job)
 
     def _write(self, job: Job, transcript_of: Callable[[Job], Transcript | None]) -> None:
@@ -219,7 +228,7 @@ class FileFlow:
                 self.waiting.add(copy)
                 continue
             copy.twin, copy.started_s = absolute(job.audio.path), time.monotonic()
-            if self.board.claim(copy):
+            if self.open_files.claim(copy):
                 self._write(copy, lambda copy: transcript)
             self.waiting.settled()
 
@@ -234,8 +243,8 @@ class FileFlow:
 
     def _overtake(self, job: Job) -> None:
         """Give up what is under way for older contents of a watched file; what is being written is waited for."""
-        for old in self.board.older(job) if job.audio.is_watched else ():
-            if self.board.claim(old):
+        for old in self.open_files.older(job) if job.audio.is_watched else ():
+            if self.open_files.claim(old):
                 self.leave(old, CHANGED)
 
     def _settle(self, job: Job) -> bool:
@@ -250,12 +259,12 @@ class FileFlow:
         """What is to be done for a file; None when it waits (see ``_planned``), or has ended."""
         is_put_aside = False
         try:
-            if self.board.find(job.file_id) is None:
+            if self.open_files.find(job.file_id) is None:
                 return None
             if (reason := stale(job, self.mounts)) is not None:
                 self.leave(job, reason)
                 return None
-            is_put_aside = bool(self.board.older(job))
+            is_put_aside = bool(self.open_files.older(job))
             decision = None if is_put_aside else self._planned(job)
             is_copy = decision is not None and decision.is_copy  # it is with its twin, and may be written by now
             is_put_aside = decision is None or decision.is_claimed_by_other_run or is_copy
@@ -287,11 +296,11 @@ class FileFlow:
         """Whether the journal or what is on disk settles the file: it is whole, or only other formats are missing."""
         if decision.skip is not None:
             outputs = decision.outputs
-            self.board.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=outputs, reason=decision.skip))
+            self.open_files.resolve(job, Outcome(job.audio.path, Status.SKIPPED, outputs=outputs, reason=decision.skip))
             return True
         if decision.failed is not None:
             job.is_failed_before = True
-            self.board.fail(job, FileError(decision.failed))
+            self.open_files.fail(job, FileError(decision.failed))
             return True
         if decision.notice:
             self.tell(job.audio.path, decision.notice)
@@ -299,7 +308,7 @@ class FileFlow:
             job.reuse, job.twin = decision.reuse, decision.twin
             return False
         job.twin, job.content = decision.twin, FileDigest(job.audio, job.sample, known=decision.content)
-        if self.board.claim(job):
+        if self.open_files.claim(job):
             self._writing.put(job, decision.reuse, reason=decision.reason)
             self._hand_down(job, decision.reuse)
         return True

@@ -46,15 +46,15 @@ class SpeakerFinder:
     A file stays with one diarizer, so how many there are changes nothing for it.
     """
 
-    def __init__(self, desk: FileFlow, open_diarizer: Callable[[], Diarizer], n_lanes: int | None = None) -> None:
+    def __init__(self, flow: FileFlow, open_diarizer: Callable[[], Diarizer], n_lanes: int | None = None) -> None:
         """Open nothing yet.
 
         Args:
-            desk: Where whole files go.
+            flow: Where whole files go.
             open_diarizer: Gives a diarizer; called for the first one when the first file is to be loaded.
             n_lanes: How many work side by side; None is as many as suit the machine.
         """
-        self._desk, self._board, self._options = desk, desk.board, desk.options
+        self._flow, self._open_files, self._options = flow, flow.open_files, flow.options
         self._open_diarizer = open_diarizer
         self._lanes = [_Lane() for _ in range(n_lanes or lanes_for(n_cores(), self._options.engine.is_on_gpu))]
         self._n_at_work = len(self._lanes)
@@ -123,13 +123,13 @@ class SpeakerFinder:
                 self._try(job, self._finish if clip is None else partial(self._listen, clip))
             if not self._is_open(job):
                 self.forget(job)
-            elif clip is None and not self._desk.whole.put(job):
-                self._desk.interrupt(job)
+            elif clip is None and not self._flow.complete.put(job):
+                self._flow.interrupt(job)
         with self._changed:
             self._n_at_work -= 1
             is_last = not self._n_at_work
         if is_last:
-            self._desk.whole.close()
+            self._flow.complete.close()
 
     def named(self, job: Job, transcript: Transcript) -> Transcript:
         """The transcript with its speakers, or a warning why it has none."""
@@ -168,17 +168,17 @@ class SpeakerFinder:
             return task
 
     def _is_open(self, job: Job) -> bool:
-        return self._board.find(job.file_id) is not None
+        return self._open_files.find(job.file_id) is not None
 
     def _try(self, job: Job, work: Callable[[Job], None]) -> None:
         """Do a step; what goes wrong is the end of the file's speakers, not of its text."""
         try:
-            error = self._desk.error_of(job, work, FileError, "while finding its speakers")
+            error = self._flow.error_of(job, work, FileError, "while finding its speakers")
         except RunError as err:
             error = err
         if error is not None:
             job.speakers_fault = error.message
-            self._board.emit(Event("notice", job.audio.path, {"text": NOT_FOUND + error.message}))
+            self._open_files.emit(Event("notice", job.audio.path, {"text": NOT_FOUND + error.message}))
             self.forget(job)
 
     def _listen(self, clip: Clip, job: Job) -> None:

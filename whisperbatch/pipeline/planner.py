@@ -87,7 +87,7 @@ class Planner:
     def _decide(self, job: Job, journal: Journal) -> Decision:
         key = self._key(job)
         entry = journal.look(key)
-        if self._is_dry and entry is not None and journal.is_in_hand(entry):
+        if self._is_dry and entry is not None and journal.is_claimed(entry):
             return Decision(is_claimed_by_other_run=True)
         decision = self._from_journal(job, entry) if entry is not None else None
         if (decision is not None and decision.is_settled) or self._is_dry:
@@ -117,7 +117,7 @@ class Planner:
         if self.journal is None:
             return False
         entry = self.journal.look(self._key(job))
-        return entry is not None and self.journal.is_in_others_hand(entry)
+        return entry is not None and self.journal.is_claimed_by_other_run(entry)
 
     def intend(
         self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, Content]], new: Collection[Path] = ()

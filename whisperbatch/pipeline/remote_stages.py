@@ -15,7 +15,7 @@ from whisperbatch.pipeline.clip_cache import ClipStore
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.file_flow import INTERRUPTED, FileFlow
 from whisperbatch.pipeline.open_files import Job
-from whisperbatch.pipeline.worker_protocol import Ended, Finished, Order, WorkerEvent, WorkerLost, WorkerPool
+from whisperbatch.pipeline.worker_protocol import ClipFinished, FileEnded, FileTask, WorkerEvent, WorkerLost, WorkerPool
 from whisperbatch.records import Event, Outcome, Status
 
 MAX_LOOK_AHEAD = 1_000  # files, among which the longest is looked for
@@ -101,9 +101,9 @@ class LookAhead:
 class RemoteStages:
     """The files that a worker pool has; see ``run`` for what its methods are for."""
 
-    def __init__(self, desk: FileFlow, pool: WorkerPool, shelf: ClipStore) -> None:
-        """Hand over nothing yet; finished clips of long files are kept on the shelf."""
-        self._desk, self._board, self._pool, self._shelf = desk, desk.board, pool, shelf
+    def __init__(self, flow: FileFlow, pool: WorkerPool, clip_store: ClipStore) -> None:
+        """Hand over nothing yet; finished clips of long files are kept on the clip_store."""
+        self._flow, self._open_files, self._pool, self._clip_store = flow, flow.open_files, pool, clip_store
         self._ahead = LookAhead(MAX_LOOK_AHEAD)
         self._given: set[int] = set()  # to the pool; jobs that it holds or waits to take
         self._told: set[str] = set()
@@ -112,11 +112,11 @@ class RemoteStages:
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """What is to run side by side, with its name."""
         yield "look-ahead", self._look_ahead
-        yield "tidings", self._hear
-        for index in range(self._pool.n_hands):
+        yield "messages", self._hear
+        for index in range(self._pool.max_waiting):
             yield f"hand-{index}", self._hand_over
         for index in range(N_WRITERS):
-            yield f"writer-{index}", lambda: self._desk.write(lambda job: job.transcript)
+            yield f"writer-{index}", lambda: self._flow.write(lambda job: job.transcript)
 
     def want_engine(self) -> None:
         """Have models opened now."""
@@ -128,34 +128,34 @@ class RemoteStages:
         self._pool.drain()
         with self._lock:
             given = set(self._given)
-        self._board.interrupt(INTERRUPTED, spare=lambda job: job.file_id in given)
+        self._open_files.interrupt(INTERRUPTED, spare=lambda job: job.file_id in given)
 
     def abort(self) -> None:
         """Wake every thread."""
         self._ahead.abort()
-        self._pool.let_go()
+        self._pool.end_run()
 
     def close(self) -> None:
         """Nothing: the pool outlives the run."""
 
     def _look_ahead(self) -> None:
-        while jobs := self._desk.files.take(1, idle=True):
+        while jobs := self._flow.files.take(1, idle=True):
             self._ahead.put(jobs[0])
         if self._ahead.end():
-            self._pool.rest()
+            self._pool.flush()
 
     def _hand_over(self) -> None:
         while (job := self._ahead.take()) is not None:
             self._hand(job)
             if self._ahead.settled():
-                self._pool.rest()
+                self._pool.flush()
 
     def _hand(self, job: Job) -> None:
         if not job.is_to_load:
             job.started_s = time.monotonic()
-            if not self._desk.settle(job):
+            if not self._flow.settle(job):
                 return
-        if self._board.find(job.file_id) is None:
+        if self._open_files.find(job.file_id) is None:
             return
         with self._lock:
             self._given.add(job.file_id)
@@ -165,27 +165,27 @@ class RemoteStages:
             root=job.audio.root and absolute(job.audio.root),
             own_options=replace(job.audio.own_options, replace=None),  # rules are many, and are applied here
         )
-        order = Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)
-        if not self._pool.hand(order):
+        task = FileTask(job.file_id, audio, bool(job.n_deaths), self._clip_store.kept(job), job.reuse)
+        if not self._pool.submit(task):
             self._ungive(job.file_id)
-            self._desk.interrupt(job)
+            self._flow.interrupt(job)
 
     def _hear(self) -> None:
-        for tiding in self._pool.tidings():
-            match tiding:
+        for message in self._pool.messages():
+            match message:
                 case WorkerEvent(None, kind, data, path):
                     self._tell(Event(kind, path, data))
-                case WorkerEvent(int(number), kind, data) if job := self._board.find(number):
+                case WorkerEvent(int(number), kind, data) if job := self._open_files.find(number):
                     if kind == "loading":
                         job.started_s = time.monotonic()
                     job.duration_s = data.get("duration_s", job.duration_s)
                     if kind == "loaded":
                         job.content = FileDigest(job.audio, job.sample, known=data.get("content"))
                     told = {key: value for key, value in data.items() if key != "content"}
-                    self._board.emit(Event(kind, job.audio.path, told))
-                case Finished(number, index, mark, text) if job := self._board.find(number):
-                    self._shelf.keep([(job, index, mark, text)])
-                case Ended(number, outcome) if job := self._ungive(number):
+                    self._open_files.emit(Event(kind, job.audio.path, told))
+                case ClipFinished(number, index, mark, text) if job := self._open_files.find(number):
+                    self._clip_store.keep([(job, index, mark, text)])
+                case FileEnded(number, outcome) if job := self._ungive(number):
                     self._end(job, outcome)
                 case WorkerLost(number, why, is_to_blame) if job := self._ungive(number):
                     self._lose(job, why, is_to_blame)
@@ -196,32 +196,32 @@ class RemoteStages:
             if event.data["text"] in self._told:
                 return
             self._told.add(event.data["text"])
-        self._board.emit(event)
+        self._open_files.emit(event)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         job.duration_s = outcome.audio_s or job.duration_s
         if outcome.status is Status.DONE:
             job.transcript = outcome.transcript
-            if not self._desk.whole.put(job):
-                self._desk.interrupt(job)
+            if not self._flow.complete.put(job):
+                self._flow.interrupt(job)
         elif outcome.status is Status.FAILED:
             assert outcome.error is not None
-            self._desk.fail(job, outcome.error)
+            self._flow.fail(job, outcome.error)
         elif outcome.status is Status.SKIPPED:
-            self._desk.leave(job, outcome.reason)
+            self._flow.leave(job, outcome.reason)
         else:
-            self._desk.interrupt(job)
+            self._flow.interrupt(job)
 
     def _lose(self, job: Job, why: str, is_to_blame: bool) -> None:
         """Hand a file out again whose worker died, or give it up."""
-        if self._desk.ended.is_set():
-            self._desk.interrupt(job)
+        if self._flow.ended.is_set():
+            self._flow.interrupt(job)
             return
         n_deaths = job.n_deaths + is_to_blame
-        if n_deaths >= MAX_DEATHS or n_deaths > self._desk.options.failures.retries:
+        if n_deaths >= MAX_DEATHS or n_deaths > self._flow.options.failures.retries:
             again = ", and so did the next one, which had nothing else" if n_deaths > 1 else ""
-            self._desk.fail(job, WorkerDiedError(DIED.format(why=why, again=again)))
-        elif (fresh := self._board.again(job)) is not None:
+            self._flow.fail(job, WorkerDiedError(DIED.format(why=why, again=again)))
+        elif (fresh := self._open_files.again(job)) is not None:
             fresh.n_deaths, fresh.is_to_load = n_deaths, True
             self._ahead.put_back(fresh)
 
@@ -229,4 +229,4 @@ class RemoteStages:
         """The open job of that number, which the pool has no more."""
         with self._lock:
             self._given.discard(number)
-        return self._board.find(number)
+        return self._open_files.find(number)

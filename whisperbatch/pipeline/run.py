@@ -27,7 +27,7 @@ JOIN_S = 60.0  # a step of a large model on a CPU may take as long
 
 
 class TranscribeStages(Protocol):
-    """Who transcribes what the desk decides on: the stages of this process, or those who hand it to a worker pool."""
+    """Who transcribes what the flow decides on: the stages of this process, or those who hand it to a worker pool."""
 
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """What is to run side by side, with its name."""
@@ -62,7 +62,7 @@ def run(
     journal: Journal | None = None,
     revision: Callable[[], str | None] = lambda: None,
     at_once: bool = False,
-    shelf: ClipStore | None = None,
+    clip_store: ClipStore | None = None,
     open_diarizer: Callable[[], Diarizer] | None = None,
 ) -> Iterator[Outcome]:
     """Each file's outcome as it ends.
@@ -78,63 +78,63 @@ def run(
         journal: What is done; None keeps none, and what lies on disk tells it.
         revision: Which weights the model's name stands for, None when that shows only once the model is open.
         at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
-        shelf: Where finished clips of long files are kept; None means the journal. A pool worker has one.
+        clip_store: Where finished clips of long files are kept; None means the journal. A pool worker has one.
         open_diarizer: Gives what finds speakers; the first one before any file is loaded. None looks for none.
 
     Raises:
         RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
     """
     planner = Planner(options, namer, journal, revision)
-    desk = FileFlow(options, OpenFiles(on_event), namer, planner, is_pool_worker=shelf is not None)
-    shelf = shelf or JournalClipStore(journal)
+    flow = FileFlow(options, OpenFiles(on_event), namer, planner, is_pool_worker=clip_store is not None)
+    clip_store = clip_store or JournalClipStore(journal)
     if pool is not None:
-        hands: TranscribeStages = RemoteStages(desk, pool, shelf)
+        stages: TranscribeStages = RemoteStages(flow, pool, clip_store)
     else:
         assert open_engine is not None
-        diarizing = None if open_diarizer is None else SpeakerFinder(desk, open_diarizer)
-        hands = LocalStages(desk, open_engine, ClipCache(shelf, planner.making_told), diarizing)
-    return _Run(source, desk, hands, Mover(options.output, namer, journal, desk.tell), stop).outcomes(at_once)
+        speaker_finder = None if open_diarizer is None else SpeakerFinder(flow, open_diarizer)
+        stages = LocalStages(flow, open_engine, ClipCache(clip_store, planner.making_told), speaker_finder)
+    return _Run(source, flow, stages, Mover(options.output, namer, journal, flow.tell), stop).outcomes(at_once)
 
 
 class _Run:
     """The threads of one run; owned by the thread that takes the outcomes."""
 
     def __init__(
-        self, source: Iterable[AudioFile], desk: FileFlow, hands: TranscribeStages, mover: Mover, stop: threading.Event
+        self, source: Iterable[AudioFile], flow: FileFlow, stages: TranscribeStages, mover: Mover, stop: threading.Event
     ) -> None:
         self._source = source
-        self._desk, self._board, self._hands, self._mover = desk, desk.board, hands, mover
-        self._hooks = desk.hooks
+        self._flow, self._open_files, self._stages, self._mover = flow, flow.open_files, stages, mover
+        self._hooks = flow.hooks
         self._stop = stop
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def outcomes(self, at_once: bool) -> Iterator[Outcome]:
         if at_once:
-            self._hands.want_engine()
+            self._stages.want_engine()
         with ExitStack() as last:
             last.callback(self._shut_down)
             last.enter_context(self._hooks)
             self._start()
-            while (ended := self._board.next_outcome()) is not None:
+            while (ended := self._open_files.next_outcome()) is not None:
                 due = self._hooks.left_due(ended[0])
                 outcome = self._mover.settle(*ended)
-                self._board.emit(Event("finished", outcome.path, {"outcome": outcome}))
+                self._open_files.emit(Event("finished", outcome.path, {"outcome": outcome}))
                 self._hooks.ended(ended[0], outcome, due)
                 yield outcome
-            self._hooks.finish(self._stop, is_hurried=self._board.fatal is not None)
-        if self._board.fatal is not None:
-            raise self._board.fatal
+            self._hooks.finish(self._stop, is_hurried=self._open_files.fatal is not None)
+        if self._open_files.fatal is not None:
+            raise self._open_files.fatal
         if not self._stop.is_set():
-            self._desk.planner.finish()
+            self._flow.planner.finish()
 
     def _start(self) -> None:
-        self._spawn("source", lambda: self._desk.find(self._source))
-        for name, work in self._hands.threads():
+        self._spawn("source", lambda: self._flow.find(self._source))
+        for name, work in self._stages.threads():
             self._spawn(name, work)
         for name, work in self._hooks.threads():
             self._spawn(name, work)
-        self._spawn("waiting", self._desk.waiting.work)
+        self._spawn("waiting", self._flow.waiting.work)
         self._spawn("stop", self._watch_stop)
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
@@ -154,18 +154,18 @@ class _Run:
             self._end_early(error, error.message)
 
     def _end_early(self, error: WhisperbatchError | None, reason: str) -> None:
-        if error is not None and self._board.fatal is None:
-            self._board.fatal = error
-        self._desk.abort()
-        self._hands.abort()
-        self._board.interrupt(reason)
-        self._hands.close()
+        if error is not None and self._open_files.fatal is None:
+            self._open_files.fatal = error
+        self._flow.abort()
+        self._stages.abort()
+        self._open_files.interrupt(reason)
+        self._stages.close()
 
     def _watch_stop(self) -> None:
         while not self._ended.is_set():
             if self._stop.wait(STOP_LOOK_S):
-                self._desk.take_no_more()
-                self._hands.drain(self._ended)
+                self._flow.take_no_more()
+                self._stages.drain(self._ended)
                 return
 
     def _shut_down(self) -> None:

@@ -9,12 +9,12 @@ from whisperbatch.pipeline.speaker_marks import mark_in
 from whisperbatch.pipeline.text_settings import DEFAULTS, settings_of
 from whisperbatch.records import AudioFile, FileOptions, Transcript
 
-MAX_MAKINGS = 1_000  # kept in mind, for lists that ask for something else with each file
+MAX_RECIPES = 1_000  # kept in mind, for lists that ask for something else with each file
 WORDS = "word_timestamps"
 
 
 class TextRecipes:
-    """The makings of one run's files; any thread may call it."""
+    """The recipes of one run's files; any thread may call it."""
 
     def __init__(self, options: RunOptions, revision: Callable[[], str | None]) -> None:
         """Ask with the first file which weights the model's name stands for; None: that shows once it is open."""
@@ -41,10 +41,10 @@ class TextRecipes:
     def fit_entry(self, audio: AudioFile, entry: Entry) -> bool:
         """Whether the journal's text is the one that a file asks for."""
         has_speakers = any(mark_in(output.format) for output in entry.outputs)
-        return entry.making is not None and self._fit(audio, entry.making, has_speakers=has_speakers)
+        return entry.recipe is not None and self._fit(audio, entry.recipe, has_speakers=has_speakers)
 
     def candidates(self, audio: AudioFile) -> tuple[TextRecipe, ...]:
-        """Every making that may fit: as asked, and with and without word times."""
+        """Every recipe that may fit: as asked, and with and without word times."""
         asked = self.of(audio)
         return asked, asked.without(WORDS), asked.having(WORDS, True)
 
@@ -61,7 +61,7 @@ class TextRecipes:
     def _made(self, audio: AudioFile) -> TextRecipe:
         if not self._asked:
             self._known_revision = self._revision()
-        elif len(self._asked) >= MAX_MAKINGS:
+        elif len(self._asked) >= MAX_RECIPES:
             self._asked.clear()
         return TextRecipe.of(
             self._options.engine.model, self._known_revision, settings_of(self._options, audio), DEFAULTS

@@ -13,20 +13,20 @@ from whisperbatch.records import AudioFile, Outcome, Transcript
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class FileTask:
     """A file to be transcribed.
 
     Attributes:
         number: The run's for it.
         audio: The file.
-        is_alone: Whether a worker that takes it takes nothing else until it has ended: one died that had it.
+        is_exclusive: Whether a worker that takes it takes nothing else until it has ended: one died that had it.
         kept: The mark and text of clips that an earlier run finished, by their index.
         reuse: Its text, when only its speakers are to be found.
     """
 
     number: int
     audio: AudioFile
-    is_alone: bool = False
+    is_exclusive: bool = False
     kept: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     reuse: Transcript | None = None
 
@@ -42,7 +42,7 @@ class WorkerEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class ClipFinished:
     """A clip of a long file that is worth keeping until the file is done."""
 
     number: int
@@ -52,7 +52,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FileEnded:
     """How a file ended; when it is done its transcript is there, and nothing is written."""
 
     number: int
@@ -68,14 +68,14 @@ class WorkerLost:
     is_to_blame: bool = True
 
 
-Tiding = WorkerEvent | Finished | Ended | WorkerLost
+WorkerMessage = WorkerEvent | ClipFinished | FileEnded | WorkerLost
 
 
 class WorkerPool(Protocol):
     """Workers that take files; any thread may call it."""
 
     @property
-    def n_hands(self) -> int:
+    def max_waiting(self) -> int:
         """How many files may wait at a time to be taken."""
         ...
 
@@ -83,15 +83,15 @@ class WorkerPool(Protocol):
         """Have the workers open their models without waiting for a file."""
         ...
 
-    def hand(self, order: Order) -> bool:
+    def submit(self, task: FileTask) -> bool:
         """Wait until a worker takes the file; False when none will any more."""
         ...
 
-    def rest(self) -> None:
+    def flush(self) -> None:
         """Nothing more waits to be handed for now: batches need not be waited for to become full."""
         ...
 
-    def tidings(self) -> Iterator[Tiding]:
+    def messages(self) -> Iterator[WorkerMessage]:
         """What happens, as it happens, until the pool is let go.
 
         Raises:
@@ -103,6 +103,6 @@ class WorkerPool(Protocol):
         """Take nothing more, and end what has begun; every file that was taken is told of still."""
         ...
 
-    def let_go(self) -> None:
-        """The run is over: ``hand`` and ``tidings`` return, and whatever a worker still does is told to nobody."""
+    def end_run(self) -> None:
+        """The run is over: ``submit`` and ``messages`` return, and whatever a worker still does is told to nobody."""
         ...

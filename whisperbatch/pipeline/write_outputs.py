@@ -26,7 +26,7 @@ class OutputWriter:
     def __init__(
         self,
         options: OutputOptions,
-        board: OpenFiles,
+        open_files: OpenFiles,
         namer: Namer,
         planner: Planner,
         waited_for: Callable[[Job], bool],
@@ -37,7 +37,7 @@ class OutputWriter:
         ``waited_for`` is true when a file's folder was away and is there again; ``note`` is given the outcome before
         the journal knows that the file is done.
         """
-        self._options, self._board, self._namer, self._planner = options, board, namer, planner
+        self._options, self._open_files, self._namer, self._planner = options, open_files, namer, planner
         self._waited_for, self._note = waited_for, note
 
     def put(self, job: Job, transcript: Transcript, reason: str = "") -> None:
@@ -52,7 +52,7 @@ class OutputWriter:
         outcome = Outcome(job.audio.path, Status.DONE, transcript, reason=reason, audio_s=audio_s, wall_s=wall_s)
         if self._options.write:
             outcome = self._write(job, transcript, outcome)
-        self._board.resolve(job, outcome)
+        self._open_files.resolve(job, outcome)
 
     def lost_its_folder(self, job: Job) -> bool:
         """Whether a file is to be written anew, since the folder of its outputs was away for a while."""
@@ -95,7 +95,7 @@ class OutputWriter:
         if kept:
             told = f"{', '.join(kept)} {'was' if len(kept) == 1 else 'were'} edited and kept"
             made = ", ".join(str(path) for path in places)
-            self._board.emit(Event("notice", job.audio.path, {"text": f"{told}; the new transcript is {made}"}))
+            self._open_files.emit(Event("notice", job.audio.path, {"text": f"{told}; the new transcript is {made}"}))
 
     def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, Content]]) -> None:
         new = self._namer.new(job.audio, chosen)

@@ -86,7 +86,7 @@ def _is_among(path: Path, known: Collection[Path]) -> bool:
 
 
 def _kind(entry: Entry, book: Journal) -> str:
-    if book.is_in_hand(entry):
+    if book.is_claimed(entry):
         return IN_HAND
     return {State.DONE: DONE, State.FAILED: FAILED}.get(entry.state, PENDING)
 
