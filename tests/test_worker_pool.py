@@ -71,7 +71,7 @@ class Scene:
 
     def __init__(self, n_workers: int) -> None:
         self.handles: list[Scripted] = []
-        self.outbox: list[object] = []
+        self.received: list[object] = []
         self.pool = WorkerPool(self._start_worker, [f"worker {index}" for index in range(n_workers)])
         self.pool.open()
         self.error: Exception | None = None
@@ -90,7 +90,7 @@ class Scene:
     def _listen(self) -> None:
         try:
             for one in self.pool.messages():
-                self.outbox.append(one)
+                self.received.append(one)
         except (RunError, ModelError) as err:
             self.error = err
 
@@ -138,8 +138,8 @@ def test_what_a_dead_worker_had_is_reported_as_lost_and_the_worker_is_replaced(p
     one.tells.put(ended(0))
     one.tells.put(PoolWorkerDiedError("signal 9"))
     wait_until(lambda: len(pair.handles) == 3)
-    wait_until(lambda: len(pair.told) == 2)
-    assert pair.told == [ended(0), WorkerLost(1, "signal 9")]
+    wait_until(lambda: len(pair.received) == 2)
+    assert pair.received == [ended(0), WorkerLost(1, "signal 9")]
     pair.handles[2].tells.put(Ready())
     pair.submit(2).join(10)
     assert (pair.handles[2].numbers, two.numbers) == ([2], [])
@@ -207,11 +207,11 @@ def test_a_worker_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_bl
     one.tells.put(Ready())
     pair.submit(0).join(10)
     one.tells.put(FolderNotVisible(Path("/share")))
-    wait_until(lambda: len(pair.told) == 2)
+    wait_until(lambda: len(pair.received) == 2)
     why = "worker 0 does not see /share; mount it there at the same path"
-    assert pair.told[0] == WorkerLost(0, why, is_to_blame=False)
-    assert isinstance(pair.told[1], WorkerEvent)
-    assert pair.told[1].data["text"] == f"worker 0 is given up: {why}"
+    assert pair.received[0] == WorkerLost(0, why, is_to_blame=False)
+    assert isinstance(pair.received[1], WorkerEvent)
+    assert pair.received[1].data["text"] == f"worker 0 is given up: {why}"
     two.tells.put(Ready())
     pair.submit(0).join(10)
     assert two.numbers == [0]
@@ -367,8 +367,8 @@ def test_what_a_worker_still_sends_of_a_run_that_was_left_does_not_reach_the_nex
     die()
     wait_until(lambda: len(pair.handles) == 3)
     two.tells.put(ended(0))
-    wait_until(lambda: bool(pair.told))
-    assert (one.numbers, two.numbers, pair.told) == ([0], [0], [ended(0)])
+    wait_until(lambda: bool(pair.received))
+    assert (one.numbers, two.numbers, pair.received) == ([0], [0], [ended(0)])
 
 
 def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_the_next(
