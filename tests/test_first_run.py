@@ -257,7 +257,7 @@ def test_info_finds_what_is_wrong_here(tmp_path: Path):
     told = page.partition("\nwhat is wrong\n")[2]
     assert "HF_HUB_OFFLINE is set" in told
     assert f"model cache {tmp_path}/file/models cannot be written to ({tmp_path}/file is a file)" in told
-    assert "journal.sqlite3: the journal cannot be used (this file is no journal)" in told
+    assert "journal.sqlite3: the journal cannot be used (this file is not a journal)" in told
     assert ("OMP_NUM_THREADS=1" in told) == (health.n_allowed() > 1)
     assert (tmp_path / "state" / "whisperbatch" / "journal.sqlite3").read_text() == "no journal " * 99
 

@@ -136,7 +136,7 @@ def test_what_a_killed_process_committed_is_there(place: Path):
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom whisperbatch.journal import *\n"
         "journal = Journal(Path(sys.argv[1]))\nentry = journal.claim(Key(Path('/in/talk.wav'), Path('/in'))).entry\n"
-        "journal.failed(entry, Recording(1, 2, None), Making('m', None, '{}'), 'why', is_permanent=True)\n"
+        "journal.failed(entry, Recording(1, 2, None), TextRecipe('m', None, '{}'), 'why', is_permanent=True)\n"
         "os.kill(os.getpid(), 9)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(place)], check=False)
@@ -212,7 +212,10 @@ def damaged(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda path: path.write_bytes(b"hello, this is a letter and no database " * 100), "this file is no journal"),
+        (
+            lambda path: path.write_bytes(b"hello, this is a letter and no database " * 100),
+            "this file is not a journal",
+        ),
         (foreign, "another program"),
         (newer, "newer whisperbatch"),
         (damaged, "damaged"),

@@ -135,7 +135,7 @@ class Hooks:
 
     def _run(self, due: DueHook) -> None:
         """Run a hook with this run's command, and note how it ended."""
-        told = dict(due.told)
+        told = dict(due.payload)
         if due.path is not None and (place := os.fspath(absolute(due.path))) != told["path"]:
             told["moved_to"] = place
         try:
