@@ -595,7 +595,7 @@ def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
 
     def note() -> None:
         try:
-            cache.note(one, ClipText(1, 0, (), "en"))
+            cache.add(one, ClipText(1, 0, (), "en"))
             notes.append(None)
         except KeyError as err:
             notes.append(err)

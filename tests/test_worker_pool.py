@@ -255,9 +255,9 @@ def test_the_look_ahead_is_over_when_all_that_was_taken_is_dealt_with():
     ahead.put(job(1, 1))
     assert ahead.take() is not None
     assert not ahead.end()
-    assert not ahead.settled()
+    assert not ahead.done_with_one()
     assert ahead.take() is not None
-    assert ahead.settled()
+    assert ahead.done_with_one()
     ahead.abort()
     assert ahead.take() is None
 

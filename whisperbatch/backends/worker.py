@@ -173,11 +173,11 @@ class _TaskClipStore:
     def has_room(self, job: Job) -> bool:
         return True
 
-    def kept(self, job: Job) -> dict[int, tuple[str, str]]:
+    def stored(self, job: Job) -> dict[int, tuple[str, str]]:
         task = self._worker.task_of(job.audio.path)
-        return {} if task is None else dict(task.kept)
+        return {} if task is None else dict(task.finished_clips)
 
-    def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
+    def store(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
         self._worker.send_clips(clips)
 
     def reused(self, job: Job) -> Transcript | None:

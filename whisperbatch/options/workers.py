@@ -1,4 +1,4 @@
-"""Where a run's models are: in this process, in one a device, or on a Ray cluster."""
+"""Options of the workers: where the models run, and on how many actors."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ BACKENDS = ("local", "ray")
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """Who transcribes.
+    """Where the models run.
 
     Attributes:
         backend: ``local`` (this machine, see ``EngineOptions.device``) or ``ray``.
-        ray_address: Of a cluster that runs, as ``ray.init`` takes it; None starts one on this machine.
-        n_actors: How many actors; None is one a GPU, or one a CPU node where there is no GPU.
-        cpus_per_actor: Cores of each; None is those of its node, shared out among the GPUs.
+        ray_address: Address of a running cluster, as for ``ray.init``; None starts one on this machine.
+        n_actors: Number of actors; None means one per GPU, or one per node if there is no GPU.
+        cpus_per_actor: Cores of each; None divides a node's cores among its GPUs.
     """
 
     backend: str = "local"
@@ -24,7 +24,7 @@ class WorkerOptions:
     cpus_per_actor: int | None = None
 
     def __post_init__(self) -> None:
-        """Check that the parts go together."""
+        """Check that the options go together."""
         require(self.backend in BACKENDS, f"unknown backend '{self.backend}'; choose from {', '.join(BACKENDS)}")
         require(self.n_actors is None or self.n_actors >= 1, "--actors must be 1 or more")
         require(self.cpus_per_actor is None or self.cpus_per_actor >= 1, "--cpus-per-actor must be 1 or more")

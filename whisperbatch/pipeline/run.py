@@ -1,4 +1,4 @@
-"""Starting the threads of a run, and ending them: at the end, on stop, on an error that ends the run."""
+"""Run a pipeline: start its threads, and end them at the end, on a stop, or on an error that ends the run."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -22,23 +22,23 @@ from whisperbatch.pipeline.worker_protocol import WorkerPool
 from whisperbatch.records import AudioFile, Event, Outcome
 from whisperbatch.speakers import Diarizer
 
-STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
-JOIN_S = 60.0  # a step of a large model on a CPU may take as long
+STOP_LOOK_S = 0.2  # longest wait for the caller's stop event before the end of the run is checked
+JOIN_S = 60.0  # a step of a large model on a CPU may take this long
 
 
 class TranscribeStages(Protocol):
-    """Who transcribes what the flow decides on: the stages of this process, or those who hand it to a worker pool."""
+    """The stages that transcribe: those of this process, or those that submit files to a worker pool."""
 
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """What is to run side by side, with its name."""
+        """Yield the functions to run in threads, with their names."""
         ...
 
     def want_engine(self) -> None:
-        """Have the model opened without waiting for a file."""
+        """Open the model without waiting for a file."""
         ...
 
     def drain(self, is_over: threading.Event) -> None:
-        """Let what the engine holds come to its end, and end the other files; ``is_over`` cuts it short."""
+        """Finish files that are in the engine, and interrupt the others; ``is_over`` cuts this short."""
         ...
 
     def abort(self) -> None:
@@ -46,7 +46,7 @@ class TranscribeStages(Protocol):
         ...
 
     def close(self) -> None:
-        """End the processes that are the run's own."""
+        """End the processes that belong to the run."""
         ...
 
 
@@ -65,24 +65,24 @@ def run(
     clip_store: ClipStore | None = None,
     open_diarizer: Callable[[], Diarizer] | None = None,
 ) -> Iterator[Outcome]:
-    """Each file's outcome as it ends.
+    """Yield the outcome of each file as it ends.
 
     Args:
-        source: Files, as they come.
+        source: The files, in the order they arrive.
         options: All settings.
-        open_engine: Gives the engine; called once, in the engine's thread, when the first file is to be loaded.
-        pool: Transcribes elsewhere, in place of an engine here.
-        namer: Where outputs go.
-        on_event: Called from several threads, never by two at once; should return soon.
-        stop: Set it to end the run: what the engine holds is finished and written, other files come out as interrupted.
-        journal: What is done; None keeps none, and what lies on disk tells it.
-        revision: Which weights the model's name stands for, None when that shows only once the model is open.
-        at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
-        clip_store: Where finished clips of long files are kept; None means the journal. A pool worker has one.
-        open_diarizer: Gives what finds speakers; the first one before any file is loaded. None looks for none.
+        open_engine: Opens the engine; called once, in the engine's thread, when the first file must be loaded.
+        pool: Transcribes in workers instead of an engine in this process.
+        namer: Names the outputs.
+        on_event: Called with each event from several threads, never by two at once; should return soon.
+        stop: When set, the run ends: files in the engine are finished and written, others are interrupted.
+        journal: Records what is done; with None the outputs on disk decide.
+        revision: Returns which weights the model's name means; None if known only once the model is open.
+        at_once: Open the engine without waiting for a file, so that a drop folder's first file need not wait.
+        clip_store: Stores finished clips of long files; None means the journal. Only a pool worker has one.
+        open_diarizer: Opens a diarizer, the first one before any file is loaded; None finds no speakers.
 
     Raises:
-        RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
+        RunError, UsageError: Raised by the iterator, after the outcomes of the open files.
     """
     planner = Planner(options, namer, journal, revision)
     flow = FileFlow(options, OpenFiles(on_event), namer, planner, is_pool_worker=clip_store is not None)
@@ -93,11 +93,11 @@ def run(
         assert open_engine is not None
         speaker_finder = None if open_diarizer is None else SpeakerFinder(flow, open_diarizer)
         stages = LocalStages(flow, open_engine, ClipCache(clip_store, planner.making_told), speaker_finder)
-    return _Run(source, flow, stages, Mover(options.output, namer, journal, flow.tell), stop).outcomes(at_once)
+    return _Run(source, flow, stages, Mover(options.output, namer, journal, flow.notice), stop).outcomes(at_once)
 
 
 class _Run:
-    """The threads of one run; owned by the thread that takes the outcomes."""
+    """The threads of one run; owned by the thread that iterates the outcomes."""
 
     def __init__(
         self, source: Iterable[AudioFile], flow: FileFlow, stages: TranscribeStages, mover: Mover, stop: threading.Event
@@ -118,7 +118,7 @@ class _Run:
             self._start()
             while (ended := self._open_files.next_outcome()) is not None:
                 due = self._hooks.left_due(ended[0])
-                outcome = self._mover.settle(*ended)
+                outcome = self._mover.move(*ended)
                 self._open_files.emit(Event("finished", outcome.path, {"outcome": outcome}))
                 self._hooks.ended(ended[0], outcome, due)
                 yield outcome
@@ -134,16 +134,16 @@ class _Run:
             self._spawn(name, work)
         for name, work in self._hooks.threads():
             self._spawn(name, work)
-        self._spawn("waiting", self._flow.waiting.work)
+        self._spawn("waiting", self._flow.claimed_files.work)
         self._spawn("stop", self._watch_stop)
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=self._guarded, args=(name, work), name=f"whisperbatch-{name}", daemon=True)
+        thread = threading.Thread(target=self._run_thread, args=(name, work), name=f"whisperbatch-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _guarded(self, name: str, work: Callable[[], None]) -> None:
-        """Top of a thread: whatever ends it unforeseen ends the run, and no file is left open."""
+    def _run_thread(self, name: str, work: Callable[[], None]) -> None:
+        """Top of a thread: an unexpected error ends the run and leaves no file open."""
         try:
             work()
         except WhisperbatchError as err:
@@ -172,6 +172,6 @@ class _Run:
         self._ended.set()
         self._end_early(None, INTERRUPTED)
         for thread in self._threads:
-            # the source may hang in someone else's iterator or in a read of a terminal; it is left behind
+            # the source may hang in a foreign iterator or in a read from a terminal; it is left behind
             if thread.name != "whisperbatch-source":
                 thread.join(JOIN_S)
