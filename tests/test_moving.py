@@ -189,7 +189,7 @@ def test_a_run_that_was_killed_before_the_move_moves_with_the_next(tmp_path: Pat
         patch.setattr(pipeline.move_recordings, "move_to", lambda *given: (_ for _ in ()).throw(WriteError("no room")))
         (outcome,) = drop.run()
     assert (outcome.status, outcome.moved_to) == (Status.DONE, None)
-    assert drop.notices == ["no room; it stays here and is moved by the next run"]
+    assert drop.notices == ["no room; it stays here, and the next run moves it"]
     (outcome,) = drop.run()
     assert (outcome.status, outcome.moved_to) == (Status.SKIPPED, tmp_path / "done" / "a.wav")
     assert drop.n_heard == 1

@@ -226,6 +226,6 @@ def test_a_node_that_cannot_see_the_folder_says_so_at_once(tmp_path: Path, monke
     monkeypatch.setenv("BLIND", "1")
     code, told = end_of(start_on_ray(folder))
     assert code == 3, told
-    why = f"does not see {folder}; mount it there at the same place"
+    why = f"cannot see {folder}; mount it there at the same path"
     assert told.splitlines()[-1] in [f"whisperbatch: nothing can be transcribed: actor {n} {why}" for n in (1, 2)]
     assert names_of(events(folder), "failed") == []

@@ -208,10 +208,10 @@ def test_a_worker_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_bl
     pair.submit(0).join(10)
     one.tells.put(FolderNotVisible(Path("/share")))
     wait_until(lambda: len(pair.received) == 2)
-    why = "worker 0 does not see /share; mount it there at the same path"
+    why = "worker 0 cannot see /share; mount it there at the same path"
     assert pair.received[0] == WorkerLost(0, why, is_to_blame=False)
     assert isinstance(pair.received[1], WorkerEvent)
-    assert pair.received[1].data["text"] == f"worker 0 is given up: {why}"
+    assert pair.received[1].data["text"] == f"giving up on worker 0: {why}"
     two.tells.put(Ready())
     pair.submit(0).join(10)
     assert two.numbers == [0]

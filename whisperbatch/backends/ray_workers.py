@@ -175,7 +175,7 @@ class RayWorker:
             runtime_env={"env_vars": {"OMP_NUM_THREADS": str(max(1, int(plan.n_cpus)))}},
         )
         gpu = f" and {plan.n_gpus} GPU" if plan.n_gpus else ""
-        self._waits = f"an actor waits for a node with {plan.n_cpus:g} free cores{gpu}; the run goes on without it"
+        self._waits = f"an actor waits for a node with {plan.n_cpus:g} free cores{gpu}; the run continues without it"
         self._actor: Any = kind.remote(own, worker, Path.cwd())
 
     def send(self, message: ToWorker) -> None:

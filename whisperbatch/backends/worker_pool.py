@@ -277,7 +277,7 @@ class WorkerPool:
                     self._changed.notify_all()
             case FolderNotVisible(folder):
                 worker.cannot_see = True
-                raise PoolWorkerDiedError(f"{worker.name} does not see {folder}; mount it there at the same path")
+                raise PoolWorkerDiedError(f"{worker.name} cannot see {folder}; mount it there at the same path")
             case Over(error) if isinstance(error, UsageError | ModelError):
                 raise error
             case Over(error):
@@ -311,5 +311,5 @@ class WorkerPool:
         if gives_up and not self._workers:
             raise RunError(f"nothing can be transcribed: {why}")
         if gives_up:
-            self._outgoing.put(WorkerEvent(None, "notice", {"text": f"{worker.name} is given up: {why}"}))
+            self._outgoing.put(WorkerEvent(None, "notice", {"text": f"giving up on {worker.name}: {why}"}))
         return is_replaced

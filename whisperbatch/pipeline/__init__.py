@@ -9,7 +9,7 @@ bench call ``run``. Every file from the source ends in exactly one Outcome; a fi
 and is cancelled in every stage.
 
 Modules. A run: run (starts and ends it), file_flow (takes each file from the source to its end), local_stages (load,
-decode and write in this process), remote_stages (hand files to a worker pool), worker_protocol (messages between a run
+decode and write in this process), remote_stages (submit files to a worker pool), worker_protocol (messages between a run
 and its pool), open_files (jobs that have not ended, and how each ended), claimed_files (files that another run is
 working on). Deciding what to do for a file: planner, decision, outputs_on_disk (are outputs as we left them?),
 output_forms (format, shape, rules and speakers of an output), text_settings (settings that affect the text),

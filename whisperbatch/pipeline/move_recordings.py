@@ -36,7 +36,7 @@ class Mover:
         try:
             place = move_to(job.audio.path, target, read)
         except WriteError as err:
-            self._notice(job.audio.path, f"{err.message}; it stays here and is moved by the next run")
+            self._notice(job.audio.path, f"{err.message}; it stays here, and the next run moves it")
             return outcome
         if key is not None:
             if self._journal is not None:

@@ -212,12 +212,8 @@ class OpenFiles:
                 job.kept_outputs,
                 job.reuse,
             )
-            fresh.content, fresh.group, fresh.skips_dedupe, fresh.twin = (
-                job.content,
-                job.group,
-                job.skips_dedupe,
-                job.twin,
-            )
+            fresh.content, fresh.group, fresh.twin = job.content, job.group, job.twin
+            fresh.skips_dedupe = job.skips_dedupe
             self._open[fresh.file_id] = fresh
             self._of_path.setdefault(job.audio.path, []).insert(0, fresh.file_id)
             return fresh

@@ -219,7 +219,7 @@ class RemoteStages:
             return
         n_deaths = job.n_deaths + is_to_blame
         if n_deaths >= MAX_DEATHS or n_deaths > self._flow.options.failures.retries:
-            again = ", and so did the next one, which had nothing else" if n_deaths > 1 else ""
+            again = ", and so did the next one, which had no other file" if n_deaths > 1 else ""
             self._flow.fail(job, WorkerDiedError(DIED.format(why=why, again=again)))
         elif (fresh := self._open_files.reopen(job)) is not None:
             fresh.n_deaths, fresh.is_to_load = n_deaths, True

@@ -21,7 +21,7 @@ from whisperbatch.records import AudioFile
 PAUSES_S = (0.5, 2.0, 8.0, 30.0)  # before each retry; the last value repeats
 AWAY_S = 300.0  # a folder that is away longer ends the run
 LOOK_S = 1.0  # between checks for it
-WENT_AWAY = "this folder went away; the run goes on when it is back"
+WENT_AWAY = "this folder went away; the run continues when it is back"
 PASSING = frozenset(
     getattr(errno, name)
     for name in (
@@ -169,7 +169,7 @@ class FailureLimit:
         if limit is not None and n_failed >= limit:
             flag = "--fail-fast" if self._options.fail_fast else f"--max-failures {limit}"
             failed = "a file" if n_failed == 1 else f"{n_failed} files"
-            raise RunError(f"{failed} failed, which ends the run ({flag}); run again to go on")
+            raise RunError(f"{failed} failed, which ends the run ({flag}); run again to continue")
 
 
 def unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> WhisperbatchError:

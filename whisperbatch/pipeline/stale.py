@@ -7,8 +7,8 @@ is growing again.
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.retry_policy import Mounts
 
-CHANGED = "it has changed since; its new content is taken once it stands still"
-GONE = "it has gone"
+CHANGED = "it has changed; its new content is transcribed once it stops changing"
+GONE = "it no longer exists"
 
 
 def stale(job: Job, mounts: Mounts) -> str | None:
