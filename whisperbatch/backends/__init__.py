@@ -5,17 +5,16 @@ and replaces workers that die), worker (a pipeline of its own, fed file by file)
 process_workers (one process per device), ray_workers (one Ray actor per device).
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from whisperbatch.backends import process_workers
 from whisperbatch.backends.local import LocalBackend
 from whisperbatch.backends.remote import RemoteBackend
-from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
-from whisperbatch.records import AudioFile, Event, Outcome
+from whisperbatch.pipeline import RunParts
+from whisperbatch.records import AudioFile, Outcome
 
 __all__ = ["Backend", "open_backend"]
 
@@ -23,23 +22,12 @@ __all__ = ["Backend", "open_backend"]
 class Backend(Protocol):
     """A run's pipeline, wherever its models are; models stay loaded between runs."""
 
-    def run(
-        self,
-        source: Iterable[AudioFile],
-        *,
-        on_event: Callable[[Event], None],
-        stop: threading.Event,
-        journal: Journal | None = None,
-        at_once: bool = False,
-    ) -> Iterator[Outcome]:
+    def run(self, source: Iterable[AudioFile], **parts: Unpack[RunParts]) -> Iterator[Outcome]:
         """Yield the outcome of each file as it ends; for one thread at a time.
 
         Args:
             source: The files, in the order they arrive.
-            on_event: Called with each event, from threads of the run, one at a time.
-            stop: When set, the run ends soon.
-            journal: Records what is done; None records nothing.
-            at_once: Load the model without waiting for a file that needs it.
+            **parts: See ``pipeline.run``.
 
         Raises:
             UsageError, RunError: Raised by the iterator.

@@ -3,17 +3,16 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from whisperbatch import demo, pipeline
 from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.engine import Engine, open_engine
-from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions, SpeechOptions
 from whisperbatch.outputs.namer import Namer
-from whisperbatch.pipeline import ClipStore
+from whisperbatch.pipeline import ClipStore, RunParts
 from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.speakers import Diarizer, open_diarizer
@@ -35,26 +34,15 @@ class LocalBackend:
         self._engine: Engine | None = None
         self._diarizers: list[Diarizer] = []
 
-    def run(
-        self,
-        source: Iterable[AudioFile],
-        *,
-        on_event: Callable[[Event], None],
-        stop: threading.Event,
-        journal: Journal | None = None,
-        at_once: bool = False,
-    ) -> Iterator[Outcome]:
+    def run(self, source: Iterable[AudioFile], **parts: Unpack[RunParts]) -> Iterator[Outcome]:
         """Yield the outcome of each file; see ``backends.Backend``."""
         return pipeline.run(
             source,
             self._options,
-            open_engine=lambda: self.open(on_event),
-            on_event=on_event,
-            stop=stop,
-            journal=journal,
-            at_once=at_once,
+            open_engine=lambda: self.open(parts["on_event"]),
             clip_store=self._clip_store,
             open_diarizer=self._diarizers_of_run() if self._options.speakers.enabled else None,
+            **parts,
             **common_arguments(self._options),
         )
 

@@ -9,8 +9,8 @@ bench call ``run``. Every file from the source ends in exactly one Outcome; a fi
 and is cancelled in every stage.
 
 Modules. A run: run (starts and ends it), file_flow (takes each file from the source to its end), local_stages (load,
-decode and write in this process), remote_stages (submit files to a worker pool), worker_protocol (messages between a run
-and its pool), open_files (jobs that have not ended, and how each ended), claimed_files (files that another run is
+decode and write in this process), remote_stages (submit files to a worker pool), worker_protocol (messages between a
+run and its pool), open_files (jobs that have not ended, and how each ended), claimed_files (files that another run is
 working on). Deciding what to do for a file: planner, decision, outputs_on_disk (are outputs as we left them?),
 output_forms (format, shape, rules and speakers of an output), text_settings (settings that affect the text),
 text_recipes (model, weights and settings of a text), weights_revision (which weights a model's name means),
@@ -25,7 +25,7 @@ from whisperbatch.pipeline.clip_cache import ClipStore
 from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.run import run
+from whisperbatch.pipeline.run import RunParts, run
 from whisperbatch.pipeline.weights_revision import revision_of
 from whisperbatch.pipeline.worker_protocol import (
     ClipFinished,
@@ -45,6 +45,7 @@ __all__ = [
     "FileTask",
     "Job",
     "Planner",
+    "RunParts",
     "WorkerEvent",
     "WorkerLost",
     "WorkerMessage",

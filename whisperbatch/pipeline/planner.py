@@ -110,7 +110,7 @@ class Planner:
 
     def transcript_told(self, job: Job) -> str:
         """What the file's transcript depends on beside the recording, its speakers included, as one text."""
-        return f"{self.making_told(job)} {self._speakers.asked(job.audio)}"
+        return f"{self.making_told(job)} {self._speakers.requested(job.audio)}"
 
     def is_claimed_by_other_run(self, job: Job) -> bool:
         """Whether another run still has the file in hand."""

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Protocol
+from typing import NotRequired, Protocol, TypedDict
 
 from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
@@ -48,6 +48,15 @@ class TranscribeStages(Protocol):
     def close(self) -> None:
         """End the processes that belong to the run."""
         ...
+
+
+class RunParts(TypedDict):
+    """What a caller passes through a backend to ``run``, whose docstring explains it."""
+
+    on_event: Callable[[Event], None]
+    stop: threading.Event
+    journal: NotRequired[Journal | None]
+    at_once: NotRequired[bool]
 
 
 def run(

@@ -51,7 +51,7 @@ class SpeakerMarks:
         """Take the requested speakers from the options."""
         self._options = options
 
-    def asked(self, audio: AudioFile) -> dict[str, Any]:
+    def requested(self, audio: AudioFile) -> dict[str, Any]:
         """Return the settings for a file's speakers; empty if speakers are off."""
         return settings_of_speakers(speakers_of(self._options, audio))
 
@@ -60,7 +60,7 @@ class SpeakerMarks:
 
         Speakers that could not be found are tried again only if the run retries failures.
         """
-        wanted, (_, _, mark) = self.asked(audio), form.partition(MARK)
+        wanted, (_, _, mark) = self.requested(audio), form.partition(MARK)
         known = (FOUND,) if self._options.journal.retry_failed else (FOUND, FAILED)
         return not wanted or mark in [kind + _short(wanted) for kind in known]
 
