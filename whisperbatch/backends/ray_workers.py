@@ -88,7 +88,7 @@ class RayPool(WorkerPool):
                 _check_listening(address or "")
                 on_sigterm = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
                 ray.init(address or "local", log_to_driver=False, logging_level="ERROR", **local)
-                if threading.current_thread() is threading.main_thread():  # there Ray has put its own in its worker
+                if threading.current_thread() is threading.main_thread():  # Ray has replaced the handler there
                     signal.signal(signal.SIGTERM, on_sigterm)
             except (OSError, RuntimeError, ValueError) as err:
                 reason = str(err).strip().partition("\n")[0]

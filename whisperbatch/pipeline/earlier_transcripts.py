@@ -60,7 +60,8 @@ def of_the_same_content(
     The recording is read whole only if the journal knows one with the same size and sample that has a JSON file.
     """
     for entry in journal.done_alike(key, recording, recipes) if recording.sample else ():
-        suffixes = {path.suffix.lower() for path in (entry.key.path, key.path)}  # decide how it is read
+        # the suffix may decide how a file is read
+        suffixes = {path.suffix.lower() for path in (entry.key.path, key.path)}
         is_candidate = len(suffixes) == 1 and fits(entry) and any(map(_is_kept, entry.outputs))
         if not (is_candidate and _has(entry, content.compute())):
             continue

@@ -282,7 +282,7 @@ class FileFlow:
         while True:
             try:
                 decision = self.planner.decide(job)
-            except (FileError, OSError):  # a dead share raises more than FileNotFoundError
+            except (FileError, OSError):  # a dead share raises other errors than FileNotFoundError
                 if not self.waited_for_folder(job) or self.stopping.is_set():
                     raise
             else:
