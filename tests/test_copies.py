@@ -197,7 +197,7 @@ def test_copies_that_ask_for_something_else_are_their_own_work(tmp_path: Path):
 
     def source() -> Iterator[AudioFile]:
         for path, own in zip(sorted(tree.audio.glob("*.wav")), own_options, strict=True):
-            yield replace(next(iter(from_paths([path]))), own_options=own)
+            yield replace(next(iter(from_paths([path]))), options=own)
 
     outcomes = tree.run(source=source())
     assert tree.n_heard == 3
@@ -213,7 +213,7 @@ def test_copies_and_what_was_renamed_have_replacement_rules_of_their_own(tmp_pat
 
     def source() -> Iterator[AudioFile]:
         for audio in from_paths([tree.audio]):
-            yield replace(audio, own_options=FileOptions(replace=made[int(audio.path.stem[2])]))
+            yield replace(audio, options=FileOptions(replace=made[int(audio.path.stem[2])]))
 
     tree.run(source=source())
     first = [(tree.audio / f"00{number}.txt").read_text().split()[0] for number in range(3)]

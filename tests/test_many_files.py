@@ -124,4 +124,4 @@ def test_what_the_journal_costs_a_file(tmp_path: Path):
 
 
 def test_the_sources_record_is_small(tmp_path: Path):
-    assert AudioFile(tmp_path).own_options is AudioFile(tmp_path / "other").own_options
+    assert AudioFile(tmp_path).options is AudioFile(tmp_path / "other").options

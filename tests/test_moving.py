@@ -100,7 +100,7 @@ def test_a_recording_that_asks_for_a_folder_it_may_not_have_costs_only_itself(tm
     for number in range(3):
         drop.put(f"{number}.wav", number + 1)
     files = [
-        replace(audio, own_options=FileOptions(output=Path("/elsewhere"))) if audio.path.name == "1.wav" else audio
+        replace(audio, options=FileOptions(output=Path("/elsewhere"))) if audio.path.name == "1.wav" else audio
         for audio in below(drop.place)
     ]
     told = {outcome.path.name: outcome for outcome in drop.run(files=files)}

@@ -467,9 +467,9 @@ def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path
             seen[f"{clip.samples[0]}"] = clip.settings
 
     def source() -> Iterator[AudioFile]:
-        yield AudioFile(Path("talks.jsonl, line 7"), own_options=FileOptions(fault="no JSON"))
+        yield AudioFile(Path("talks.jsonl, line 7"), options=FileOptions(fault="no JSON"))
         for path, own in zip(sorted(place.audio.glob("*.wav")), own_options, strict=True):
-            yield replace(next(iter(from_paths([path]))), own_options=own)
+            yield replace(next(iter(from_paths([path]))), options=own)
 
     outcomes = place.run(source=source(), before_step=note)
     assert told(outcomes) == {"tal": "failed", **DONE}

@@ -266,13 +266,13 @@ def test_a_line_of_json_names_no_folder_that_the_command_does_not_cover(
     monkeypatch.chdir(here)
     write_wav(here / "x.wav", sound(0.1, 16_000)[:, 0] * 32767)
     own_options = FileOptions(output=Path(asked.format(out=out)))
-    outcome = Run(iter([AudioFile(Path("x.wav"), own_options=own_options)]), FakeEngine(), options()).end()[0]
+    outcome = Run(iter([AudioFile(Path("x.wav"), options=own_options)]), FakeEngine(), options()).end()[0]
     assert outcome.status is Status.FAILED
     assert "lies outside the current folder" in outcome.reason
     assert not out.exists()
     if asked != "/":
         covered = options(output_dir=tmp_path)
-        source = iter([AudioFile(Path("x.wav"), own_options=own_options)])
+        source = iter([AudioFile(Path("x.wav"), options=own_options)])
         assert Run(source, FakeEngine(), covered).end()[0].status is Status.DONE
         assert [path.name for path in out.iterdir()] == ["x.txt"]
 
@@ -283,7 +283,7 @@ def test_dots_in_an_asked_folder_do_not_lead_out_through_a_link(tmp_path: Path, 
     away.mkdir(parents=True)
     monkeypatch.chdir(here)
     (here / "link").symlink_to(away)
-    audio = AudioFile(here / "x.wav", own_options=FileOptions(output=Path("link/../x")))
+    audio = AudioFile(here / "x.wav", options=FileOptions(output=Path("link/../x")))
     assert folder_of(audio, OutputOptions()) == here / "x"  # and not beside ``deep``
 
 

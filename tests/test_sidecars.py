@@ -34,7 +34,7 @@ def put(place: Path, text: str | bytes) -> Path:
 
 
 def asked(*paths: str | Path, wanted: bool = True) -> dict[str, FileOptions]:
-    return {str(audio.path): audio.own_options for audio in with_sidecars(from_paths(paths), wanted)}
+    return {str(audio.path): audio.options for audio in with_sidecars(from_paths(paths), wanted)}
 
 
 def of(folder: Path, name: str = "talk.mp3") -> FileOptions:
@@ -95,7 +95,7 @@ def test_a_line_of_json_comes_before_sidecars(tree: Path):
     lists = put(tree / "list.jsonl", '{"path": "top", "prompt": "line", "hotwords": "Aase", "replace": "names.txt"}\n')
     with lists.open("rb") as stream:
         files = list(with_sidecars(from_list(stream, rules_base=lists.parent), True))
-    found = [one.own_options for one in files]
+    found = [one.options for one in files]
     assert {(one.language, one.prompt, one.hotwords) for one in found} == {("de", "line", "Aase")}
     assert all(one.replace is not None and one.replace.rules for one in found)
 
@@ -115,8 +115,8 @@ def test_a_line_whose_rules_or_hotwords_make_no_sense_fails_alone(tree: Path, li
     lists = put(tree / "list.jsonl", f"{line}\ntop/a/talk.mp3\n")
     with lists.open("rb") as stream:
         bad, good = from_list(stream, rules_base=lists.parent, name="list.jsonl")
-    assert fault in (bad.own_options.fault or "")
-    assert (str(bad.path), good.own_options) == ("list.jsonl, line 1", FileOptions())
+    assert fault in (bad.options.fault or "")
+    assert (str(bad.path), good.options) == ("list.jsonl, line 1", FileOptions())
 
 
 @pytest.mark.parametrize(
@@ -257,17 +257,17 @@ def test_a_file_waits_until_its_sidecar_stands_still_too():
     settling, path = SettleTracker(2.0), Path("talk.mp3")
 
     def look(now_s: float, **own_options: str) -> list[AudioFile]:
-        return settling.look([AudioFile(path, size=1, mtime_ns=1, own_options=FileOptions(**own_options))], now_s)
+        return settling.look([AudioFile(path, size=1, mtime_ns=1, options=FileOptions(**own_options))], now_s)
 
     assert look(0.0) == []
     assert look(1.9, fault="half of it") == []
     assert look(2.5, prompt="P") == []
     (audio,) = look(4.5, prompt="P")
-    assert audio.own_options.prompt == "P"
+    assert audio.options.prompt == "P"
     assert look(9.0, prompt="P") == []
     assert look(10.0, prompt="Q") == []
     (audio,) = look(12.0, prompt="Q")
-    assert audio.own_options.prompt == "Q"
+    assert audio.options.prompt == "Q"
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -275,19 +275,19 @@ def test_a_drop_folder_reads_them(tree: Path, wanted: bool):
     put(tree / "whisperbatch.toml", 'language = "de"\n')
     options = WatchOptions(settle_s=0.0, until_idle_s=0.1, poll=True)
     found = list(watch([tree], options, threading.Event(), sidecars=wanted))
-    assert [one.own_options.language for one in found] == (["de"] if wanted else [None]) * 3
+    assert [one.options.language for one in found] == (["de"] if wanted else [None]) * 3
 
 
 def test_one_that_changes_is_read_again_at_the_next_look(tree: Path):
     sidecars, audio = Sidecars(), AudioFile(tree / "talk.mp3", tree)
     place = put(tree / "whisperbatch.toml", 'language = "de"\n')
-    assert sidecars.applied(audio).own_options.language == "de"
+    assert sidecars.applied(audio).options.language == "de"
     put(place, 'language = "english"\n')
     sidecars.look_again()
-    assert sidecars.applied(audio).own_options.language == "en"
+    assert sidecars.applied(audio).options.language == "en"
     place.unlink()
     sidecars.look_again()
-    assert sidecars.applied(audio).own_options == FileOptions()
+    assert sidecars.applied(audio).options == FileOptions()
 
 
 def test_the_command_line_and_python_turn_them_off(tree: Path, monkeypatch: pytest.MonkeyPatch, capfd):
@@ -300,7 +300,7 @@ def test_the_command_line_and_python_turn_them_off(tree: Path, monkeypatch: pyte
     seen: list[list[str | None]] = []
 
     def run(self: object, source: Iterable[AudioFile], **more: object) -> Iterator[Outcome]:
-        seen.append([one.own_options.fault for one in source])
+        seen.append([one.options.fault for one in source])
         return iter(())
 
     monkeypatch.setattr(api.Transcriber, "run", run)

@@ -86,8 +86,8 @@ def test_a_folder_that_cannot_be_read_is_told(tree: Path, monkeypatch: pytest.Mo
     for files in (from_paths([tree]), from_list(io.BytesIO(b'{"path": "' + bytes(tree) + b'", "task": "translate"}'))):
         *others, closed = files  # what is in it is not done, and the exit code says so
         assert "b.wav" in names(others, tree)
-        assert all(audio.own_options.fault is None for audio in others)
-        assert (closed.path, closed.own_options.fault) == (tree / "sub", told[0][0])
+        assert all(audio.options.fault is None for audio in others)
+        assert (closed.path, closed.options.fault) == (tree / "sub", told[0][0])
 
 
 @pytest.mark.parametrize("name", ["lost+found", "System Volume Information", "$RECYCLE.BIN", ".Trashes"])
@@ -249,9 +249,9 @@ def test_a_line_of_json_asks_for_what_it_tells(tmp_path: Path, monkeypatch: pyte
     line = b'{"path": "a.wav", "language": "German", "task": "translate", "prompt": "P", "output": "o", "format":"srt"}'
     (audio,) = asked(line)
     assert (audio.path, audio.size) == (Path("a.wav"), 1)
-    assert audio.own_options == FileOptions("de", "translate", "P", Path("o"), ("srt",))
+    assert audio.options == FileOptions("de", "translate", "P", Path("o"), ("srt",))
     (plain,) = asked(b'{"path": "a.wav", "language": null, "format": ["json"]}')
-    assert plain.own_options == FileOptions(formats=("json",))
+    assert plain.options == FileOptions(formats=("json",))
 
 
 def test_json_and_plain_lines_may_be_mixed_and_a_brace_may_begin_a_name(
@@ -262,7 +262,7 @@ def test_json_and_plain_lines_may_be_mixed_and_a_brace_may_begin_a_name(
         (tmp_path / name).write_bytes(b"x")
     files = asked(b"a.wav", b'{"path": "a.wav"}', b'  {"path":"b.wav","language":"en"}')
     assert [str(f.path) for f in files] == ["a.wav", '{"path": "a.wav"}', "b.wav"]
-    assert [f.own_options.language for f in files] == [None, None, "en"]
+    assert [f.options.language for f in files] == [None, None, "en"]
 
 
 @pytest.mark.parametrize(
@@ -287,13 +287,13 @@ def test_json_and_plain_lines_may_be_mixed_and_a_brace_may_begin_a_name(
 def test_a_bad_line_is_told_with_its_number_and_the_others_go_on(line: bytes, told: str):
     files = asked(b"first.wav", b"", line, b"last.wav")
     assert [str(f.path) for f in files] == ["first.wav", "standard input, line 3", "last.wav"]
-    assert told in (files[1].own_options.fault or "")
-    assert files[0].own_options.fault is files[2].own_options.fault is None
+    assert told in (files[1].options.fault or "")
+    assert files[0].options.fault is files[2].options.fault is None
 
 
 def test_what_is_wrong_with_a_list_is_said_with_its_name(tree: Path):
     (broken, _) = from_list(io.BytesIO(b"{,}\nb.wav\n"), name="lists/of.jsonl")
-    assert (str(broken.path), broken.own_options.fault) == ("lists/of.jsonl, line 1", "not valid JSON at column 2")
+    assert (str(broken.path), broken.options.fault) == ("lists/of.jsonl, line 1", "not valid JSON at column 2")
     for data in (b"a\0b\n", b"\xff\xfea\0", b"fLaC\0", b"a.wav\n" * 2000 + b"x" * 70_000):
         with pytest.raises(UsageError, match=r"^talks\.txt (has|is|holds) "):
             list(from_list(io.BytesIO(data), name="talks.txt"))

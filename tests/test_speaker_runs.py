@@ -244,7 +244,7 @@ def test_long_and_split_recordings_take_pauses_into_account(tmp_path: Path):
 
 
 def test_a_list_may_say_how_many_speakers_a_file_has(talk: Path):
-    (outcome,) = Run()([AudioFile(talk, size=talk.stat().st_size, own_options=FileOptions(speakers=(1, 1)))])
+    (outcome,) = Run()([AudioFile(talk, size=talk.stat().st_size, options=FileOptions(speakers=(1, 1)))])
     assert outcome.transcript is not None
     assert outcome.transcript.speaker_settings == {"min_speakers": 1, "max_speakers": 1}
     assert len(outcome.transcript.speakers or ()) == 1
@@ -252,7 +252,7 @@ def test_a_list_may_say_how_many_speakers_a_file_has(talk: Path):
 
 def test_a_list_that_names_speakers_in_a_run_that_looks_for_none_is_told(talk: Path):
     own_options = FileOptions(speakers=(1, 1))
-    (outcome,) = Run(PLAIN)([AudioFile(talk, own_options=own_options)])
+    (outcome,) = Run(PLAIN)([AudioFile(talk, options=own_options)])
     assert (outcome.status, outcome.reason) == (Status.FAILED, 'its "speakers" needs --speakers on the command line')
 
 

@@ -26,7 +26,7 @@ def n_heard(run: Run) -> int:
 
 
 def asking(path: Path, speakers: tuple[int | None, int | None]) -> AudioFile:
-    return replace(next(iter(from_paths([path]))), own_options=FileOptions(speakers=speakers))
+    return replace(next(iter(from_paths([path]))), options=FileOptions(speakers=speakers))
 
 
 def copy(talk: Path, name: str) -> Path:
@@ -111,7 +111,7 @@ def test_a_sidecar_says_how_many_speakers_there_are(talk: Path):
     talk.with_name("talk.whisperbatch.toml").write_text('speakers = "2-3"\n')
     other = write_wav(talk.with_name("other.wav"), tones((HIGH, 2), (LOW, 3)))
     files = list(with_sidecars(from_paths([talk, other]), True))
-    assert [one.own_options.speakers for one in files] == [(2, 3), (1, 1)]
+    assert [one.options.speakers for one in files] == [(2, 3), (1, 1)]
     Run()(files)
     assert [len(written(file).speakers or ()) for file in (talk, other)] == [2, 1]
 
@@ -121,8 +121,8 @@ def test_a_sidecar_that_makes_no_sense_fails_its_recording(talk: Path, value: st
     sidecar = talk.with_name("talk.whisperbatch.toml")
     sidecar.write_text(f"speakers = {value}\n")
     (audio,) = with_sidecars(from_paths([talk]), True)
-    assert audio.own_options.fault is not None
-    assert audio.own_options.fault.startswith(f'{sidecar}: "speakers"')
+    assert audio.options.fault is not None
+    assert audio.options.fault.startswith(f'{sidecar}: "speakers"')
 
 
 def test_documents_show_speakers_and_are_made_again_with_them(talk: Path, tmp_path: Path):

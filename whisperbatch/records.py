@@ -70,7 +70,7 @@ class AudioFile:
         root: The folder argument it was found in; None when it was named itself.
         size: Bytes, when it was found.
         mtime_ns: Time of last change in nanoseconds, when it was found.
-        own_options: The file's options that override those of the run.
+        options: The file's options that override those of the run.
         is_watched: Whether its source gives it again when it has changed, so that only its latest content counts.
     """
 
@@ -78,7 +78,7 @@ class AudioFile:
     root: Path | None = None
     size: int = 0
     mtime_ns: int = 0
-    own_options: FileOptions = FileOptions()
+    options: FileOptions = FileOptions()
     is_watched: bool = False
 
 

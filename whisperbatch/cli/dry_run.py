@@ -62,7 +62,7 @@ class _Plan:
         if decision.is_settled:
             return (SKIP, f"skipped: {decision.skip}") if decision.skip else (FAIL, f"failed: {decision.failed}")
         reuse, twin = decision.reuse, decision.twin
-        language = reuse.language if reuse else audio.own_options.language or self.options.clip.language or ""
+        language = reuse.language if reuse else audio.options.language or self.options.clip.language or ""
         made = {
             name: path for name, path in self.namer.outputs(job.audio, language).items() if path not in decision.outputs
         }

@@ -31,8 +31,8 @@ def folder_of(audio: AudioFile, options: OutputOptions) -> Path:
     Raises:
         WriteError: It asks for a folder that the command does not cover.
     """
-    if audio.own_options.output is not None:
-        return _asked_folder(audio.own_options.output, audio, options)
+    if audio.options.output is not None:
+        return _asked_folder(audio.options.output, audio, options)
     top = options.output_dir or options.move_done
     return audio.path.parent if top is None else mirrored(audio, top, options)
 
@@ -70,12 +70,12 @@ def _asked_folder(asked: Path, audio: AudioFile, options: OutputOptions) -> Path
 
 def formats_of(audio: AudioFile, options: OutputOptions) -> tuple[str, ...]:
     """The formats of a recording's outputs: those it asks for, or the run's."""
-    return audio.own_options.formats or options.formats
+    return audio.options.formats or options.formats
 
 
 def rules_of(audio: AudioFile, options: OutputOptions) -> Rules:
     """The replacement rules for a recording's text: those it asks for, or the run's."""
-    return audio.own_options.replace or options.replace or Rules()
+    return audio.options.replace or options.replace or Rules()
 
 
 def file_name(template: str, base: str, language: str, suffix: str) -> str:

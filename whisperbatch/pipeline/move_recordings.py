@@ -50,7 +50,7 @@ class Mover:
         is_done = outcome.status is Status.DONE or (outcome.status is Status.SKIPPED and bool(outcome.outputs))
         if is_done and options.move_done is not None:
             return archived(job.audio, options, self._base(job))
-        if outcome.status is Status.FAILED and options.move_failed is not None and job.audio.own_options.fault is None:
+        if outcome.status is Status.FAILED and options.move_failed is not None and job.audio.options.fault is None:
             return mirrored(job.audio, options.move_failed, options) / job.audio.path.name
         return None
 

@@ -163,7 +163,7 @@ class RemoteStages:
             job.audio,
             path=absolute(job.audio.path),
             root=job.audio.root and absolute(job.audio.root),
-            own_options=replace(job.audio.own_options, replace=None),  # rules may be many, and are applied here
+            options=replace(job.audio.options, replace=None),  # rules may be many, and are applied here
         )
         task = FileTask(job.file_id, audio, bool(job.n_deaths), self._clip_store.stored(job), job.reuse)
         if not self._pool.submit(task):

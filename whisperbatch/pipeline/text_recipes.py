@@ -26,9 +26,9 @@ class TextRecipes:
     def of(self, audio: AudioFile) -> TextRecipe:
         """Return the recipe of a file's text in this run."""
         with self._lock:
-            if audio.own_options not in self._recipes:
-                self._recipes[audio.own_options] = self._make(audio)
-            return self._recipes[audio.own_options]
+            if audio.options not in self._recipes:
+                self._recipes[audio.options] = self._make(audio)
+            return self._recipes[audio.options]
 
     def of_transcript(self, transcript: Transcript) -> TextRecipe:
         """Return the recipe of a transcript."""

@@ -26,22 +26,22 @@ def settings_of(options: RunOptions, audio: AudioFile) -> Mapping[str, Any]:
 
 def clip_settings(options: RunOptions, audio: AudioFile) -> ClipSettings:
     """Return the settings of a file's clips: its own options override the run's."""
-    own = {name: getattr(audio.own_options, name) for name in ("language", "task", "prompt", "hotwords")}
+    own = {name: getattr(audio.options, name) for name in ("language", "task", "prompt", "hotwords")}
     return replace(options.clip, **{name: value for name, value in own.items() if value is not None})
 
 
 def fault_of(options: RunOptions, audio: AudioFile) -> str | None:
     """Return why a file's options are invalid; None if they are valid."""
-    if audio.own_options.speakers is not None and not options.speakers.enabled:
+    if audio.options.speakers is not None and not options.speakers.enabled:
         return 'its "speakers" needs --speakers on the command line'  # word times and the diarizer are set per run
-    return audio.own_options.fault
+    return audio.options.fault
 
 
 def speakers_of(options: RunOptions, audio: AudioFile) -> SpeakerOptions:
     """Return the speaker options of a file: its own numbers override the run's."""
-    if audio.own_options.speakers is None:
+    if audio.options.speakers is None:
         return options.speakers
-    fewest, most = audio.own_options.speakers
+    fewest, most = audio.options.speakers
     return replace(options.speakers, min_speakers=fewest, max_speakers=most)
 
 

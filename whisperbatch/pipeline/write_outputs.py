@@ -104,7 +104,7 @@ class OutputWriter:
         write_all(texts, makes_folders=not self._is_beside(job), new=new)
 
     def _is_beside(self, job: Job) -> bool:
-        folder = self._options.output_dir or self._options.move_done or job.audio.own_options.output
+        folder = self._options.output_dir or self._options.move_done or job.audio.options.output
         return folder is None
 
     def _require_folder(self, job: Job) -> None:

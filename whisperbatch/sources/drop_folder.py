@@ -69,11 +69,11 @@ class SettleTracker:
         """
         ready, moving = [], {}
         for audio in files:
-            state = (audio.size, audio.mtime_ns, audio.own_options)
+            state = (audio.size, audio.mtime_ns, audio.options)
             if self._given.get(audio.path) == state:
                 continue
             seen = self._moving.get(audio.path)
-            if seen is None or (seen.audio.size, seen.audio.mtime_ns, seen.audio.own_options) != state:
+            if seen is None or (seen.audio.size, seen.audio.mtime_ns, seen.audio.options) != state:
                 seen = _Seen(audio, now_s)
             is_still = now_s - seen.since_s >= self._settle_s and audio.size > 0
             if is_still and (seen.is_closed or not seen.grows):

@@ -72,7 +72,7 @@ def all_below(path: Path, is_wanted: Wanted = is_media) -> Iterator[AudioFile]:
     closed: list[AudioFile] = []
 
     def failed(text: str, folder: Path | None) -> None:
-        closed.append(AudioFile(folder or path, own_options=FileOptions(fault=text)))
+        closed.append(AudioFile(folder or path, options=FileOptions(fault=text)))
 
     yield from below(path, failed, is_wanted=is_wanted)
     yield from closed

@@ -69,10 +69,10 @@ def _named(where: str, line: bytes, bases: tuple[Path | None, Path | None], is_w
         try:
             path, own_options = read_asked(line, rules_base)
         except UsageError as err:
-            yield AudioFile(Path(where), own_options=FileOptions(fault=err.message))
+            yield AudioFile(Path(where), options=FileOptions(fault=err.message))
             return
     for audio in all_below(Path(base or "", path), is_wanted):
-        yield audio if audio.own_options.fault is not None else replace(audio, own_options=own_options)
+        yield audio if audio.options.fault is not None else replace(audio, options=own_options)
 
 
 def _lines(stream: BinaryIO, end: bytes, name: str) -> Iterator[tuple[int, bytes]]:

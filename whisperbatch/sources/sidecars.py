@@ -48,13 +48,13 @@ class Sidecars:
 
     def applied(self, audio: AudioFile) -> AudioFile:
         """The recording with what its sidecars ask for where its own line in a list does not."""
-        if audio.own_options.fault is not None:
+        if audio.options.fault is not None:
             return audio
         folder = audio.path.parent
         root = folder if audio.root is None else audio.root
         own = self._asked(folder / f"{audio.path.stem}.{NAME}", root)
-        found = _merged(audio.own_options, _merged(own, self._of_folder(folder, root)))
-        return audio if found == audio.own_options else replace(audio, own_options=found)
+        found = _merged(audio.options, _merged(own, self._of_folder(folder, root)))
+        return audio if found == audio.options else replace(audio, options=found)
 
     def _of_folder(self, folder: Path, root: Path) -> FileOptions:
         """What the files in a folder ask for, by its sidecar and those of the folders above it up to ``root``."""

@@ -125,8 +125,8 @@ def _ended(work: _Work) -> int:
 
 def _convert(audio: AudioFile, work: _Work) -> None:
     """Convert a file; FileError when that cannot be."""
-    if audio.own_options.fault is not None:
-        raise FileError(audio.own_options.fault, audio.path)
+    if audio.options.fault is not None:
+        raise FileError(audio.options.fault, audio.path)
     transcript, options = _read(audio, work), work.options
     formats = formats_of(audio, options)
     if not options.write and work.heads and formats[0] in BINARY:

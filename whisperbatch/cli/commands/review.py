@@ -139,7 +139,7 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path | None, str | Non
             place = os.path.realpath(audio.path)
             if place not in seen:
                 seen.add(place)
-                yield audio.path, audio.root, audio.own_options.fault
+                yield audio.path, audio.root, audio.options.fault
 
 
 def _outcome(entry: _Entry) -> Outcome:

@@ -74,8 +74,8 @@ def _below(paths: Sequence[str]) -> Iterator[tuple[str | Path, int, int]]:
     except UsageError as err:
         raise UsageError(f'{err.message}; put several words in quotes, as in: whisperbatch search "two words"') from err
     for audio in files:
-        if audio.own_options.fault is not None:
-            failures.say(f"{audio.path}: {audio.own_options.fault}")
+        if audio.options.fault is not None:
+            failures.say(f"{audio.path}: {audio.options.fault}")
         elif audio.root is None or not has_better(audio.path):
             yield absolute(audio.path), audio.size, audio.mtime_ns
 
