@@ -18,7 +18,7 @@ from pathlib import Path
 from shown import check
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+sys.path.insert(0, str(HERE.parent / "tests" / "support"))
 
 from browser import opened  # noqa: E402  (it is among the tests)
 

@@ -1,6 +1,6 @@
 """What a picture shows has to be what was said: compares shown text with sample_audio/references.tsv.
 
-``terminal.py`` and ``review.py`` call ``check`` before they save; tests/test_pictures.py reads the saved ones.
+``terminal.py`` and ``review.py`` call ``check`` before they save; tests/end_to_end/test_pictures.py checks the files.
 """
 
 import csv

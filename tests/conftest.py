@@ -1,4 +1,4 @@
-"""Fixtures that several rooms' tests share."""
+"""Fixtures that the tests of several packages share."""
 
 import os
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ hypothesis.settings.register_profile("full", deadline=None)
 hypothesis.settings.load_profile("full" if os.environ.get("WHISPERBATCH_FULL") else "repeatable")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+pytest.register_assert_rewrite(*(path.stem for path in (REPOSITORY / "tests" / "support").glob("*.py")))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,9 +56,9 @@ def references(sample_audio: Path) -> dict[str, tuple[str, str]]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on real weights say in one sentence why they cannot run here."""
-    import real
+    import real_speech
 
     marked = [item for item in items if item.get_closest_marker("real")]
-    if marked and (reason := real.missing()) is not None:
+    if marked and (reason := real_speech.missing()) is not None:
         for item in marked:
             item.add_marker(pytest.mark.skip(reason=reason))

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import threading
 import time
-import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sounds import write_wav
 from whisperbatch import api, cli, hooks
 from whisperbatch.backends import local
 from whisperbatch.backends.worker import options_of_worker
@@ -43,14 +43,6 @@ ODD = [
     "{id}{txt}.wav",
     "ü💡.wav",
 ]
-
-
-def write_wav(path: Path, value: int, n: int = 1_600) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file, wave.open(file, "wb") as out:
-        out.setparams((1, 2, 16_000, 0, "NONE", ""))
-        out.writeframes(np.full(n, value, np.int16).tobytes())
-    return path
 
 
 @pytest.fixture
@@ -318,7 +310,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(here: Path, caps
 
 
 def test_the_command_line_and_python_make_the_same_options(monkeypatch, tmp_path: Path):
-    from test_options import parsed
+    from command_lines import parsed
 
     argv = ["--on-done", "echo 'a b' {path}", "--on-failed", "echo", "--on-end", "true", "--hook-timeout", "5"]
     options = parsed(monkeypatch, "watch", str(tmp_path), *argv, "--hook-jobs", "4")
@@ -339,7 +331,7 @@ def test_a_format_that_a_line_of_a_list_does_not_ask_for_is_a_sentence(here: Pat
     write_wav(here / "a.wav", 1)
     Path("list.jsonl").write_text(json.dumps({"path": "a.wav", "format": "srt"}) + "\n")
     assert run("--from-file", "list.jsonl", "--on-done", recorder("{txt}")) == 0
-    assert "names {txt}, which this recording does not have" in capsys.readouterr().err
+    assert "uses {txt}, which this recording does not have" in capsys.readouterr().err
     assert notes(here) == []
 
 
@@ -385,7 +377,7 @@ def test_a_hook_of_a_recording_that_was_moved_meanwhile_is_still_run(here: Path,
 
 
 @pytest.mark.slow
-def test_the_parent_of_a_pool_runs_the_hooks(here: Path):
+def test_the_parent_of_a_crew_runs_the_hooks(here: Path):
     import pools
 
     names = pools.fill(here / "in", 12, poison=5)
@@ -448,7 +440,7 @@ def test_a_stop_waits_for_the_hooks_that_run_no_longer_than_they_may(here: Path)
 
 def test_all_that_run_can_be_killed_and_what_starts_later_too(here: Path):
     call = hooks.call_of([sys.executable, "-c", "import time; time.sleep(600)"], {})
-    running = hooks.Running()
+    running = hooks.RunningHooks()
     threading.Timer(0.3, running.kill).start()
     assert hooks.run(call, 60.0, running) == "signal 9, SIGKILL"
     assert hooks.run(call, 60.0, running) == "signal 9, SIGKILL"  # started after all were killed

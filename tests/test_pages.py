@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import test_shape
 import yaml
 
 from whisperbatch import events, report
@@ -65,7 +64,7 @@ def test_links_and_paths_lead_somewhere(name: str):
     for path in re.findall(r"`((?:pipeline|engine|audio|batcher|backends|writers|cli|params)/\w+\.py)`", text):
         assert list((REPOSITORY / "whisperbatch").glob(f"**/{path}")), path
     for path in re.findall(r"`(test_\w+\.py)`", text):
-        assert (REPOSITORY / "tests" / path).exists(), path
+        assert list((REPOSITORY / "tests").glob(f"**/{path}")), path
 
 
 @pytest.mark.parametrize("name", ["ARCHITECTURE.md", "CONTRIBUTING.md", "BENCHMARKS.md", "SECURITY.md"])
@@ -73,12 +72,6 @@ def test_options_that_pages_name_exist(name: str):
     ours = set(names()) | set(filter(None, names().values()))
     others = {"--version", "--isa", "--work", "--install"}
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]+", PAGES[name])) <= ours | others
-
-
-def test_the_rooms_are_the_rooms():
-    rows = table(PAGES["ARCHITECTURE.md"], "| floor | rooms |")
-    rooms = [set(re.findall(r"`(\w+)`", cells[1])) for cells in rows]
-    assert rooms == [set(floor) for floor in test_shape.FLOORS[:-1]]
 
 
 def test_modules_and_constants_that_the_contributors_page_names_exist():

@@ -232,7 +232,7 @@ def test_a_rule_that_takes_too_long_is_stopped_named_and_leaves_no_trace(monkeyp
         regex.search(slow(), text, timeout=0.05)
     made = corrected(heard(" bb bc aa", text), rules("bb -> first", f"/{slow()}/ -> x", "bc -> third"))
     assert made.text == " first third aa" + text
-    assert made.warnings == (f"{UNREPLACED}names.txt, line 2 was stopped, since it took longer than 0.05 seconds",)
+    assert made.warnings == (f"{UNREPLACED}names.txt, line 2 was stopped because it took longer than 0.05 seconds",)
     again = read_json(render(made, "json"))
     assert restored(again).warnings == ()
     assert corrected(again, rules("bb -> first")).warnings == ()
@@ -241,7 +241,7 @@ def test_a_rule_that_takes_too_long_is_stopped_named_and_leaves_no_trace(monkeyp
 def test_a_rule_that_makes_a_text_far_longer_is_stopped():
     made = corrected(heard(" " + "a" * 500), rules("/a/ -> " + "b" * 300, "/a+/ -> short"))
     assert made.text == " short"
-    assert made.warnings == (f"{UNREPLACED}names.txt, line 1 was stopped, since it makes a text far longer",)
+    assert made.warnings == (f"{UNREPLACED}names.txt, line 1 was stopped because it makes a text far too long",)
 
 
 def test_words_are_found_in_many_segments_however_often_these_change(monkeypatch: pytest.MonkeyPatch):

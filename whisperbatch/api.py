@@ -1,4 +1,4 @@
-"""The Python face: ``transcribe`` for one call, ``Transcriber`` to keep the model loaded between calls."""
+"""Python interface: ``transcribe`` for one call, ``Transcriber`` to keep the model loaded between calls."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -59,19 +59,19 @@ _SHORT = {
     "actors": "n_actors",
     "hook_timeout": "hook_timeout_s",
 }
-_SPEAKERS = ("speakers", "speaker_names", "speaker_model")  # how many, a folder, a model
+_SPEAKERS = ("speakers", "speaker_names", "speaker_model")  # a count or range, a folder, a model
 
 
 def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo", **options: Any) -> Iterator[Outcome]:
-    """The outcome of each file, as it finishes.
+    """Transcribe files and yield the outcome of each as it finishes.
 
     Args:
-        paths: A file, a folder (taken with all below it), a pattern, or several of them.
+        paths: A file, a folder (searched recursively), a pattern, or several of them.
         model: One of OpenAI's names, a hub id, a folder, or ``demo``.
         **options: Any field of the option classes in ``whisperbatch.options`` and of ``ClipSettings``:
             ``language``, ``task``, ``prompt``, ``hotwords``, ``hotwords_file``, ``sidecars``, ``device``,
-            ``compute_type``, ``model_dir``, ``offline``, ``batch_size``
-            (clips, or ``auto``), ``max_wait`` (seconds), ``load_workers``, ``max_duration`` (seconds), ``vad``,
+            ``compute_type``, ``model_dir``, ``offline``, ``batch_size`` (a number of clips, or ``auto``), ``max_wait``
+            (seconds), ``load_workers``, ``max_duration`` (seconds), ``vad``,
             ``vad_threshold``, ``vad_min_silence``, ``vad_min_speech``, ``vad_pad`` (seconds), ``long_form`` (``clips``
             or ``sequential``), ``clip_timestamps`` and ``channel_names`` (sequences, or one string with commas),
             ``channels`` (``mix`` or ``split``), ``track`` (a number from 1, a language, or ``all``), ``spool_dir``,
@@ -80,16 +80,16 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
             ``subtitles`` (``standard`` or ``asian``), ``break_at``, ``max_line_width``, ``max_line_count``,
             ``max_words_per_line``, ``highlight_words``, ``min_cue`` and ``max_cue`` (seconds), ``max_cps``. Documents:
             ``paragraph_pause`` (seconds), ``timestamps_in_text``. Decoding:
-            the fields of ``DecodeOptions``, as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
+            the fields of ``DecodeOptions``, such as ``beam_size`` or ``temperatures``. Runs: ``journal`` (its path),
             ``use_journal``, ``dedupe``, ``redo``, ``retry_failed``, ``retries``, ``load_timeout`` (seconds),
-            ``max_failures``, ``fail_fast``. Who speaks: ``speakers`` (``True``, a number, ``"2-4"``), ``speaker_names``
+            ``max_failures``, ``fail_fast``. Speakers: ``speakers`` (``True``, a number, ``"2-4"``), ``speaker_names``
             (a folder of reference clips), ``speaker_model``. Many machines: ``backend`` (``local`` or ``ray``),
             ``ray_address``, ``actors``, ``cpus_per_actor``. Hooks: ``on_done``, ``on_failed`` and ``on_end`` (a command
             in one string, or a sequence of arguments), ``hook_timeout`` (seconds), ``hook_jobs``.
 
     Raises:
         UsageError: At once, for options or paths that make no sense.
-        RunError: Out of the iterator, when the run cannot go on.
+        RunError: From the iterator, when the run cannot go on.
     """
     run_options = run_options_from(model=model, **options)
     given = [paths] if isinstance(paths, str | Path) else list(paths)
@@ -103,7 +103,7 @@ def transcribe(paths: str | Path | Sequence[str | Path], *, model: str = "turbo"
 
 
 def run_options_from(**options: Any) -> RunOptions:
-    """RunOptions from flat names; UsageError on a name that no room knows."""
+    """Return RunOptions built from flat names; UsageError on an unknown name."""
     given = {_SHORT.get(name, name): value for name, value in options.items()}
     if given.get("max_batch_size") is not None:
         given["max_batch_size"] = parse_batch_size(given["max_batch_size"])
@@ -124,9 +124,9 @@ def run_options_from(**options: Any) -> RunOptions:
     for name in ("on_done", "on_failed", "on_end"):
         if name in given:
             given[name] = parse_hook(given[name], f"--{name.replace('_', '-')}")
-    given["subtitles"], given["documents"] = _shaping(given), _dividing(given)
+    given["subtitles"], given["documents"] = _pop_subtitles(given), _pop_documents(given)
     speakers = speaker_options(*(given.pop(name, None) for name in _SPEAKERS))
-    rooms = {
+    groups = {
         "engine": EngineOptions,
         "load": LoadOptions,
         "speech": SpeechOptions,
@@ -139,10 +139,10 @@ def run_options_from(**options: Any) -> RunOptions:
         "workers": WorkerOptions,
         "hooks": HookOptions,
     }
-    names = {room: {field.name for field in fields(kind)} for room, kind in rooms.items()}
+    names = {group: {field.name for field in fields(kind)} for group, kind in groups.items()}
     made = {
-        room: kind(**{name: given.pop(name) for name in list(given) if name in names[room]})
-        for room, kind in rooms.items()
+        group: kind(**{name: given.pop(name) for name in list(given) if name in names[group]})
+        for group, kind in groups.items()
     }
     if given:
         public = {*_SHORT, *_SPEAKERS, *chain.from_iterable(names.values())} - set(_SHORT.values())
@@ -151,8 +151,8 @@ def run_options_from(**options: Any) -> RunOptions:
     return RunOptions(**made, speakers=speakers)
 
 
-def _shaping(given: dict[str, Any]) -> SubtitleOptions:
-    """How subtitles are shaped, taken out of the flat names; ``subtitles`` is a preset's name or all of it."""
+def _pop_subtitles(given: dict[str, Any]) -> SubtitleOptions:
+    """Take the subtitle options out of the flat names; ``subtitles`` is a preset's name or a SubtitleOptions."""
     names = {field.name for field in fields(SubtitleOptions)}
     values = {name: given.pop(name) for name in list(given) if name in names}
     base = given.pop("subtitles", None)
@@ -161,22 +161,22 @@ def _shaping(given: dict[str, Any]) -> SubtitleOptions:
     return subtitle_options(base, values)
 
 
-def _dividing(given: dict[str, Any]) -> DocumentOptions:
-    """How documents are divided, taken out of the flat names; ``documents`` is all of it."""
+def _pop_documents(given: dict[str, Any]) -> DocumentOptions:
+    """Take the document options out of the flat names; ``documents`` is a DocumentOptions."""
     names = {field.name for field in fields(DocumentOptions)}
     values = {name: given.pop(name) for name in list(given) if name in names}
     return replace(given.pop("documents", None) or DocumentOptions(), **values)
 
 
 def open_journal(options: RunOptions) -> AbstractContextManager[Journal | None]:
-    """The run's journal; None when it keeps none, or writes nothing that could be found again."""
+    """Open the run's journal; None when the run keeps none, or writes no outputs that a journal could refer to."""
     if not (options.journal.use_journal and options.output.write):
         return nullcontext()
     return Journal(options.journal.journal or default_path())
 
 
 def run_on_end(options: RunOptions, totals: Mapping[str, Any], on_event: Callable[[Event], None]) -> None:
-    """Run the command for the end of a run; a notice reports it if it fails."""
+    """Run the ``on_end`` command; send a notice if it fails."""
     status = {0: "done", EXIT_INTERRUPTED: "interrupted"}.get(totals["exit_code"], "failed")
     fault = run_at_end(options.hooks, {"hook": "on-end", "status": status, **totals})
     if fault is not None:
@@ -185,8 +185,10 @@ def run_on_end(options: RunOptions, totals: Mapping[str, Any], on_event: Callabl
 
 
 @contextmanager
-def _ending(options: RunOptions, stop: threading.Event, on_event: Callable[[Event], None]) -> Iterator[Report]:
-    """A report to be filled; with its totals the end's command runs, also when an error ended the run."""
+def _report_with_on_end(
+    options: RunOptions, stop: threading.Event, on_event: Callable[[Event], None]
+) -> Iterator[Report]:
+    """Yield a report to fill, then run the ``on_end`` command with its totals, even when the run failed."""
     report = Report()
     try:
         yield report
@@ -198,20 +200,20 @@ def _ending(options: RunOptions, stop: threading.Event, on_event: Callable[[Even
 
 
 class Transcriber:
-    """A model that stays loaded; ``run`` may be called again and again, by one thread at a time."""
+    """Keeps a model loaded; ``run`` may be called repeatedly, by one thread at a time."""
 
     def __init__(self, options: RunOptions | None = None, **flat: Any) -> None:
-        """Keep the options: a RunOptions, or flat names as ``transcribe`` takes them. The first run loads the model."""
+        """Take a RunOptions, or flat names as ``transcribe`` takes them. The first run loads the model."""
         if options is not None and flat:
             raise UsageError("give a RunOptions or flat names, not both")
         self.options = options if options is not None else run_options_from(**flat)
         if self.options.engine.has_random_weights:
-            raise UsageError(f"{self.options.engine.model} has random weights, which write no text; it is for bench")
+            raise UsageError(f"{self.options.engine.model} has random weights and cannot transcribe; use it with bench")
         self._backend = open_backend(self.options)
         self._busy = threading.Lock()
 
     def transcribe(self, paths: str | Path | Sequence[str | Path]) -> Iterator[Outcome]:
-        """The outcome of each file below ``paths``, as it finishes."""
+        """Transcribe the files at or below ``paths`` and yield the outcome of each as it finishes."""
         given = [paths] if isinstance(paths, str | Path) else list(paths)
         return self.run(with_sidecars(from_paths(given), self.options.load.sidecars))
 
@@ -224,27 +226,27 @@ class Transcriber:
         at_once: bool = False,
         ends: bool = True,
     ) -> Iterator[Outcome]:
-        """The outcome of each file that ``source`` gives, as it finishes.
+        """Transcribe the files of ``source`` and yield the outcome of each as it finishes.
 
         Args:
             source: Files; see ``whisperbatch.sources``.
-            on_event: Told what happens, from threads of the run, one at a time.
+            on_event: Called with each event, from threads of the run, one call at a time.
             stop: Set it to end the run soon.
             at_once: Load the model without waiting for a file that needs it.
-            ends: Run the ``on_end`` command when all have ended; False leaves that to ``run_on_end``.
+            ends: Run the ``on_end`` command when all files have ended; False leaves that to ``run_on_end``.
 
         Raises:
-            UsageError, RunError: Out of the iterator.
+            UsageError, RunError: From the iterator.
         """
         if not self._busy.acquire(blocking=False):
-            raise RunError("this Transcriber is in a run already; make another one for a second run at once")
+            raise RunError("this Transcriber is already running; create another one for a concurrent run")
         try:
-            tell, stop = on_event or (lambda event: None), stop or threading.Event()
+            notify, stop = on_event or (lambda event: None), stop or threading.Event()
             check_writable(self.options.output)
             with ExitStack() as last:
-                report = last.enter_context(_ending(self.options, stop, tell)) if ends else Report()
+                report = last.enter_context(_report_with_on_end(self.options, stop, notify)) if ends else Report()
                 journal = last.enter_context(open_journal(self.options))
-                for outcome in self._backend.run(source, on_event=tell, stop=stop, journal=journal, at_once=at_once):
+                for outcome in self._backend.run(source, on_event=notify, stop=stop, journal=journal, at_once=at_once):
                     report.add(outcome)
                     yield outcome
         finally:
@@ -255,7 +257,7 @@ class Transcriber:
         self._backend.close()
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -1,4 +1,4 @@
-"""The error tree; every room raises from it, ``cli/failures`` turns it into sentences and exit codes.
+"""Exceptions of every package, as one tree; ``cli/failures`` turns them into messages and exit codes.
 
     WhisperbatchError
     ├── UsageError      the command makes no sense                     exit 2
@@ -8,13 +8,13 @@
     │   │   ├── WorkerDiedError     a load process died or hung on it
     │   │   └── WorkerStartError    no load process could be started
     │   ├── InferenceError  the model failed on a clip of it
-    │   │   └── RefusedError        the model cannot do what the file asks for
+    │   │   └── RefusedError        the model does not support the file's options
     │   └── WriteError      a transcript could not be put on disk
-    │       └── TakenError          another file has come to lie in its place
+    │       └── TakenError          another file has taken its path
     └── RunError        the run cannot go on                           exit 3
-        └── ModelError      the model cannot be had or loaded
+        └── ModelError      the model cannot be found, fetched or loaded
 
-A message is one sentence without the path: what happened and, where there is one, what to try.
+A message is one sentence without the path: what happened and, where something helps, what to try.
 ``path`` names the file; ``str(error)`` joins both.
 """
 
@@ -23,24 +23,24 @@ from pathlib import Path
 
 
 class WhisperbatchError(Exception):
-    """Anything that whisperbatch itself has to say; ``message`` is one sentence, ``path`` the file if any."""
+    """Base class of whisperbatch's errors; ``message`` is one sentence, ``path`` the file if there is one."""
 
     def __init__(self, message: str, path: Path | None = None) -> None:
-        """Keep the sentence and the file it is about."""
+        """Store the sentence and the file it is about."""
         super().__init__(message, path)
         self.message = message
         self.path = path
 
     def __reduce__(self) -> tuple[object, ...]:
-        """How it travels between processes: of its causes only the system's error goes along."""
+        """Pickle it for another process: of its causes, only the system's error number is included."""
         cause: BaseException | None = self.__cause__
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__cause__
         number = cause.errno if isinstance(cause, OSError) else None
-        return _arrived, (type(self), self.message, self.path, number)
+        return _unpickled, (type(self), self.message, self.path, number)
 
     def __str__(self) -> str:
-        """``path: message``, or the message alone."""
+        """Return ``path: message``, or the message alone."""
         return f"{self.path}: {self.message}" if self.path is not None else self.message
 
 
@@ -49,7 +49,7 @@ class UsageError(WhisperbatchError):
 
 
 class FileError(WhisperbatchError):
-    """One file failed; nobody else notices."""
+    """One file failed; the others are not affected."""
 
 
 class LoadError(FileError):
@@ -73,7 +73,7 @@ class InferenceError(FileError):
 
 
 class RefusedError(InferenceError):
-    """The model cannot do what the file asks for."""
+    """The model does not support the file's options."""
 
 
 class WriteError(FileError):
@@ -81,7 +81,7 @@ class WriteError(FileError):
 
 
 class TakenError(WriteError):
-    """Another file has come to lie where a transcript was to go."""
+    """Another file has taken the path that a transcript was to get."""
 
 
 class RunError(WhisperbatchError):
@@ -92,7 +92,7 @@ class ModelError(RunError):
     """The model cannot be found, fetched or loaded."""
 
 
-def _arrived(kind: type[WhisperbatchError], message: str, path: Path | None, number: int | None) -> WhisperbatchError:
+def _unpickled(kind: type[WhisperbatchError], message: str, path: Path | None, number: int | None) -> WhisperbatchError:
     error = kind(message, path)
     if number is not None:
         error.__cause__ = OSError(number, os.strerror(number))

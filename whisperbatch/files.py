@@ -1,6 +1,6 @@
-"""Regular files, opened so that nothing else is: opening a pipe may wait for ever, and a device may act or never end.
+"""Files: open regular ones only, and write one during a run that appears whole at its end.
 
-And a file that grows as a run goes on and appears whole at its end.
+Opening a pipe may block for ever, and a device may act when opened or never end; so neither is opened.
 """
 
 import io
@@ -14,19 +14,19 @@ from whisperbatch.errors import RunError
 
 
 class IrregularFileError(OSError):
-    """A folder, pipe, socket or device lies where a file was looked for; its ``errno`` is None."""
+    """The path is a folder, pipe, socket or device, not a regular file; its ``errno`` is None."""
 
 
 class TooLargeError(OSError):
-    """A file holds more than is read of its kind; its ``errno`` is None."""
+    """The file is larger than the limit for its kind; its ``errno`` is None."""
 
 
 def open_regular(path: Path) -> io.FileIO:
-    """The file, opened for reading without a buffer of its own; IrregularFileError when it is none."""
+    """Open a file for reading, unbuffered; IrregularFileError when it is not a regular file."""
     _require_regular(os.stat(path))  # noqa: PTH116  (takes what Path.stat takes)
     number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
-        _require_regular(os.fstat(number))  # another may lie there by now
+        _require_regular(os.fstat(number))  # it may have been replaced meanwhile
     except OSError:
         os.close(number)
         raise
@@ -34,13 +34,13 @@ def open_regular(path: Path) -> io.FileIO:
 
 
 def read_regular(path: Path) -> bytes:
-    """All that a file holds; IrregularFileError when it is none."""
+    """Return a file's content; IrregularFileError when it is not a regular file."""
     with open_regular(path) as file:
         return file.readall()
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """All that a file holds, when that is at most ``most`` bytes; TooLargeError or IrregularFileError otherwise."""
+    """Return a file's content, at most ``most`` bytes; TooLargeError or IrregularFileError otherwise."""
     with open_regular(path) as file:
         data = b""
         while len(data) <= most and (part := file.read(most + 1 - len(data))):
@@ -51,40 +51,40 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 
 class WholeFile:
-    """A text file in UTF-8 that grows beside its place and gets there whole; owned by one thread.
+    """A UTF-8 text file, written to a temporary file beside its path and then renamed; for one thread.
 
-    Every method raises RunError when it cannot be written, in a sentence that calls it ``what``.
+    Every method raises RunError when the file cannot be written; ``what`` is the file's name in that message.
     """
 
     def __init__(self, path: Path, what: str) -> None:
-        """Open the temporary file beside it."""
+        """Open the temporary file beside ``path``."""
         self._path, self._what = path, what
         self._temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        with self._telling():
+        with self._run_errors():
             self._stream = self._temporary.open("w", encoding="utf-8", newline="\n")
 
     def write(self, text: str) -> None:
-        """Add to it."""
-        with self._telling():
+        """Append text."""
+        with self._run_errors():
             self._stream.write(text)
 
     def place(self) -> None:
-        """Put it on the disk and in its place."""
-        with self._telling():
+        """Flush the file to disk and rename it to its path."""
+        with self._run_errors():
             self._stream.flush()
             os.fsync(self._stream.fileno())
             self._stream.close()
             self._temporary.replace(self._path)
 
     def discard(self) -> None:
-        """Leave nothing behind, unless it is in its place."""
+        """Remove the temporary file, unless it was renamed by ``place``."""
         with suppress(OSError):
             self._stream.close()
         with suppress(OSError):
             self._temporary.unlink(missing_ok=True)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _run_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as err:

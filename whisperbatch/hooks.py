@@ -1,7 +1,7 @@
-"""Commands to run when a recording or the run has ended: filled in, started without a shell, and timed.
+"""Hooks: run the user's commands when a recording or the run has ended, without a shell and with a time limit.
 
-A command gets its values as arguments, or, when it has no placeholder, as one line of JSON on
-standard input. Its standard output is dropped; of its standard error the last lines are kept for the report.
+A command gets its values through placeholders in its arguments or, when it has none, as one line of JSON on standard
+input. Its standard output is dropped; the last lines of its standard error are kept for the report.
 """
 
 import json
@@ -18,44 +18,44 @@ from typing import Any, BinaryIO
 
 from whisperbatch.errors import FileError
 from whisperbatch.options import FORMATS, PLACEHOLDER, HookOptions, placeholders
-from whisperbatch.processes import ending
+from whisperbatch.processes import describe_exit
 
-N_COMPLAINT = 2_000  # bytes of standard error that are kept
-N_LINES = 3  # of them that are reported
-DRAIN_S = 1.0  # for the last of standard error, when a child of the command holds it open
+N_STDERR = 2_000  # bytes of standard error that are kept
+N_LINES = 3  # lines of it that are reported
+DRAIN_S = 1.0  # how long to wait for the rest of standard error, when a child of the command holds it open
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A command ready to run: its arguments, and what it gets on standard input, None for nothing."""
+    """A command ready to run: its arguments, and its standard input or None."""
 
     argv: tuple[str, ...]
     data: bytes | None
 
 
-def call_of(command: Sequence[str], told: Mapping[str, Any]) -> Call:
-    """The command with its placeholders filled in from ``told``, an outcome or a run's totals as plain values.
+def call_of(command: Sequence[str], values: Mapping[str, Any]) -> Call:
+    """Fill in a command's placeholders from ``values``: an outcome, or a run's totals, as plain values.
 
     Raises:
         FileError: A placeholder names an output that this recording does not have.
     """
     if not placeholders(command):
-        return Call(_filled(command, {}), json.dumps(told).encode() + b"\n")
-    return Call(_filled(command, _values(told)), None)
+        return Call(_filled(command, {}), json.dumps(values).encode() + b"\n")
+    return Call(_filled(command, _placeholder_values(values)), None)
 
 
-class Running:
-    """The commands that run at this moment; any thread may call it."""
+class RunningHooks:
+    """The commands that are running now; any thread may call it."""
 
     def __init__(self) -> None:
-        """None yet."""
+        """Start with none."""
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._is_over = False
 
     @contextmanager
-    def having(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
-        """Count the command as running; it is killed at once when all have been killed before."""
+    def track(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Count the command as running; kill it at once if ``kill`` was called before."""
         with self._lock:
             self._processes.add(process)
             if self._is_over:
@@ -67,15 +67,15 @@ class Running:
                 self._processes.discard(process)
 
     def kill(self) -> None:
-        """Kill all that run, and each that starts later."""
+        """Kill all running commands, and each one that starts later."""
         with self._lock:
             self._is_over = True
             for process in self._processes:
                 kill(process)
 
 
-def run(call: Call, timeout_s: float, running: Running) -> str | None:
-    """Why the command failed, in words; None when it ended with exit code 0. It is killed after ``timeout_s``."""
+def run(call: Call, timeout_s: float, running: RunningHooks) -> str | None:
+    """Run the command, killing it after ``timeout_s``; return why it failed, or None after exit code 0."""
     try:
         with _input(call.data) as stdin:
             process = subprocess.Popen(
@@ -88,9 +88,9 @@ def run(call: Call, timeout_s: float, running: Running) -> str | None:
             )
     except (OSError, ValueError) as err:
         return f"it could not be started: {getattr(err, 'strerror', None) or err}"
-    complaint = _Complaint(process.stderr)  # type: ignore[arg-type]  # a pipe, as asked for
+    stderr = _StderrTail(process.stderr)  # type: ignore[arg-type]  # a pipe, since Popen was given PIPE
     is_late = False
-    with running.having(process):
+    with running.track(process):
         try:
             process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -98,19 +98,19 @@ def run(call: Call, timeout_s: float, running: Running) -> str | None:
             kill(process)
             process.wait()
     if is_late:
-        return f"killed after {timeout_s:g} s (--hook-timeout){complaint.said()}"
-    return f"{ending(process.returncode)}{complaint.said()}" if process.returncode else None
+        return f"killed after {timeout_s:g} s (--hook-timeout){stderr.suffix()}"
+    return f"{describe_exit(process.returncode)}{stderr.suffix()}" if process.returncode else None
 
 
-def run_at_end(options: HookOptions, told: Mapping[str, Any]) -> str | None:
-    """Run the command for the end of a run, with its totals; why it failed, None when all went well."""
+def run_at_end(options: HookOptions, totals: Mapping[str, Any]) -> str | None:
+    """Run the ``on_end`` command, if there is one, with the run's totals; return why it failed, or None."""
     if not options.on_end:
         return None
-    return run(call_of(options.on_end, told), options.hook_timeout_s, Running())
+    return run(call_of(options.on_end, totals), options.hook_timeout_s, RunningHooks())
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a command and all of its process group, unless it has ended and its number may be another's by now."""
+    """Kill a command and its process group, unless it has ended and its id may belong to another process by now."""
     if process.returncode is not None:
         return
     with suppress(OSError):
@@ -120,8 +120,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-class _Complaint:
-    """The end of what a command writes to standard error, which is read to its end so that nothing blocks."""
+class _StderrTail:
+    """The end of a command's standard error, which is read completely so that the command never blocks."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -129,8 +129,8 @@ class _Complaint:
         self._thread = threading.Thread(target=self._drain, name="whisperbatch-hook-stderr", daemon=True)
         self._thread.start()
 
-    def said(self) -> str:
-        """The last lines, to be put behind what went wrong; empty when there are none."""
+    def suffix(self) -> str:
+        """The last lines, to append to a message; empty when there are none."""
         self._thread.join(DRAIN_S)
         text = self._last.decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -139,25 +139,25 @@ class _Complaint:
     def _drain(self) -> None:
         with suppress(OSError, ValueError), self._stream:
             while part := os.read(self._stream.fileno(), 65_536):
-                self._last = (self._last + part)[-N_COMPLAINT:]
+                self._last = (self._last + part)[-N_STDERR:]
 
 
 def _input(data: bytes | None) -> BinaryIO:
-    """What the command reads: a file, which no command that leaves it unread can block."""
+    """The command's standard input: a file, since a command that never reads a pipe would block us."""
     file = tempfile.TemporaryFile()  # noqa: SIM115  (the caller closes it)
     file.write(data or b"")
     file.seek(0)
     return file
 
 
-def _values(told: Mapping[str, Any]) -> dict[str, str]:
-    """What each placeholder stands for; where the recording is now, if it was moved."""
-    values = {name: str(value) for name, value in told.items() if isinstance(value, str | int)}
-    outputs = {Path(path).suffix[1:]: path for path in told.get("outputs", ())}
-    values |= {name: path for name, path in outputs.items() if name in FORMATS}
-    if "path" in values:
-        values["path"] = str(told.get("moved_to") or told["path"])
-    return {"language": ""} | values | {"error": str(told.get("reason") or "")}
+def _placeholder_values(values: Mapping[str, Any]) -> dict[str, str]:
+    """The text of each placeholder; ``path`` is where the recording is now, if it was moved."""
+    texts = {name: str(value) for name, value in values.items() if isinstance(value, str | int)}
+    outputs = {Path(path).suffix[1:]: path for path in values.get("outputs", ())}
+    texts |= {name: path for name, path in outputs.items() if name in FORMATS}
+    if "path" in texts:
+        texts["path"] = str(values.get("moved_to") or values["path"])
+    return {"language": ""} | texts | {"error": str(values.get("reason") or "")}
 
 
 def _filled(command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ def _filled(command: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...
         if name is None:
             return f"{{{literal}}}"
         if name not in values:
-            raise FileError(f"it names {{{name}}}, which this recording does not have")
+            raise FileError(f"it uses {{{name}}}, which this recording does not have")
         return values[name]
 
     return tuple(PLACEHOLDER.sub(value, part) for part in command)

@@ -1,4 +1,4 @@
-"""The languages that Whisper knows, by code and by English name (openai-whisper's table)."""
+"""Whisper's languages, by code and by English name (openai-whisper's table), and the scripts that they use."""
 
 import difflib
 import unicodedata
@@ -51,21 +51,21 @@ _TAGS = {
     ltz|my mya bur|bo bod tib|tl tgl fil|mg mlg|as asm|tt tat|ln lin|ha hau|ba bak|jw jv jav|su sun
     """.replace("\n", " ").split("|")
     for tag in tags.split()
-}  # Whisper's code by the codes of ISO 639 that recordings are tagged with
+}  # Whisper's code for each ISO 639 code that recordings are tagged with
 _NO_LANGUAGE = ("und", "mis", "mul", "zxx", "qaa")
 
 
 def tagged_language(tag: str) -> str:
-    """The language that a tag such as ``ger``, ``deu`` or ``de-AT`` names, as Whisper's code where it has one.
+    """Return the language of a tag such as ``ger``, ``deu`` or ``de-AT``, as Whisper's code where there is one.
 
-    Empty when the tag names none.
+    Empty when the tag does not name a language.
     """
     code = tag.strip().casefold().replace("_", "-").partition("-")[0]
     return "" if code in _NO_LANGUAGE else _TAGS.get(code, code)
 
 
 def parse_language(text: str) -> str:
-    """The code for a code or an English name, whatever its case; UsageError with near matches when it is unknown."""
+    """Return the code for a code or an English name in any case; UsageError with near matches when it is unknown."""
     given = text.strip().casefold()
     if given in LANGUAGES:
         return given
@@ -96,7 +96,7 @@ SCRIPTS = _scripts("""
 
 
 def foreign_share(text: str, language: str) -> float:
-    """The share of a text's letters, 0 to 1, in scripts that the language is not written in; Latin is never foreign."""
+    """Return the share, 0 to 1, of letters in scripts that the language does not use; Latin is never foreign."""
     known = SCRIPTS.get(language, frozenset()) | {"LATIN", "FULLWIDTH"}
     scripts = [unicodedata.name(letter, "").partition(" ")[0] for letter in text if letter.isalpha()]
     return sum(script not in known for script in scripts) / len(scripts) if scripts else 0.0

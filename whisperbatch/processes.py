@@ -1,4 +1,4 @@
-"""Processes of our own that run a module of this package, wherever they are started."""
+"""Child processes that run a module of this package, from any working folder; ids, exit codes and cores."""
 
 import os
 import secrets
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 LENGTH = struct.Struct("<I")  # before each message on a pipe
-RUN = secrets.token_hex(4)  # this process, in names of files: process ids come again, in containers at once
+RUN = secrets.token_hex(4)  # identifies this process in file names: process ids are reused, and equal across containers
 
 PACKAGE = Path(__file__).resolve().parent / "__init__.py"
-# "-m" finds the package by the search path: the current folder would come in, or, through PYTHONPATH, all that lies
-# beside the package would come before the standard library. So it is named by its place; the parent's path goes last.
+# "-m" finds the package through the search path: that would add the current folder or, through PYTHONPATH, put all that
+# is beside the package before the standard library. So the package is loaded by its path; the parent's path goes last.
 START = """
 import sys
 from importlib import import_module
@@ -29,7 +29,7 @@ import_module(sys.argv[2]).main()
 
 
 def command(module: str) -> list[str]:
-    """The command line that calls ``main`` of a module of this package."""
+    """Return the command line that calls ``main`` of a module of this package."""
     folders = [str(Path(folder).absolute()) for folder in sys.path if folder]
     return [sys.executable, "-P", "-c", START, str(PACKAGE), module, *folders]
 
@@ -37,28 +37,28 @@ def command(module: str) -> list[str]:
 def start(
     argv: Sequence[str], variables: Mapping[str, str], stderr: int | BinaryIO = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes]:
-    """A process with pipes from and to it, with ``variables`` beside ours; OSError when it cannot be started."""
+    """Start a process with pipes, with ``variables`` added to our environment; OSError when it cannot be started."""
     return subprocess.Popen(
         argv,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
         env={**os.environ, **variables},
-        start_new_session=True,  # Ctrl-C in the terminal is the parent's to handle
+        start_new_session=True,  # only the parent is to handle Ctrl-C in the terminal
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # the same on Windows
     )
 
 
 def read_exactly(stream: IO[bytes], n_bytes: int) -> bytes:
-    """So many bytes; EOFError when the other end dies before."""
+    """Read exactly ``n_bytes``; EOFError when the other end dies before."""
     data = stream.read(n_bytes)
     if len(data) < n_bytes:
         raise EOFError
     return data
 
 
-def ending(code: int) -> str:
-    """How a process ended, in words, by its return code as ``subprocess`` tells it."""
+def describe_exit(code: int) -> str:
+    """Describe how a process ended, from its return code as ``subprocess`` has it."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -68,9 +68,9 @@ def ending(code: int) -> str:
 
 
 def has_ended(pid: int, run: str, *, unknown: bool) -> bool:
-    """Whether the process of this machine that had that id and ``RUN`` is gone.
+    """True if the process with that id and ``RUN`` on this machine has ended.
 
-    ``unknown`` is the answer on Windows, where asking would end the process.
+    ``unknown`` is returned on Windows, where ``os.kill`` would end the process.
     """
     if pid == os.getpid():
         return run != RUN
@@ -86,17 +86,18 @@ def has_ended(pid: int, run: str, *, unknown: bool) -> bool:
 
 
 def n_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS and Windows have no such thing
+    except AttributeError:  # not on macOS and Windows
         return os.cpu_count() or 1
 
 
 def pipes_to_parent() -> tuple[BinaryIO, BinaryIO]:
-    """In such a process, the pipes from and to the parent, moved away from where a library might read or print.
+    """In a child process: the pipes from and to the parent, moved away from where a library might read or print.
 
-    Signals are the parent's to handle from then on: a service manager tells all its processes.
+    From then on the child ignores SIGINT and SIGTERM: a service manager sends them to all processes, and the parent
+    handles them.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

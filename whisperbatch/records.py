@@ -1,6 +1,6 @@
-"""Frozen records that cross rooms: what a source finds, a loader cuts, an engine decodes, a writer writes.
+"""Records that packages exchange: what a source finds, a load worker cuts, an engine decodes, a writer writes.
 
-Seconds are floats and end in ``_s``. Ranges are ``[start, end)``. Nothing here does any work.
+All are frozen. Seconds are floats and their names end in ``_s``. Ranges are ``[start, end)``.
 """
 
 from collections.abc import Mapping
@@ -13,41 +13,41 @@ from whisperbatch.errors import FileError, WhisperbatchError
 from whisperbatch.wording import Rules
 
 SAMPLE_RATE = 16_000  # Hz; what Whisper was trained on
-WINDOW_S = 30.0  # what the model looks at
-N_SAMPLES = int(WINDOW_S * SAMPLE_RATE)  # one window
+WINDOW_S = 30.0  # what the model processes at a time
+N_SAMPLES = int(WINDOW_S * SAMPLE_RATE)  # samples of a window
 
-DAMAGED = "damaged: "  # how a warning begins that tells of damage
+DAMAGED = "damaged: "  # prefix of a warning that reports damage
 NOTHING_HEARD = "nothing heard"  # the warning of a transcript without text
-UNCERTAIN_WORD = 0.5  # the probability below which a word is more likely wrong than right, as the model sees it
-UNREPLACED = "not replaced: "  # how a warning begins that names a replacement rule which was stopped
+UNCERTAIN_WORD = 0.5  # the probability below which the model considers a word more likely wrong than right
+UNREPLACED = "not replaced: "  # prefix of a warning that names a replacement rule which was stopped
 
 
 class Samples(Protocol):
-    """int16 (n_samples,), 16 kHz mono: an array, or a file too long for memory that is read slice by slice."""
+    """int16 (n_samples,), 16 kHz mono: an array, or a file that is too long for memory and is read slice by slice."""
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         ...
 
     def __getitem__(self, span: slice, /) -> Any:
-        """The samples of ``[start, stop)``, without a step, as an array; numpy is not imported for its name alone."""
+        """The samples of ``[start, stop)``, without a step, as an array; ``Any`` so that numpy need not be imported."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """Options of one file that override those of the run; None keeps the run's.
+    """Options of one file, in place of the run's; None leaves the run's.
 
     Attributes:
         language: Whisper's code.
         task: ``transcribe`` or ``translate``.
         prompt: Text put before the first window.
-        hotwords: Words that may be said, put before every window.
-        output: The folder of its outputs.
+        hotwords: Words to expect, put before every window.
+        output: The folder for its outputs.
         formats: Names of formats.
         replace: Replacement rules for its text.
-        speakers: The fewest and the most speakers, None where that is open.
-        fault: Why the file cannot be taken at all: the line that named it makes no sense.
+        speakers: The fewest and the most speakers; None where that is open.
+        fault: Why the file cannot be processed at all, for example an invalid line in a list.
     """
 
     language: str | None = None
@@ -63,15 +63,15 @@ class FileOptions:
 
 @dataclass(frozen=True, slots=True)
 class AudioFile:
-    """One input as a source names it.
+    """One input file, from a source.
 
     Attributes:
         path: The file, as the user's argument spelled it.
-        root: The folder argument it was found in; None when it was named itself.
+        root: The folder argument it was found in; None when the file itself was named.
         size: Bytes, when it was found.
-        mtime_ns: Time of last change in nanoseconds, when it was found.
-        options: The file's options that override those of the run.
-        is_watched: Whether its source gives it again when it has changed, so that only its latest content counts.
+        mtime_ns: Time of its last change in nanoseconds, when it was found.
+        options: Its own options, in place of the run's.
+        is_watched: Whether its source yields it again when it has changed, so that only its latest content counts.
     """
 
     path: Path
@@ -84,17 +84,17 @@ class AudioFile:
 
 @dataclass(frozen=True, slots=True)
 class ClipSettings:
-    """What a clip asks of the decoder; each clip carries its own.
+    """Decoding settings of a clip; each clip carries its own.
 
     Attributes:
         language: Whisper's code (``en``); None means detect.
         task: ``transcribe`` or ``translate``.
         prompt: Text put before the first window, or None.
-        long_form: ``clips`` (a file is cut at silences, its clips run side by side) or ``sequential`` (one clip a
-            file, decoded window after window by openai-whisper's rules).
-        clip_timestamps: Seconds of the file, start and end in turn, outside of which nothing is decoded; the last end
-            may be missing. Empty means all of it.
-        hotwords: Words that may be said, put before each window; not when there is a ``prefix``.
+        long_form: ``clips`` (a file is cut at silences, its clips are decoded in parallel) or ``sequential`` (one clip
+            per file, decoded window after window by openai-whisper's rules).
+        clip_timestamps: Seconds in the file, alternately start and end; nothing outside these ranges is decoded. The
+            last end may be missing. Empty means all of the file.
+        hotwords: Words to expect, put before each window; not used when there is a ``prefix``.
     """
 
     language: str | None = None
@@ -112,14 +112,14 @@ class Clip:
     Attributes:
         file_id: The run's number for the file.
         index: Position of the clip in its file, from 0; clips may come in another order.
-        start_s: Where its first sample lies in the file.
+        start_s: The time of its first sample in the file.
         samples: At most one window; in sequential mode all of the file.
         settings: Language, task, prompt, long form.
         speech: Ranges with speech, in seconds from the clip's start; empty when no speech detection ran.
-        joins: ``(at_s, skipped_s)``: from ``at_s`` in the clip on, a time is ``skipped_s`` later in the file than the
-            samples before it tell, since a pause was left out there. In order; each counts from the clip's start.
+        joins: ``(at_s, skipped_s)``: from ``at_s`` in the clip on, times in the file are ``skipped_s`` later than the
+            number of samples suggests, since pauses were left out. In order; ``skipped_s`` is the total so far.
         vote: ``(k, n)`` when it is the k-th, from 0, of the n clips that decide the file's language.
-        channel: Which channel or track it was taken from, from 0; None when there is one, or channels were mixed.
+        channel: The channel or track it comes from, from 0; None when there is one, or channels were mixed.
     """
 
     file_id: int
@@ -134,18 +134,22 @@ class Clip:
 
     @property
     def duration_s(self) -> float:
-        """Seconds of audio in the clip."""
+        """The clip's length in seconds."""
         return len(self.samples) / SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
 class FileLoaded:
-    """The loader's last word on a file: how many clips it gave, how long it is, what was damaged or is worth knowing.
+    """The load worker's final message about a file.
 
-    ``n_clips`` may be 0: an empty transcript. ``damage`` is one sentence, or None when all of it decoded.
-    ``speech_s`` is how much speech was found, None when no speech detection ran. ``notices`` are sentences about a
-    recording that is whole: which of its channels or tracks was taken, time stamps that jump. ``channel_names`` are
-    what this file calls its channels when they are several tracks.
+    Attributes:
+        file_id: The run's number for the file.
+        n_clips: The number of clips it was cut into; 0 gives an empty transcript.
+        duration_s: Its length in seconds.
+        damage: One sentence about what could not be decoded; None when all of it was.
+        speech_s: Seconds of speech found; None when no speech detection ran.
+        notices: Sentences about things that are not damage: the channel or track that was taken, time stamps that jump.
+        channel_names: The names of its channels, when they are several tracks.
     """
 
     file_id: int
@@ -161,7 +165,7 @@ class FileLoaded:
 class Word:
     """A word with its times in seconds and its probability; ``word`` keeps its leading space.
 
-    ``original`` is what the decoder wrote there where replacement rules have changed it, None elsewhere.
+    ``original`` is the decoder's word where replacement rules have changed it, None elsewhere.
     """
 
     word: str
@@ -177,10 +181,10 @@ class Turn:
     """A stretch in which one speaker talks; turns of two speakers may overlap.
 
     Attributes:
-        start_s: Where it starts in the file.
-        end_s: Where it ends.
+        start_s: Its start in the file.
+        end_s: Its end in the file.
         speaker: Number of the speaker, from 0 in order of first speech.
-        confidence: How clearly the voice is this speaker's and nobody else's, 0 to 1.
+        confidence: How clearly the voice is this speaker's and not another's, 0 to 1.
     """
 
     start_s: float
@@ -191,7 +195,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """Somebody who speaks in a recording.
+    """A speaker in a recording.
 
     Attributes:
         label: The name, or ``SPEAKER_00`` where it is not known.
@@ -206,11 +210,11 @@ class Speaker:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Timed text, fields as openai-whisper has them; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
+    """Timed text, with openai-whisper's fields; ``seek`` counts 10 ms frames, ``text`` keeps its leading space.
 
-    ``speaker`` and ``channel`` name who said it and on which channel, None when not known. ``language`` is Whisper's
-    code where it was found for this stretch alone, None where it is the file's. ``original`` and ``original_words`` are
-    the decoder's text and words where replacement rules have changed them.
+    ``speaker`` and ``channel`` are None when not known. ``language`` is Whisper's code where it was detected for this
+    segment alone, None where it is the file's. ``original`` and ``original_words`` are the decoder's text and words
+    where replacement rules have changed them.
     """
 
     start_s: float
@@ -232,10 +236,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ClipText:
-    """What the engine heard in a clip; all times and seeks count from the clip's start.
+    """The engine's result for a clip; all times and seeks count from the clip's start.
 
     ``covered_s`` is how much of the clip's speech has text, None when its speech is not known. ``suspects`` are
-    stretches worth a listener's ear, plain JSON values: ``start``, ``end``, ``reason``.
+    stretches that somebody should check by listening, as plain JSON values: ``start``, ``end``, ``reason``.
     """
 
     file_id: int
@@ -249,7 +253,7 @@ class ClipText:
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """What the engine has just heard in a clip that goes on; the same segments come again in its ClipText.
+    """New segments of a clip that is still being decoded; its ClipText will contain them again.
 
     ``decoded_s`` is how much of the clip has been decoded so far. Times count from the clip's start.
     """
@@ -262,7 +266,7 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class ClipFailed:
-    """The engine's answer for a clip that it could not decode."""
+    """The engine's result for a clip that it could not decode."""
 
     file_id: int
     index: int
@@ -271,29 +275,29 @@ class ClipFailed:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One file's segments, in order, with what is known about them.
+    """The transcript of one file.
 
     Attributes:
-        language: Whisper's code; empty when nothing was heard and none was given.
+        language: Whisper's code; empty when there is no text and none was given.
         segments: In time order; times in seconds from the file's start.
         duration_s: Length of the audio.
-        language_probability: Of the detected language; None when it was given.
+        language_probability: Probability of the detected language; None when the language was given.
         speech_s: Seconds of speech found; None when no speech detection ran.
-        covered_s: Seconds of speech that have text; None likewise.
+        covered_s: Seconds of speech that have text; None when no speech detection ran.
         size: Bytes of the audio file.
-        sha256: Hex digest of the audio file's bytes, after ``sampled:`` that of a sample of a large file's; None when
-            not taken.
+        sha256: Hex digest of the audio file or, with the prefix ``sampled:``, of a sample of a large file; None when
+            not computed.
         model: Name of the model.
-        revision: Which weights: a commit, or a digest of the weights file.
-        settings: Those that matter to the text, as plain JSON values.
-        suspects: Stretches worth a listener's ear, as plain JSON values.
-        warnings: Sentences without a full stop: what is damaged (begins with ``DAMAGED``), what is worth knowing,
-            which replacement rules were stopped (``UNREPLACED``), and ``NOTHING_HEARD``.
+        revision: Identifies the weights: a commit, or a digest of the weights file.
+        settings: The settings that affect the text, as plain JSON values.
+        suspects: Stretches that somebody should check by listening, as plain JSON values.
+        warnings: Sentences without a full stop: damage (prefix ``DAMAGED``), other remarks, replacement rules that
+            were stopped (prefix ``UNREPLACED``), and ``NOTHING_HEARD``.
         is_checked: Whether somebody has marked it as checked on a review page.
         replacements: The digest of the replacement rules that were applied to it; empty when none were.
-        speakers: Who speaks, in order of first speech; None when that was not looked for, or could not be found.
-        turns: Who speaks when; ``Turn.speaker`` counts in ``speakers``.
-        speaker_settings: With which the speakers were looked for, as plain JSON values; empty when they were not.
+        speakers: The speakers, in order of first speech; None when they were not looked for or could not be found.
+        turns: Who speaks when; ``Turn.speaker`` is an index into ``speakers``.
+        speaker_settings: The settings of the diarization, as plain JSON values; empty when there was none.
     """
 
     language: str
@@ -317,12 +321,12 @@ class Transcript:
 
     @property
     def text(self) -> str:
-        """All segments' text, joined as spelled."""
+        """The text of all segments, joined as it is."""
         return "".join(segment.text for segment in self.segments)
 
 
 class Status(StrEnum):
-    """How an item ended; every item ends in exactly one of these."""
+    """How a file ended; every file ends in exactly one of these ways."""
 
     DONE = "done"
     FAILED = "failed"
@@ -332,18 +336,18 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of one file.
+    """The outcome of one file.
 
     Attributes:
         path: The audio file.
         status: How it ended.
-        transcript: Its text when done.
+        transcript: Its transcript, when done.
         outputs: Files written.
         error: Why it failed.
-        reason: One sentence for skipped, interrupted and failed, and for done without transcribing.
+        reason: One sentence when skipped, interrupted or failed, and when done without transcribing.
         audio_s: Seconds of audio, 0 when unknown.
         wall_s: Seconds from the start of loading to the last write.
-        moved_to: Where the audio file lies now, if it was moved.
+        moved_to: The new path of the audio file, if it was moved.
     """
 
     path: Path
@@ -357,9 +361,9 @@ class Outcome:
     moved_to: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values, without the text; for reports and event logs."""
+        """Return the outcome as plain values, without the text; for reports and event logs."""
         transcript = self.transcript
-        told = {
+        values = {
             "path": str(self.path),
             "status": self.status.value,
             "reason": self.reason or None,
@@ -369,10 +373,10 @@ class Outcome:
             "outputs": [str(path) for path in self.outputs],
         }
         if self.moved_to is not None:
-            told["moved_to"] = str(self.moved_to)
+            values["moved_to"] = str(self.moved_to)
         if transcript is None:
-            return told
-        return told | {
+            return values
+        return values | {
             "language": transcript.language,
             "language_probability": transcript.language_probability,
             "speech_seconds": transcript.speech_s,
@@ -384,13 +388,18 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened in a run, for screens and logs.
+    """Something that happened in a run, for progress displays and logs.
 
-    ``kind`` is one of queued, loading, loaded, batch, progress, notice, finished; ``data`` holds plain values:
-    loaded: duration_s, n_clips, n_waiting (clips of any file that wait for the engine). batch: n_clips, n_files,
-    audio_s, n_waiting. progress: audio_s decoded of that file since the last such event, segments (start, end and text
-    of each, in the file's time). notice: text (about the run, or about ``path``). finished: outcome (an Outcome).
-    The CLI adds standing (how far the run is; ``screen.Tally``).
+    ``kind`` is one of the following, and ``data`` has plain values:
+
+    - queued, loading: nothing.
+    - loaded: duration_s, n_clips, n_waiting (clips of all files that are waiting for the engine).
+    - batch: n_clips, n_files, audio_s, n_waiting.
+    - progress: audio_s (decoded of that file since its last such event), segments (start, end and text of each, in
+      the file's time).
+    - notice: text (about the run, or about ``path``).
+    - finished: outcome (an Outcome).
+    - standing, added by the CLI: the progress of the run (``screen.Tally``).
     """
 
     kind: str

@@ -1,8 +1,8 @@
-"""Replacement rules at work on transcripts, and undone again.
+"""Apply replacement rules to transcripts, and undo them.
 
-Comes in: a Transcript and Rules. Goes out: the Transcript with the rules applied to what the decoder wrote, whatever
-rules were applied to it before. Words that keep their text keep times and probability; a changed stretch is made of new
-words in the time of the old ones. Pure, but for the clock that stops a regular expression which takes too long.
+Rules are always applied to the decoder's text, whatever rules were applied before. Words that keep their text keep
+their times and probability; a changed stretch becomes new words in the time of the old ones. Pure, except for the clock
+that stops a regular expression which takes too long.
 """
 
 import time
@@ -20,32 +20,32 @@ from whisperbatch.options import BLANKLESS
 from whisperbatch.records import UNREPLACED, Segment, Transcript, Word
 from whisperbatch.wording import Rule, Rules
 
-LIMIT_S = 2.0  # for one rule on one transcript; a plain one takes a millisecond
-MAX_GROWTH, MIN_LIMIT = 10, 10_000  # times its length, or characters, that a segment's text may become
-INSERTED_S = 0.3  # most seconds of a word that was put before or after others and has no time of its own
+LIMIT_S = 2.0  # for one rule on one transcript; a plain rule takes a millisecond
+MAX_GROWTH, MIN_LIMIT = 10, 10_000  # a segment's text may grow to this multiple of its length, or this many characters
+INSERTED_S = 0.3  # longest duration of an inserted word, which has no time of its own
 N_DECIMALS = 3
-MAX_CHANGED = 500  # texts; to look through as many takes about as long as to find words in the others
-BETWEEN = "\0"  # texts of segments where they are joined; neither blank nor part of a word, and in no rule
+MAX_CHANGED = 500  # texts; searching that many one by one takes about as long as finding words in all the others
+BETWEEN = "\0"  # separates the texts of segments when joined; neither blank nor part of a word, and not in any rule
 _PIECES = regex.compile(
     rf"\s*(?:[{BLANKLESS}]\p{{M}}*[^\s\w]*|[^\s\w]*[\w--[{BLANKLESS}]][^\s{BLANKLESS}]*|[^\s\w]+)", regex.VERSION1
 )
 
 
-_Match = tuple[int, int, str]  # start and end in a text, and what is put there
+_Match = tuple[int, int, str]  # start and end in a text, and its replacement
 
 
 class _StoppedError(Exception):
-    """A rule took too long or made too much; the text says which."""
+    """A rule took too long or made the text too long; the message says which."""
 
 
 def corrected(transcript: Transcript, rules: Rules | None) -> Transcript:
-    """The transcript with these rules, and no others, applied; None or no rules give back what the decoder wrote."""
+    """Return the transcript with these rules, and no others, applied; None or no rules restore the decoder's text."""
     text = restored(transcript)
     if rules is None or not rules.rules:
         return text
     drafts = [_Draft(segment, segment.language or text.language) for segment in text.segments]
     texts = _Texts(drafts)
-    stopped = [told for rule in rules.rules if (told := _apply(rule, texts)) is not None]
+    stopped = [warning for rule in rules.rules if (warning := _apply(rule, texts)) is not None]
     return replace(
         text,
         segments=tuple(draft.segment() for draft in drafts),
@@ -55,7 +55,7 @@ def corrected(transcript: Transcript, rules: Rules | None) -> Transcript:
 
 
 def restored(transcript: Transcript) -> Transcript:
-    """The transcript as the decoder wrote it, without what replacement rules changed."""
+    """Return the transcript as the decoder wrote it, with replacement rules undone."""
     if not transcript.replacements:
         return transcript
     return replace(
@@ -67,7 +67,7 @@ def restored(transcript: Transcript) -> Transcript:
 
 
 def _restored(segment: Segment) -> Segment:
-    """The segment before any rule; one whose text somebody has changed since stays, without a trace of the rules."""
+    """The segment before any rule; one whose text was edited since keeps that text, without a trace of the rules."""
     if segment.original is None:
         return segment
     is_ours = segment.words is None or "".join(word.word for word in segment.words) == segment.text
@@ -80,7 +80,7 @@ def _restored(segment: Segment) -> Segment:
 
 
 def _apply(rule: Rule, texts: "_Texts") -> str | None:
-    """Apply a rule to all segments; a warning when it had to be stopped, and then it has changed none."""
+    """Apply a rule to all segments; return a warning when it had to be stopped, in which case it changes none."""
     try:
         found = list(texts.with_words(rule) if rule.words else _with_expression(rule, texts.drafts))
         for draft, matches in found:
@@ -88,13 +88,13 @@ def _apply(rule: Rule, texts: "_Texts") -> str | None:
     except _StoppedError as err:
         return f"{UNREPLACED}{rule.where} {err}"
     for draft, matches in found:
-        draft.take(_replaced(draft.pieces, matches))
-    texts.changed([draft for draft, _ in found])
+        draft.set_pieces(_replaced(draft.pieces, matches))
+    texts.mark_changed([draft for draft, _ in found])
     return None
 
 
 def _with_expression(rule: Rule, drafts: Sequence["_Draft"]) -> Iterator[tuple["_Draft", list[_Match]]]:
-    """The segments in which a regular expression changes something, and what."""
+    """Yield the segments in which a regular expression changes something, and the matches."""
     until_s = time.monotonic() + LIMIT_S
     for draft in drafts:
         if rule.language in (None, draft.language) and draft.text.strip():
@@ -104,20 +104,20 @@ def _with_expression(rule: Rule, drafts: Sequence["_Draft"]) -> Iterator[tuple["
 
 
 def _matches(rule: Rule, text: str, left_s: float) -> list[_Match]:
-    """Where a rule changes a text, and to what; in order."""
+    """The matches of a rule that change a text, in order."""
     try:
         if left_s <= 0:
             raise TimeoutError
         found = _compiled(rule.pattern, rule.ignores_case).finditer(text, timeout=left_s)
         return sorted((*match.span(), new) for match in found if (new := _expanded(rule, match)) != match[0])
     except (TimeoutError, MemoryError, RecursionError) as err:
-        raise _StoppedError(f"was stopped, since it took longer than {LIMIT_S:g} seconds") from err
+        raise _StoppedError(f"was stopped because it took longer than {LIMIT_S:g} seconds") from err
 
 
 def _require_size(draft: "_Draft", matches: Sequence[_Match]) -> None:
     n_more = sum(len(new) - (end - start) for start, end, new in matches)
     if len(draft.text) + n_more > max(MIN_LIMIT, MAX_GROWTH * len(draft.before.text)):
-        raise _StoppedError("was stopped, since it makes a text far longer")
+        raise _StoppedError("was stopped because it makes a text far too long")
 
 
 def _expanded(rule: Rule, match: Any) -> str:
@@ -132,7 +132,7 @@ def _compiled(pattern: str, ignores_case: bool) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A stretch of a segment's text, and the stretch of the decoder's text that it stands for."""
+    """A stretch of a segment's text, and ``[start, end)`` of the decoder's text that it replaces or keeps."""
 
     text: str
     start: int
@@ -141,24 +141,24 @@ class _Piece:
 
 
 class _Draft:
-    """A segment whose text changes rule by rule; pieces tell where each stretch of it comes from."""
+    """A segment whose text changes rule by rule; its pieces record where each stretch of text comes from."""
 
     def __init__(self, segment: Segment, language: str) -> None:
-        """Begin with the text that its words give, where it has any."""
+        """Start with the text of its words, where it has any."""
         spelled = "".join(word.word for word in segment.words) if segment.words else segment.text
         self.before = segment
         self.language = language
-        self.take([_Piece(spelled, 0, len(spelled), is_kept=True)])
+        self.set_pieces([_Piece(spelled, 0, len(spelled), is_kept=True)])
         self._untouched = self.text
 
-    def take(self, pieces: list[_Piece]) -> None:
-        """Have this text from now on."""
+    def set_pieces(self, pieces: list[_Piece]) -> None:
+        """Set the text."""
         self.pieces = pieces
         self.text = "".join(piece.text for piece in pieces)
         self.folded = self.text.casefold()
 
     def segment(self) -> Segment:
-        """The segment with its text as it is now; itself when nothing has changed."""
+        """Return the segment with the current text; the same object when nothing has changed."""
         before = self.before
         if self.text == self._untouched:
             return before
@@ -166,7 +166,7 @@ class _Draft:
         text = "".join(word.word for word in words) if words else self.text
         if not text.strip():
             text, words = "", words and ()
-        elif self._untouched[:1].isspace() and not text[:1].isspace():  # it would go on from the segment before
+        elif self._untouched[:1].isspace() and not text[:1].isspace():  # it would join the last word before it
             text = f" {text}"
             words = words and (_with_blank(words[0]), *words[1:])
         if text == before.text:
@@ -179,48 +179,48 @@ def _with_blank(word: Word) -> Word:
 
 
 class _Texts:
-    """The texts of all segments as one, in which words are found far faster than in each by itself.
+    """The texts of all segments joined into one, in which words are found far faster than in each one separately.
 
-    Looked through by themselves are texts whose letters fold to several, and those that have changed lately.
+    Texts with a letter that folds to several, and texts that changed since the last join, are searched separately.
     """
 
     def __init__(self, drafts: Sequence[_Draft]) -> None:
-        """Take the texts as they are now."""
+        """Join the current texts."""
         self.drafts = drafts
         self._join()
 
-    def changed(self, drafts: Sequence[_Draft]) -> None:
-        """Note segments whose texts are others now."""
-        self._alone.update((id(draft), draft) for draft in drafts)
-        if len(self._alone) > self._n_odd + MAX_CHANGED:
+    def mark_changed(self, drafts: Sequence[_Draft]) -> None:
+        """Note segments whose texts have changed."""
+        self._separate.update((id(draft), draft) for draft in drafts)
+        if len(self._separate) > self._n_uneven + MAX_CHANGED:
             self._join()
 
     def _join(self) -> None:
-        self._alone = {id(draft): draft for draft in self.drafts if len(draft.folded) != len(draft.text)}
-        self._n_odd = len(self._alone)
+        self._separate = {id(draft): draft for draft in self.drafts if len(draft.folded) != len(draft.text)}
+        self._n_uneven = len(self._separate)
         self._even = [draft for draft in self.drafts if len(draft.folded) == len(draft.text)]
         self._starts = list(accumulate((len(draft.text) + 1 for draft in self._even), initial=0))
         self._text = BETWEEN.join(draft.text for draft in self._even)
         self._folded = BETWEEN.join(draft.folded for draft in self._even)
 
     def with_words(self, rule: Rule) -> Iterator[tuple[_Draft, list[_Match]]]:
-        """The segments in which a rule of whole words changes something, and what."""
+        """Yield the segments in which a rule of whole words changes something, and the matches."""
         found: dict[int, list[_Match]] = {}
-        for start, end, new in _spoken(rule, self._text, self._folded):
+        for start, end, new in _word_matches(rule, self._text, self._folded):
             k = bisect_right(self._starts, end - 1) - 1
-            if rule.language in (None, self._even[k].language) and id(self._even[k]) not in self._alone:
+            if rule.language in (None, self._even[k].language) and id(self._even[k]) not in self._separate:
                 at = self._starts[k]
                 found.setdefault(k, []).append((start - at, end - at, new))
         yield from ((self._even[k], matches) for k, matches in found.items())
-        for draft in self._alone.values():
+        for draft in self._separate.values():
             if rule.language in (None, draft.language) and all(word in draft.folded for word in rule.words):
                 matches = _matches(rule, draft.text, LIMIT_S)
                 if matches := [_with_blanks(draft.text, match) for match in matches]:
                     yield draft, matches
 
 
-def _spoken(rule: Rule, text: str, folded: str) -> Iterator[_Match]:
-    """Where the words of a rule stand in a text whose letters fold one by one, and what they become."""
+def _word_matches(rule: Rule, text: str, folded: str) -> Iterator[_Match]:
+    """Yield the matches of a rule of whole words in a text whose letters fold one by one."""
     pattern, new = _compiled(rule.pattern, rule.ignores_case), "".join(map(str, rule.right))
     at = folded.find(rule.words[0])
     while at >= 0:
@@ -231,7 +231,7 @@ def _spoken(rule: Rule, text: str, folded: str) -> Iterator[_Match]:
 
 
 def _with_blanks(text: str, match: _Match) -> _Match:
-    """Words that go, with the blanks before them."""
+    """The match; one that deletes words, with the blanks before them."""
     start, end, new = match
     while not new and start and text[start - 1].isspace():
         start -= 1
@@ -239,7 +239,7 @@ def _with_blanks(text: str, match: _Match) -> _Match:
 
 
 def _replaced(pieces: Sequence[_Piece], matches: Sequence[_Match]) -> list[_Piece]:
-    """The pieces with each match, in the text that they make, replaced; what it touches of replaced ones joins it."""
+    """The pieces with each match in their joined text replaced; a match absorbs replaced pieces that it touches."""
     made = list(pieces)
     for start, end, new in reversed(matches):
         made = _with_match(made, start, end, new)
@@ -274,11 +274,11 @@ def _with_match(pieces: Sequence[_Piece], start: int, end: int, new: str) -> lis
 
 
 def _words(segment: Segment, pieces: Sequence[_Piece]) -> tuple[Word, ...]:
-    """The segment's words after its pieces: those in no changed piece as they were, the others made anew."""
+    """The segment's words for its pieces: those outside changed pieces as they were, the others rebuilt."""
     assert segment.words is not None
     ends = list(accumulate(len(word.word) for word in segment.words))
-    spelled = [""] * len(segment.words)  # what each word has become; of words changed as one, the first has it all
-    joined = [False] * len(segment.words)  # whether a word was changed as one with the word before it
+    spelled = [""] * len(segment.words)  # the new text of each word; of words changed together, the first has all of it
+    joined = [False] * len(segment.words)  # whether a word was changed together with the word before it
     is_touched = [False] * len(segment.words)
     for piece in pieces:
         first, last = _within(ends, piece.start, piece.end)
@@ -300,7 +300,7 @@ def _words(segment: Segment, pieces: Sequence[_Piece]) -> tuple[Word, ...]:
         if any(is_touched[k:to]):
             before_s = made[-1].end_s if made else min(segment.start_s, old[0].start_s)
             next_s = segment.words[to].start_s if to < len(spelled) else max(segment.end_s, old[-1].end_s)
-            made += _remade(old, "".join(spelled[k:to]), before_s, next_s)
+            made += _rebuilt(old, "".join(spelled[k:to]), before_s, next_s)
         else:
             made += old
         k = to
@@ -308,7 +308,7 @@ def _words(segment: Segment, pieces: Sequence[_Piece]) -> tuple[Word, ...]:
 
 
 def _within(ends: Sequence[int], start: int, end: int) -> tuple[int, int]:
-    """The first and the last word that a stretch of text touches; an empty one touches the word around or before it."""
+    """The first and last word that a stretch of text touches; an empty one touches the word around or before it."""
     first = next((k for k, at in enumerate(ends) if at > start), len(ends) - 1)
     if start == end:
         first = next((k for k, at in enumerate(ends) if at >= start), len(ends) - 1)
@@ -316,8 +316,8 @@ def _within(ends: Sequence[int], start: int, end: int) -> tuple[int, int]:
     return first, next((k for k, at in enumerate(ends) if at >= end), len(ends) - 1)
 
 
-def _remade(old: Sequence[Word], text: str, before_s: float, next_s: float) -> list[Word]:
-    """Words for a text that old words have become; those that are among the old ones stay what they were."""
+def _rebuilt(old: Sequence[Word], text: str, before_s: float, next_s: float) -> list[Word]:
+    """Words for the text that replaces old words; those that are among the old ones are kept."""
     if text == "".join(word.word for word in old):
         return list(old)
     new = _split(text)
@@ -339,7 +339,7 @@ def _remade(old: Sequence[Word], text: str, before_s: float, next_s: float) -> l
 
 
 def _spread(texts: Sequence[str], old: Sequence[Word], start_s: float, end_s: float) -> Iterator[Word]:
-    """New words in place of old ones: they share the time by their length, and are as sure as the least sure one."""
+    """New words in place of old ones: they share the time by length, and get the lowest of the old probabilities."""
     end_s = max(start_s, end_s)
     total, done = sum(map(len, texts)), 0
     original, probability = "".join(word.word for word in old), min(word.probability for word in old)
@@ -352,7 +352,7 @@ def _spread(texts: Sequence[str], old: Sequence[Word], start_s: float, end_s: fl
 
 
 def _split(text: str) -> list[str]:
-    """A text in words as Whisper's are: each with the blank before it; without blanks, a character each."""
+    """Split a text into words as Whisper does: each with the blank before it; without blanks, by character."""
     words = [match[0] for match in _PIECES.finditer(text)]
     rest = text[sum(map(len, words)) :]
     if words and rest:

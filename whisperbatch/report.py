@@ -1,7 +1,4 @@
-"""Counts, durations, real-time factor and exit code of a run; prints nothing.
-
-Comes in: outcomes. Goes out: figures, and a file with all of them.
-"""
+"""The report of a run: counts, durations, real-time factor and exit code, and a JSON file with every outcome."""
 
 import json
 import time
@@ -16,12 +13,12 @@ from whisperbatch.files import WholeFile
 from whisperbatch.records import Outcome, Status
 
 SCHEMA = 1
-MAX_HOOKS = 1_000  # hooks that failed and are listed; all are counted
+MAX_HOOKS = 1_000  # failed hooks that are listed; all are counted
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_RUN, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Report:
-    """What became of a run's files; owned by one thread."""
+    """How a run's files ended; for one thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Start the clock."""
@@ -36,21 +33,21 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """Count a file that ended."""
         self.counts[outcome.status] += 1
-        if outcome.status is Status.DONE and not outcome.reason:  # else it was made from its JSON, which takes no time
+        if outcome.status is Status.DONE and not outcome.reason:  # else it was rewritten from its JSON, in no time
             self.audio_s += outcome.audio_s
         elif outcome.status is Status.FAILED:
-            self.failures.append(replace(outcome, error=None))  # whose traceback holds on to much, for months of watch
+            self.failures.append(replace(outcome, error=None))  # its traceback would hold memory, for months of watch
 
-    def add_hook(self, path: Path | None, told: Mapping[str, Any]) -> None:
-        """Count a hook that failed; ``told`` says which and why. It changes no exit code."""
+    def add_hook(self, path: Path | None, data: Mapping[str, Any]) -> None:
+        """Count a failed hook; ``data`` says which and why. The exit code stays as it is."""
         self.n_hooks_failed += 1
         if len(self.hooks) < MAX_HOOKS:
-            one = {name: told.get(name) for name in ("hook", "id", "reason")}
+            one = {name: data.get(name) for name in ("hook", "id", "reason")}
             self.hooks.append({"path": None if path is None else str(path), **one})
 
     @property
     def n_files(self) -> int:
-        """How many files have ended."""
+        """The number of files that have ended."""
         return self.counts.total()
 
     @property
@@ -60,18 +57,18 @@ class Report:
 
     @property
     def real_time_factor(self) -> float:
-        """RTFx: seconds of audio transcribed a second; 0 when nothing was."""
+        """RTFx: seconds of audio transcribed per second; 0 when nothing was."""
         return self.audio_s / self.wall_s if self.audio_s and self.wall_s > 0 else 0.0
 
     @property
     def exit_code(self) -> int:
-        """0 when all is done or skipped, 1 when some file failed, 130 when some were interrupted."""
+        """0 when all files are done or skipped, 1 when some failed, 130 when some were interrupted."""
         if self.counts[Status.INTERRUPTED]:
             return EXIT_INTERRUPTED
         return EXIT_FAILED if self.counts[Status.FAILED] else EXIT_DONE
 
     def summary(self) -> str:
-        """One line for people."""
+        """Return the totals in one line for people."""
         parts = [f"{self.counts[status]} {status.value}" for status in Status if self.counts[status]]
         line = ", ".join(parts) or "nothing to do"
         if self.n_hooks_failed:
@@ -82,7 +79,7 @@ class Report:
         return line
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values."""
+        """Return the totals and failures as plain values."""
         return {
             **{status.value: self.counts[status] for status in Status},
             "audio_seconds": round(self.audio_s, 3),
@@ -95,24 +92,24 @@ class Report:
 
 
 class ReportFile:
-    """A JSON file with every file's outcome and the totals; it appears whole, at the end of the run.
+    """A JSON file with every outcome and the totals; it appears whole, at the end of the run.
 
-    Outcomes go to a temporary file beside it as they come, so that a long run holds none of them.
+    Outcomes are written to a temporary file beside it as they come, so that a long run keeps none in memory.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the temporary file; RunError when that cannot be."""
+        """Open the temporary file; RunError when it cannot be written."""
         self._n_files = 0
         self._file = WholeFile(path, "the report")
         self._file.write(f'{{"schema": {SCHEMA}, "version": {json.dumps(__version__)}, "files": [')
 
     def add(self, outcome: Outcome) -> None:
-        """Note a file that ended."""
+        """Write the outcome of a file that ended."""
         self._file.write(("," if self._n_files else "") + "\n" + json.dumps(outcome.as_dict()))
         self._n_files += 1
 
     def close(self, report: Report, exit_code: int) -> None:
-        """Put the totals in and the file in its place; RunError when that cannot be."""
+        """Write the totals and rename the file to its path; RunError when that fails."""
         totals = report.as_dict() | {"exit_code": exit_code}
         del totals["failures"]
         hooks = f'"hooks": {json.dumps(report.hooks)}, ' if report.hooks else ""
@@ -120,7 +117,7 @@ class ReportFile:
         self._file.place()
 
     def discard(self) -> None:
-        """Leave nothing behind, unless it was closed before."""
+        """Remove the temporary file, unless ``close`` was called before."""
         self._file.discard()
 
 

@@ -1,7 +1,6 @@
-"""The texts of a file's clips to one transcript: offsets, order, completeness.
+"""Join the texts of a file's clips into one transcript: offsets, order, completeness.
 
-Comes in: clips expected, texts in any order, the loader's last word. Goes out: a Transcript, the same whatever the
-order of arrival. Pure; who calls locks.
+The texts may arrive in any order; the transcript is the same. Pure and without locks: callers lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,16 +11,16 @@ from whisperbatch.languages import LANGUAGES
 from whisperbatch.records import NOTHING_HEARD, AudioFile, ClipText, FileLoaded, Segment, Transcript, Word
 
 FRAMES_A_SECOND = 100  # what openai-whisper's ``seek`` counts
-N_DECIMALS = 3  # a clip's start is a sample's, and the sum of two floats has noise
+N_DECIMALS = 3  # a clip starts at a sample, and the sum of two floats has noise
 
 Pairs = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a clip lies in its file.
+    """The position of a clip in its file.
 
-    ``quiets`` are, for each join, ``(from_s, at_s, to_s)``: the silence around it.
+    ``quiets`` has, for each join, ``(from_s, at_s, to_s)``: the silence around it.
     """
 
     start_s: float
@@ -31,7 +30,7 @@ class _Place:
     channel: int | None
 
     def at_s(self, seconds: float, *, is_end: bool = False) -> float:
-        """A time of the clip in its file; at a join, an end lies before the pause and all else after it."""
+        """Convert a time in the clip to a time in the file; at a join, an end is before the pause, others after it."""
         skipped_s = 0.0
         for join_s, so_far_s in self.joins:
             if join_s > seconds or (is_end and join_s == seconds):
@@ -40,9 +39,9 @@ class _Place:
         return self.start_s + seconds + skipped_s
 
     def clear_of_pauses(self, start_s: float, end_s: float) -> tuple[float, float]:
-        """The same text's times, without the part of a pause that they only just reach into.
+        """Trim a segment's times by the part of a pause that they only just reach into.
 
-        Trap: segments often touch each other; one would else be shown all through a pause that was left out.
+        Trap: segments often touch each other; without this, one would be shown throughout a pause that was left out.
         """
         for from_s, join_s, to_s in self.quiets:
             if from_s <= start_s < join_s < end_s:
@@ -53,10 +52,10 @@ class _Place:
 
 
 class Assembly:
-    """One file's transcript as it grows."""
+    """Collects the texts of one file's clips."""
 
     def __init__(self, audio: AudioFile) -> None:
-        """Expect nothing yet."""
+        """Start without any clip."""
         self._audio = audio
         self._expected: dict[int, _Place] = {}
         self._texts: dict[int, ClipText] = {}
@@ -72,7 +71,7 @@ class Assembly:
         speech: Pairs = (),
         channel: int | None = None,
     ) -> None:
-        """Say that a clip is on its way, and where it lies in the file; arguments as ``Clip`` has them."""
+        """Announce a clip and its position in the file; arguments as in ``Clip``."""
         assert index not in self._expected
         quiets = tuple(
             (
@@ -86,32 +85,32 @@ class Assembly:
         self._expected[index] = _Place(start_s, duration_s, joins, quiets, channel)
 
     def add(self, text: ClipText) -> float:
-        """Keep a clip's text; the seconds of audio that it covers."""
+        """Add a clip's text; return the clip's length in seconds."""
         assert text.index in self._expected
         assert text.index not in self._texts
         self._texts[text.index] = text
         return self._expected[text.index].duration_s
 
-    def told(self, index: int, segments: Sequence[Segment]) -> list[dict[str, Any]]:
-        """A clip's segments as they come, in the file's time, as plain values."""
+    def in_file_time(self, index: int, segments: Sequence[Segment]) -> list[dict[str, Any]]:
+        """Return segments of a clip that is still being decoded, in the file's time, as plain values."""
         place = self._expected[index]
         limit_s = place.at_s(place.duration_s, is_end=True)
         moved = (_moved(segment, place, limit_s) for segment in segments if segment.text.strip())
         return [{"start": one.start_s, "end": one.end_s, "text": one.text} for one in moved]
 
     def loaded(self, last: FileLoaded) -> None:
-        """Say that no more clips come."""
+        """Note that the file is loaded and no more clips will come."""
         assert last.n_clips == len(self._expected)
         self._loaded = last
 
     def channel_name(self, channel: int | None, names: Sequence[str]) -> str | None:
-        """What a channel of the loaded file is called in its segments; ``names`` are the run's."""
+        """Return the name of a channel of the loaded file in its segments; ``names`` are the run's."""
         assert self._loaded is not None
         return _channel_name(channel, self._loaded.channel_names or names)
 
     @property
     def complete(self) -> bool:
-        """Whether every clip of the whole file has its text."""
+        """True once the file is loaded and every clip has its text."""
         return self._loaded is not None and len(self._texts) == len(self._expected)
 
     def build(
@@ -123,9 +122,9 @@ class Assembly:
         sha256: str | None = None,
         channel_names: Sequence[str] = (),
     ) -> Transcript:
-        """The transcript of the complete file.
+        """Return the transcript of the complete file.
 
-        Channels have the names that the file gave them, else ``channel_names``; further ones are CH3, CH4 and so on.
+        Channels have the file's own names, else ``channel_names``; further ones are CH3, CH4 and so on.
         """
         assert self.complete
         assert self._loaded is not None
@@ -150,15 +149,15 @@ class Assembly:
 
     def _warnings(self) -> tuple[str, ...]:
         assert self._loaded is not None
-        is_heard = any(segment.text.strip() for text in self._texts.values() for segment in text.segments)
+        has_text = any(segment.text.strip() for text in self._texts.values() for segment in text.segments)
         damage = (self._loaded.damage,) if self._loaded.damage else ()
-        return (*damage, *self._loaded.notices, *self._languages_heard(), *(() if is_heard else (NOTHING_HEARD,)))
+        return (*damage, *self._loaded.notices, *self._language_shares(), *(() if has_text else (NOTHING_HEARD,)))
 
-    def _languages_heard(self) -> list[str]:
-        """A sentence with the languages of a file in several, the most spoken first."""
+    def _language_shares(self) -> list[str]:
+        """A sentence with the languages of a multilingual file, the most spoken first; else nothing."""
         seconds: dict[str, float] = {}
         for _, text in self._placed():
-            for segment in _heard(text):
+            for segment in _with_text(text):
                 code, lasts_s = segment.language or text.language, segment.end_s - segment.start_s
                 seconds[code] = seconds.get(code, 0.0) + lasts_s
         if len(seconds) < 2 or not self._is_multilingual():
@@ -169,22 +168,22 @@ class Assembly:
         return [f"several languages: {', '.join(shares)}"]
 
     def _is_multilingual(self) -> bool:
-        """Whether some of the file has a language of its own."""
-        return any(segment.language is not None for text in self._texts.values() for segment in _heard(text))
+        """True if some segment has a language of its own."""
+        return any(segment.language is not None for text in self._texts.values() for segment in _with_text(text))
 
     def _placed(self) -> list[tuple[_Place, ClipText]]:
-        """Each clip's place and text, in order."""
+        """Each clip's position and text, in order."""
         return [(self._expected[index], text) for index, text in sorted(self._texts.items())]
 
     def _segments(self, keeps_blanks: bool, channel_names: Sequence[str]) -> tuple[Segment, ...]:
-        """All clips' segments in the file's time; those of several channels merged."""
+        """The segments of all clips in the file's time; those of several channels are merged."""
         assert self._loaded is not None
         segments: list[Segment] = []
         is_multilingual = self._is_multilingual()
         for place, text in self._placed():
             limit_s = min(place.at_s(place.duration_s, is_end=True), self._loaded.duration_s)
             name = _channel_name(place.channel, channel_names)
-            kept = text.segments if keeps_blanks else _heard(text)
+            kept = text.segments if keeps_blanks else _with_text(text)
             moved = [replace(_moved(segment, place, limit_s), channel=name) for segment in kept]
             if is_multilingual:
                 moved = [replace(segment, language=segment.language or text.language) for segment in moved]
@@ -194,7 +193,7 @@ class Assembly:
         return tuple(segments)
 
     def _covered_s(self) -> float | None:
-        """Seconds of speech that have text; None when that is not known of all clips."""
+        """Seconds of speech that have text; None unless known for all clips."""
         assert self._loaded is not None
         covered = [text.covered_s for _, text in self._placed()]
         if self._loaded.speech_s is None or None in covered:
@@ -202,7 +201,7 @@ class Assembly:
         return round(sum(seconds for seconds in covered if seconds is not None), N_DECIMALS)
 
     def _suspects(self) -> tuple[Mapping[str, Any], ...]:
-        """All clips' suspects in the file's time and order."""
+        """The suspects of all clips, in the file's time and in order."""
         suspects = [
             {
                 **suspect,
@@ -215,16 +214,16 @@ class Assembly:
         return tuple(sorted(suspects, key=lambda suspect: suspect["start"]))
 
     def _language(self, given: str | None, keeps_blanks: bool) -> tuple[str, float | None]:
-        """The language of most of the heard audio, and its probability over the clips that agree; empty when silent."""
+        """The language of most of the speech, and its probability over the clips that agree; empty without text."""
         if given:
             return given, None
         seconds: dict[str, float] = {}
         voters: dict[str, list[tuple[float, float]]] = {}
         for place, text in self._placed():  # in order, since a sum of floats depends on it
-            if not (heard := _heard(text)) and not keeps_blanks:
+            if not (with_text := _with_text(text)) and not keeps_blanks:
                 continue
             seconds.setdefault(text.language, 0.0)
-            for segment in heard:
+            for segment in with_text:
                 code = segment.language or text.language
                 seconds[code] = seconds.get(code, 0.0) + segment.end_s - segment.start_s
             if text.language_probability is not None:
@@ -238,7 +237,7 @@ class Assembly:
         return language, round(sum(w * p for w, p in votes) / total_s, 6) if total_s else None
 
 
-def _heard(text: ClipText) -> list[Segment]:
+def _with_text(text: ClipText) -> list[Segment]:
     """A clip's segments that have text."""
     return [segment for segment in text.segments if segment.text.strip()]
 
@@ -250,9 +249,9 @@ def _channel_name(channel: int | None, names: Sequence[str]) -> str | None:
 
 
 def _moved(segment: Segment, place: _Place, limit_s: float) -> Segment:
-    """A clip's segment in the time of its file, inside the clip's audio, without float noise.
+    """A clip's segment in the file's time, inside the clip's audio, without float noise.
 
-    Trap: the model pads a short clip to 30 s and may well give times in the padding, where the next clip lies.
+    Trap: a short clip is padded to 30 s and the model may give times in the padding, where the next clip is.
     """
 
     def moved(start_s: float, end_s: float) -> tuple[float, float]:

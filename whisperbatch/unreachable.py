@@ -1,4 +1,4 @@
-"""What kept the hub from giving a model, in words: from the errors that its client raises."""
+"""Explain why the model hub gave nothing, from the errors that its client raises."""
 
 import os
 import socket
@@ -11,12 +11,12 @@ UNKNOWN, TOO_MANY = (401, 403, 404), 429
 
 
 def is_unknown(error: BaseException) -> bool:
-    """Whether the hub answered, and does not show such a model to us."""
+    """True if the hub answered that it has no such model, or none that we may see."""
     return _status(error) in UNKNOWN
 
 
 def fault(error: BaseException) -> str:
-    """What is wrong: the network, the hub, or the disk here."""
+    """Describe what is wrong: the network, the hub, or the local disk."""
     host = urlsplit(os.environ.get("HF_ENDPOINT") or HUB).netloc
     status = _status(error)
     if status is not None:
@@ -47,7 +47,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it came from."""
+    """The error and its causes."""
     one: BaseException | None = error
     while one is not None:
         yield one

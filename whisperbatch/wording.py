@@ -1,19 +1,19 @@
-"""Replacement rules as values: what ``options`` reads from files and ``replacements`` applies to transcripts."""
+"""Replacement rules as values: ``options`` reads them from files, ``replacements`` applies them to transcripts."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A replacement rule: what stands in for each match of a regular expression of the package ``regex``.
+    """A replacement rule: a regular expression of the package ``regex``, and what replaces each match.
 
     Attributes:
         pattern: The expression, in that package's version 1 syntax.
         right: The replacement in parts: text, and numbers of groups.
         ignores_case: Whether letters match by their full case folding.
-        language: Whisper's code of the only language that it is for; None means all.
-        words: Words, case folded, without which nothing matches; empty where that is not known.
-        where: Which line of which file it is, for messages.
+        language: Whisper's code of the only language that the rule is for; None means all.
+        words: Words, case folded, without which nothing can match; empty when they are not known.
+        where: The rule's file and line, for messages.
     """
 
     pattern: str
@@ -26,10 +26,10 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Replacement rules in the order in which they apply; two with the same digest replace the same.
+    """Replacement rules in the order in which they apply; equal digests mean the same replacements.
 
     Attributes:
-        digest: Of the rules, wherever they were written; empty when there are none.
+        digest: The digest of the rules, whichever files they come from; empty when there are none.
         rules: The rules.
     """
 

@@ -13,10 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import numpy as np
-from pools import DRIVER, write_wav
+
+from pools import DRIVER
+from sounds import write_wav
 
 FILE_S = 120.0
 N_DISTINCT = 10  # files whose content differs; the rest are links to them

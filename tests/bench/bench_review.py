@@ -10,9 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from browser import opened
-
 from whisperbatch.records import Outcome, Segment, Status, Transcript, Word
 from whisperbatch.report import Report
 from whisperbatch.review import PageFile

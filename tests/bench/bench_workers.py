@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-import test_ray
+import ray_runs
 from pools import events, fill, start
 
 
@@ -27,7 +27,7 @@ def run(folder: Path, n_workers: int, step_s: float, *, on_ray: bool) -> tuple[f
         old.unlink()
     began_s = time.monotonic()
     if on_ray:
-        process = test_ray.start_on_ray(folder, step_s=step_s, actors=n_workers)
+        process = ray_runs.start_on_ray(folder, step_s=step_s, actors=n_members)
     else:
         process = start(folder, "--device", f"cpu:{n_workers}", step_s=step_s)
     _, told = process.communicate()

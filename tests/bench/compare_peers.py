@@ -1,6 +1,6 @@
 """Whole programs beside each other on real weights and real voices: ``python tests/bench/compare_peers.py``.
 
-The same weights (OpenAI's; ``tests/real.py`` says where they and the recordings are looked for), the same recordings,
+The same weights (OpenAI's) and recordings (``tests/support/real_speech.py`` says where both are looked for), the same
 five beams, each program at its defaults, one machine, one run, programs in turn, medians of ratios. Each runs as a
 process of its own from start to the last transcript on disk. Beside seconds: CPU seconds, peak memory (proportional set
 size of all its processes; Linux) and the word error rate. Three sets: ``short`` (60 recordings of English under 30 s),
@@ -25,12 +25,12 @@ import jiwer
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import compare_truth
-import corpus
-import real
 
+import corpus
+import real_speech
 from whisperbatch.records import SAMPLE_RATE
 
 OURS = "whisperbatch"
@@ -74,7 +74,11 @@ class Cost:
 
 def commands(folder: Path, model: str) -> dict[str, list[str]]:
     """Each program's command line."""
-    hf, ct2, python = real.weights() / f"hf-{model}", real.weights() / f"ct2-{model}", [sys.executable, "-c"]
+    hf, ct2, python = (
+        real_speech.weights() / f"hf-{model}",
+        real_speech.weights() / f"ct2-{model}",
+        [sys.executable, "-c"],
+    )
     ours = [sys.executable, "-m", "whisperbatch", "transcribe", str(folder), "--model", str(hf), "--format", "txt"]
     ours += ["--no-journal", "--quiet", "--overwrite"]
     types = ("float32", "bfloat16", "int8_bfloat16", "int8_float32")
@@ -90,7 +94,7 @@ def commands(folder: Path, model: str) -> dict[str, list[str]]:
     }
 
 
-def joined(parts: Sequence[real.Spoken], at_least_s: float) -> tuple[np.ndarray, str]:
+def joined(parts: Sequence[real_speech.Spoken], at_least_s: float) -> tuple[np.ndarray, str]:
     """Recordings one after the other, with 0.6 s between them, again from the first until it is long enough."""
     pause, waves, words, n_samples = np.zeros(SAMPLE_RATE * 6 // 10, np.int16), [], [], 0
     while n_samples < at_least_s * SAMPLE_RATE:
@@ -103,7 +107,9 @@ def joined(parts: Sequence[real.Spoken], at_least_s: float) -> tuple[np.ndarray,
 
 def put(folder: Path, kind: str) -> dict[str, str]:
     """Write the recordings of a set; what is said in each, by its name without suffix."""
-    spoken = [one for one in real.recordings() if one.language == "en" and one.reference and one.kind != "nospeech"]
+    spoken = [
+        one for one in real_speech.recordings() if one.language == "en" and one.reference and one.kind != "nospeech"
+    ]
     talks = [one for one in spoken if one.seconds > 100]
     read = [one for one in spoken if one.kind == "read" and 4 < one.seconds < 30]
     made = {
@@ -170,12 +176,12 @@ def main() -> None:
     """Run all in turn and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--set", default="long", choices=("short", "long", "hour"))
-    parser.add_argument("--model", default="base", choices=real.MODELS)
+    parser.add_argument("--model", default="base", choices=real_speech.MODELS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="parts of the other programs' names, by commas")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if (told := real.missing()) is not None:
+    if (told := real_speech.missing()) is not None:
         parser.error(told)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

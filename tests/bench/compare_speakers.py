@@ -1,11 +1,11 @@
 """How well speakers are found: ``python tests/bench/compare_speakers.py [--half tune|held-out]``.
 
-Conversations of real voices are simulated (``tests/conversations.py``; ``tests/real.py`` says where voices and weights
-are looked for), loaded and cut as a run does it, and diarized on one thread. For each: the diarization error rate with
-overlaps counted and 0.25 s around every edge left out, the same without anything left out, how many speakers were
-found, and CPU seconds by second of audio, speech detection not counted. Then recordings of one voice, which have to
-stay one speaker, and music and noise, which have to have none. One half of the voices is for tuning; the other has
-been scored once. Needs ``whisperbatch[bench]``.
+Conversations of real voices are simulated (``tests/support/conversations.py``; ``tests/support/real_speech.py`` says
+where voices and weights are looked for), loaded and cut as a run does it, and diarized on one thread. For each: the
+diarization error rate with overlaps counted and 0.25 s around every edge left out, the same without anything left out,
+how many speakers were found, and CPU seconds by second of audio, speech detection not counted. Then recordings of one
+voice, which have to stay one speaker, and music and noise, which have to have none. One half of the voices is for
+tuning; the other has been scored once. Needs ``whisperbatch[bench]``.
 """
 
 import argparse
@@ -20,11 +20,10 @@ import numpy as np
 from pyannote.core import Annotation, Segment
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import conversations
-import real
-
+import real_speech
 from whisperbatch.audio import clips
 from whisperbatch.audio.passes import TrackPasses
 from whisperbatch.options import LoadOptions, SpeakerOptions, SpeechOptions
@@ -112,7 +111,7 @@ def alone(diarizer: Diarizer, on_row: Callable[[str], None]) -> None:
     for name, pattern in ALONE.items():
         told, _ = found(diarizer, conversations.voice(pattern), SpeakerOptions(enabled=True))
         on_row(f"alone: {name:<15} {len(told.centres)} speakers")
-    silent = [one for one in real.recordings() if one.kind == "nospeech"]
+    silent = [one for one in real_speech.recordings() if one.kind == "nospeech"]
     heard = [one.name for one in silent if found(diarizer, conversations.load(one.path), SpeakerOptions())[0].turns]
     on_row(f"nobody speaks in {len(silent)}; speakers were found in {len(heard)}: {', '.join(heard)}")
     told, _ = found(diarizer, music(), SpeakerOptions(enabled=True))
@@ -132,7 +131,7 @@ def main() -> None:
     """Score what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--half", choices=SEEDS, default="tune")
-    parser.add_argument("--model", default=str(real.weights() / "speakers"))
+    parser.add_argument("--model", default=str(real_speech.weights() / "speakers"))
     parser.add_argument("--only-talks", action="store_true", help="leave out single voices, music and noise")
     asked = parser.parse_args()
     voices = conversations.TUNE if asked.half == "tune" else conversations.HELD_OUT

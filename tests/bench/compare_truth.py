@@ -1,11 +1,11 @@
 """What is true on real weights and real voices: ``python tests/bench/compare_truth.py``.
 
-The same weights (OpenAI's base), the same recordings (real people, fourteen languages; see ``tests/real.py`` for where
-both are looked for), each program at its defaults with five beams. For each language: word error rate (character error
-rate where words are not written apart) after transformers' own normalisers, numbers in words. For recordings in which
-nobody speaks: how many got text all the same. For all that have one language: how often it was guessed. Each program
-runs in a process of its own; what it heard is kept in ``--keep`` and only what is missing there runs. Needs
-``whisperbatch[bench]``.
+The same weights (OpenAI's base), the same recordings (real people, fourteen languages; ``tests/support/real_speech.py``
+says where both are looked for), each program at its defaults with five beams. For each language: word error rate
+(character error rate where words are not written apart) after transformers' own normalisers, numbers in words. For
+recordings in which nobody speaks: how many got text all the same. For all that have one language: how often it was
+guessed. Each program runs in a process of its own; what it heard is kept in ``--keep`` and only what is missing there
+runs. Needs ``whisperbatch[bench]``.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from pathlib import Path
 import jiwer
 from num2words import num2words
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import corpus
-import real
+import real_speech
 
 UNSPACED = ("zh", "ja", "ko")  # scored by characters
 NUMBER = re.compile(r"(?<![\w.,])\d{1,9}(?!\w)")
@@ -43,11 +43,11 @@ FLOAT32 = "whisperbatch float32"
 Told = dict[str, dict[str, str]]  # of each recording: its text and language
 
 
-def ours(options: Sequence[str], model: str, recordings: Sequence[real.Spoken]) -> Told:
+def ours(options: Sequence[str], model: str, recordings: Sequence[real_speech.Spoken]) -> Told:
     """What the command line makes of the recordings."""
     with tempfile.TemporaryDirectory() as scratch:
-        run = [sys.executable, "-m", "whisperbatch", "transcribe", str(real.speech()), "--no-journal", "--quiet"]
-        run += ["--model", str(real.weights() / f"hf-{model}"), "--format", "json", "--output-dir", scratch]
+        run = [sys.executable, "-m", "whisperbatch", "transcribe", str(real_speech.speech()), "--no-journal", "--quiet"]
+        run += ["--model", str(real_speech.weights() / f"hf-{model}"), "--format", "json", "--output-dir", scratch]
         subprocess.run([*run, *options], check=True)
         found = {}
         for one in recordings:
@@ -59,13 +59,13 @@ def ours(options: Sequence[str], model: str, recordings: Sequence[real.Spoken]) 
     return found
 
 
-def openai_whisper(model: str, recordings: Sequence[real.Spoken]) -> Told:
+def openai_whisper(model: str, recordings: Sequence[real_speech.Spoken]) -> Told:
     """openai-whisper with its command line's defaults."""
     import whisper
 
     from whisperbatch.demo import peers
 
-    loaded, found = peers.openai_whisper(real.weights() / f"hf-{model}"), {}
+    loaded, found = peers.openai_whisper(real_speech.weights() / f"hf-{model}"), {}
     asked = {"beam_size": 5, "best_of": 5, "fp16": False, "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}
     for one in recordings:
         samples = corpus.read(one.path).astype("float32") / 32768
@@ -74,11 +74,11 @@ def openai_whisper(model: str, recordings: Sequence[real.Spoken]) -> Told:
     return found
 
 
-def faster_whisper(model: str, recordings: Sequence[real.Spoken], *, is_batched: bool) -> Told:
+def faster_whisper(model: str, recordings: Sequence[real_speech.Spoken], *, is_batched: bool) -> Told:
     """faster-whisper in float32: one recording after the other with speech detection, or batched."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-    loaded = WhisperModel(str(real.weights() / f"ct2-{model}"), device="cpu", compute_type="float32")
+    loaded = WhisperModel(str(real_speech.weights() / f"ct2-{model}"), device="cpu", compute_type="float32")
     run = BatchedInferencePipeline(loaded).transcribe if is_batched else loaded.transcribe
     found = {}
     for one in recordings:
@@ -88,7 +88,7 @@ def faster_whisper(model: str, recordings: Sequence[real.Spoken], *, is_batched:
     return found
 
 
-PEERS: dict[str, Callable[[str, Sequence[real.Spoken]], Told]] = {
+PEERS: dict[str, Callable[[str, Sequence[real_speech.Spoken]], Told]] = {
     "openai-whisper": openai_whisper,
     "faster-whisper sequential": lambda *given: faster_whisper(*given, is_batched=False),
     "faster-whisper batched": lambda *given: faster_whisper(*given, is_batched=True),
@@ -120,7 +120,7 @@ def normal(text: str, language: str) -> str:
     return EnglishTextNormalizer(json.loads(spellings.read_text()))(text)
 
 
-def errors(told: Told, recordings: Iterable[real.Spoken]) -> tuple[int, int]:
+def errors(told: Told, recordings: Iterable[real_speech.Spoken]) -> tuple[int, int]:
     """Words (or characters) that are wrong, and those of the references."""
     n_wrong = n_all = 0
     for one in recordings:
@@ -134,7 +134,7 @@ def errors(told: Told, recordings: Iterable[real.Spoken]) -> tuple[int, int]:
     return n_wrong, n_all
 
 
-def groups(recordings: Sequence[real.Spoken]) -> Iterator[tuple[str, list[real.Spoken]]]:
+def groups(recordings: Sequence[real_speech.Spoken]) -> Iterator[tuple[str, list[real_speech.Spoken]]]:
     """The rows of the table: languages (English by kind), and all of them."""
     spoken = [one for one in recordings if one.reference and one.kind != "nospeech"]
     for name in sorted({_row(one) for one in spoken}):
@@ -143,11 +143,11 @@ def groups(recordings: Sequence[real.Spoken]) -> Iterator[tuple[str, list[real.S
     yield "all", spoken
 
 
-def _row(one: real.Spoken) -> str:
+def _row(one: real_speech.Spoken) -> str:
     return f"en {one.kind}" if one.language == "en" else one.language
 
 
-def table(told: Mapping[str, Told], recordings: Sequence[real.Spoken]) -> Iterator[str]:
+def table(told: Mapping[str, Told], recordings: Sequence[real_speech.Spoken]) -> Iterator[str]:
     """The table, a line each, in Markdown."""
     yield "| | minutes | " + " | ".join(told) + " |"
     yield "|---|---|" + "---|" * len(told)
@@ -170,7 +170,7 @@ def table(told: Mapping[str, Told], recordings: Sequence[real.Spoken]) -> Iterat
     yield f"| wrong language, of {len(spoken)} | | " + " | ".join(cells) + " |"
 
 
-def kept(name: str, model: str, folder: Path, recordings: Sequence[real.Spoken]) -> Told:
+def kept(name: str, model: str, folder: Path, recordings: Sequence[real_speech.Spoken]) -> Told:
     """What a program heard, from ``folder`` or from a process of its own."""
     path = folder / f"{model}-{name.replace(' ', '_')}.json"
     if not path.exists():
@@ -186,12 +186,12 @@ def kept(name: str, model: str, folder: Path, recordings: Sequence[real.Spoken])
 def main() -> None:
     """Run what is asked for and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--model", choices=real.MODELS, default="base")
+    parser.add_argument("--model", choices=real_speech.MODELS, default="base")
     parser.add_argument("--keep", type=Path, help="folder for what each program heard")
     parser.add_argument("--only", default="", help="programs, by commas; all of them")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    recordings = real.recordings()
+    recordings = real_speech.recordings()
     if arguments.model.endswith(".en"):
         recordings = [one for one in recordings if one.language in ("en", "-")]
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,8 +1,7 @@
-"""A stream of samples to clips of at most one window: packed with speech, or cut where it is quietest.
+"""Cut a stream of samples into clips of at most one window: packed with speech, or cut where it is quietest.
 
-Comes in: blocks of any size. Goes out: the same clips whatever the block sizes, and which of them vote on the language.
-Memory is two windows and a few blocks a channel, and the clips of the first minutes until the voters among them are
-known.
+The clips, and the choice of those that vote on the language, do not depend on the size of the incoming blocks. Memory:
+two windows and a few blocks per channel, and the clips of the first minutes until the voters among them are chosen.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,29 +16,29 @@ from whisperbatch.audio.vad import Detector, Span, Spans, is_sound
 from whisperbatch.options import SpeechOptions
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE
 
-N_SEARCH = 12 * SAMPLE_RATE  # without speech detection, the cut lies in the last seconds of a full window
-N_QUIET = SAMPLE_RATE // 4  # how long a stretch is compared
+N_SEARCH = 12 * SAMPLE_RATE  # without speech detection, the cut is in the last seconds of a full window
+N_QUIET = SAMPLE_RATE // 4  # length of the stretches whose loudness is compared
 N_HOP = SAMPLE_RATE // 50
 
 # a longer pause between two spans of a clip is left out; shorter ones are context. Of 0, 0.5 and 2 s the middle one
-# gave OpenAI's base the fewest errors in French poems, and no more in all else
+# gave OpenAI's base the fewest errors in French poems, and no more elsewhere
 MAX_GAP = SAMPLE_RATE // 2
-MIN_FULL = 26 * SAMPLE_RATE  # a clip that is full is cut at its longest pause from there on
+MIN_FULL = 26 * SAMPLE_RATE  # a full clip is cut at its longest pause after this
 MAX_SHORT = 6 * SAMPLE_RATE // 10  # the detector needs half a second to be sure
-N_EARLY = 300 * SAMPLE_RATE  # clips that start so long after the first one or sooner vote on the language
+N_EARLY = 300 * SAMPLE_RATE  # only clips that start within this time after the first one vote on the language
 MAX_VOTERS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cut:
-    """A clip before it has a file; all numbers are samples.
+    """A clip that does not know its file; all positions and lengths are in samples.
 
     Attributes:
-        start: Its first sample in the file.
+        start: The position of its first sample in the file.
         samples: int16 (n_samples,), at most a window; or a spool with all of the file.
         speech: Ranges ``[first, last)`` with speech, in the clip.
-        joins: As ``Clip`` has them: where in the clip, and how much was left out up to there.
-        channel: Which channel, None when they were mixed.
+        joins: As in ``Clip``: positions in the clip, and how much was left out up to there.
+        channel: The channel, None when they were mixed.
     """
 
     start: int
@@ -50,34 +49,34 @@ class Cut:
 
     @property
     def n_speech(self) -> int:
-        """How much of it is speech."""
+        """The number of samples with speech."""
         return sum(last - first for first, last in self.speech)
 
 
 class Cutter(Protocol):
-    """One channel's samples to its clips; each call gives the clips that are ready."""
+    """Cuts one channel's samples into clips; each call returns the clips that are ready."""
 
     def push(self, samples: np.ndarray) -> list[Cut]:
-        """Take the samples that follow, int16 (n_samples,)."""
+        """Take the next samples, int16 (n_samples,)."""
         ...
 
     def finish(self) -> list[Cut]:
-        """Take the end of the stream."""
+        """End the stream."""
         ...
 
 
 class QuietCutter:
-    """Clips that joined together are the input, cut where it is quietest near their longest."""
+    """Cuts without gaps, at the quietest place near the end of each full window."""
 
     def __init__(self, start: int = 0, channel: int | None = None) -> None:
-        """Expect the sample ``start`` of the file first."""
+        """Start at the sample ``start`` of the file."""
         self._start = start
         self._channel = channel
-        self._window = np.empty(N_SAMPLES, np.int16)  # blocks have a few hundred samples: joining them would be slow
+        self._window = np.empty(N_SAMPLES, np.int16)  # blocks have a few hundred samples: concatenating would be slow
         self._n_held = 0
 
     def push(self, samples: np.ndarray) -> list[Cut]:
-        """Take the samples that follow; a full window is cut once it is known that more comes."""
+        """Take the next samples; a full window is cut once more samples follow."""
         cuts, at = [], 0
         while at < len(samples):
             if self._n_held == N_SAMPLES:
@@ -88,7 +87,7 @@ class QuietCutter:
         return cuts
 
     def finish(self) -> list[Cut]:
-        """The rest."""
+        """Return the remaining clips."""
         return [self._take(self._n_held)] if self._n_held else []
 
     def _take(self, length: int) -> Cut:
@@ -99,7 +98,7 @@ class QuietCutter:
 
 
 def quietest(window: np.ndarray) -> int:
-    """Where to cut a full window: the middle of its quietest quarter of a second near the end, the latest of equals."""
+    """Return where to cut a full window: the middle of the quietest quarter second near its end, the last of equals."""
     first = len(window) - N_SEARCH
     energy = np.concatenate([[0], np.cumsum(np.square(window[first:].astype(np.int64)))])
     starts = np.arange(0, N_SEARCH - N_QUIET + 1, N_HOP)
@@ -109,12 +108,12 @@ def quietest(window: np.ndarray) -> int:
 
 
 class SpeechCutter:
-    """Clips of whole spans of speech, as many as a window holds; what is no speech and no short pause is left out."""
+    """Packs whole spans of speech into clips, as many as fit into a window; leaves out longer pauses."""
 
     def __init__(
         self, options: SpeechOptions, start: int = 0, channel: int | None = None, detector: Detector | None = None
     ) -> None:
-        """Expect the sample ``start`` of the file first."""
+        """Start at the sample ``start`` of the file."""
         self._start = start
         self._detector = detector or Detector()
         self._spans = Spans(options)
@@ -122,19 +121,19 @@ class SpeechCutter:
         self._pack = _Pack(start, channel)
 
     def push(self, samples: np.ndarray) -> list[Cut]:
-        """Take the samples that follow."""
+        """Take the next samples."""
         self._tape.append(samples)
         probabilities = self._detector.push(samples)
         return self._packed(self._spans.push(probabilities)) if len(probabilities) else []
 
     def finish(self) -> list[Cut]:
-        """The rest."""
+        """Return the remaining clips."""
         spans = self._spans.push(self._detector.finish()) + self._spans.finish(self._tape.end)
         cuts = self._packed(spans) + self._pack.take()
         return cuts or self._whole()
 
     def _whole(self) -> list[Cut]:
-        """All of a recording that is too short to be judged, if there is a sound in it: a word said alone, a digit."""
+        """All of a recording that is too short for the detector, if it has any sound: a single word, a digit."""
         if not 0 < self._tape.end <= MAX_SHORT:
             return []
         samples = self._tape.read(0, self._tape.end)
@@ -151,12 +150,12 @@ class SpeechCutter:
 
 
 class _Tape:
-    """The last samples of a stream, by their place in it."""
+    """The last samples of a stream, by their position in it."""
 
     def __init__(self) -> None:
         self._held = np.empty(2 * N_SAMPLES, np.int16)
-        self._first = 0  # place of the first one held
-        self.end = 0  # place of the next one to come
+        self._first = 0  # position of the first one held
+        self.end = 0  # position of the next one to come
 
     def append(self, samples: np.ndarray) -> None:
         n_held = self.end - self._first
@@ -172,7 +171,7 @@ class _Tape:
         return self._held[start - self._first : end - self._first]
 
     def drop(self, before: int) -> None:
-        """Forget what lies before a place."""
+        """Forget the samples before a position."""
         n_gone = min(before, self.end) - self._first
         if n_gone > 0:
             n_held = self.end - self._first - n_gone
@@ -181,10 +180,10 @@ class _Tape:
 
 
 class _Pack:
-    """The clip that is being filled; spans come in places of their stream, which begins at ``start`` in the file."""
+    """The clip that is being filled; spans have positions in their stream, which begins at ``start`` in the file."""
 
     _length: int  # samples
-    _end: int  # of the last span
+    _end: int  # the end of the last span
 
     def __init__(self, start: int, channel: int | None) -> None:
         self._offset = start
@@ -195,7 +194,7 @@ class _Pack:
         return self._length + span.end - self.begin_of(span) <= N_SAMPLES
 
     def begin_of(self, span: Span) -> int:
-        """Where the samples begin that the span adds: after the span before when the pause between is short."""
+        """Where the samples that the span adds begin: right after the last span when the pause between is short."""
         return self._end if self._length and span.start - self._end <= MAX_GAP else span.start
 
     def add(self, span: Span, samples: np.ndarray) -> None:
@@ -203,13 +202,13 @@ class _Pack:
         self._length, self._end = self._length + len(samples), span.end
 
     def take(self) -> list[Cut]:
-        """The clip, if there is one; what follows goes into the next."""
+        """Return the clip, if there is one, and start the next."""
         return self._take(len(self._parts))
 
     def make_room(self, span: Span) -> list[Cut]:
-        """The clips that go so that ``span`` fits: what is there, cut at the longest pause near its end.
+        """Return the clips that must be completed so that ``span`` fits, cut at the longest pause near the end.
 
-        There a sentence is likely to end; one that is cut in two is heard worse, and its end a second time.
+        A sentence is likely to end there; a sentence cut in two is transcribed worse, and its end twice.
         """
         if self.has_room(span):
             return []
@@ -217,7 +216,7 @@ class _Pack:
         return cuts if self.has_room(span) else cuts + self.take()
 
     def _last_before_a_pause(self, coming: Span) -> int:
-        """How many spans lie before the longest pause behind ``MIN_FULL``, the latest of equals."""
+        """The number of spans before the longest pause after ``MIN_FULL``, the latest of equals."""
         spans, length, pauses = [*(span for span, _ in self._parts), coming], 0, {}
         for n, ((span, samples), following) in enumerate(zip(self._parts, spans[1:], strict=True), 1):
             length += len(samples)
@@ -226,7 +225,7 @@ class _Pack:
         return max(reversed(pauses), key=lambda n: pauses[n], default=len(self._parts))
 
     def _take(self, n_spans: int) -> list[Cut]:
-        """A clip of the first spans; the others stay."""
+        """Make a clip of the first spans; the others stay."""
         taken, left = self._parts[:n_spans], self._parts[n_spans:]
         self._clear()
         for span, samples in left:
@@ -252,7 +251,7 @@ class _Pack:
 
 
 class WholeCutter:
-    """One clip with all of the file, in a spool; its speech is told and cuts nothing."""
+    """Makes one clip of all of the file, in a spool; its speech is reported, but nothing is cut."""
 
     def __init__(self, spool: Spool, options: SpeechOptions, channel: int | None = None) -> None:
         """Write to ``spool``."""
@@ -263,14 +262,14 @@ class WholeCutter:
         self._speech: list[tuple[int, int]] = []
 
     def push(self, samples: np.ndarray) -> list[Cut]:
-        """Take the samples that follow."""
+        """Take the next samples."""
         self._spool.write(samples)
         if self._detector is not None:
             self._note(self._spans.push(self._detector.push(samples)))
         return []
 
     def finish(self) -> list[Cut]:
-        """The clip, unless there was no sample."""
+        """Return the clip, unless there was no sample."""
         if self._detector is not None:
             self._note(self._spans.push(self._detector.finish()))
             self._note(self._spans.finish(len(self._spool)))
@@ -282,17 +281,17 @@ class WholeCutter:
 
 
 class StretchCutter:
-    """The clips of some stretches only, each cut as if it were a file of its own."""
+    """Cuts certain stretches only, each as if it were a file of its own."""
 
     def __init__(self, stretches: Sequence[tuple[int, float]], make: Callable[[int], Cutter]) -> None:
-        """Take ``[start, end)`` in order; ``make`` gives the cutter of what begins at a sample."""
+        """Take stretches ``[start, end)`` in order; ``make`` returns a cutter for what begins at a given sample."""
         self._stretches = list(stretches)
         self._make = make
         self._at = 0
         self._cutter: Cutter | None = None
 
     def push(self, samples: np.ndarray) -> list[Cut]:
-        """Take the samples that follow."""
+        """Take the next samples."""
         cuts, first = [], self._at
         self._at += len(samples)
         while self._stretches and self._stretches[0][0] < self._at:
@@ -307,7 +306,7 @@ class StretchCutter:
         return cuts
 
     def finish(self) -> list[Cut]:
-        """The rest of the stretch that is open."""
+        """Return the remaining clips of the current stretch."""
         return self._next() if self._cutter is not None else []
 
     def _next(self) -> list[Cut]:
@@ -318,18 +317,18 @@ class StretchCutter:
 
 
 def stretches_of(times_s: Sequence[float]) -> list[tuple[int, float]]:
-    """Ranges in samples out of seconds, start and end in turn; the last may have no end."""
+    """Convert seconds, alternately start and end, to ranges in samples; the last may have no end."""
     places = [round(time_s * SAMPLE_RATE) for time_s in times_s]
     ends = [*map(float, places[1::2]), np.inf]
     return [(start, end) for start, end in zip(places[::2], ends, strict=False) if start < end]
 
 
 def cut(blocks: Iterable[np.ndarray], make: Callable[[int | None], Cutter]) -> Iterator[Cut]:
-    """Each clip as soon as it is ready.
+    """Cut blocks of samples and yield each clip as soon as it is ready.
 
     Args:
-        blocks: int16 (n_samples,), or (n_channels, n_samples) of channels that are to be kept apart.
-        make: The cutter of a channel; of None when there is only one.
+        blocks: int16 (n_samples,), or (n_channels, n_samples) of channels that are kept separate.
+        make: Returns the cutter for a channel; its argument is None when there is only one.
     """
     cutters: list[Cutter] = []
     for block in _gathered(blocks):
@@ -341,7 +340,7 @@ def cut(blocks: Iterable[np.ndarray], make: Callable[[int | None], Cutter]) -> I
 
 
 def _gathered(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Blocks as (n_channels, n_samples) of a second or more, since each has its cost; the last may be shorter."""
+    """Blocks as (n_channels, n_samples) of a second or more, since each block has a cost; the last may be shorter."""
     held: list[np.ndarray] = []
     n_held = 0
     for block in blocks:
@@ -355,9 +354,9 @@ def _gathered(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def numbered(cuts: Iterable[Cut], elects: bool) -> Iterator[tuple[int, Cut, tuple[int, int] | None]]:
-    """Each clip with its number and its vote; with ``elects``, those of its first minutes that vote come first.
+    """Yield each clip with its number and its vote; with ``elects``, clips of the first minutes vote and come first.
 
-    The others of these minutes are held back until the voters are known.
+    The other clips of these minutes are held back until the voters are known.
     """
     coming = enumerate(cuts)
     early: list[tuple[int, Cut]] = []
@@ -374,13 +373,13 @@ def numbered(cuts: Iterable[Cut], elects: bool) -> Iterator[tuple[int, Cut, tupl
             yield index, one, (places[index], len(places))
     early = [(index, one) for index, one in early if index not in places]
     del strongest
-    while early:  # each is let go of as it is given
+    while early:  # popped, so that each clip is freed once yielded
         yield *early.pop(0), None
     for index, one in chain(late, coming):
         yield index, one, None
 
 
 def _strength(one: Cut) -> tuple[int, int]:
-    """How well it may tell the language: by speech; where none was looked for, by loudness, as silence tells none."""
+    """How useful a clip is for detecting the language: by speech or, without speech detection, by loudness."""
     assert isinstance(one.samples, np.ndarray)
     return one.n_speech, 0 if one.speech else int(np.abs(one.samples.astype(np.int32)).sum())

@@ -1,8 +1,8 @@
-"""Many channels to one: ffmpeg's mix, and in its place the loudest channel wherever the mix loses what was recorded.
+"""Mix several channels to one: ffmpeg's mix or, wherever that loses the sound, the loudest channel.
 
-Comes in: decoded frames. Goes out: the same frames, and for each second in which the channels cancel each other out
-(a cable with its wires swapped turns one channel upside down) a frame whose channels are all the loudest one. The
-filter graphs that mix and resample are built here too.
+For each second in which the channels cancel each other out (a cable with swapped wires inverts one channel), all
+channels of the decoded frames are replaced by the loudest one. The filter graphs that mix and resample are built here
+too.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,40 +16,40 @@ from av.filter import Graph
 
 from whisperbatch.records import SAMPLE_RATE
 
-BAND = 8_000  # Hz; what is compared is the sound up to half of it, where speech is, with its low end (hum) weakened
-CANCELLED = 0.06  # of the energy that unlike channels would have when mixed: two are alike to 94 % and opposite
-MIXABLE = 0.2  # from there on they are mixed again
+BAND = 8_000  # Hz; sound up to half of this is compared, where speech is, with the low end (hum) weakened
+CANCELLED = 0.06  # of the energy of a mix of unrelated channels: below it, two are 94 % alike and opposite
+MIXABLE = 0.2  # from here on they are mixed again
 SILENT = 1e-10  # mean square, for a full scale of 1; a third of a 16-bit step
-MAX_HELD_S = 10.0  # a longer frame goes as it is
-N_PLANES = 8  # trap: PyAV miscounts the planes of eight channels and more that are not interleaved
+MAX_HELD_S = 10.0  # a longer frame is passed on unchanged
+N_PLANES = 8  # Trap: PyAV miscounts the planes of eight channels and more that are not interleaved
 LOW = frozenset({"LFE", "LFE2"})  # rumble, which ffmpeg leaves out on purpose
 FULL = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "flt": 1.0, "dbl": 1.0}  # full scale of ffmpeg's formats
 
 
 class Choice:
-    """Which channel stands for all of them, second by second; pure."""
+    """Decides, second by second, whether one channel replaces the mix; pure."""
 
     def __init__(self, weights: np.ndarray, lows: frozenset[int] = frozenset()) -> None:
-        """Expect channels that are mixed with float (n_channels,) ``weights``; those in ``lows`` are never taken."""
+        """Take the mix's weights, float (n_channels,), and the low-frequency channels, which are never taken."""
         self._weights = weights.astype(np.float32)
-        # what the mix leaves out of channels without a place (the fourth of six) is missed like any other sound
+        # sound that the mix drops because its channel has no position (the fourth of six) counts as lost, too
         expected = np.where(weights < 0.1 / len(weights), 1 / len(weights), weights)
         self._expected = np.square(expected)
         self._candidates = np.array([number not in lows for number in range(len(weights))])
         self._taken: int | None = None
 
     def take(self, planes: np.ndarray, rate: int, full: float = 1.0) -> tuple[int | None, bool]:
-        """The channel to take, None for the mix, and whether there is any sound to judge by.
+        """Return the channel to take, None for the mix, and whether there is any sound to judge by.
 
         Args:
-            planes: (n_channels, n_samples) that follow, integers or floats.
+            planes: The next samples, (n_channels, n_samples), integers or floats.
             rate: Their sample rate in Hz.
             full: Their full scale.
         """
         with np.errstate(all="ignore"):  # damaged floats may hold anything
             band = _band(planes, rate)
             energies = np.where(self._candidates, np.einsum("cs,cs->c", band, band), 0.0)  # (n_channels,)
-            loudest = int(np.argmax(energies >= 0.8 * energies.max()))  # of about equals the first
+            loudest = int(np.argmax(energies >= 0.8 * energies.max()))  # the first of about equal ones
             if not energies[loudest] > SILENT * full**2 * band.shape[1]:
                 return self._taken, False
             mix = self._weights @ band
@@ -63,7 +63,7 @@ class Choice:
 
 
 def _band(planes: np.ndarray, rate: int) -> np.ndarray:
-    """float32 (n_channels, n_kept): what lies in the band of speech, roughly, at a rate of about ``BAND``."""
+    """float32 (n_channels, n_kept): roughly the band of speech, at a rate of about ``BAND``."""
     n_channels, n_samples = planes.shape
     step = max(1, min(rate // BAND, n_samples))
     parts = planes[:, : n_samples // step * step].astype(np.float32, order="C").reshape(n_channels, -1, step)
@@ -72,7 +72,7 @@ def _band(planes: np.ndarray, rate: int) -> np.ndarray:
 
 @dataclass(slots=True)
 class _Tally:
-    """Seconds of one kind of layout in which a channel was taken, and what else there was."""
+    """How long a single channel was taken, which channels, and whether other sound was mixed."""
 
     taken_s: float = 0.0
     is_mixed: bool = False  # some sound was mixed
@@ -81,16 +81,16 @@ class _Tally:
 
 
 class Mixdown:
-    """The mix of one recording, for one pass over it."""
+    """Mixes one recording, in one pass."""
 
     def __init__(self) -> None:
-        """Nothing was mixed yet."""
+        """Start without any frames."""
         self._tally = _Tally()
         self._choices: dict[tuple[str, int], Choice | None] = {}
 
     @property
     def notices(self) -> list[str]:
-        """What to say of the recording: a sentence when a channel was taken somewhere."""
+        """A sentence when a single channel was taken anywhere; else nothing."""
         tally = self._tally
         if not tally.channels:
             return []
@@ -106,7 +106,7 @@ class Mixdown:
         return [f"{lost}; {name} was taken"]
 
     def frames(self, frames: Iterable[Any]) -> Iterator[Any]:
-        """The frames, about a second late; where the mix would lose the sound, with one channel in place of all."""
+        """Yield the frames, about a second late, with one channel in all channels where the mix would lose sound."""
         held: list[Any] = []
         n_held, kind = 0, None
         for frame in frames:
@@ -127,7 +127,7 @@ class Mixdown:
         yield from self._judged(held)
 
     def wave(self, wave: np.ndarray, rate: int) -> np.ndarray:
-        """About a second of float (n_channels, n_samples), mixed to (1, n_samples): the mean, or one channel."""
+        """Mix about a second of float (n_channels, n_samples) to (1, n_samples): the mean, or one channel."""
         n_channels = len(wave)
         choice = self._choices.setdefault(("", n_channels), Choice(np.full(n_channels, 1 / n_channels)))
         assert choice is not None
@@ -135,7 +135,7 @@ class Mixdown:
         return wave.mean(axis=0, keepdims=True) if taken is None else wave[taken : taken + 1]
 
     def _judged(self, held: list[Any]) -> list[Any]:
-        """Frames of one kind, with one channel in place of all where that is better."""
+        """Frames of one format, with one channel in all channels where that is better."""
         choice = self._choice(held[0]) if held else None
         if choice is None:
             return held
@@ -145,7 +145,7 @@ class Mixdown:
         return held if taken is None else [_of_one(frame, own[taken]) for frame, own in zip(held, planes, strict=True)]
 
     def _choice(self, frame: Any) -> Choice | None:
-        """What judges frames of this kind; None where it cannot be judged, or ffmpeg cannot mix it."""
+        """The Choice for frames of this format; None where PyAV cannot read it or ffmpeg cannot mix it."""
         kind = (frame.layout.name, frame.layout.nb_channels)
         is_miscounted = not frame.format.is_packed and frame.layout.nb_channels >= N_PLANES
         if is_miscounted or _samples_of(frame) not in FULL:
@@ -170,7 +170,7 @@ class Mixdown:
 
 
 def _samples_of(frame: Any) -> str:
-    """The name of a frame's format, whether its channels are interleaved or not."""
+    """The name of a frame's sample format, without the mark of channels that are not interleaved."""
     name: str = frame.format.name
     return name.removesuffix("p")
 
@@ -182,7 +182,7 @@ def _planes(frame: Any) -> np.ndarray:
 
 
 def _of_one(frame: Any, samples: np.ndarray) -> Any:
-    """A frame of the same kind, time and length, all of whose channels are (n_samples,)."""
+    """A frame of the same format, time and length, with (n_samples,) in all channels."""
     n_channels = frame.layout.nb_channels
     rows = np.repeat(samples[None], n_channels, axis=0)
     data = np.ascontiguousarray(rows.T.reshape(1, -1) if frame.format.is_packed else rows)
@@ -194,7 +194,7 @@ def _of_one(frame: Any, samples: np.ndarray) -> Any:
 
 
 def weights_of(layout: str, n_channels: int) -> np.ndarray:
-    """What ffmpeg's mix makes of each channel: float (n_channels,).
+    """Return the weight of each channel in ffmpeg's mix, float (n_channels,).
 
     Raises:
         av.FFmpegError: It cannot mix them.
@@ -207,9 +207,9 @@ def weights_of(layout: str, n_channels: int) -> np.ndarray:
 
 
 def graph(frame: Any, layout: str) -> Graph:
-    """What ffmpeg puts behind a decoder for ``-ac 1 -ar 16000 -f s16le``, or for another layout."""
+    """Return the filter graph that ffmpeg uses for ``-ac 1 -ar 16000 -f s16le``, or for another layout."""
     made = Graph()
-    with suppress(AttributeError):  # else it starts a thread a core, all idle; older PyAV can't say so
+    with suppress(AttributeError):  # else it starts an idle thread per core; older PyAV has no such setting
         made.threads = 1
     source = made.add(
         "abuffer",
@@ -218,7 +218,7 @@ def graph(frame: Any, layout: str) -> Graph:
         channel_layout=frame.layout.name,
         time_base=f"1/{frame.sample_rate}",
     )
-    # trap: PyAV miscounts the planes of eight channels and more, so they stay interleaved
+    # Trap: PyAV miscounts the planes of eight channels and more, so they stay interleaved
     wanted = made.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts=layout)
     source.link_to(wanted)
     wanted.link_to(made.add("abuffersink"))
@@ -227,13 +227,13 @@ def graph(frame: Any, layout: str) -> Graph:
 
 
 def through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
-    """What comes out for a frame, or at the end for None: int16 (n_samples,) or (n_channels, n_samples)."""
+    """Push a frame, or None at the end, and yield the output: int16 (n_samples,) or (n_channels, n_samples)."""
     if graph is not None:
         graph.push(frame)
     while graph is not None:
         try:
             out = graph.pull()
-        except (av.error.BlockingIOError, av.error.EOFError):  # wants more; has no more
+        except (av.error.BlockingIOError, av.error.EOFError):  # needs more input; has ended
             return
         assert isinstance(out, av.AudioFrame)
         if out.samples:
@@ -242,9 +242,9 @@ def through(graph: Graph | None, frame: Any) -> Iterator[np.ndarray]:
 
 
 def frame_of(wave: np.ndarray, rate: int, layout: str | None = None) -> Any:
-    """A frame of float (n_channels, n_samples)."""
+    """Return a frame of float (n_channels, n_samples)."""
     layout = layout or {1: "mono", 2: "stereo"}.get(len(wave), f"{len(wave)} channels")
-    # trap: PyAV miscounts the planes of more than eight channels
+    # Trap: PyAV miscounts the planes of more than eight channels
     data = np.ascontiguousarray(wave.T.reshape(1, -1), np.float32)
     frame = av.AudioFrame.from_ndarray(data, format="flt", layout=layout)
     frame.sample_rate = rate

@@ -1,4 +1,4 @@
-"""A file as bytes: opened if it is a regular one, and what a decoder does not tell of it."""
+"""Open a recording's file, if it is a regular one, and look at bytes that a decoder does not report."""
 
 import io
 import os
@@ -9,13 +9,13 @@ from typing import BinaryIO
 from whisperbatch.errors import LoadError
 from whisperbatch.files import IrregularFileError, open_regular
 
-RIFF_UNKNOWN = 0x7FFF0000  # sizes from here on are what programs write that cannot seek back
-FIRST_PAGE = b"OggS\x00\x02"  # begins a recording within an Ogg file
+RIFF_UNKNOWN = 0x7FFF0000  # programs that cannot seek back write sizes from here on
+FIRST_PAGE = b"OggS\x00\x02"  # the start of a recording within an Ogg file
 LIST_START = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<\?xml.*?>\s*)?(#EXTM3U|ffconcat|\[playlist\]|\[reference\]|<(MPD|asx|playlist|smil)\b|v=0\s)",
     re.DOTALL | re.IGNORECASE,
 )
-# by their extension, formats that nothing in a file gives away: FFmpeg's name, and options
+# formats that only the extension identifies: FFmpeg's name, and options
 TELEPHONE = {"sample_rate": "8000"}  # mono
 RAW: dict[str, tuple[str, dict[str, str]]] = {
     ".g722": ("g722", {}),
@@ -35,12 +35,12 @@ RAW: dict[str, tuple[str, dict[str, str]]] = {
     ".sln": ("s16le", TELEPHONE),
     ".sln16": ("s16le", {"sample_rate": "16000"}),
 }
-DS2 = re.compile(rb"[\x01-\x0f](ds2|enc)")  # how dictations in DSS Pro begin, and encrypted ones
-N_SCAN = 1 << 20  # bytes a look
+DS2 = re.compile(rb"[\x01-\x0f](ds2|enc)")  # the start of a DSS Pro dictation, or an encrypted one
+N_SCAN = 1 << 20  # bytes per read
 
 
 def opened(path: Path) -> BinaryIO:
-    """The file, opened; LoadError when it is none, is empty, or cannot be opened."""
+    """Open the file; LoadError when it is not a regular file, is empty, or cannot be opened."""
     try:
         file = open_regular(path)
     except FileNotFoundError as err:
@@ -56,29 +56,29 @@ def opened(path: Path) -> BinaryIO:
 
 
 def is_text(file: BinaryIO) -> bool:
-    """Whether a file begins as a text does."""
+    """True if the file begins like a text."""
     return b"\0" not in _head(file)
 
 
 def is_list(file: BinaryIO) -> bool:
-    """Whether a file begins as a playlist or another list of files does."""
+    """True if the file begins like a playlist or another list of files."""
     return LIST_START.match(_head(file)) is not None
 
 
 def is_prose(file: BinaryIO) -> bool:
-    """Whether a file begins with lines of text for people or compilers, which raw sound does not."""
+    """True if the file begins with lines of text for people or compilers, unlike raw sound."""
     head = _head(file)
     try:
         text = head.decode()
     except UnicodeDecodeError as err:
-        if err.start < len(head) - 3:  # else it is a character that was cut
+        if err.start < len(head) - 3:  # else it is a character cut off at the end
             return False
         text = head[: err.start].decode()
     return any(map(str.isspace, text)) and all(char.isprintable() or char.isspace() for char in text)
 
 
 def is_ds2(file: BinaryIO) -> bool:
-    """Whether a file begins as a DS2 dictation does."""
+    """True if the file begins like a DS2 dictation."""
     return DS2.match(_head(file)) is not None
 
 
@@ -88,7 +88,7 @@ def _head(file: BinaryIO) -> bytes:
 
 
 def next_recording(file: BinaryIO, start: int) -> int | None:
-    """Where after ``start`` the next recording of a chained Ogg file begins."""
+    """Return where the next recording of a chained Ogg file begins, after ``start``; None when there is none."""
     file.seek(start)
     at, held = start, b""
     while more := file.read(N_SCAN):
@@ -102,7 +102,7 @@ def next_recording(file: BinaryIO, start: int) -> int | None:
 
 
 def promised_by_riff(file: BinaryIO) -> int:
-    """Bytes that a WAVE file's header tells of when there are fewer; else 0."""
+    """Return the size that a WAVE file's header gives, when the file is shorter; else 0."""
     here = file.tell()
     file.seek(0)
     head, n_there = file.read(8), os.fstat(file.fileno()).st_size
@@ -112,7 +112,7 @@ def promised_by_riff(file: BinaryIO) -> int:
 
 
 def id3_size(head: bytes) -> int:
-    """Bytes of an ID3v2 tag by its first ten."""
+    """Return the size of an ID3v2 tag in bytes, from its first ten bytes."""
     size = 0
     for byte in head[6:10]:
         size = size << 7 | byte & 0x7F

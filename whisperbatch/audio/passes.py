@@ -1,8 +1,7 @@
-"""One file's clips: a pass over it for each audio track that has to be read.
+"""Cut one file into clips, in a pass for each audio track that has to be read.
 
-Comes in: a file and how it is to be loaded. Goes out: the cuts of all passes as one stream and, once that has ended,
-what there is to say of the file. Most files need one pass: a second one is for a track without speech beside others,
-and for all tracks.
+Most files need one pass; more are needed when the first track has no speech, and for ``all`` tracks. The clips of all
+passes come as one stream; after it, damage and notices about the file are known.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,29 +21,29 @@ DEFAULT_NAMES = LoadOptions().channel_names
 
 
 class TrackPasses:
-    """The passes over one file, for one thread."""
+    """Makes the passes over one file, for one thread."""
 
     def __init__(self, path: Path, load: LoadOptions, make: Maker, watched: Watch) -> None:
         """Read nothing yet.
 
         Args:
             path: The file.
-            load: How it is to be loaded.
-            make: What makes the cutter of a channel; of None when there is only one.
-            watched: What the blocks of each pass go through on their way to the cutters.
+            load: How to load it.
+            make: Returns the cutter for a channel; its argument is None when there is only one.
+            watched: Wraps the blocks of each pass on their way to the cutters.
         """
         self._path, self._load, self._make, self._watched = path, load, make, watched
         self._first = self._reader(load.track)
-        self._taken: list[Reader] = []  # what the clips are from
+        self._taken: list[Reader] = []  # readers of the tracks that the clips come from
         self._silent: list[tracks.Track] = []
         self._lost: list[str] = []  # sentences about tracks that could not be read
-        self._n_channels = 0  # of the passes before
+        self._n_channels = 0  # of the earlier passes
 
     def cuts(self, *, falls_back: bool) -> Iterator[clips.Cut]:
-        """The clips; with ``falls_back``, those of the first track with speech, if there is one.
+        """Yield the clips; with ``falls_back``, those of the first track with speech, if there is one.
 
         Raises:
-            LoadError: Nothing of the file can be read, or a track that is asked for is not there.
+            LoadError: Nothing of the file can be read, or a requested track does not exist.
         """
         first = self._first
         if self._load.track == ALL_TRACKS:
@@ -57,30 +56,30 @@ class TrackPasses:
 
     @property
     def n_samples(self) -> int:
-        """How long it is, by the longest of the tracks that were taken."""
+        """The length of the longest track that was taken."""
         return max((reader.n_samples for reader in self._taken), default=0)
 
     @property
     def damage(self) -> str | None:
-        """One sentence about all that is damaged, or None."""
-        told = [(reader, reader.damage.removeprefix(DAMAGED)) for reader in self._taken if reader.damage]
+        """One sentence about all damage, or None."""
+        damaged = [(reader, reader.damage.removeprefix(DAMAGED)) for reader in self._taken if reader.damage]
         several = len(self._taken) > 1
-        sentences = [f"track {one.track.number}: {damage}" if several else damage for one, damage in told]
+        sentences = [f"track {one.track.number}: {damage}" if several else damage for one, damage in damaged]
         return DAMAGED + "; ".join(sentences + self._lost) if sentences or self._lost else None
 
     @property
     def notices(self) -> list[str]:
-        """Sentences about what was taken of it."""
+        """Sentences about the tracks and channels that were taken."""
         if len(self._taken) < 2:
             own = [notice for reader in self._taken for notice in reader.notices]
         else:
             own = [f"track {one.track.number}: {notice}" for one in self._taken for notice in one.notices]
-        taken, is_asked = [reader.track for reader in self._taken], self._load.track is not None
-        return tracks.notices(self._first.tracks, taken, self._silent, is_asked=is_asked) + own
+        taken, is_chosen = [reader.track for reader in self._taken], self._load.track is not None
+        return tracks.notices(self._first.tracks, taken, self._silent, is_chosen=is_chosen) + own
 
     @property
     def channel_names(self) -> list[str]:
-        """What the channels of the clips are called when they are several tracks; else empty."""
+        """The names of the clips' channels when they are several tracks; else empty."""
         if len(self._taken) < 2:
             return []
         own, given = tracks.names([reader.track for reader in self._taken]), self._load.channel_names
@@ -89,7 +88,7 @@ class TrackPasses:
         return [name for name, reader in zip(own, self._taken, strict=True) for name in self._sides(name, reader)]
 
     def _sides(self, track: str, reader: Reader) -> list[str]:
-        """A track's channels, which are one unless they are kept apart."""
+        """The names of a track's channels; one, unless they are kept separate."""
         if reader.n_channels < 2:
             return [track]
         given = self._load.channel_names
@@ -100,12 +99,12 @@ class TrackPasses:
 
     @property
     def is_of_one_language(self) -> bool:
-        """Whether its clips may vote on one language for all; known once the first clip has come."""
+        """True if the clips may vote on one language for the file; known once the first clip has come."""
         tagged = {one.language for one in self._first.candidates if one.language}
         return self._load.track != ALL_TRACKS or len(tagged) < 2
 
     def _of_all(self, first: Reader) -> Iterator[clips.Cut]:
-        """The clips of every track; one of which nothing can be read is damage, unless there is no other."""
+        """The clips of every track; an unreadable track is damage, unless all are unreadable."""
         errors: list[LoadError] = []
         for reader in self._in_turn(first):
             self._n_channels = sum(one.n_channels for one in self._taken)
@@ -119,22 +118,22 @@ class TrackPasses:
             raise errors[0]
 
     def _with_speech(self, first: Reader) -> Iterator[clips.Cut]:
-        """The clips of the first track that has any with speech; else those of the first one, which have none."""
+        """The clips of the first track with speech; else those of the first track, which have none."""
         errors: list[LoadError] = []
         blank: list[clips.Cut] = []  # whole recordings in which no speech was found
         for reader in self._in_turn(first):
             held: list[clips.Cut] = []
-            is_heard = False
+            has_speech = False
             try:
                 for cut in self._through(reader):
                     held.append(cut)
-                    is_heard = is_heard or bool(cut.speech) or isinstance(cut.samples, np.ndarray)
-                    while is_heard and held:
+                    has_speech = has_speech or bool(cut.speech) or isinstance(cut.samples, np.ndarray)
+                    while has_speech and held:
                         yield held.pop(0)
             except LoadError as err:
                 errors.append(self._lose(reader, err))
                 continue
-            if is_heard:
+            if has_speech:
                 self._taken = [reader]
                 return
             self._silent.append(reader.track)
@@ -144,7 +143,7 @@ class TrackPasses:
         yield from blank
 
     def _lose(self, reader: Reader, error: LoadError) -> LoadError:
-        """Note that a track gave nothing; what fails midway, as one that is too long, fails the file."""
+        """Record that a track gave nothing; one that fails midway, for example as too long, fails the file."""
         if reader.n_samples or isinstance(error, SpoolError):
             raise error
         self._lost.append(f"track {reader.track.number} {error.message}")

@@ -1,7 +1,7 @@
-"""WAVE files whose sound goes on behind what their header tells of: joined, or of a recorder that died; read whole.
+"""Read all sound of WAVE files that have more than their header says: joined files, or a recorder that crashed.
 
-A second header is passed over and the sound behind it read on, where it is plain samples of the same kind. Chunks and
-tags that follow the sound are normal, and are neither sound nor worth a notice.
+A second header is skipped and the sound after it read, where it is plain samples of the same format. Chunks and tags
+after the sound are normal: they are not sound, and do not cause a notice.
 """
 
 import io
@@ -10,20 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-MAX_SIZE = 0x7FFF0000  # sizes from here on are what programs write that cannot seek back
+MAX_SIZE = 0x7FFF0000  # programs that cannot seek back write sizes from here on
 PLAIN = frozenset((1, 3, 6, 7))  # format tags: integers, floats, A-law, mu-law
 EXTENSIBLE = 0xFFFE
 RIFFS = (b"RIFF", b"RF64", b"BW64")
-TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # of MP3 files, but some programs put them into others
+TAGS = (b"ID3", b"TAG", b"APETAGEX", b"LYRICSBEGIN")  # meant for MP3 files, but some programs put them into others
 COMMON = frozenset((b"LIST", b"id3 ", b"bext", b"iXML", b"_PMX", b"JUNK", b"FLLR", b"PAD ", b"cue ", b"smpl", b"cart"))
 MAX_CHUNKS = 4_096
-MIN_S = 0.25  # what is shorter is not worth a word
-N_SCAN = 1 << 20  # bytes a look
+MIN_S = 0.25  # a shorter rest is not worth a notice
+N_SCAN = 1 << 20  # bytes per read
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """One WAVE recording within a file: its ``fmt`` chunk, and where its header says that the sound is."""
+    """One WAVE recording within a file: its ``fmt`` chunk, and the position of its sound by the header."""
 
     form: bytes
     start: int
@@ -31,25 +31,25 @@ class Wave:
 
     @property
     def is_plain(self) -> bool:
-        """Whether its samples stand one behind another, each by itself."""
+        """True if it is a plain sequence of samples, without blocks that are compressed together."""
         tag = int.from_bytes(self.form[:2], "little")
         tag = int.from_bytes(self.form[24:26], "little") if tag == EXTENSIBLE else tag
         return tag in PLAIN and self.n_block > 0 and self.rate > 0
 
     @property
     def n_block(self) -> int:
-        """Bytes of a sample of all channels."""
+        """Bytes of one sample of all channels."""
         return int.from_bytes(self.form[12:14], "little")
 
     @property
     def rate(self) -> int:
-        """In Hz."""
+        """Sample rate in Hz."""
         return int.from_bytes(self.form[4:8], "little")
 
 
 @dataclass(slots=True)
 class _Found:
-    """Where the sound of a file lies, as (start, end) in bytes, and how much else there is behind it."""
+    """The sound of a file, as (start, end) in bytes; the bytes of it after the header's, and other bytes after it."""
 
     pieces: list[tuple[int, int]]
     n_more: int = 0
@@ -57,15 +57,15 @@ class _Found:
 
 
 class Pieces(io.RawIOBase):
-    """Bytes and then stretches of a file, as a file of its own that can be read; for one thread."""
+    """A read-only file made of some bytes and stretches of another file; for one thread."""
 
     def __init__(self, head: bytes, file: BinaryIO, pieces: list[tuple[int, int]]) -> None:
-        """Keep them; each is read when it is wanted."""
+        """Store them; the stretches are read on demand."""
         self._head, self._file, self._pieces, self._at = head, file, pieces, 0
         self._n_bytes = len(head) + sum(end - start for start, end in pieces)
 
     def read(self, size: int = -1) -> bytes:
-        """At most ``size`` bytes, fewer at a seam."""
+        """Read at most ``size`` bytes, fewer at a seam."""
         at = self._at
         if at < len(self._head):
             found = self._head[at:] if size < 0 else self._head[at : at + size]
@@ -83,51 +83,51 @@ class Pieces(io.RawIOBase):
         return b""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place; from the start, from here or from the end."""
+        """Set the position, relative to the start, the position or the end."""
         self._at = max(0, offset + (0, self._at, self._n_bytes)[whence])
         return self._at
 
     def tell(self) -> int:
-        """Where it stands."""
+        """Return the position."""
         return self._at
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
 
-def whole(file: BinaryIO) -> tuple[BinaryIO, list[str]]:
-    """The file, or one with all of its sound behind one header; and sentences about what was behind the header's."""
+def all_sound(file: BinaryIO) -> tuple[BinaryIO, list[str]]:
+    """Return the file, or one with all of its sound after one header; and notices about what followed."""
     try:
         n_bytes = os.fstat(file.fileno()).st_size
         first = _wave(file, 0)
         if first is None or not 0 < first.n_bytes < n_bytes - first.start:
             return file, []
-        found = _look_behind(file, first, n_bytes)
-    except OSError:  # who reads the sound will say so
+        found = _find_sound(file, first, n_bytes)
+    except OSError:  # decoding will report it
         return file, []
     per_second, notices = max(1, first.n_block * first.rate), []
     if found.n_more:
         notices.append(
-            f"its header tells of {first.n_bytes / per_second:.1f} s of sound; the "
-            f"{found.n_more / per_second:.1f} s behind them were read too"
+            f"its header says {first.n_bytes / per_second:.1f} s of sound; the "
+            f"{found.n_more / per_second:.1f} s after that were read too"
         )
     if found.n_other:
-        notices.append(f"{found.n_other / 1e6:.1f} MB behind its sound are of another kind and were left out")
+        notices.append(f"{found.n_other / 1e6:.1f} MB after its sound have another format and were skipped")
     if not found.n_more:
         return file, notices
     n_sound = sum(end - start for start, end in found.pieces)
-    told = (n_sound if n_sound < MAX_SIZE else 0xFFFFFFFF).to_bytes(4, "little")
+    size = (n_sound if n_sound < MAX_SIZE else 0xFFFFFFFF).to_bytes(4, "little")
     form = b"fmt " + len(first.form).to_bytes(4, "little") + first.form + bytes(len(first.form) % 2)
-    head = b"RIFF\xff\xff\xff\xffWAVE" + form + b"data" + told
-    return Pieces(head, file, found.pieces), notices  # type: ignore[return-value]  # read as a file is
+    head = b"RIFF\xff\xff\xff\xffWAVE" + form + b"data" + size
+    return Pieces(head, file, found.pieces), notices  # type: ignore[return-value]  # it has what av.open needs
 
 
-def _look_behind(file: BinaryIO, first: Wave, n_bytes: int) -> _Found:
+def _find_sound(file: BinaryIO, first: Wave, n_bytes: int) -> _Found:
     end = first.start + first.n_bytes
     found = _Found([_cut(first, first.start, end)])
     for _ in range(MAX_CHUNKS):
@@ -140,7 +140,7 @@ def _look_behind(file: BinaryIO, first: Wave, n_bytes: int) -> _Found:
             end = _take_joined(found, first, _wave(file, at), at, n_bytes)
         elif _is_chunk(head, n_bytes - at):
             size = int.from_bytes(head[4:8], "little")
-            if head[:4] == b"data":  # FFmpeg reads on there
+            if head[:4] == b"data":  # FFmpeg goes on reading there
                 found.pieces.append(_cut(first, at + 8, min(at + 8 + size, n_bytes)))
             end = at + 8 + size
         else:
@@ -149,7 +149,7 @@ def _look_behind(file: BinaryIO, first: Wave, n_bytes: int) -> _Found:
 
 
 def _take_joined(found: _Found, first: Wave, wave: Wave | None, at: int, n_bytes: int) -> int:
-    """Take a second recording, if it is of the first one's kind; gives its end."""
+    """Add another recording, if it has the first one's format; return its end."""
     if wave is None:
         found.n_other += n_bytes - at
         return n_bytes
@@ -163,7 +163,7 @@ def _take_joined(found: _Found, first: Wave, wave: Wave | None, at: int, n_bytes
 
 
 def _take_rest(file: BinaryIO, found: _Found, first: Wave, start: int, n_bytes: int) -> int:
-    """Take bytes that are no chunk as sound, if they follow sound directly; gives their end."""
+    """Add bytes that are not a chunk as sound, if they follow sound directly; return their end."""
     end, is_empty = _end_of_rest(file, start, n_bytes)
     last_start, last_end = found.pieces[-1]
     if is_empty:
@@ -177,7 +177,7 @@ def _take_rest(file: BinaryIO, found: _Found, first: Wave, start: int, n_bytes: 
 
 
 def _end_of_rest(file: BinaryIO, start: int, n_bytes: int) -> tuple[int, bool]:
-    """Where the next header is, or the end; and whether there are but zeros until there."""
+    """Where the next header is, or the end; and whether there are only zeros up to there."""
     file.seek(start)
     at, held, is_empty = start, b"", True
     while more := file.read(N_SCAN):
@@ -199,12 +199,12 @@ def _headers(held: bytes) -> Iterator[int]:
 
 
 def _cut(wave: Wave, start: int, end: int) -> tuple[int, int]:
-    """A stretch without a broken sample at its end."""
+    """A stretch without an incomplete sample at its end."""
     return start, end - (end - start) % max(1, wave.n_block)
 
 
 def _next_head(file: BinaryIO, end: int, n_bytes: int) -> tuple[int, bytes]:
-    """Where the chunk after an end begins, and its first bytes; some programs forget the byte that makes sizes even."""
+    """Where the chunk after an end begins, and its first bytes; some programs omit the byte that makes sizes even."""
     for at in (end + end % 2, end):
         file.seek(at)
         head = file.read(12)
@@ -219,7 +219,7 @@ def _is_chunk(head: bytes, n_left: int) -> bool:
 
 
 def _wave(file: BinaryIO, at: int) -> Wave | None:
-    """The recording whose header is at a place; None when there is none."""
+    """The recording whose header is at a position; None when there is none."""
     file.seek(at)
     head = file.read(12)
     if head[:4] not in RIFFS or head[8:] != b"WAVE":
@@ -232,7 +232,7 @@ def _wave(file: BinaryIO, at: int) -> Wave | None:
         if len(head) < 8:
             return None
         if name == b"data":
-            size = n_long if size == 0xFFFFFFFF else size  # of a pipe: 0, all that follows is sound
+            size = n_long if size == 0xFFFFFFFF else size  # 0 if written to a pipe: everything that follows is sound
             return Wave(form, at + 8, size) if len(form) >= 16 else None
         if name == b"fmt ":
             form = file.read(min(size, 64))

@@ -1,8 +1,7 @@
-"""Samples on disk: a recording too long for memory, written by the load process and read slice by slice by the engine.
+"""Samples on disk: a recording too long for memory, written by a load worker and read slice by slice by the engine.
 
-Comes in: samples as they are decoded. Goes out: ``Spooled``, which satisfies ``records.Samples``. The file loses its
-name as soon as the reader has it open, where the system allows; of what a dead process leaves, the next start frees the
-disk.
+``Spooled``, the reader, satisfies ``records.Samples``. The file is unlinked once the reader has opened it, where the
+system allows; leftovers of crashed processes are removed at the next start.
 """
 
 import hashlib
@@ -21,8 +20,8 @@ import numpy as np
 from whisperbatch.errors import SpoolError
 from whisperbatch.processes import RUN, has_ended
 
-N_BYTES = 2  # a sample
-N_BUFFER = 1 << 20  # bytes a write
+N_BYTES = 2  # per sample
+N_BUFFER = 1 << 20  # bytes per write
 
 _HOST = hashlib.sha256(platform.node().encode(errors="replace")).hexdigest()[:8]
 _NAME = re.compile(r"\.whisperbatch-(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-(?P<run>[0-9a-f]{8})-\d+\.pcm")
@@ -31,10 +30,10 @@ _cleaned: set[Path] = set()
 
 
 def default_folder() -> Path:
-    """The user's cache: on a disk, where a temporary folder may lie in memory."""
+    """Return a folder in the user's cache: that is on a disk, while a temporary folder may be in memory."""
     try:
         home = Path.home()
-    except RuntimeError:  # an account without one
+    except RuntimeError:  # an account without a home folder
         home = Path("/var/tmp")
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
@@ -46,10 +45,10 @@ def default_folder() -> Path:
 
 
 class Spool:
-    """A file that samples are written to, for one thread."""
+    """Writes samples to a file, for one thread."""
 
     def __init__(self, folder: Path) -> None:
-        """Make the file, and ``folder``; SpoolError when that can't be."""
+        """Create the file, and ``folder``; SpoolError when that fails."""
         self.path = folder / f".whisperbatch-{_HOST}-{os.getpid()}-{RUN}-{next(_numbers)}.pcm"
         self._n_samples = 0
         try:
@@ -60,7 +59,7 @@ class Spool:
             raise _unwritable(folder, err) from err
 
     def write(self, samples: np.ndarray) -> None:
-        """Add int16 (n_samples,)."""
+        """Append int16 (n_samples,)."""
         try:
             self._file.write(np.ascontiguousarray(samples).data)
         except OSError as err:
@@ -68,27 +67,27 @@ class Spool:
         self._n_samples += len(samples)
 
     def close(self) -> None:
-        """Put the last of it where the reader sees it."""
+        """Flush and close the file."""
         try:
             self._file.close()
         except OSError as err:
             raise _unwritable(self.path.parent, err) from err
 
     def give_up(self) -> None:
-        """Close it, whatever becomes of its samples."""
+        """Close the file and ignore errors."""
         with suppress(OSError):
             self._file.close()
 
     def __len__(self) -> int:
-        """How many samples were written."""
+        """The number of samples written."""
         return self._n_samples
 
 
 class Spooled:
-    """The samples of a spool, read from any thread; the file is freed with it."""
+    """The samples of a spool, read from any thread; the file is freed together with this object."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file and take its name away; OSError when it is not there. It has no samples before ``seal``."""
+        """Open and unlink the file; OSError when it does not exist. There are no samples before ``seal``."""
         self._n_samples = 0
         self._number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
         self._lock = threading.Lock()
@@ -96,15 +95,15 @@ class Spooled:
         weakref.finalize(self, _free, self._number, path)
 
     def seal(self, n_samples: int) -> None:
-        """Say how many samples there are, once all are written."""
+        """Set the number of samples, once all are written."""
         self._n_samples = n_samples
 
     def __len__(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return self._n_samples
 
     def __getitem__(self, span: slice, /) -> np.ndarray:
-        """int16 (n_samples,) of ``[start, stop)``, a copy."""
+        """Return a copy of the samples ``[start, stop)``, int16 (n_samples,)."""
         start, stop, step = span.indices(self._n_samples)
         assert step == 1
         out = np.empty(max(0, stop - start), np.int16)
@@ -127,7 +126,7 @@ class Spooled:
 
 
 def remove(path: Path) -> None:
-    """Take a file's name away; where it is open and the system then refuses, it stays."""
+    """Unlink a file; it stays where it is open and the system then refuses."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
 
@@ -138,15 +137,15 @@ def _free(number: int, path: Path) -> None:
 
 
 def _unwritable(folder: Path, error: OSError) -> SpoolError:
-    return SpoolError(f"cannot be spooled to {folder} ({error.strerror or error}); use --spool-dir for another place")
+    return SpoolError(f"cannot be spooled to {folder} ({error.strerror or error}); use --spool-dir for another folder")
 
 
 def _remove_stale(folder: Path) -> None:
-    """Remove what dead processes of this machine left, once a process and folder."""
+    """Remove leftovers of dead processes of this machine, once per process and folder."""
     if folder in _cleaned:
         return
     _cleaned.add(folder)
     for path in folder.iterdir():
-        match = _NAME.fullmatch(path.name)  # unknown: Windows removes no file that is open
+        match = _NAME.fullmatch(path.name)  # unknown=True is safe: Windows does not remove an open file
         if match and match["host"] == _HOST and has_ended(int(match["pid"]), match["run"], unknown=True):
             remove(path)

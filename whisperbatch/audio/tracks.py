@@ -1,7 +1,6 @@
-"""Which of a file's audio tracks are taken.
+"""Choose among a file's audio tracks by ``LoadOptions.track``, and describe the choice.
 
-Comes in: what PyAV tells of each track, and ``LoadOptions.track``. Goes out: the tracks to read, and what to
-say of them. Tracks are numbered from 1, among the audio tracks alone.
+Tracks are numbered from 1, counting audio tracks only.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from whisperbatch.errors import LoadError
 from whisperbatch.languages import LANGUAGES, tagged_language
 from whisperbatch.options import ALL_TRACKS
 
-N_TITLE = 60  # characters of a title; what files tell may be of any length
+N_TITLE = 60  # characters of a title; those in files may have any length
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +20,14 @@ class Track:
     """One audio track.
 
     Attributes:
-        number: From 1.
-        language: Whisper's code or another one, empty when the track is not tagged with any.
-        title: As the file has it, as one short line.
+        number: Its number, from 1.
+        language: Whisper's code or another one; empty when the track has no language tag.
+        title: Its title, shortened to one line.
         is_readable: Whether there is a decoder for it.
-        has_packets: Whether its sample rate is known; of a track without any sound it is not.
+        has_packets: Whether its sample rate is known, which it is not for a track without any sound.
         is_default: Whether it is marked as default.
         is_aside: Whether it is marked as a commentary, or as a description for the blind.
-        n_channels: How many it has.
+        n_channels: The number of its channels.
     """
 
     number: int
@@ -42,16 +41,16 @@ class Track:
 
     @property
     def description(self) -> str:
-        """Its number and what is known of it: ``2 (German, "Commentary")``."""
+        """Its number, language and title: ``2 (German, "Commentary")``."""
         title = f'"{self.title}"' if self.title else ""
         known = ", ".join(filter(None, (_spelled(self.language), title)))
         return f"{self.number} ({known})" if known else str(self.number)
 
 
 def of_stream(number: int, stream: Any) -> Track:
-    """What PyAV knows of an audio stream."""
+    """Return the Track of one of PyAV's audio streams."""
     context, marks = stream.codec_context, stream.disposition
-    kinds = type(marks)  # PyAV has one home, and it is not here
+    kinds = type(marks)  # this module does not import PyAV
     return Track(
         number,
         language=tagged_language(stream.language or ""),
@@ -65,45 +64,45 @@ def of_stream(number: int, stream: Any) -> Track:
 
 
 def shortened(title: str) -> str:
-    """A title as one line without control characters, cut where it is long."""
+    """Return a title as one line without control characters, cut when it is long."""
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in title).split())
     return line if len(line) <= N_TITLE else line[: N_TITLE - 1].rstrip() + "\u2026"
 
 
-def wanted(tracks: Sequence[Track], asked: str | None, path: Path) -> list[Track]:
-    """The tracks that are asked for: all of them in their order; else the best first, and the others to fall back on.
+def wanted(tracks: Sequence[Track], choice: str | None, path: Path) -> list[Track]:
+    """Return the tracks of a choice: for ``all`` in order; else the best first, and the others to fall back on.
 
-    The best is the one that ffmpeg takes: marked as default, then of most channels, then the first; but a commentary
-    only where it is marked as default.
+    The best is the one that ffmpeg takes: marked as default, then with the most channels, then the first; but a
+    commentary only where it is marked as default.
 
     Raises:
-        LoadError: None of them is there, or none of those can be decoded.
+        LoadError: No track matches, or none of the matching ones can be decoded.
     """
     chosen = list(tracks)
-    if asked is not None and asked != ALL_TRACKS:
-        is_number = asked.isdigit()
-        chosen = [one for one in tracks if (str(one.number) if is_number else one.language) == asked]
+    if choice is not None and choice != ALL_TRACKS:
+        is_number = choice.isdigit()
+        chosen = [one for one in tracks if (str(one.number) if is_number else one.language) == choice]
         if not chosen:
-            missing = f"no track {asked}" if is_number else f"none in {_spelled(asked)}"
+            missing = f"no track {choice}" if is_number else f"none in {_spelled(choice)}"
             raise LoadError(f"has {_listed(tracks)}, and {missing}", path)
     readable = [one for one in chosen if one.is_readable]
     if not readable:
-        raise LoadError("holds audio of a kind that cannot be decoded", path)
-    if asked == ALL_TRACKS:
+        raise LoadError("contains audio in a format that cannot be decoded", path)
+    if choice == ALL_TRACKS:
         return readable
     return sorted(readable, key=lambda one: (not one.has_packets, not one.is_default, one.is_aside, -one.n_channels))
 
 
 def notices(
-    tracks: Sequence[Track], taken: Sequence[Track], silent: Sequence[Track], *, is_asked: bool = False
+    tracks: Sequence[Track], taken: Sequence[Track], silent: Sequence[Track], *, is_chosen: bool = False
 ) -> list[str]:
-    """What to say of a file with several tracks.
+    """Return notices about a file with several tracks.
 
     Args:
-        tracks: All of them.
+        tracks: All of its tracks.
         taken: Those that were transcribed.
         silent: Those in which no speech was found.
-        is_asked: Whether they were asked for.
+        is_chosen: Whether the user chose a track.
     """
     if len(tracks) < 2:
         return []
@@ -114,12 +113,12 @@ def notices(
     elif silent:
         what = f"no speech was found in {_numbers(silent)}, so {_numbers(taken)} was taken"
     else:
-        what = f"{_numbers(taken)} was taken" + ("" if is_asked else " (--track takes another)")
+        what = f"{_numbers(taken)} was taken" + ("" if is_chosen else " (--track takes another)")
     return [f"{_listed(tracks)}; {what}"]
 
 
 def names(tracks: Sequence[Track]) -> list[str]:
-    """What each is called in a transcript of several: its title or its language; TRACK1 where these are not unique."""
+    """Return the tracks' names in a transcript: titles or languages, or TRACK1 and so on where these are not unique."""
     own = [one.title or _spelled(one.language) for one in tracks]
     if all(own) and len({name.casefold() for name in own}) == len(own):
         return own

@@ -1,12 +1,16 @@
-"""The load process: ``python -m whisperbatch.audio.worker``, one file at a time.
+"""The load worker's process: ``python -m whisperbatch.audio.worker``, one file at a time.
 
-Comes in, on standard input: a JSON line a file, see ``LoadRequest``. Goes out, on standard output: messages of a 4-byte
-little-endian length, a JSON header of that length and, for a clip without a spool, its samples as bytes. Kinds:
-``ready`` or ``unfit`` (message) once, then for each file ``spool`` (path: a file that is the parent's to remove),
-``clip`` (index, start, n_samples, speech, joins, vote, channel, spool: its path or null; numbers are samples),
-``alive``, and at last ``loaded`` (n_samples, n_speech, damage, notices, channel_names) or ``failed`` (message, errno:
-the system's number when the file is not to blame, or null). The end of standard input ends
-the process, even in the middle of a file; a parent that reads slowly slows it down.
+Standard input: one JSON line per file, see ``LoadRequest``. Standard output: messages, each a 4-byte little-endian
+length, a JSON header of that length and, for a clip without a spool, its samples as bytes. Kinds of message:
+
+- ``ready`` or ``unfit`` (message), once.
+- ``spool`` (path): a file that the parent must remove.
+- ``clip`` (index, start, n_samples, speech, joins, vote, channel, spool: its path or null; positions are in samples).
+- ``alive``: the process is still working.
+- ``loaded`` (n_samples, n_speech, damage, notices, channel_names) or ``failed`` (message, errno: the system's error
+  number when the file is not to blame, or null): the last message for a file.
+
+The end of standard input ends the process, even in the middle of a file; a parent that reads slowly slows it down.
 """
 
 import errno
@@ -29,10 +33,10 @@ from whisperbatch.options import LoadOptions, SpeechOptions
 from whisperbatch.processes import LENGTH, pipes_to_parent
 from whisperbatch.records import ClipSettings
 
-MAX_MEMORY = 3 << 29  # bytes; a tenth of it is much, but damaged and hostile files make decoders ask for any amount
+MAX_MEMORY = 3 << 29  # bytes; a tenth of it is a lot, but damaged and hostile files make decoders allocate any amount
 TOO_LARGE = f"cannot be decoded with {MAX_MEMORY / (1 << 30):.3g} GB of memory"
 NICENESS = 5  # more than the parent's
-ALIVE_S = 5.0  # a sign of life in a file that gives no clip for so long, for slow disks and long videos
+ALIVE_S = 5.0  # without a clip for this long, ``alive`` is sent: for slow disks and long videos
 
 
 def send(stream: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None:
@@ -44,7 +48,7 @@ def send(stream: BinaryIO, header: dict[str, Any], payload: bytes = b"") -> None
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """A file, and how it is to be loaded."""
+    """A file, and how to load it."""
 
     path: Path
     clip: ClipSettings
@@ -53,13 +57,13 @@ class LoadRequest:
 
     @property
     def sequential(self) -> bool:
-        """Whether all of it is one clip."""
+        """True if all of the file is one clip."""
         return self.clip.long_form == "sequential"
 
     def encoded(self) -> bytes:
-        """The line that asks for it."""
+        """Return the request as a JSON line."""
         spool_dir = self.load.spool_dir
-        asked = {
+        values = {
             "path": os.fsencode(self.path).hex(),
             "long_form": self.clip.long_form,
             "language": self.clip.language,
@@ -71,40 +75,40 @@ class LoadRequest:
             "spool_dir": None if spool_dir is None else os.fsencode(spool_dir).hex(),
             "speech": asdict(self.speech),
         }
-        return json.dumps(asked).encode() + b"\n"
+        return json.dumps(values).encode() + b"\n"
 
     @classmethod
     def decoded(cls, line: bytes) -> Self:
-        """What a line asks for."""
-        asked = json.loads(line)
-        spool_dir = None if asked["spool_dir"] is None else _path(asked["spool_dir"])
+        """Return the request of a JSON line."""
+        values = json.loads(line)
+        spool_dir = None if values["spool_dir"] is None else _path(values["spool_dir"])
         return cls(
-            _path(asked["path"]),
+            _path(values["path"]),
             ClipSettings(
-                asked["language"],
-                long_form=asked["long_form"],
-                clip_timestamps=tuple(asked["clip_timestamps"]),
+                values["language"],
+                long_form=values["long_form"],
+                clip_timestamps=tuple(values["clip_timestamps"]),
             ),
             LoadOptions(
-                channels=asked["channels"],
-                channel_names=tuple(asked["channel_names"]),
-                max_duration_s=asked["max_duration_s"],
+                channels=values["channels"],
+                channel_names=tuple(values["channel_names"]),
+                max_duration_s=values["max_duration_s"],
                 spool_dir=spool_dir,
-                track=asked["track"],
+                track=values["track"],
             ),
-            SpeechOptions(**asked["speech"]),
+            SpeechOptions(**values["speech"]),
         )
 
 
 def serve(request: LoadRequest, stream: BinaryIO) -> None:
-    """Send a file's clips and how it ended."""
+    """Send a file's clips, then ``loaded`` or ``failed``."""
     from whisperbatch.audio import clips, passes
 
     n_speech = 0
     try:
         with ExitStack() as last:
             make = _cutters(request, stream, last)
-            file = passes.TrackPasses(request.path, request.load, make, lambda blocks: _telling(blocks, stream))
+            file = passes.TrackPasses(request.path, request.load, make, lambda blocks: _send_alive(blocks, stream))
             cuts = file.cuts(falls_back=request.speech.vad)
             head = list(islice(cuts, 1))
             elects = request.clip.language is None and not request.sequential and file.is_of_one_language
@@ -118,7 +122,7 @@ def serve(request: LoadRequest, stream: BinaryIO) -> None:
     except MemoryError as err:
         send(stream, {"kind": "failed", "message": TOO_LARGE, "errno": _errno(err)})
     except Exception as err:
-        send(stream, {"kind": "failed", "message": f"cannot be read ({_told(err)})", "errno": _errno(err)})
+        send(stream, {"kind": "failed", "message": f"cannot be read ({_summary(err)})", "errno": _errno(err)})
     else:
         found = n_speech if request.speech.vad else None
         last_word = {"n_samples": file.n_samples, "n_speech": found, "damage": file.damage, "notices": file.notices}
@@ -141,14 +145,14 @@ def main() -> None:
 
 
 def _give_way() -> None:
-    """Leave a core to the engine's thread where both want it: what it launches, a whole GPU waits for."""
-    with suppress(AttributeError, OSError):  # Windows has no such thing
+    """Yield the core to the engine's thread where both want it: a whole GPU waits for what that thread launches."""
+    with suppress(AttributeError, OSError):  # not on Windows
         os.nice(NICENESS)
 
 
 def _limit_memory() -> None:
-    """Have more memory refused, where the system can; the decoder then fails or dies, and no other process with it."""
-    with suppress(ImportError, ValueError, OSError):  # Windows has no such thing
+    """Limit the memory, where the system can; a decoder that exceeds it fails or dies, but no other process does."""
+    with suppress(ImportError, ValueError, OSError):  # not on Windows
         import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -157,7 +161,7 @@ def _limit_memory() -> None:
 
 
 def _cutters(request: LoadRequest, stream: BinaryIO, last: ExitStack) -> Callable[[int | None], Any]:
-    """What makes each channel's cutter; at the ``last`` no spool is left open."""
+    """Return what makes each channel's cutter; ``last`` closes the spools that are still open."""
     from whisperbatch.audio import clips, spool
 
     def whole(channel: int | None) -> clips.Cutter:
@@ -198,28 +202,28 @@ def _send_clip(stream: BinaryIO, index: int, cut: Any, vote: tuple[int, int] | N
     send(stream, header, b"" if is_spooled else samples.tobytes())
 
 
-def _telling(blocks: Iterable[np.ndarray], stream: BinaryIO) -> Iterator[np.ndarray]:
-    """The blocks, and a sign of life where they go on for long without a clip."""
-    told_s = time.monotonic()
+def _send_alive(blocks: Iterable[np.ndarray], stream: BinaryIO) -> Iterator[np.ndarray]:
+    """Yield the blocks, and send ``alive`` every few seconds."""
+    sent_s = time.monotonic()
     for block in blocks:
         yield block
-        if time.monotonic() - told_s > ALIVE_S:
+        if time.monotonic() - sent_s > ALIVE_S:
             send(stream, {"kind": "alive"})
-            told_s = time.monotonic()
+            sent_s = time.monotonic()
 
 
 def _introduce(stream: BinaryIO) -> None:
-    """Say whether the libraries are there; without them no file is to blame."""
+    """Send ``ready``, or ``unfit`` when the libraries cannot be imported, for which no file is to blame."""
     try:
         import whisperbatch.audio.decode  # noqa: F401
     except Exception as err:
-        send(stream, {"kind": "unfit", "message": _told(err)})
+        send(stream, {"kind": "unfit", "message": _summary(err)})
     else:
         send(stream, {"kind": "ready"})
 
 
 def _take_requests(stream: BinaryIO, requests: "queue.SimpleQueue[LoadRequest]") -> None:
-    """Read requests to the end of the pipe, which is the end of the parent and so of this process."""
+    """Read requests until the pipe ends: then the parent has ended, and this process ends too."""
     for line in stream:
         requests.put(LoadRequest.decoded(line))
     os._exit(0)
@@ -230,13 +234,13 @@ def _path(encoded: str) -> Path:
 
 
 def _errno(err: Exception) -> int | None:
-    """The system's number of an error for which the file is not to blame; None when it may be."""
+    """The system's error number where the file is not to blame; None where it may be."""
     if isinstance(err, MemoryError):
         return errno.ENOMEM
     return err.__cause__.errno if isinstance(err, SpoolError) and isinstance(err.__cause__, OSError) else None
 
 
-def _told(err: Exception) -> str:
+def _summary(err: Exception) -> str:
     return f"{type(err).__name__}: {err}".partition("\n")[0]
 
 

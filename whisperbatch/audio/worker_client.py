@@ -1,4 +1,4 @@
-"""The parent's side of a load process: files in, clips out."""
+"""The parent's side of a load worker: send it files, receive clips."""
 
 import json
 import os
@@ -15,46 +15,46 @@ from whisperbatch.audio.spool import Spooled
 from whisperbatch.audio.worker import LoadRequest
 from whisperbatch.errors import LoadError, WorkerDiedError, WorkerStartError
 from whisperbatch.options import LoadOptions, SpeechOptions
-from whisperbatch.processes import LENGTH, command, ending, read_exactly, start
+from whisperbatch.processes import LENGTH, command, describe_exit, read_exactly, start
 from whisperbatch.records import SAMPLE_RATE, Clip, ClipSettings, FileLoaded
 
 TIMEOUT_S = 120.0  # without a sign of life; decoding a window takes a fraction of a second
-REAP_S = 10.0  # a killed process ends at once, unless the kernel holds it in a dead file system
+REAP_S = 10.0  # a killed process ends at once, unless it is blocked in a dead file system
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 class LoadWorker:
-    """One load process, started when it is needed and again when it died.
+    """One load worker, whose process is started when needed and restarted when it has died.
 
-    ``decode`` is for one thread at a time; ``warm`` and ``close`` may be called from any thread.
+    ``load`` is for one thread at a time; ``warm`` and ``close`` may be called from any thread.
     """
 
     def __init__(
         self, load: LoadOptions | None = None, speech: SpeechOptions | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> None:
-        """Start nothing yet; a process that is silent for ``timeout_s`` in the middle of a file is killed."""
+        """Start nothing yet; a process that sends nothing for ``timeout_s`` in the middle of a file is killed."""
         self._load = load or LoadOptions()
         self._speech = speech or SpeechOptions()
         self._timeout_s = timeout_s
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_ready = False  # the process has said so
-        self._in_flight = False  # a load will end the process itself
+        self._is_ready = False  # the process has sent ``ready``
+        self._in_flight = False  # a load is running, and will end the process itself
         self._closed = False
         self._lock = threading.Lock()
 
     def warm(self) -> None:
-        """Start the process ahead of the first file, without waiting for it; nothing once closed."""
-        with self._lock, suppress(OSError):  # load tells of it
+        """Start the process before the first file, without waiting for it; do nothing once closed."""
+        with self._lock, suppress(OSError):  # ``load`` will report it
             if not self._closed and self._process is None:
                 self._process = self._start()
 
     def load(self, file_id: int, path: Path, settings: ClipSettings) -> Iterator[Clip | FileLoaded]:
-        """The file's clips as they are cut, those that vote on its language first, and FileLoaded last.
+        """Yield the file's clips as they are cut, those that vote on its language first, and FileLoaded last.
 
-        Closing the iterator early gives the file up by killing the process; the next load starts another.
+        Closing the iterator early abandons the file by killing the process; the next load starts another.
 
         Raises:
-            LoadError: The file can't be read, or the process died or hung on it, or the worker was closed.
+            LoadError: The file cannot be read, the process died or hung on it, or the worker was closed.
         """
         process, whole, n_clips = self._take(path), False, 0
         spools: dict[str, Spooled] = {}
@@ -81,21 +81,21 @@ class LoadWorker:
                     case "ready":
                         self._is_ready = True
         finally:
-            spools.clear()  # the error may be kept, and must not keep a full disk full with it
+            spools.clear()  # the caller may keep the error, whose traceback must not keep files on a full disk
             self._put_back(process, whole)
 
     def close(self) -> None:
-        """End the process; a load in flight raises LoadError unless all of it had come, and every later one does."""
+        """End the process; a running load raises LoadError unless it is complete, and so does every later one."""
         with self._lock:
             self._closed = True
             process, in_flight = self._process, self._in_flight
         if process is not None and in_flight:
-            _kill(process)  # its pipes are closed by who reads them
+            _kill(process)  # ``load`` closes its pipes
         elif process is not None:
             self._end(process)
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -103,9 +103,9 @@ class LoadWorker:
         self.close()
 
     def _take(self, path: Path) -> subprocess.Popen[bytes]:
-        """The process, marked as in use."""
+        """Return the process, marked as in use."""
         died = self._process
-        if died is not None and died.poll() is not None:  # between two files, so neither is to blame
+        if died is not None and died.poll() is not None:  # it died between two files, so neither is to blame
             self._end(died)
         with self._lock:
             if self._closed:
@@ -132,15 +132,15 @@ class LoadWorker:
 
     def _request(self, process: subprocess.Popen[bytes], path: Path, settings: ClipSettings) -> None:
         assert process.stdin is not None
-        whole = path if path.is_absolute() else Path.cwd() / path  # the current folder may have changed since its start
+        absolute = path if path.is_absolute() else Path.cwd() / path  # the process may have another current folder
         try:
-            process.stdin.write(LoadRequest(whole, settings, self._load, self._speech).encoded())
+            process.stdin.write(LoadRequest(absolute, settings, self._load, self._speech).encoded())
             process.stdin.flush()
         except (OSError, ValueError) as err:
             raise self._died(process, path) from err
 
     def _message(self, process: subprocess.Popen[bytes], path: Path) -> tuple[dict[str, Any], bytes]:
-        """The next header and what follows it; a process that is silent for too long is killed, which ends the read."""
+        """Read the next header and its payload; a process that sends nothing for too long is killed."""
         hung = threading.Event()
 
         def give_up() -> None:
@@ -156,21 +156,21 @@ class LoadWorker:
             if self._closed or not hung.is_set():
                 raise self._died(process, path) from err
             if not self._is_ready:
-                told = f"the load process did not start within {self._timeout_s:.0f} s; --load-timeout gives it longer"
-                raise WorkerStartError(told, path) from err
-            told = f"the decoder hung on this file for {self._timeout_s:.0f} s and was stopped"
-            raise WorkerDiedError(told, path) from err
+                message = f"the load process did not start within {self._timeout_s:.0f} s; increase --load-timeout"
+                raise WorkerStartError(message, path) from err
+            message = f"the decoder hung on this file for {self._timeout_s:.0f} s and was stopped"
+            raise WorkerDiedError(message, path) from err
         finally:
             watchdog.cancel()
 
     def _died(self, process: subprocess.Popen[bytes], path: Path) -> LoadError:
         if not self._closed:
             with suppress(subprocess.TimeoutExpired):
-                process.wait(REAP_S)  # its pipe has ended, and its own exit code tells why
+                process.wait(REAP_S)  # its pipe has ended; its own exit code says why
         _kill(process)
         if self._closed:
             return LoadError("loading was ended", path)
-        why = ending(process.returncode or 0)
+        why = describe_exit(process.returncode or 0)
         if not self._is_ready:
             return WorkerStartError(f"the load process cannot start ({why})", path)
         return WorkerDiedError(f"the decoder crashed on this file ({why})", path)
@@ -188,7 +188,7 @@ class LoadWorker:
 
 
 def _clip(file_id: int, header: dict[str, Any], samples: np.ndarray | Spooled, settings: ClipSettings) -> Clip:
-    """The clip that a message tells of, in seconds."""
+    """The clip of a message, in seconds."""
     if isinstance(samples, Spooled):
         samples.seal(header["n_samples"])
     return Clip(
@@ -216,7 +216,7 @@ def _loaded(file_id: int, n_clips: int, header: dict[str, Any]) -> FileLoaded:
 
 
 def _failed(header: dict[str, Any], path: Path) -> LoadError:
-    """What a load process told; its cause is the system's, where the file is not to blame."""
+    """The error of a ``failed`` message, with the system's error as its cause where the file is not to blame."""
     error, number = LoadError(header["message"], path), header["errno"]
     if number is not None:
         error.__cause__ = OSError(number, os.strerror(number))
@@ -241,7 +241,7 @@ def _read_message(process: subprocess.Popen[bytes]) -> tuple[dict[str, Any], byt
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill and reap."""
+    """Kill the process and wait for it."""
     process.kill()
     with suppress(subprocess.TimeoutExpired):
         process.wait(REAP_S)

@@ -19,7 +19,7 @@ from whisperbatch.backends.messages import FromWorker, Over, PoolWorkerDiedError
 from whisperbatch.backends.worker import Worker, options_of_worker
 from whisperbatch.backends.worker_pool import WorkerHandle, WorkerPool
 from whisperbatch.options import RunOptions
-from whisperbatch.processes import LENGTH, command, ending, n_cores, pipes_to_parent, read_exactly, start
+from whisperbatch.processes import LENGTH, command, describe_exit, n_cores, pipes_to_parent, read_exactly, start
 
 REAP_S = 10.0  # a killed process ends at once, unless the kernel blocks it
 N_STDERR = 2_000  # bytes at the end of its standard error that are read
@@ -85,10 +85,10 @@ class ProcessWorker:
             self._process.wait(REAP_S)
         code = self._process.returncode or 0
         if code < 0:
-            return ending(code)
+            return describe_exit(code)
         self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - N_STDERR))
         last = self._stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
-        return ending(code) + (f", {last}" if last else "")
+        return describe_exit(code) + (f", {last}" if last else "")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The decorator that lets a function from lists to a list be called with one item."""
+"""``batched``, a decorator that lets a function from lists to a list be called with one item at a time."""
 
 import atexit
 import functools
@@ -18,13 +18,13 @@ R = TypeVar("R")
 
 
 class BatchLengthError(WhisperbatchError):
-    """A batched function gave back more or fewer results than it got items."""
+    """A batched function returned more or fewer results than it was given items."""
 
 
 def run_split(function: Callable[[list[Any]], Sequence[Any]], items: list[Any], *, split: bool = True) -> list[Any]:
-    """One result an item; a batch that raises is split until the culprit stands alone with its exception.
+    """Call the function and return one result per item; split a batch that raises until only the culprit fails.
 
-    With ``split`` False the exception goes to all of them.
+    A failed item's result is its exception. With ``split`` False all items of the batch get the exception.
     """
     try:
         return _checked(function(items), len(items))
@@ -45,18 +45,18 @@ def _checked(results: Sequence[Any], n_items: int) -> list[Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    head: tuple[Any, ...]  # nothing, or the instance, which lives until it is answered
+    head: tuple[Any, ...]  # empty, or the instance, which stays alive until the call has its result
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     future: "Future[Any]"
 
 
-class _Line:
-    """A function's or an instance's queue and the thread that empties it; the thread starts with the first call."""
+class _CallQueue:
+    """The queue of a function or an instance, and the thread that empties it, started by the first call."""
 
     def __init__(self, function: Callable[..., Sequence[Any]], size: int, wait_ms: float, split: bool) -> None:
         self.function = function
-        self.queue: Batcher[_Call] = Batcher(size, wait_ms / 1000, max_items=2**62)
+        self.batcher: Batcher[_Call] = Batcher(size, wait_ms / 1000, max_items=2**62)
         self._signature = inspect.signature(function)
         self._split = split
         self._lock = threading.Lock()
@@ -69,31 +69,31 @@ class _Line:
             raise RuntimeError("a batched function cannot call itself for one item from inside its own batch")
         call = _Call(head, bound.args[len(head) :], bound.kwargs, Future())
         with self._lock:
-            if not self.queue.put(call):
+            if not self.batcher.put(call):
                 raise RuntimeError("this batched function is closed")
             if self._thread is None or not self._thread.is_alive():  # a fork leaves the thread behind
                 self._thread = threading.Thread(target=self._work, name="whisperbatch-batched", daemon=True)
                 self._thread.start()
-                _lines.add(self)
+                _queues.add(self)
         return call.future
 
     def close(self) -> None:
         with self._lock:
-            self.queue.close()
+            self.batcher.close()
             thread = self._thread
         if thread is not None and thread.is_alive() and thread is not threading.current_thread():
             thread.join()
 
     def _work(self) -> None:
-        while calls := self.queue.take(self.queue.policy.max_batch_size, idle=True):
+        while calls := self.batcher.take(self.batcher.policy.max_batch_size, idle=True):
             self._answer(calls)
-            del calls  # or this thread would keep the last calls' instance alive while it waits
+            del calls  # else this thread would keep the last calls' instance alive while it waits
 
     def _answer(self, calls: list[_Call]) -> None:
         wanted = [call for call in calls if call.future.set_running_or_notify_cancel()]
         try:
             results = run_split(self._on_columns, wanted, split=self._split) if wanted else []
-        except BaseException as err:  # SystemExit, say: still no caller may hang
+        except BaseException as err:  # for example SystemExit: even then no caller may hang
             results = [err] * len(wanted)
         for call, result in zip(wanted, results, strict=True):
             _resolve(call.future, result)
@@ -104,13 +104,13 @@ class _Line:
         return self.function(*calls[0].head, *columns, **named)
 
 
-_lines: "weakref.WeakSet[_Line]" = weakref.WeakSet()
+_queues: "weakref.WeakSet[_CallQueue]" = weakref.WeakSet()
 
 
 @atexit.register
-def _answer_the_rest() -> None:  # what is queued when the interpreter ends
-    for line in list(_lines):
-        line.close()
+def _finish_queued() -> None:  # what is queued when the interpreter ends
+    for queue in list(_queues):
+        queue.close()
 
 
 def _resolve(future: "Future[Any]", result: Any) -> None:
@@ -122,13 +122,13 @@ def _resolve(future: "Future[Any]", result: Any) -> None:
 class BatchedFunction(Generic[R]):
     """A function from lists to a list, called with one item at a time from any thread."""
 
-    def __init__(self, line: _Line, head: tuple[Any, ...] = ()) -> None:
-        """Call through ``line``, on the instance in ``head`` if there is one."""
-        functools.update_wrapper(self, line.function)
-        self._line, self._head = line, head
+    def __init__(self, queue: _CallQueue, head: tuple[Any, ...] = ()) -> None:
+        """Call through ``queue``, on the instance in ``head`` if there is one."""
+        functools.update_wrapper(self, queue.function)
+        self._queue, self._head = queue, head
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
-        """The result for one item; raises what the function raised for it.
+        """Return the result for one item; raise what the function raised for it.
 
         Raises:
             RuntimeError: The batcher is closed, or the call comes from inside its own batch.
@@ -136,48 +136,48 @@ class BatchedFunction(Generic[R]):
         return self.submit(*args, **kwargs).result()
 
     def submit(self, *args: Any, **kwargs: Any) -> "Future[R]":
-        """A future for one item's result."""
-        return self._line.submit(self._head, args, kwargs)
+        """Return a future for one item's result."""
+        return self._queue.submit(self._head, args, kwargs)
 
     @property
     def stats(self) -> Stats:
-        """Batches so far, their sizes, their waits."""
-        return self._line.queue.stats
+        """The batches so far, their sizes and waits."""
+        return self._queue.batcher.stats
 
     def close(self) -> None:
         """Answer what is queued, then end the thread; later calls raise RuntimeError."""
-        self._line.close()
+        self._queue.close()
 
 
 class _Decorated(BatchedFunction[R]):
-    """What ``batched`` leaves in a module or class: callable itself, and in a class one queue an instance."""
+    """What ``batched`` puts into a module or class: a callable; in a class, each instance has its own queue."""
 
-    def __init__(self, make: Callable[[], _Line]) -> None:
+    def __init__(self, make: Callable[[], _CallQueue]) -> None:
         super().__init__(make())
         self._make = make
         self._lock = threading.Lock()
-        self._lines: dict[int, _Line] = {}  # by id: instances may be equal, or have no hash
-        _close_when_collected(self, self._line, self._lines)
+        self._queues: dict[int, _CallQueue] = {}  # by id: instances may be equal, or have no hash
+        _close_when_collected(self, self._queue, self._queues)
 
     def __get__(self, instance: object | None, owner: type | None = None) -> BatchedFunction[R]:
         if instance is None:
             return self
         with self._lock:
-            line = self._lines.get(id(instance))
-            if line is None:
-                line = self._make()
-                _close_when_collected(instance, line, self._lines)
-                self._lines[id(instance)] = line
-        return BatchedFunction(line, (instance,))
+            queue = self._queues.get(id(instance))
+            if queue is None:
+                queue = self._make()
+                _close_when_collected(instance, queue, self._queues)
+                self._queues[id(instance)] = queue
+        return BatchedFunction(queue, (instance,))
 
 
-def _close_when_collected(owner: object, line: _Line, lines: dict[int, _Line]) -> None:
+def _close_when_collected(owner: object, queue: _CallQueue, queues: dict[int, _CallQueue]) -> None:
     def close(key: int = id(owner)) -> None:  # takes no lock of ours, since the collector may call it anywhere
-        lines.pop(key, None)
-        line.queue.close()
+        queues.pop(key, None)
+        queue.batcher.close()
 
     try:
-        weakref.finalize(owner, close).atexit = False  # _answer_the_rest does better then
+        weakref.finalize(owner, close).atexit = False  # _finish_queued then answers what is queued
     except TypeError as err:
         kind = type(owner).__name__
         raise UsageError(f"{kind} has a batched method: add '__weakref__' to its __slots__") from err
@@ -186,13 +186,13 @@ def _close_when_collected(owner: object, line: _Line, lines: dict[int, _Line]) -
 def batched(
     max_batch_size: int = 64, wait_ms: float = 1000.0, split_on_error: bool = False
 ) -> Callable[[Callable[..., Sequence[R | Exception]]], BatchedFunction[R]]:
-    """A decorator that lets a function from lists to a list be called with one item, from any thread.
+    """Return a decorator that lets a function from lists to a list be called with one item, from any thread.
 
-    Calls that come together run together: a batch goes out when ``max_batch_size`` calls wait or when the first has
-    waited ``wait_ms``, whichever is first. Each parameter becomes a list; parameters are given by place or by name,
-    and one that a call leaves out becomes its default in the list. In a class each instance has its own queue.
-    The decorated function has ``submit`` (a Future), ``stats`` and ``close``; when the interpreter ends, what is
-    queued is still answered.
+    Calls that come together run together: a batch is released when ``max_batch_size`` calls wait or when the first has
+    waited ``wait_ms``, whichever comes first. Each parameter becomes a list; arguments may be positional or named, and
+    where a call leaves one out, the list has its default. In a class, each instance has its own queue. The decorated
+    function has ``submit`` (returns a Future), ``stats`` and ``close``; calls that are queued when the interpreter ends
+    still get their results.
 
         @batched(max_batch_size=32, wait_ms=20)
         def embed(texts: list[str]) -> list[Vector]: ...
@@ -202,7 +202,7 @@ def batched(
     Args:
         max_batch_size: Most calls in one batch.
         wait_ms: Milliseconds that the first call of a batch may wait for others.
-        split_on_error: Split a batch that raised until the culprit stands alone; else all of its calls raise.
+        split_on_error: Split a batch that raised until only the culprit fails; else all of its calls raise.
 
     An Exception instance in the returned list is raised for that item alone.
     """
@@ -211,7 +211,7 @@ def batched(
     def decorate(function: Callable[..., Sequence[R | Exception]]) -> BatchedFunction[R]:
         kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
         if not kinds or kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
-            raise UsageError("a batched function names its parameters, one list each, without *args and **kwargs")
-        return _Decorated(lambda: _Line(function, max_batch_size, wait_ms, split_on_error))
+            raise UsageError("a batched function must have named parameters, one list each, not *args or **kwargs")
+        return _Decorated(lambda: _CallQueue(function, max_batch_size, wait_ms, split_on_error))
 
     return decorate

@@ -125,17 +125,9 @@ def watch(
     options, watching = settings.run_options(given), settings.watch_options(given)
     from whisperbatch.cli.commands import run
     from whisperbatch.sources import watch as watched
-    from whisperbatch.sources.incomplete import is_cut_short
 
     with interruptible() as stop:
-        source = watched(
-            folders,
-            watching,
-            stop,
-            on_notice=run.notice,
-            is_cut=is_cut_short,
-            sidecars=options.load.sidecars,
-        )
+        source = watched(folders, watching, stop, on_notice=run.notice, sidecars=options.load.sidecars)
         run.execute(source, options, given, stop, heads=True, may_be_empty=True)
 
 

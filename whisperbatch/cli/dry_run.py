@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from whisperbatch import demo, pipeline
-from whisperbatch.audio.durations import told_s
+from whisperbatch.audio.durations import header_durations_s
 from whisperbatch.cli.failures import say, shown
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.journal import Journal, default_path
@@ -97,7 +97,7 @@ class _Plan:
 
     def _size(self) -> str:
         """Hours, as far as headers tell them, and bytes."""
-        lengths = told_s(self.paths)
+        lengths = header_durations_s(self.paths)
         known = [length for length in lengths if length is not None]
         size = _spelled(self.n_bytes)
         if not known:

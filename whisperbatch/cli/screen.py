@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from whisperbatch.cli.failures import say, shown
 from whisperbatch.cli.params.running import ProgressKind
-from whisperbatch.outputs.namer import ALREADY
+from whisperbatch.pipeline.decision import ALREADY
 from whisperbatch.records import NOTHING_HEARD, Event, Outcome, Status, Transcript
 from whisperbatch.report import Report
 

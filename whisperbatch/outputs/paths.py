@@ -90,6 +90,17 @@ def file_name(template: str, base: str, language: str, suffix: str) -> str:
     return f"{shown}.{suffix}"
 
 
+def has_language(template: str) -> bool:
+    """Return whether a template for names has the language in it."""
+    return template.format(stem="stem", language="\0") != template.format(stem="stem", language="")
+
+
+def places_of(audio: AudioFile, options: OutputOptions, base: str, language: str) -> dict[str, Path]:
+    """Where each format of a recording goes under a stem, by the format's name."""
+    folder = folder_of(audio, options)
+    return {name: folder / file_name(options.name, base, language, name) for name in formats_of(audio, options)}
+
+
 def absolute(path: Path) -> Path:
     """The path from the root, without ``..``, its links left as they are."""
     return Path(os.path.abspath(path))  # noqa: PTH100  (resolve would follow links)

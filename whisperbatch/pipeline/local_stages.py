@@ -299,7 +299,7 @@ class LocalStages:
             is_complete = is_text and job.assembly.complete
         if isinstance(result, ClipText):
             self.clip_cache.add(job, result)
-        segments = [] if was_reported else job.assembly.told(result.index, result.segments)
+        segments = [] if was_reported else job.assembly.in_file_time(result.index, result.segments)
         self.open_files.emit(Event("progress", job.audio.path, {"audio_s": new_s, "segments": segments}))
         if is_complete:
             self._put_complete(job)

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from whisperbatch.batcher import Batcher
 from whisperbatch.errors import FileError, WriteError
-from whisperbatch.hooks import Running, call_of, run
+from whisperbatch.hooks import RunningHooks, call_of, run
 from whisperbatch.journal import MAX_TRIES, DueHook, Journal
 from whisperbatch.options import FORMATS, RunOptions, form
 from whisperbatch.outputs.paths import absolute, folder_of, rules_of
@@ -39,7 +39,7 @@ class Hooks:
         given = {"done": options.hooks.on_done, "failed": options.hooks.on_failed}
         self._commands = {kind: command for kind, command in given.items() if command}
         self._waiting: Batcher[DueHook] = Batcher(1, 0.0, max_items=MAX_WAITING)
-        self._running = Running()
+        self._running = RunningHooks()
         self._is_late = threading.Event()  # set when no more hooks are started
         self._n_working = 0
         self._has_ended = threading.Event()  # set when all threads have

@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from whisperbatch.options import RunOptions, SpeakerOptions
-from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.decision import SPEAKERS, Decision
 from whisperbatch.pipeline.text_settings import speakers_of
 from whisperbatch.records import AudioFile, Transcript
 
 MARK = "#s"
 FOUND, FAILED = ":", "!"
-SPEAKERS = "its speakers are to be found"
 
 
 def settings_of_speakers(options: SpeakerOptions) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class OutputWriter:
                 break
             except TakenError:  # for example by another run, for a recording of the same name
                 self._planner.give_back(job, chosen)
-                self._namer.settle_anew(job.audio, transcript.language)
+                self._namer.choose_again(job.audio, transcript.language)
                 if not n_left:
                     raise
         self._report_edited(job, list(places.values()))

@@ -1,7 +1,9 @@
-"""Where recordings come from: each source is an iterator of AudioFile.
+"""Sources of recordings: each is an iterator of AudioFile.
 
-Leaves: media (which names are recordings), folders (paths, folders, patterns), listed (list files and standard input),
-asked (lines of JSON in them), sidecars (settings beside recordings), watched (drop folders), ears (changes in these).
+Modules: media (which file names are recordings), folders (paths, folders, patterns), path_list (list files and standard
+input), file_options (options of single files, as in the JSON lines of a list), sidecars (settings files beside
+recordings), drop_folder (watched folders), change_events (notices that something in them changed), incomplete (files
+that are still being copied).
 """
 
 from whisperbatch.sources.drop_folder import watch

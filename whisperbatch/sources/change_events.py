@@ -1,7 +1,7 @@
-"""What tells that something may have changed in drop folders: the system, or a look at intervals.
+"""Change events of drop folders: from the operating system, or by looking through the folders at intervals.
 
-The only home of watchfiles. A folder that went away and came back is another one to the system, which goes on listening
-to the one that has gone: so each is looked at now and then, and listened to anew.
+The only module that imports watchfiles. When a folder is removed and made again, the system keeps watching the removed
+one: so the identity of each folder is checked now and then, and watching starts anew when it has changed.
 """
 
 import os
@@ -14,54 +14,55 @@ import watchfiles
 
 from whisperbatch.sources.folders import Notice
 
-N_MS_LOOK = 200  # the longest time in which nobody looks at ``stop`` while nothing happens
-N_MS_STEP = 100  # changes that come within so long of each other are told of together
-POLL_S = 2.0  # between two looks through the folders when nobody tells of changes
-POLL_REST = 99  # times as long as a look took, until the next: a large tree costs a hundredth of a core
-SAME_S = 2.0  # between two looks at whether the folders are still the same
+N_MS_LOOK = 200  # the longest time between two checks of ``stop`` while nothing happens
+N_MS_STEP = 100  # changes closer together than this are reported together
+POLL_S = 2.0  # between two scans of the folders when the system reports no changes
+POLL_REST = 99  # pause after a scan, as a multiple of its duration: a large tree costs a hundredth of a core
+SAME_S = 2.0  # between two checks that the folders are still the same
 
 
 class ChangeEvents:
-    """Listens to folders; for one thread."""
+    """Waits for changes in folders; for one thread."""
 
-    def __init__(self, places: Sequence[Path], poll: bool, stop: threading.Event, tell: Notice) -> None:
-        """Listen with the first ``wait``; ``tell`` hears when that cannot be."""
+    def __init__(self, places: Sequence[Path], poll: bool, stop: threading.Event, on_notice: Notice) -> None:
+        """Start watching with the first ``wait``; ``on_notice`` is called when the system cannot watch."""
         self._places = places
         self._poll = poll
         self._stop = stop
-        self._tell = tell
+        self._on_notice = on_notice
         self._closed = threading.Event()
         self._pause_s = POLL_S
         self._same_at_s = time.monotonic() + SAME_S
         self._begin()
 
     def wait(self) -> bool | None:
-        """Whether something may have changed, a few times a second; None once ``stop`` is set."""
-        told = next(self._changes, None)
-        if told is None:
+        """Return whether something may have changed, a few times a second; None once ``stop`` is set."""
+        change = next(self._changes, None)
+        if change is None:
             return None
-        if not self._are_same(told):
+        if not self._are_same(change):
             self._changes.close()
             self._begin()
             return True
-        return bool(told)
+        return bool(change)
 
-    def looked(self, took_s: float) -> None:
-        """Note how long a look through the folders took."""
+    def scanned(self, took_s: float) -> None:
+        """Note how long a scan of the folders took."""
         self._pause_s = max(POLL_S, POLL_REST * took_s)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop watching."""
         self._closed.set()
         self._changes.close()
 
     def _begin(self) -> None:
         self._known = [_identity(place) for place in self._places]
-        self._changes = self._listen([place for place in self._places if os.path.isdir(place)])  # noqa: PTH112
+        self._changes = self._watch([place for place in self._places if os.path.isdir(place)])  # noqa: PTH112
 
-    def _are_same(self, told: object) -> bool:
-        """Whether the folders listened to are still those that have the names."""
-        gone = {change[1] for change in told if change[0] is watchfiles.Change.deleted} if isinstance(told, set) else ()
+    def _are_same(self, changes: object) -> bool:
+        """True if the watched folders are still those at their paths."""
+        changes = changes if isinstance(changes, set) else set()
+        gone = {change[1] for change in changes if change[0] is watchfiles.Change.deleted}
         if any(str(place) in gone or os.path.abspath(place) in gone for place in self._places):  # noqa: PTH100
             return False
         if time.monotonic() < self._same_at_s:
@@ -69,8 +70,8 @@ class ChangeEvents:
         self._same_at_s = time.monotonic() + SAME_S
         return self._known == [_identity(place) for place in self._places]
 
-    def _listen(self, there: list[Path]) -> Generator[object, None, None]:
-        """Something true whenever something may have changed, else something false; ends on a stop."""
+    def _watch(self, there: list[Path]) -> Generator[object, None, None]:
+        """Yield something true whenever something may have changed, else something false; end on a stop."""
         if there and not self._poll:
             try:
                 yield from watchfiles.watch(
@@ -84,11 +85,11 @@ class ChangeEvents:
                     ignore_permission_denied=True,
                 )
                 return
-            except FileNotFoundError:  # it went this very moment; it is listened to when it is back
+            except FileNotFoundError:  # a folder vanished this very moment; it is watched when it is back
                 pass
-            except (OSError, RuntimeError) as err:  # too many folders for the system's limit, say
+            except (OSError, RuntimeError) as err:  # for example too many folders for the system's limit
                 reason = str(err).strip().partition("\n")[0]
-                self._tell(f"changes cannot be listened for ({reason}); the folders are looked through instead", None)
+                self._on_notice(f"cannot watch for changes ({reason}); scanning the folders at intervals instead", None)
                 self._poll = True
         looked_s = time.monotonic()
         while not self._stop.wait(N_MS_LOOK / 1000):
@@ -98,7 +99,7 @@ class ChangeEvents:
 
 
 class _Either:
-    """An event that is set when either of two is; all that watchfiles asks of its stop event."""
+    """An event that is set when either of two is; ``is_set`` is all that watchfiles needs of its stop event."""
 
     def __init__(self, one: threading.Event, other: threading.Event) -> None:
         self._events = one, other

@@ -1,8 +1,8 @@
-"""Drop folders: what lies there, then what arrives, once it has stood still.
+"""Drop folders: yield the recordings in them, then those that arrive, each once it has stopped changing.
 
-watchfiles says that something changed; a rescan every ``rescan_s`` is the net below it. Network folders tell nothing of
-what others do there: ``poll`` looks every few seconds. ``SettleTracker`` is pure and takes the time as an argument. Who
-calls: the CLI.
+watchfiles reports that something changed; a rescan every ``rescan_s`` catches what it misses. Network file systems do
+not report what other machines do: with ``poll`` the folders are scanned every few seconds. ``SettleTracker`` is pure
+and takes the time as an argument.
 """
 
 import os
@@ -17,33 +17,36 @@ from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile, FileOptions
 from whisperbatch.sources.change_events import ChangeEvents
 from whisperbatch.sources.folders import Notice, below
+from whisperbatch.sources.incomplete import is_cut_short
 from whisperbatch.sources.media import is_under_way
 from whisperbatch.sources.sidecars import Sidecars
 
-REST = 9  # times as long as a look took, until the next: a flood of changes in a large tree costs a tenth of a core
-PATIENCE_S = 30.0  # so long may a file stand still that should be longer, before somebody is told
-GONE, BACK = "this folder is gone; it is looked for again", "this folder is back"
-OTHER_DEVICE = "this folder is on another file system than before; has it been unmounted?"
+REST = (
+    9  # pause after a scan, as a multiple of its duration: a flood of changes in a large tree takes a tenth of a core
+)
+PATIENCE_S = 30.0  # how long an incomplete file may stay unchanged before a notice
+GONE, BACK = "this folder is gone; waiting for it to come back", "this folder is back"
+OTHER_DEVICE = "this folder is now on another file system; has it been unmounted?"
 WAITED_FOR = (
-    "this file says that it is longer than it is; it is taken when the rest has come"
+    "incomplete: its header promises more data than it has; waiting for the rest"
     " (whisperbatch transcribe takes it as it is)"
 )
-LEFT_CUT = "this file says that it is longer than it is and was left out (whisperbatch transcribe takes it as it is)"
-CLOSED = "no permission to read this file; it is taken once there is"
-LEFT_CLOSED = "no permission to read this file; it was left out"
-LEFT_EMPTY = "this file is empty and was left out"
+LEFT_CUT = "incomplete: its header promises more data than it has; skipped (whisperbatch transcribe takes it as it is)"
+CLOSED = "no permission to read this file; waiting for it"
+LEFT_CLOSED = "no permission to read this file; skipped"
+LEFT_EMPTY = "this file is empty; skipped"
 
 
 @dataclass(slots=True)
 class _Seen:
     audio: AudioFile
     since_s: float  # when its size, its mtime or a sidecar of it last changed, by our clock
-    grows: bool = False  # it stood still, and yet more of it is to come
-    is_closed: bool = False  # or nobody may read it yet
+    grows: bool = False  # it has stopped changing, but is incomplete
+    is_closed: bool = False  # it has stopped changing, but we may not read it yet
 
 
 class SettleTracker:
-    """Which files have stood still long enough; each state of a file comes out once."""
+    """Finds the files that have stopped changing for long enough; returns each state of a file once."""
 
     def __init__(
         self,
@@ -51,10 +54,13 @@ class SettleTracker:
         grows: Callable[[AudioFile], bool] = lambda audio: False,
         is_closed: Callable[[AudioFile], bool] = lambda audio: False,
     ) -> None:
-        """Know nothing yet.
+        """Start without any file.
 
-        ``grows`` tells of a file that stood still whether more is to come all the same, ``is_closed`` whether nobody
-        may read it, as of an upload that gets its mode last: that shows in neither size nor mtime.
+        Args:
+            settle_s: How long a file must stay unchanged.
+            grows: Whether an unchanged file is still incomplete.
+            is_closed: Whether we may not read it, such as an upload whose mode is set last: neither size nor mtime
+                changes then.
         """
         self._settle_s = settle_s
         self._grows, self._is_closed = grows, is_closed
@@ -62,10 +68,11 @@ class SettleTracker:
         self._given: dict[Path, tuple[int, int, FileOptions]] = {}
 
     def look(self, files: Sequence[AudioFile], now_s: float, *, is_whole: bool = True) -> list[AudioFile]:
-        """The files among those that lie there now which are ready, in their order.
+        """Return those of the present files that are ready, in order.
 
-        A file is ready when size, mtime and what it asks for are as they were ``settle_s`` ago. One that has gone is
-        forgotten, unless the look was not whole: a network folder that is away for a minute brings back the same files.
+        A file is ready when its size, mtime and options are as they were ``settle_s`` ago. A file that has gone is
+        forgotten, unless the scan was incomplete: a network folder that is away for a minute comes back with the same
+        files.
         """
         ready, moving = [], {}
         for audio in files:
@@ -91,24 +98,24 @@ class SettleTracker:
         return ready
 
     def next_due_s(self) -> float | None:
-        """When the next file may be ready, if it stands still; None when none is on its way."""
+        """Return when the next file may be ready, if it does not change; None when no file is changing."""
         waiting = [seen.since_s for seen in self._moving.values() if seen.audio.size > 0 and not seen.grows]
         return min(waiting) + self._settle_s if waiting else None
 
     @property
     def n_moving(self) -> int:
-        """How many files have not stood still yet; those that wait for somebody to go on writing do not count."""
+        """The number of files that are still changing; unchanged but incomplete ones do not count."""
         return sum(seen.audio.size > 0 and not seen.grows for seen in self._moving.values())
 
     @property
     def empty(self) -> list[Path]:
-        """Files that lie there and have no content yet."""
+        """The files that are empty so far."""
         return [seen.audio.path for seen in self._moving.values() if seen.audio.size == 0]
 
     def cut(self, until_s: float) -> list[tuple[Path, bool]]:
-        """Files that have stood still since before ``until_s`` and are waited for; with each whether it is closed.
+        """Return the files that are not ready though unchanged since ``until_s`` or before.
 
-        Those that are not should be longer than they are.
+        With each, whether it is closed to us; the others are incomplete.
         """
         waiting = [(path, seen) for path, seen in self._moving.items() if seen.grows and seen.since_s <= until_s]
         return [(path, seen.is_closed) for path, seen in waiting]
@@ -120,94 +127,94 @@ def watch(
     stop: threading.Event,
     *,
     on_notice: Notice | None = None,
-    is_cut: Callable[[Path], bool] = lambda path: False,
+    is_cut: Callable[[Path], bool] = is_cut_short,
     sidecars: bool = True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[AudioFile]:
-    """Recordings in the folders and all below them, for ever, or until quiet, or until ``stop`` is set.
+    """Yield the recordings in the folders and all below them, for ever, or until idle, or until ``stop`` is set.
 
-    ``is_cut`` tells whether a file is shorter than its own container says: it then counts as growing. With ``sidecars``
-    a file asks for what those say, and comes again when they say something else.
+    ``is_cut`` returns whether a file is shorter than its container says: it then counts as growing. With ``sidecars``
+    a file gets its sidecars' options, and is yielded again when they change.
 
     Raises:
-        UsageError: At once, when a folder is not there.
+        UsageError: At once, when a folder does not exist.
     """
     places = [Path(folder) for folder in folders]
     for place in places:
         if not os.path.isdir(place):  # noqa: PTH112  (Path.is_dir raises on names too long and folders not to be entered)
             raise UsageError(f"there is no folder {place} to watch")
-    looker = _Looker(places, on_notice, options.leave_out, Sidecars() if sidecars else None)
+    scanner = _FolderScanner(places, on_notice, options.leave_out, Sidecars() if sidecars else None)
     return _watch(
-        looker, SettleTracker(options.settle_s, lambda audio: _grows(audio, is_cut), _is_closed), options, stop, clock
+        scanner, SettleTracker(options.settle_s, lambda audio: _grows(audio, is_cut), _is_closed), options, stop, clock
     )
 
 
 def _watch(
-    looker: "_Looker",
-    settling: SettleTracker,
+    scanner: "_FolderScanner",
+    tracker: SettleTracker,
     options: WatchOptions,
     stop: threading.Event,
     clock: Callable[[], float],
 ) -> Iterator[AudioFile]:
-    ears = ChangeEvents(looker.places, options.poll, stop, looker.tell)
+    events = ChangeEvents(scanner.places, options.poll, stop, scanner.notify)
     try:
-        ears.wait()  # listen before the first look, so that nothing arrives between the two
+        events.wait()  # start watching before the first scan, so that nothing arrives unseen between the two
         changed, not_before_s, rescan_at_s, quiet_since_s = True, clock(), clock(), clock()
         while not stop.is_set():
-            now_s, due_s = clock(), settling.next_due_s()
+            now_s, due_s = clock(), tracker.next_due_s()
             is_over = options.until_idle_s is not None and now_s - quiet_since_s >= options.until_idle_s
             is_wanted = changed or is_over or now_s >= rescan_at_s or (due_s is not None and now_s >= due_s)
             if is_wanted and now_s >= not_before_s:
-                ready = settling.look(looker.look(), clock(), is_whole=looker.is_whole)
+                ready = tracker.look(scanner.scan(), clock(), is_whole=scanner.is_whole)
                 changed, rescan_at_s = False, clock() + options.rescan_s
-                ears.looked(clock() - now_s)
+                events.scanned(clock() - now_s)
                 not_before_s = clock() + REST * (clock() - now_s)
                 for audio in ready:
                     if stop.is_set():
                         return
                     yield audio
-                for path, is_closed in settling.cut(now_s - PATIENCE_S - options.settle_s):
-                    looker.tell(CLOSED if is_closed else WAITED_FOR, path)
-                if ready or settling.n_moving:
+                for path, is_closed in tracker.cut(now_s - PATIENCE_S - options.settle_s):
+                    scanner.notify(CLOSED if is_closed else WAITED_FOR, path)
+                if ready or tracker.n_moving:
                     quiet_since_s = clock()
                 elif is_over:
                     return
-            told = ears.wait()
-            if told is None:
+            has_event = events.wait()
+            if has_event is None:
                 return
-            changed = changed or told
+            changed = changed or has_event
     finally:
-        ears.close()
-        for path in settling.empty:
-            looker.tell(LEFT_EMPTY, path)
-        for path, is_closed in settling.cut(float("inf")):
-            looker.tell(LEFT_CLOSED if is_closed else LEFT_CUT, path)
+        events.close()
+        for path in tracker.empty:
+            scanner.notify(LEFT_EMPTY, path)
+        for path, is_closed in tracker.cut(float("inf")):
+            scanner.notify(LEFT_CLOSED if is_closed else LEFT_CUT, path)
 
 
 def _is_closed(audio: AudioFile) -> bool:
-    """Whether a file may not be read."""
+    """True if we have no permission to read the file."""
     try:
         audio.path.open("rb").close()
-    except OSError as err:  # of anything else whoever loads it will say what is wrong
+    except OSError as err:  # the load worker reports anything else
         return isinstance(err, PermissionError)
     return False
 
 
 def _grows(audio: AudioFile, is_cut: Callable[[Path], bool]) -> bool:
-    """Whether a file that seems to stand still does not.
+    """True if a seemingly unchanged file is still growing or incomplete.
 
-    Opening it makes network file systems ask the server, whose answer they otherwise keep for seconds.
+    Opening it makes network file systems query the server, whose answers they otherwise cache for seconds.
     """
     try:
         with audio.path.open("rb", buffering=0) as stream:
             status = os.fstat(stream.fileno())
-    except OSError:  # whoever loads it will say what is wrong
+    except OSError:  # the load worker will report it
         return False
     return (status.st_size, status.st_mtime_ns) != (audio.size, audio.mtime_ns) or is_cut(audio.path)
 
 
-class _Looker:
-    """Looks through the folders; tells once of each that cannot be read, not at every look, and when one is back."""
+class _FolderScanner:
+    """Scans the folders; sends one notice about each that cannot be read, not one a scan, and one when it is back."""
 
     def __init__(
         self,
@@ -217,23 +224,23 @@ class _Looker:
         sidecars: Sidecars | None = None,
     ) -> None:
         self._sidecars = sidecars
-        self.is_whole = True  # whether the last look saw all there is
+        self.is_whole = True  # whether the last scan saw everything
         self.places = places
         self._leave_out = {os.path.abspath(path) for path in leave_out}  # noqa: PTH100  (resolve follows links)
-        self._but = tuple(leave_out)  # by whatever name; those above also where one is made during a look
+        self._but = tuple(leave_out)  # by any name; the set above also covers a folder that is made during a scan
         self._on_notice = on_notice
-        self._told: set[tuple[str, Path | None]] = set()
+        self._sent: set[tuple[str, Path | None]] = set()
         self._devices: dict[Path, int] = {}
 
-    def look(self) -> list[AudioFile]:
-        """The recordings that lie there now."""
+    def scan(self) -> list[AudioFile]:
+        """Return the recordings that are there now."""
         self.is_whole = True
         files: list[AudioFile] = []
         for place in self.places:
             if (trouble := self._trouble(place)) is not None:
                 self._unreadable(trouble, place)
             else:
-                self._is_back(place)
+                self._note_back(place)
             if trouble != GONE:
                 files += below(place, self._unreadable, self._is_left_out, self._but)
         if self._sidecars is not None:
@@ -241,14 +248,14 @@ class _Looker:
             files = [self._sidecars.applied(audio) for audio in files]
         return [replace(audio, is_watched=True) for audio in files]
 
-    def tell(self, text: str, path: Path | None) -> None:
-        """Tell it, once."""
-        if self._on_notice is not None and (text, path) not in self._told:
-            self._told.add((text, path))
+    def notify(self, text: str, path: Path | None) -> None:
+        """Send a notice, unless it was sent before."""
+        if self._on_notice is not None and (text, path) not in self._sent:
+            self._sent.add((text, path))
             self._on_notice(text, path)
 
     def _trouble(self, place: Path) -> str | None:
-        """What is wrong with a watched folder; None when nothing is."""
+        """Return what is wrong with a watched folder; None when nothing is."""
         try:
             device = place.stat().st_dev
         except OSError:
@@ -257,16 +264,16 @@ class _Looker:
             return GONE
         return OTHER_DEVICE if device != self._devices.setdefault(place, device) else None
 
-    def _is_back(self, place: Path) -> None:
-        was_away = [one for one in ((GONE, place), (OTHER_DEVICE, place)) if one in self._told]
+    def _note_back(self, place: Path) -> None:
+        was_away = [one for one in ((GONE, place), (OTHER_DEVICE, place)) if one in self._sent]
         if was_away:
-            self._told.difference_update(was_away)
+            self._sent.difference_update(was_away)
             if self._on_notice is not None:
                 self._on_notice(BACK, place)
 
     def _unreadable(self, text: str, path: Path | None) -> None:
         self.is_whole = False
-        self.tell(text, path)
+        self.notify(text, path)
 
     def _is_left_out(self, path: Path) -> bool:
         return is_under_way(path.name) or (

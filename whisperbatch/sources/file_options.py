@@ -1,7 +1,7 @@
-"""What one file own_options for in place of the run's options: a line of JSON in a list; the values of a sidecar.
+"""Parse the options of one file, which replace the run's: a JSON line of a list, or the values of a sidecar.
 
 ``{"path": "talk.wav", "language": "de", "task": "transcribe", "prompt": "Names", "hotwords": "Aase", "replace":
-"names.txt", "output": "out", "format": "srt", "speakers": 2}``; only the path is needed, null is as good as left out.
+"names.txt", "output": "out", "format": "srt", "speakers": 2}``; only the path is required, null means not given.
 """
 
 import json
@@ -17,45 +17,45 @@ from whisperbatch.records import FileOptions
 from whisperbatch.wording import Rules
 
 KEYS = ("path", "language", "task", "prompt", "hotwords", "replace", "output", "format", "speakers")
-PlaceOf = Callable[[str], Path]  # where a file of rules lies that is named; UsageError when it may not be read
+PlaceOf = Callable[[str], Path]  # the path of a named file of rules; UsageError when it may not be read
 
 
-def is_asked(line: bytes) -> bool:
-    """Whether a line is JSON and no path; a file whose name begins with a brace is still a file."""
+def is_json_line(line: bytes) -> bool:
+    """True if a line is JSON and not a path; a file whose name begins with a brace is still a file."""
     return line.lstrip().startswith(b"{") and not os.path.lexists(os.fsdecode(line))
 
 
-def read_asked(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileOptions]:
-    """The path and what it own_options for; UsageError when the line makes no sense.
+def parse_json_line(line: bytes, rules_base: Path | None = None) -> tuple[Path, FileOptions]:
+    """Return the path and options of a JSON line; UsageError when it is invalid.
 
-    ``rules_base`` is the folder that files of rules count from; None means the current one.
+    Paths of files of rules are relative to ``rules_base``; None means the current folder.
     """
     try:
-        told = json.loads(line)
+        values = json.loads(line)
     except json.JSONDecodeError as err:
         raise UsageError(f"not valid JSON at column {err.colno}") from err
     except (ValueError, RecursionError) as err:
         raise UsageError("not valid JSON") from err
-    require(isinstance(told, dict) and isinstance(told.get("path"), str), 'expected a JSON object with a "path"')
-    unknown = [key for key in told if key not in KEYS]
+    require(isinstance(values, dict) and isinstance(values.get("path"), str), 'expected a JSON object with a "path"')
+    unknown = [key for key in values if key not in KEYS]
     require(not unknown, f"unknown key '{', '.join(unknown)}'; known are {', '.join(KEYS)}")
-    require(_is_path(told["path"]), '"path" is not a valid path')
-    output = _string(told.get("output"), "output")
+    require(_is_path(values["path"]), '"path" is not a valid path')
+    output = _string(values.get("output"), "output")
     require(output is None or _is_path(output), '"output" is not a valid path')
-    own_options = asks_of(told, "format", lambda name: Path(rules_base or "", name))
-    return Path(told["path"]), FileOptions(**own_options, output=None if output is None else Path(output))
+    options = parse_options(values, "format", lambda name: Path(rules_base or "", name))
+    return Path(values["path"]), FileOptions(**options, output=None if output is None else Path(output))
 
 
-def asks_of(told: dict[str, Any], formats_key: str, place_of: PlaceOf) -> dict[str, Any]:
-    """Fields of FileAsks out of plain values by key; UsageError names the first that makes no sense."""
+def parse_options(values: dict[str, Any], formats_key: str, place_of: PlaceOf) -> dict[str, Any]:
+    """Return fields of FileOptions for plain values by key; UsageError names the first invalid one."""
     return {
-        "language": _language(told.get("language")),
-        "task": _task(told.get("task")),
-        "prompt": _string(told.get("prompt"), "prompt"),
-        "hotwords": _hotwords(told.get("hotwords")),
-        "replace": _rules(told.get("replace"), place_of),
-        "formats": _formats(told.get(formats_key), formats_key),
-        "speakers": _speakers(told.get("speakers")),
+        "language": _language(values.get("language")),
+        "task": _task(values.get("task")),
+        "prompt": _string(values.get("prompt"), "prompt"),
+        "hotwords": _hotwords(values.get("hotwords")),
+        "replace": _rules(values.get("replace"), place_of),
+        "formats": _formats(values.get(formats_key), formats_key),
+        "speakers": _speakers(values.get("speakers")),
     }
 
 
@@ -72,7 +72,7 @@ def _task(given: Any) -> str | None:
 
 
 def _hotwords(given: Any) -> str | None:
-    """Hotwords, which may come as a list of terms."""
+    """The hotwords, given as a string or a list of terms."""
     if not isinstance(given, list):
         return _string(given, "hotwords")
     require(all(isinstance(one, str) for one in given), '"hotwords" must be a string or a list of strings')
@@ -80,7 +80,7 @@ def _hotwords(given: Any) -> str | None:
 
 
 def _rules(given: Any, place_of: PlaceOf) -> Rules | None:
-    """The replacement rules in the files that are named; an empty list means none."""
+    """The replacement rules in the named files; an empty list means none."""
     names = [given] if isinstance(given, str) else given
     if names is None:
         return None
@@ -107,19 +107,21 @@ def _string(given: Any, key: str) -> str | None:
 
 
 def _speakers(given: Any) -> tuple[int | None, int | None] | None:
-    """The fewest and the most speakers, None where that is open."""
+    """The fewest and the most speakers; None where that is open."""
     is_one = isinstance(given, str) or (isinstance(given, int) and not isinstance(given, bool))
     numbers = parse_speakers(given) if is_one else None
     is_known = given is None or numbers is not None
     require(is_known, '"speakers" must be a number, a range such as "2-4", or "auto"')
-    return None if numbers is None else (SpeakerOptions(True, *numbers).min_speakers, numbers[1])  # which checks them
+    return (
+        None if numbers is None else (SpeakerOptions(True, *numbers).min_speakers, numbers[1])
+    )  # SpeakerOptions checks them
 
 
 def _is_path(text: str) -> bool:
-    """Whether the system could have such a path."""
+    """True if the system could have such a path."""
     try:
         return b"\0" not in os.fsencode(text) and text != ""
-    except ValueError:  # half a character
+    except ValueError:  # an unpaired surrogate
         return False
 
 

@@ -1,4 +1,4 @@
-"""Files, folders and patterns to recordings, in a stable order, each once."""
+"""Find recordings in files, folders and patterns, in a stable order, each once."""
 
 import glob
 import os
@@ -8,18 +8,18 @@ from pathlib import Path
 
 from whisperbatch.errors import UsageError
 from whisperbatch.records import AudioFile, FileOptions
-from whisperbatch.sources.media import found, is_for_people, is_media
+from whisperbatch.sources.media import audio_file, is_media, is_user_folder
 
 Notice = Callable[[str, Path | None], None]
-Wanted = Callable[[str], bool]  # by a file's name
+Wanted = Callable[[str], bool]  # takes a file's name
 
 
 def from_paths(paths: Sequence[str | Path], is_wanted: Wanted = is_media) -> Iterator[AudioFile]:
-    """The recordings that the paths name: files, folders with all below them, patterns the shell did not expand.
+    """Yield the recordings that the paths name: files, folders and all below them, patterns the shell did not expand.
 
-    ``is_wanted`` says which files in folders count: recordings, unless transcripts are looked for. A named file is
-    taken whatever its extension; a file reached twice counts once. What a pattern matches counts as listed: it keeps
-    its place below the current folder. A folder that cannot be read comes out as a file that fails.
+    ``is_wanted`` selects files in folders by name: recordings, or transcripts when those are searched for. A named file
+    is taken whatever its extension; a file reached twice counts once. A file that a pattern matches is treated like a
+    named one: its output keeps its place below the current folder. An unreadable folder yields a file that fails.
 
     Raises:
         UsageError: At once, when a path does not exist and no file matches it as a pattern.
@@ -41,12 +41,12 @@ def below(
     but: Iterable[Path] = (),
     is_wanted: Wanted = is_media,
 ) -> Iterator[AudioFile]:
-    """The file itself, or the recordings in a folder and all below it, sorted, without what is to be left out.
+    """Yield the file itself, or the recordings in a folder and all below it, sorted, except those left out.
 
     Folders in ``but`` are not entered, by whatever name they are reached.
     """
     if not os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises on names too long and folders not to be entered)
-        yield found(path)
+        yield audio_file(path)
         return
     visited: set[object] = {_identity(folder) for folder in but if os.path.isdir(folder)}  # noqa: PTH112
 
@@ -60,15 +60,15 @@ def below(
             folders.clear()
             continue
         visited.add(here)
-        folders[:] = sorted(n for n in folders if is_for_people(n) and not is_left_out(Path(folder, n)))
+        folders[:] = sorted(n for n in folders if is_user_folder(n) and not is_left_out(Path(folder, n)))
         for name in sorted(names):
             file = Path(folder) / name
             if is_wanted(name) and not is_left_out(file) and os.path.isfile(file):  # noqa: PTH113  (as above)
-                yield found(file, path)
+                yield audio_file(file, path)
 
 
 def all_below(path: Path, is_wanted: Wanted = is_media) -> Iterator[AudioFile]:
-    """As ``below``; a folder that cannot be read comes out too, and fails: what is in it is not done."""
+    """Like ``below``, but yield an unreadable folder too, as a file that fails: its content is not transcribed."""
     closed: list[AudioFile] = []
 
     def failed(text: str, folder: Path | None) -> None:
@@ -79,7 +79,7 @@ def all_below(path: Path, is_wanted: Wanted = is_media) -> Iterator[AudioFile]:
 
 
 def once(files: Iterable[AudioFile]) -> Iterator[AudioFile]:
-    """Each file when it first comes, however its path is spelled and through whichever link it is reached."""
+    """Yield each file only once, however its path is spelled and through whichever link it is reached."""
     seen: set[object] = set()
     for audio in files:
         if (key := _identity(audio.path)) not in seen:
@@ -88,7 +88,7 @@ def once(files: Iterable[AudioFile]) -> Iterator[AudioFile]:
 
 
 def _expand(path: Path, is_wanted: Wanted) -> list[tuple[Path, bool]]:
-    """The path itself, or what it matches as a pattern; with each, whether it was matched."""
+    """The path itself, or its matches as a pattern; with each, whether it was matched."""
     if os.path.lexists(path):
         return [(path, False)]
     text = str(path)
@@ -104,13 +104,13 @@ def _expand(path: Path, is_wanted: Wanted) -> list[tuple[Path, bool]]:
     ]
     if not matches:
         raise UsageError(f"no file matches {text}")
-    chosen = set(wanted or matches)  # a pattern that matches nothing with a known extension is taken at its word
-    # a matched folder is walked whole, and so finds again what is matched below it
+    chosen = set(wanted or matches)  # if no match has a known extension, the pattern means all of them
+    # a matched folder is walked completely, so matches below it would be found twice
     return [(match, True) for match in matches if match in chosen and chosen.isdisjoint(match.parents)]
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """What a pattern names; ``**`` is any depth of folders, none hidden and none behind a link.
+    """The matches of a pattern; ``**`` is any depth of folders, none hidden and none behind a link.
 
     ``glob`` itself follows links below ``**``: two that lead back up keep it busy for ever.
     """
@@ -131,12 +131,12 @@ def _matches(pattern: Path) -> list[Path]:
 
 
 def _identity(path: Path) -> object:
-    """What two ways to the same file have in common; hard links are files of their own, each with its own name."""
+    """An identity that all paths to a file share; hard links count as separate files, each with its own name."""
     try:
         status = path.stat()
     except (OSError, ValueError):
         return os.path.normpath(path)
     is_hard_linked = status.st_nlink > 1 and not os.path.isdir(path)  # noqa: PTH112
-    if is_hard_linked or status.st_ino == 0:  # some file systems number nothing
+    if is_hard_linked or status.st_ino == 0:  # some file systems have no file numbers
         return os.path.realpath(path)
     return status.st_dev, status.st_ino

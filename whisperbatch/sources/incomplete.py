@@ -1,4 +1,4 @@
-"""Whether a file is shorter than its own container says: a copy under way, or one that broke off.
+"""Detect incomplete files, shorter than their container says: still being copied, or a copy that broke off.
 
 Reads a few headers and no audio.
 """
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-SLACK = 64  # bytes; many writers miscount by a few, and so few hold no word
-UNKNOWN = 0x7FFF_0000  # what programs write that do not know how long it will be: 0, 0xFFFFFFFF, or just about half
-MAX_BOXES = 4_096  # at the top of an MP4; one in fragments has a pair for every few seconds, its index at the start
+SLACK = 64  # bytes; many programs miscount by a few, and so few hold no word
+UNKNOWN = 0x7FFF_0000  # programs that do not know the length write 0, 0xFFFFFFFF, or about half of that
+MAX_BOXES = 4_096  # at the top of an MP4; a fragmented one has a pair for every few seconds, its index at the start
 MP4_STARTS = frozenset((b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot"))
 MP4_NEEDED = frozenset((b"moov", b"mdat"))  # index and content
 
 
 def is_cut_short(path: Path) -> bool:
-    """Whether a WAV, AVI or AIFF file tells of more bytes than there are, or an MP4 lacks its index or its end.
+    """True if a WAV, AVI or AIFF file's header promises more bytes than there are, or an MP4 lacks its index or end.
 
-    False for other formats, for lengths that are left open, and for a file that cannot be read.
+    False for other formats, for open lengths, and for a file that cannot be read.
     """
     try:
         with path.open("rb") as stream:
@@ -27,13 +27,13 @@ def is_cut_short(path: Path) -> bool:
             head = stream.read(36)
             if head[4:8] in MP4_STARTS:
                 return _is_mp4_cut(stream, n_bytes)
-            return _n_told(head) > n_bytes + SLACK
+            return _n_promised(head) > n_bytes + SLACK
     except (OSError, ValueError):
         return False
 
 
-def _n_told(head: bytes) -> int:
-    """How many bytes a RIFF, RF64 or AIFF header tells of; 0 when it does not know, or is none."""
+def _n_promised(head: bytes) -> int:
+    """The file size that a RIFF, RF64 or AIFF header gives; 0 when it is open, or this is not such a header."""
     if len(head) < 12:
         return 0
     kind, form = head[:4], head[8:12]
@@ -50,17 +50,17 @@ def _n_told(head: bytes) -> int:
 
 
 def _is_mp4_cut(stream: BinaryIO, n_bytes: int) -> bool:
-    """Whether the index or what it tells of is missing, or the last box is not all there."""
+    """True if the index or the content is missing, or the last box is cut off."""
     kinds: set[bytes] = set()
     for kind, end in _boxes(stream, n_bytes):
         if end > n_bytes + SLACK and (kind in MP4_NEEDED or not kinds >= MP4_NEEDED):
-            return True  # after all that is needed, anything may follow
+            return True  # anything may follow the boxes that are needed
         kinds.add(kind)
     return not kinds >= MP4_NEEDED
 
 
 def _boxes(stream: BinaryIO, n_bytes: int) -> Iterator[tuple[bytes, int]]:
-    """Kind and end of each box at the top, until what follows is none."""
+    """Yield kind and end of each top-level box, until something follows that is not a box."""
     at = 0
     for _ in range(MAX_BOXES):
         stream.seek(at)

@@ -1,4 +1,4 @@
-"""Which names are recordings, which may be transcripts, and the record of a found one."""
+"""Tell by file name what is a recording or a transcript, and make the AudioFile of a found file."""
 
 from pathlib import Path
 
@@ -27,33 +27,33 @@ UNDER_WAY = frozenset(
 SYSTEM_FOLDERS = frozenset(("lost+found", "System Volume Information", "$RECYCLE.BIN"))
 
 
-def is_for_people(folder: str) -> bool:
-    """Whether a folder of that name is looked into: not hidden, and not a file system's own, which few may read."""
+def is_user_folder(folder: str) -> bool:
+    """True if a folder of that name is searched: not hidden, and not a file system's own, which few may read."""
     return not folder.startswith(".") and folder not in SYSTEM_FOLDERS
 
 
 def is_media(name: str) -> bool:
-    """Whether a file of that name in a folder counts: a known extension, not hidden, not a copy that is under way."""
+    """True if a file of that name in a folder is a recording: a known extension, not hidden, not an unfinished copy."""
     return not name.startswith((".", "~")) and Path(name).suffix.lower() in MEDIA_SUFFIXES
 
 
 def is_transcript(name: str) -> bool:
-    """Whether a file of that name in a folder may be a transcript, by the same rules."""
+    """True if a file of that name in a folder may be a transcript, by the same rules."""
     return not name.startswith((".", "~")) and Path(name).suffix.lower()[1:] in READABLE
 
 
 def is_under_way(name: str) -> bool:
-    """Whether a name says that somebody is still writing, wherever it says so: ``talk.part.wav``, ``talk.wav~``.
+    """True if the name says that the file is still being written: ``talk.part.wav``, ``talk.wav~``.
 
-    Of a folder too: a browser may keep ``talk.wav`` in ``talk.wav.download`` until all of it is there.
+    This applies to folders too: a browser may keep ``talk.wav`` in ``talk.wav.download`` until it is complete.
     """
     if name.startswith((".", "~")) or name.endswith("~") or (name.startswith("#") and name.endswith("#")):
         return True
     return not UNDER_WAY.isdisjoint(suffix.lower() for suffix in Path(name).suffixes[-2:])
 
 
-def found(path: Path, root: Path | None = None) -> AudioFile:
-    """The record of a file; one that cannot be looked at has size 0, and the loader will say what is wrong with it."""
+def audio_file(path: Path, root: Path | None = None) -> AudioFile:
+    """Return the AudioFile of a path; size 0 when it cannot be examined, which the load worker will report."""
     try:
         status = path.stat()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Recordings from a list of paths, in a file or on standard input: a path a line, or separated by NUL."""
+"""Read a list of recordings from a file or standard input: one path a line, or paths separated by NUL."""
 
 import os
 import re
@@ -9,20 +9,20 @@ from typing import BinaryIO
 
 from whisperbatch.errors import UsageError
 from whisperbatch.records import AudioFile, FileOptions
-from whisperbatch.sources.file_options import is_asked, read_asked
+from whisperbatch.sources.file_options import is_json_line, parse_json_line
 from whisperbatch.sources.folders import Wanted, all_below, once
 from whisperbatch.sources.media import is_media
 
 N_BLOCK = 65_536
-N_HEAD = 4_096  # bytes by which a list is told from audio
-MAX_PATH = 65_536  # bytes; what has no end by then is no path
-# strict enough that a folder may be called RIFF or ID3
+N_HEAD = 4_096  # bytes by which a list is distinguished from audio
+MAX_PATH = 65_536  # bytes; a longer line is not a path
+# strict, since a folder may be called RIFF or ID3
 AUDIO_START = re.compile(
     rb"RIFF....(WAVE|AVI )|RF64....WAVE|FORM....AIF[FC]|ID3[\x02-\x04]|fLaC[\0\x80]|OggS\0|caff\0|#!AMR"
     rb"|\x1a\x45\xdf\xa3|....ftyp|\xff[\xf1\xf3\xf9\xfa\xfb]",
     re.DOTALL,
 )
-NOT_A_LIST = "holds audio or other binary data; a list of paths is wanted, one a line"
+NOT_A_LIST = "contains audio or other binary data; it must be a list of paths, one per line"
 BOM = b"\xef\xbb\xbf"
 WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -36,22 +36,22 @@ def from_list(
     is_wanted: Wanted = is_media,
     rules_base: Path | None = None,
 ) -> Iterator[AudioFile]:
-    """The recordings that a list names, each as soon as its line is there; folders are walked.
+    """Yield the recordings that a list names, each as soon as its line has arrived; folders are searched.
 
     A line may be a JSON object with a path and the options of that file (``file_options``). A path that does not exist
-    comes out too, for the loader to fail, and so does a line of JSON that makes no sense: one wrong line must not end a
-    run. A file listed twice counts once.
+    is yielded too, and will fail to load, and so is an invalid line of JSON: one wrong line must not end a run. A file
+    listed twice counts once.
 
     Args:
         stream: The list's bytes.
-        nul: Whether NUL stands between the paths, and not the end of a line.
-        base: The folder that relative paths count from; None means the current one.
-        name: What messages call the list.
-        is_wanted: Which files in folders count, by their names.
-        rules_base: The folder that files of replacement rules count from; None means the current one.
+        nul: Whether paths are separated by NUL, not by line ends.
+        base: The folder that relative paths start from; None means the current one.
+        name: The list's name in messages.
+        is_wanted: Selects files in folders by their names.
+        rules_base: The folder that relative paths of replacement rules start from; None means the current one.
 
     Raises:
-        UsageError: The stream holds audio or other binary data and not a list.
+        UsageError: The stream contains audio or other binary data, not a list.
     """
     lines = _lines(stream, b"\0" if nul else b"\n", name)
     return once(
@@ -62,21 +62,21 @@ def from_list(
 
 
 def _named(where: str, line: bytes, bases: tuple[Path | None, Path | None], is_wanted: Wanted) -> Iterator[AudioFile]:
-    """The recordings that one line names; ``where`` says which line it is, ``bases`` what its paths count from."""
+    """The recordings of one line; ``where`` names the list and line, its paths are relative to ``bases``."""
     base, rules_base = bases
-    path, own_options = Path(os.fsdecode(line)), FileOptions()
-    if is_asked(line):
+    path, options = Path(os.fsdecode(line)), FileOptions()
+    if is_json_line(line):
         try:
-            path, own_options = read_asked(line, rules_base)
+            path, options = parse_json_line(line, rules_base)
         except UsageError as err:
             yield AudioFile(Path(where), options=FileOptions(fault=err.message))
             return
     for audio in all_below(Path(base or "", path), is_wanted):
-        yield audio if audio.options.fault is not None else replace(audio, options=own_options)
+        yield audio if audio.options.fault is not None else replace(audio, options=options)
 
 
 def _lines(stream: BinaryIO, end: bytes, name: str) -> Iterator[tuple[int, bytes]]:
-    """Non-empty lines with their numbers from 1, without carriage returns at their ends and a byte order mark."""
+    """Yield non-empty lines with their numbers from 1, without a trailing carriage return or byte order mark."""
     rest, head, number = b"", b"", 0
     read = getattr(stream, "read1", stream.read)
     while block := read(N_BLOCK):
@@ -101,7 +101,7 @@ def _cleaned(line: bytes, end: bytes, name: str) -> bytes:
     if end == b"\n":
         line = line.removesuffix(b"\r")
         if b"\0" in line:
-            raise UsageError(f"{name} has NUL between its paths; read it with -0")
+            raise UsageError(f"{name} has NUL between its paths; use -0")
     return line if line.strip() else b""
 
 

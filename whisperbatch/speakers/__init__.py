@@ -1,14 +1,14 @@
-"""Who speaks when: stretches of speech in, turns with speakers out; torch is imported by the leaves that need it.
+"""Speaker diarization, who speaks when: takes stretches of speech, returns turns with speakers.
 
 A diarizer (``Diarizer`` below) takes the speech of many files at once, from any thread and in any order;
-``open_diarizer`` makes the one that the options ask for. ``stretches.stretches_of(clip)`` gives what it takes of a
-clip. Speakers are found a file at a time, at its end.
+``open_diarizer`` makes the one that the options select. ``stretches.stretches_of(clip)`` gives the parts of a clip to
+add. Speakers are found per file, at its end. Only the modules that need torch import it.
 
-Leaves, in the order data takes: weights (where the networks' files are), build (all of it put together), stretches (of
-speech in a clip), windows and chunks (in a stretch; ``windows``), fbank (log-mel energies of a window), campplus (its
-voice), segmentation (how many talk at each moment), onnx (both networks from ONNX files), diarizer (batches across
-files), clustering (voices to speakers), turns (who talks from when to when), names (speakers that reference clips
-name), fake (the same contract, no weights).
+Modules, in the order of the data: weights (find or fetch the networks' files), build (put a diarizer together),
+stretches (of speech in a clip), windows (and chunks, in a stretch), fbank (log-mel energies of a window), campplus (its
+speaker embedding, here called voice), segmentation (how many talk at each moment), onnx (both networks from ONNX
+files), diarizer (batches across files), clustering (voices to speakers), turns (from speakers to turns), names (match
+speakers with reference clips), fake (the same contract without weights, for tests).
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Diarization:
     """Who speaks when in one file.
 
     Attributes:
-        turns: In order of time; turns of two speakers may overlap.
+        turns: In time order; turns of two speakers may overlap.
         centres: float32 (n_speakers, n_dims), the mean voice of each speaker, of length 1.
         names: The name of each speaker that a reference clip matches; None for the others.
     """
@@ -42,18 +42,18 @@ class Diarization:
 class Diarizer(Protocol):
     """Finds the speakers of many files at once; any thread may call any method.
 
-    What comes out for a file depends on its own stretches only: not on their order, nor on other files.
+    The result for a file depends only on its own stretches, not on their order or on other files.
     """
 
     def add(self, file_id: int, start_s: float, samples: np.ndarray) -> None:
-        """Take a stretch of speech, as ``stretches.stretches_of`` gives them.
+        """Take a stretch of speech, as ``stretches.stretches_of`` yields them.
 
-        Stretches of a file may come in any order. The samples are copied where they are needed later. The call may
-        run the network on a batch of windows and return after that.
+        Stretches of a file may come in any order. Samples that are needed later are copied. The call may first run the
+        network on a batch of windows.
 
         Args:
             file_id: The run's number for the file.
-            start_s: Where the stretch starts in the file.
+            start_s: The start of the stretch in the file.
             samples: int16 (n_samples,), 16 kHz mono.
         """
         ...
@@ -63,16 +63,16 @@ class Diarizer(Protocol):
 
         Args:
             file_id: The run's number for the file; one without any stretch has no speakers.
-            options: How many speakers to expect. ``model`` and ``names`` are those the diarizer was opened with.
+            options: The number of speakers to expect; ``model`` and ``names`` are ignored.
         """
         ...
 
     def forget(self, file_id: int) -> None:
-        """Drop what is held of a file, if anything."""
+        """Drop the data of a file, if there is any."""
         ...
 
     def close(self) -> None:
-        """Free the networks; nothing may be called after this."""
+        """Free the networks; call nothing after this."""
         ...
 
 
@@ -84,19 +84,19 @@ def open_diarizer(
     threads: int = 1,
     read_clip: ReadClip | None = None,
 ) -> Diarizer:
-    """The diarizer that ``options`` ask for, its networks loaded.
+    """Return the diarizer that ``options`` select, with its networks loaded.
 
     Args:
-        options: Which model, and which reference clips.
-        offline: Whether nothing may be downloaded.
-        device: Where the networks run, as torch spells it.
-        threads: CPU threads of one batch; more than one has only been slower.
-        read_clip: Decodes a reference clip to int16 (n_samples,), 16 kHz mono, and raises FileError when it can't;
-            needed with ``options.names``.
+        options: The model, and the reference clips.
+        offline: Whether downloads are forbidden.
+        device: The device of the networks, as torch names it.
+        threads: CPU threads for one batch; more than one has always been slower.
+        read_clip: Decodes a reference clip to int16 (n_samples,), 16 kHz mono; raises FileError when it cannot.
+            Required with ``options.names``.
 
     Raises:
-        UsageError: ``options.names`` holds no clip that can be used.
-        ModelError: The weights can't be found, fetched or loaded.
+        UsageError: ``options.names`` has no usable clip.
+        ModelError: The weights cannot be found, fetched or loaded.
     """
     from whisperbatch.speakers.build import build
 

@@ -1,4 +1,4 @@
-"""The parts of a diarizer, put together: the networks' files read, and reference clips heard."""
+"""Build a diarizer: load the networks, and compute the voices of reference clips."""
 
 import os
 import threading
@@ -17,13 +17,13 @@ from whisperbatch.speakers import Diarizer, ReadClip, fbank, weights, windows
 from whisperbatch.speakers.diarizer import N_BATCH, Embed, Segment, WindowDiarizer, voice_of
 
 MAX_NAMES = 1000
-MAX_CLIPS = 20  # of one name
-MAX_CLIP_S = 60.0  # of a clip that is listened to
+MAX_CLIPS = 20  # per name
+MAX_CLIP_S = 60.0  # only this much of a clip is used
 MIN_CLIP_S = 0.5
 
 
 def build(options: SpeakerOptions, *, offline: bool, device: str, threads: int, read_clip: ReadClip | None) -> Diarizer:
-    """The diarizer that ``options`` ask for; arguments and errors are those of ``open_diarizer``."""
+    """Return the diarizer that ``options`` select; arguments and errors are those of ``open_diarizer``."""
     clips = {} if options.names is None else clips_of(options.names)
     files = weights.find(options.model, offline=offline)
     embed = _embed(files.voice, device, threads)
@@ -34,7 +34,7 @@ def build(options: SpeakerOptions, *, offline: bool, device: str, threads: int, 
 
 
 def clips_of(folder: Path) -> dict[str, list[Path]]:
-    """The reference clips of each name: a file is one, a sub-folder holds several; UsageError when there is none."""
+    """Return the reference clips of each name: one file, or a sub-folder with several; UsageError without any."""
     try:
         entries = sorted(one for one in folder.iterdir() if not one.name.startswith("."))
     except OSError as err:
@@ -48,9 +48,9 @@ def clips_of(folder: Path) -> dict[str, list[Path]]:
             found.setdefault(entry.stem, []).append(entry)
     found = {name: paths for name, paths in found.items() if paths}
     if not found:
-        raise UsageError("has no reference clips; put one recording or one sub-folder a name there", folder)
+        raise UsageError("has no reference clips; put one recording or one sub-folder per name there", folder)
     if len(found) > MAX_NAMES:
-        raise UsageError(f"has {len(found)} names; {MAX_NAMES} are the most", folder)
+        raise UsageError(f"has {len(found)} names; at most {MAX_NAMES} are allowed", folder)
     return found
 
 
@@ -71,7 +71,7 @@ def _reference(name: str, paths: list[Path], embed: Embed, read_clip: ReadClip) 
 
 
 def _embed(path: Path, device: str, threads: int) -> Embed:
-    """The network that turns windows into voices, tried once."""
+    """The network that turns windows into voices, after a test call."""
     if path.suffix.lower() == ".onnx":
         from whisperbatch.speakers.onnx import OnnxNetwork
 
@@ -79,16 +79,16 @@ def _embed(path: Path, device: str, threads: int) -> Embed:
     else:
         from whisperbatch.speakers.campplus import CampPlus
 
-        embed = on_threads(_made(CampPlus, path, device), threads)
+        embed = on_threads(_loaded(CampPlus, path, device), threads)
     blank = np.zeros((N_BATCH, fbank.n_frames_of(windows.N_WINDOW), fbank.N_MELS), np.float32)
-    with _as_other_network(path, "CAM++"):
+    with _wrong_network_errors(path, "CAM++"):
         if embed(blank).shape[0] != N_BATCH:
             raise ValueError
     return embed
 
 
 def _segment(path: Path, device: str, threads: int) -> Segment:
-    """The network that hears how many talk, tried once."""
+    """The network that finds how many talk, after a test call."""
     if path.suffix.lower() == ".onnx":
         from whisperbatch.speakers.onnx import OnnxNetwork
 
@@ -96,29 +96,29 @@ def _segment(path: Path, device: str, threads: int) -> Segment:
     else:
         from whisperbatch.speakers.segmentation import Segmentation
 
-        segment = on_threads(_made(Segmentation, path, device), threads)
-    with _as_other_network(path, "segmentation-3.0"):
+        segment = on_threads(_loaded(Segmentation, path, device), threads)
+    with _wrong_network_errors(path, "segmentation-3.0"):
         if segment(np.zeros(SAMPLE_RATE, np.float32)).shape[1] != 7:
             raise ValueError
     return segment
 
 
-def _made(network: Callable[[Mapping[str, Any], str], Any], path: Path, device: str) -> Any:
+def _loaded(network: Callable[[Mapping[str, Any], str], Any], path: Path, device: str) -> Any:
     state = _state(path)
-    with _as_other_network(path, network.__name__):
+    with _wrong_network_errors(path, network.__name__):
         return network(state, device)
 
 
 @contextmanager
-def _as_other_network(path: Path, name: str) -> Iterator[None]:
+def _wrong_network_errors(path: Path, name: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, ValueError, IndexError, RuntimeError) as err:
-        raise ModelError(f"does not hold the network {name}; name other weights with --speaker-model", path) from err
+        raise ModelError(f"does not contain the network {name}; give other weights with --speaker-model", path) from err
 
 
 def _state(path: Path) -> Mapping[str, Any]:
-    """The tensors of a checkpoint; nothing in it is run."""
+    """The tensors of a checkpoint; no code in it is run."""
     if os.path.getsize(path) > weights.MAX_BYTES:  # noqa: PTH202
         raise ModelError(f"is larger than {weights.MAX_BYTES // 1_000_000} MB, so it is not a speaker model", path)
     import torch
@@ -128,18 +128,18 @@ def _state(path: Path) -> Mapping[str, Any]:
     try:
         if path.suffix.lower() == ".safetensors":
             return load_file(path)
-        told = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, KeyError, EOFError, UnpicklingError, SafetensorError) as err:
         raise ModelError("is not a checkpoint that can be read safely", path) from err
-    state = told.get("state_dict", told) if isinstance(told, dict) else {}
+    state = checkpoint.get("state_dict", checkpoint) if isinstance(checkpoint, dict) else {}
     return {str(name): tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
 
 
 def on_threads(network: Callable[[np.ndarray], np.ndarray], threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The network with so many of torch's threads; what the thread that calls it had comes back after each call.
+    """Return the network, run on ``threads`` of torch's threads; the caller's number is restored after each call.
 
-    Trap: the number is the calling thread's, and also what other threads start with when they first use torch, the
-    engine's perhaps. So a thread of its own puts that back at once.
+    Trap: the number belongs to the calling thread, but is also the initial number of other threads that use torch for
+    the first time, such as the engine's. So a separate thread restores that one at once.
     """
     import torch
 
@@ -148,9 +148,9 @@ def on_threads(network: Callable[[np.ndarray], np.ndarray], threads: int) -> Cal
         if before == threads:
             return network(rows)
         torch.set_num_threads(threads)
-        keeper = threading.Thread(target=torch.set_num_threads, args=(before,))
-        keeper.start()
-        keeper.join()
+        restorer = threading.Thread(target=torch.set_num_threads, args=(before,))
+        restorer.start()
+        restorer.join()
         try:
             return network(rows)
         finally:

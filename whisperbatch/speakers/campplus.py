@@ -1,8 +1,8 @@
-"""CAM++, the network that turns a window into a voice: log-mel energies in, a vector of 192 numbers out.
+"""CAM++, the speaker embedding network: from the log-mel energies of a window to a vector of 192 numbers, its voice.
 
 Ported from 3D-Speaker (Apache-2.0, https://github.com/modelscope/3D-Speaker, speakerlab/models/campplus); the paper is
-"CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware Masking" (arXiv:2303.00332). Written
-anew as functions on the checkpoint's tensors. Changed: a batch norm that follows a convolution is folded into it.
+"CAM++: A Fast and Efficient Network for Speaker Verification Using Context-Aware Masking" (arXiv:2303.00332).
+Rewritten as functions on the checkpoint's tensors. Changed: a batch norm after a convolution is folded into it.
 """
 
 from collections.abc import Mapping
@@ -10,21 +10,21 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812  (the name everybody gives it)
+from torch.nn import functional as F  # noqa: N812  (its usual name)
 
-N_POOL = 100  # frames of a segment whose mean is part of a mask's context
+N_POOL = 100  # frames per segment; the mean of a segment is part of a mask's context
 EPS = 1e-5  # of every batch norm
 BLOCKS = ((12, 1), (24, 2), (16, 2))  # layers and dilation of the three dense blocks
 
 
 class CampPlus:
-    """The network, for inference only; what comes out for a window depends on it alone, up to rounding.
+    """The network, for inference only; the result for a window does not depend on the others, up to rounding.
 
     Axes: n_windows, n_frames (10 ms each), n_steps (20 ms each), n_channels.
     """
 
     def __init__(self, state: Mapping[str, Tensor], device: str) -> None:
-        """Fold and place the tensors of a checkpoint; KeyError or RuntimeError when it is another network's."""
+        """Fold a checkpoint's tensors and move them to the device; KeyError or RuntimeError for another network's."""
         self._state = {name: tensor.to(device, torch.float32) for name, tensor in state.items()}
         self._device = device
         self._folded: dict[str, tuple[Tensor, Tensor]] = {}
@@ -39,7 +39,7 @@ class CampPlus:
 
     @torch.inference_mode()
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Voices, float32 (n_windows, n_dims), of float32 (n_windows, n_frames, n_mels) energies."""
+        """Return voices, float32 (n_windows, n_dims), for energies, float32 (n_windows, n_frames, n_mels)."""
         x = torch.from_numpy(features).to(self._device).transpose(1, 2)[:, None]  # (n_windows, 1, n_mels, n_frames)
         x = self._head(x)  # (n_windows, 320, n_frames)
         x = F.relu_(self._conv1d(x, "xvector.tdnn.linear", stride=2, padding=2))  # (n_windows, 128, n_steps)
@@ -54,7 +54,7 @@ class CampPlus:
         return self._conv1d(pooled, "xvector.dense.linear")[..., 0].cpu().numpy()
 
     def _head(self, x: Tensor) -> Tensor:
-        """Residual convolutions over frequency and time, which leave an eighth of the frequencies."""
+        """Residual convolutions over frequency and time; they reduce the frequencies to an eighth."""
         x = F.relu_(self._conv2d(x, "head.conv1", padding=1))
         for layer in (1, 2):
             for unit in (0, 1):
@@ -68,7 +68,7 @@ class CampPlus:
         return F.relu_(y + (self._conv2d(x, f"{name}.shortcut.0", stride=(stride, 1)) if stride > 1 else x))
 
     def _block(self, x: Tensor, name: str, n_layers: int, dilation: int) -> Tensor:
-        """Layers each of which adds channels and sees those of all before it."""
+        """Densely connected layers: each adds channels, and sees those of all earlier layers."""
         for number in range(1, n_layers + 1):
             layer = f"{name}.tdnnd{number}"
             y = self._normed(x, f"{layer}.nonlinear1.batchnorm")
@@ -77,7 +77,7 @@ class CampPlus:
         return x
 
     def _masked(self, x: Tensor, name: str, dilation: int) -> Tensor:
-        """A convolution whose channels are weighed by what the whole window and the segment sound like."""
+        """A convolution whose channels are weighted by a context: the means of the window and of the segment."""
         y = F.conv1d(x, self._state[f"{name}.linear_local.weight"], padding=dilation, dilation=dilation)
         segments = F.avg_pool1d(x, N_POOL, N_POOL, ceil_mode=True).repeat_interleave(N_POOL, dim=-1)
         context = x.mean(-1, keepdim=True) + segments[..., : x.shape[-1]]
@@ -109,7 +109,7 @@ class CampPlus:
             self._fold(f"head.layer{layer}.0.shortcut.0", f"head.layer{layer}.0.shortcut.1")
 
     def _fold(self, conv: str, norm: str) -> None:
-        """Keep the weight and bias of a convolution and the batch norm behind it as one."""
+        """Fold a convolution and the batch norm after it into one weight and bias."""
         mean, variance = (self._state[f"{norm}.{part}"] for part in _NORM[:2])
         scale = self._state.get(f"{norm}.weight", torch.ones_like(mean)) * torch.rsqrt(variance + EPS)
         weight = self._state[f"{conv}.weight"]

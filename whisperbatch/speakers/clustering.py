@@ -1,42 +1,41 @@
-"""Voices of one file to speakers: spectral clustering, the number of speakers from the eigengap; numpy and scipy.
+"""Cluster the voices of one file into speakers, spectrally, with their number from the eigengap; numpy and scipy.
 
 The steps are those of 3D-Speaker's speaker diarization (Apache-2.0, https://github.com/modelscope/3D-Speaker,
-speakerlab/process/cluster.py), after "A Tutorial on Spectral Clustering" (von Luxburg, arXiv:0711.0189). Written anew;
-changed: the Laplacian is normalised, k-means starts the same way each time, and long recordings are clustered by a
-sample.
+speakerlab/process/cluster.py), after "A Tutorial on Spectral Clustering" (von Luxburg, arXiv:0711.0189). Rewritten;
+changed: the Laplacian is normalised, k-means is deterministic, and of a long recording only a sample is clustered.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-MAX_VOICES = 2000  # a sample of more is clustered: the time grows with the cube
-MOST = 10  # speakers that are found when nobody says how many
-KEPT = 0.15  # share of the voices that each is compared with
+MAX_VOICES = 2000  # of more, a sample is clustered: the time grows with the cube
+MOST = 10  # most speakers when the user gives no number
+KEPT = 0.15  # share of the voices that each voice stays connected with
 MIN_KEPT = 8
-SAME = 0.875  # cosine of two speakers' centres from which on they are one
-MIN_SPEAKER_S = 3.0  # a speaker with less is somebody else's noise
-MIN_SHARE = 0.15  # unless that is so much of all speech
-FEW = 40  # voices too few for a spectrum: about half a minute of speech
-FEW_SAME = 0.46  # mean cosine of two groups from which on they are one, where voices are few
-N_ROUNDS = 50  # of k-means at most
+SAME = 0.875  # speakers whose centres have this cosine or more are merged
+MIN_SPEAKER_S = 3.0  # a speaker with less speech is noise of another
+MIN_SHARE = 0.15  # unless it is this share of all speech
+FEW = 40  # fewer voices are too few for a spectrum: about half a minute of speech
+FEW_SAME = 0.46  # groups with this mean cosine or more are joined, where voices are few
+N_ROUNDS = 50  # most rounds of k-means
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How many speakers there may be; the same number twice means exactly that many."""
+    """The fewest and the most speakers; the same number twice means exactly that many."""
 
     least: int = 1
     most: int | None = None
 
 
 def cluster(voices: np.ndarray, seconds: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """The speaker of each voice, int (n_voices,), numbered from 0 without gaps.
+    """Return the speaker of each voice, int (n_voices,), numbered from 0 without gaps.
 
     Args:
-        voices: float32 (n_voices, n_dims), each of length 1, in order of time.
-        seconds: float (n_voices,), the speech that each stands for.
-        bounds: How many speakers there may be.
+        voices: float32 (n_voices, n_dims), each of length 1, in time order.
+        seconds: float (n_voices,), the speech that each represents.
+        bounds: The possible number of speakers.
     """
     if len(voices) == 0:
         return np.zeros(0, int)
@@ -45,19 +44,19 @@ def cluster(voices: np.ndarray, seconds: np.ndarray, bounds: Bounds) -> np.ndarr
     labels = _few(some, bounds) if len(some) < FEW else _spectral(some, bounds)
     labels = nearest(voices, centres_of(some, labels)) if len(some) < len(voices) else labels
     labels = _merged(voices, _without_small(voices, seconds, labels, bounds), bounds)
-    settled = nearest(voices, centres_of(voices, labels))
-    return settled if len(set(settled.tolist())) == labels.max() + 1 else labels
+    reassigned = nearest(voices, centres_of(voices, labels))
+    return reassigned if len(set(reassigned.tolist())) == labels.max() + 1 else labels
 
 
 def centres_of(voices: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Float (n_speakers, n_dims): the mean voice of each speaker, of length 1."""
+    """Return the mean voice of each speaker, float (n_speakers, n_dims), of length 1."""
     sums = np.stack([voices[labels == label].sum(axis=0) for label in range(labels.max() + 1)])
     centres: np.ndarray = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
     return centres
 
 
 def nearest(voices: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Int (n_voices,): which centre each is nearest to."""
+    """Return the nearest centre of each voice, int (n_voices,)."""
     labels: np.ndarray = (voices @ centres.T).argmax(axis=1)
     return labels
 
@@ -78,7 +77,7 @@ def _spectral(voices: np.ndarray, bounds: Bounds) -> np.ndarray:
 
 
 def _pruned(affinity: np.ndarray) -> np.ndarray:
-    """Each row's greatest entries, made symmetric."""
+    """The affinity with only each row's greatest entries, made symmetric."""
     n = len(affinity)
     n_kept = min(n, max(MIN_KEPT, round(KEPT * n)))
     bar = np.partition(affinity, n - n_kept, axis=1)[:, n - n_kept]
@@ -87,7 +86,7 @@ def _pruned(affinity: np.ndarray) -> np.ndarray:
 
 
 def _few(voices: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """Groups joined from the two most alike on, by the mean cosine between their voices, while that is high."""
+    """Join groups, the two most alike first, while the mean cosine between their voices is high."""
     from scipy.cluster.hierarchy import average, fcluster
 
     if len(voices) == 1:
@@ -100,7 +99,7 @@ def _few(voices: np.ndarray, bounds: Bounds) -> np.ndarray:
 
 
 def _k_means(rows: np.ndarray, n_groups: int) -> np.ndarray:
-    """Int (n_rows,): groups around means that start as far apart as can be."""
+    """The group of each row, int (n_rows,); the first means are chosen as far apart as possible."""
     means = rows[[int(np.square(rows - rows.mean(axis=0)).sum(axis=1).argmax())]]
     while len(means) < n_groups:
         gaps = np.square(rows[:, None] - means).sum(axis=2).min(axis=1)
@@ -117,7 +116,7 @@ def _k_means(rows: np.ndarray, n_groups: int) -> np.ndarray:
 
 
 def _without_small(voices: np.ndarray, seconds: np.ndarray, labels: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """The voices of speakers with hardly any speech, given to those they are most like; the smallest first."""
+    """Give the voices of speakers with hardly any speech to the speakers they are most like; the smallest first."""
     bar = min(MIN_SPEAKER_S, MIN_SHARE * seconds.sum())
     while (n := labels.max() + 1) > bounds.least:
         amounts = np.bincount(labels, seconds, n)
@@ -131,7 +130,7 @@ def _without_small(voices: np.ndarray, seconds: np.ndarray, labels: np.ndarray, 
 
 
 def _merged(voices: np.ndarray, labels: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """Speakers whose centres are as good as the same, made one."""
+    """Merge speakers whose centres are almost the same."""
     while labels.max() + 1 > bounds.least:
         centres = centres_of(voices, labels)
         alike = np.triu(centres @ centres.T, 1)

@@ -1,4 +1,4 @@
-"""The diarizer: windows of all files share batches, speakers are found a file at a time."""
+"""The diarizer: windows of all files share batches; speakers are found per file."""
 
 import threading
 from collections import defaultdict, deque
@@ -12,14 +12,14 @@ from whisperbatch.records import SAMPLE_RATE
 from whisperbatch.speakers import Diarization, windows
 from whisperbatch.speakers.clustering import Bounds, centres_of, cluster
 from whisperbatch.speakers.fbank import fbank
-from whisperbatch.speakers.names import named
-from whisperbatch.speakers.turns import N_CELL, HeardStretch, turns_of
+from whisperbatch.speakers.names import match_names
+from whisperbatch.speakers.turns import N_CELL, AnalysedStretch, turns_of
 
-N_BATCH = 8  # windows; more are no faster on a CPU
+N_BATCH = 8  # windows; more are not faster on a CPU
 N_FIELD = 991  # samples that a frame of the segmentation sees
-N_LEAST = SAMPLE_RATE // 10  # samples without which it is not asked; its norms need several frames
-MIN_FILE_S = 0.5  # a bark or a sneeze passes for shorter speech
-MIN_SPEECH_S = 0.5  # of one voice that a window needs to have a say in who there is
+N_LEAST = SAMPLE_RATE // 10  # the segmentation is not run on fewer samples; its norms need several frames
+MIN_FILE_S = 0.5  # less speech may be a bark or a sneeze
+MIN_SPEECH_S = 0.5  # of a single voice, which a window needs to take part in the clustering
 
 Embed = Callable[[np.ndarray], np.ndarray]  # float32 (N_BATCH, n_frames, n_mels) to (N_BATCH, n_dims)
 Segment = Callable[[np.ndarray], np.ndarray]  # float32 (n_samples,) to logits (n_frames, 7)
@@ -27,7 +27,7 @@ Segment = Callable[[np.ndarray], np.ndarray]  # float32 (n_samples,) to logits (
 
 @dataclass(slots=True, eq=False)
 class _Stretch:
-    """A stretch whose windows may still wait for a batch."""
+    """A stretch, some of whose windows may still wait for a batch."""
 
     start_s: float
     n_samples: int
@@ -35,9 +35,9 @@ class _Stretch:
     classes: np.ndarray
     voices: list[np.ndarray | None] = field(default_factory=list)
 
-    def heard(self) -> HeardStretch:
+    def analysed(self) -> AnalysedStretch:
         voices = np.stack([voice for voice in self.voices if voice is not None])
-        return HeardStretch(self.start_s, self.n_samples, self.places, voices, self.classes)
+        return AnalysedStretch(self.start_s, self.n_samples, self.places, voices, self.classes)
 
 
 @dataclass(slots=True, eq=False)
@@ -51,18 +51,18 @@ class _Waiting:
 
 
 class WindowDiarizer:
-    """Finds speakers by the voices of windows; any thread may call it, one at a time works.
+    """Finds speakers by the voices of windows; any thread may call it, one at a time runs.
 
-    A batch always has ``N_BATCH`` windows, some of them blank perhaps: numerical libraries choose their way by the
-    shape, and so the result for a window is the same to the last bit whatever else is in the batch.
+    A batch always has ``N_BATCH`` windows, filled up with blank ones: numerical libraries choose their algorithms by
+    shape, so the result for a window is the same to the last bit whatever else is in the batch.
     """
 
     def __init__(self, embed: Embed, segment: Segment | None, references: Mapping[str, np.ndarray]) -> None:
-        """Hold no file.
+        """Start without any file.
 
         Args:
             embed: The network that turns windows into voices.
-            segment: The network that hears how many talk; None leaves overlaps and edges to the windows.
+            segment: The network that finds how many talk; without it, overlaps are not found and edges are coarser.
             references: The voice of each name, float32 (n_dims,) of length 1.
         """
         self._embed, self._segment, self._references = embed, segment, references
@@ -86,81 +86,81 @@ class WindowDiarizer:
                 self._run()
 
     def finish(self, file_id: int, options: SpeakerOptions) -> Diarization:
-        """Run what the file still waits for, and find its speakers."""
+        """Run the batches that the file still waits for, and find its speakers."""
         with self._lock:
             while any(one.file_id == file_id for one in self._waiting):
                 self._run()
             stretches = self._stretches.pop(file_id, [])
-        heard = sorted((one.heard() for one in stretches), key=lambda one: (one.start_s, one.n_samples))
-        return diarized(heard, Bounds(options.min_speakers or 1, options.max_speakers), self._references)
+        analysed = sorted((one.analysed() for one in stretches), key=lambda one: (one.start_s, one.n_samples))
+        return diarized(analysed, Bounds(options.min_speakers or 1, options.max_speakers), self._references)
 
     def forget(self, file_id: int) -> None:
-        """Drop a file's stretches and its windows that wait."""
+        """Drop a file's stretches and its waiting windows."""
         with self._lock:
             self._stretches.pop(file_id, None)
             self._waiting = deque(one for one in self._waiting if one.file_id != file_id)
 
     def close(self) -> None:
-        """Let go of the networks and of all that is held."""
+        """Free the networks and all data."""
         with self._lock:
             self._stretches.clear()
             self._waiting.clear()
             del self._embed, self._segment
 
     def _run(self) -> None:
-        """Run the first windows that wait as a batch, filled up with blank ones."""
+        """Run the first waiting windows as a batch, filled up with blank ones."""
         batch = [self._waiting[row] for row in range(min(N_BATCH, len(self._waiting)))]
         features = np.zeros((N_BATCH, *batch[0].features.shape), np.float32)
         for row, one in enumerate(batch):
             features[row] = one.features
-        voices = unit(self._embed(features))  # where this fails they wait on: they may be another file's
+        voices = unit(self._embed(features))  # if this fails they keep waiting: some may be another file's
         for one, voice in zip(batch, voices, strict=False):
             one.stretch.voices[one.index] = voice
             self._waiting.popleft()
 
 
-def diarized(heard: list[HeardStretch], bounds: Bounds, references: Mapping[str, np.ndarray]) -> Diarization:
-    """The speakers of one file from its stretches in order of time."""
-    if not heard:
+def diarized(stretches: list[AnalysedStretch], bounds: Bounds, references: Mapping[str, np.ndarray]) -> Diarization:
+    """Return the speakers and turns of one file, from its stretches in time order."""
+    if not stretches:
         return Diarization()
-    voices = np.concatenate([one.voices for one in heard])
-    clear = np.array([one.speech_s(place) >= MIN_SPEECH_S for one in heard for place in one.places])
-    seconds = np.array([second for one in heard for second in one.windows_s])
-    if sum(one.alone_s for one in heard) < MIN_FILE_S:
+    voices = np.concatenate([one.voices for one in stretches])
+    clear = np.array([one.speech_s(place) >= MIN_SPEECH_S for one in stretches for place in one.places])
+    seconds = np.array([second for one in stretches for second in one.windows_s])
+    if sum(one.alone_s for one in stretches) < MIN_FILE_S:
         return Diarization()
     clear = clear if clear.any() else seconds > 0
     labels = cluster(voices[clear], seconds[clear], bounds)
     centres = centres_of(voices[clear], labels)
-    turns = turns_of(heard, centres)
+    turns = turns_of(stretches, centres)
     order = list(dict.fromkeys(turn.speaker for turn in turns))
     turns = [replace(turn, speaker=order.index(turn.speaker)) for turn in turns]
     centres = centres[order].astype(np.float32)
-    return Diarization(tuple(turns), centres, named(centres, references))
+    return Diarization(tuple(turns), centres, match_names(centres, references))
 
 
 def classes_of(samples: np.ndarray, segment: Segment | None) -> np.ndarray:
-    """uint8 (n_cells,): the most likely class of each cell of a stretch, from the chunk whose middle is nearest."""
+    """Return the most likely class of each cell of a stretch, uint8 (n_cells,), from the nearest chunk."""
     n_cells = -(-len(samples) // N_CELL)
     if segment is None:
         return np.zeros(0, np.uint8)
     if len(samples) < N_LEAST:
-        return np.ones(n_cells, np.uint8)  # too short to tell
+        return np.ones(n_cells, np.uint8)  # too short for the network: one voice
     wave = samples.astype(np.float32) / np.float32(32768)
     places = windows.places(len(samples), windows.N_CHUNK, windows.N_CHUNK_HOP)
     middles = np.array([(start + end) / 2 for start, end in places])
     owners = np.abs((np.arange(n_cells) + 0.5)[:, None] * N_CELL - middles).argmin(axis=1)
     classes = np.zeros(n_cells, np.uint8)
     for number, (start, end) in enumerate(places):
-        told = segment(wave[start:end]).argmax(axis=1)
+        frame_classes = segment(wave[start:end]).argmax(axis=1)
         cells = np.flatnonzero(owners == number)
-        # a frame's middle is half its field after its start
+        # the middle of a frame is half its field after its start
         frames = np.round((cells * N_CELL + N_CELL / 2 - start - N_FIELD / 2) / N_CELL).astype(int)
-        classes[cells] = told[np.clip(frames, 0, len(told) - 1)]
+        classes[cells] = frame_classes[np.clip(frames, 0, len(frame_classes) - 1)]
     return classes
 
 
 def voice_of(samples: np.ndarray, embed: Embed) -> np.ndarray:
-    """float32 (n_dims,): the mean voice of a recording of one speaker, of length 1; quiet windows count for nothing."""
+    """Return the mean voice of a recording of one speaker, float32 (n_dims,), of length 1; ignore quiet windows."""
     pieces = [samples[start:end] for start, end in windows.places(len(samples), windows.N_WINDOW, windows.N_WINDOW)]
     powers = np.array([np.square(piece.astype(np.float64)).mean() for piece in pieces])
     loud = [piece for piece, power in zip(pieces, powers, strict=True) if power >= powers.max() / 20]
@@ -173,7 +173,7 @@ def voice_of(samples: np.ndarray, embed: Embed) -> np.ndarray:
 
 
 def unit(voices: np.ndarray) -> np.ndarray:
-    """float32 (n_voices, n_dims), each made of length 1."""
+    """Return the voices scaled to length 1, float32 (n_voices, n_dims)."""
     lengths = np.linalg.norm(voices, axis=1, keepdims=True)
     units: np.ndarray = (voices / np.maximum(lengths, 1e-12)).astype(np.float32)
     return units

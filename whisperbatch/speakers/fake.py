@@ -1,6 +1,6 @@
-"""A diarizer without weights: the same contract; a voice is the octave of a stretch's strongest frequency.
+"""A fake diarizer without weights, for tests: a voice is the octave of the strongest frequency.
 
-For tests of everything around a diarizer: tones of 100, 300 and 900 Hz are three speakers.
+It has the contract of a real one; tones of 100, 300 and 900 Hz are three speakers.
 """
 
 import math
@@ -14,14 +14,14 @@ from whisperbatch.options import SpeakerOptions
 from whisperbatch.records import SAMPLE_RATE, Turn
 from whisperbatch.speakers import Diarization
 
-N_PIECE = SAMPLE_RATE // 4  # samples that are judged together
+N_PIECE = SAMPLE_RATE // 4  # samples per voice
 LOWEST_HZ = 50.0
 N_VOICES = 8
 MAX_GAP_S = 0.5  # a shorter pause does not end a turn
 
 
 class FakeDiarizer:
-    """Hears octaves; any thread may call it.
+    """Distinguishes octaves; any thread may call it.
 
     Attributes:
         n_added: Stretches taken so far.
@@ -34,11 +34,11 @@ class FakeDiarizer:
         before_add: Callable[[int, float, np.ndarray], None] | None = None,
         before_finish: Callable[[int], None] | None = None,
     ) -> None:
-        """Hold nothing.
+        """Start without any file.
 
         Args:
             names: The name of each voice from the lowest octave up; the rest have none.
-            before_add: Called with what ``add`` is given; may block or raise.
+            before_add: Called with the arguments of ``add``; may block or raise.
             before_finish: Called with the file's number; may block or raise.
         """
         self.n_added = 0
@@ -50,7 +50,7 @@ class FakeDiarizer:
         self._pieces: dict[int, list[tuple[float, float, int]]] = defaultdict(list)
 
     def add(self, file_id: int, start_s: float, samples: np.ndarray) -> None:
-        """Judge a stretch piece by piece."""
+        """Find the voice of each piece of a stretch."""
         if self._before_add is not None:
             self._before_add(file_id, start_s, samples)
         pieces = [samples[at : at + N_PIECE] for at in range(0, len(samples), N_PIECE)]
@@ -61,7 +61,7 @@ class FakeDiarizer:
                 self._pieces[file_id].append((start, start + len(piece) / SAMPLE_RATE, voice_of(piece)))
 
     def finish(self, file_id: int, options: SpeakerOptions) -> Diarization:
-        """The turns of a file; above ``max_speakers`` the highest voices count as one."""
+        """Return the turns of a file; beyond ``max_speakers`` the highest voices count as one."""
         if self._before_finish is not None:
             self._before_finish(file_id)
         with self._lock:
@@ -86,12 +86,12 @@ class FakeDiarizer:
             self._pieces.pop(file_id, None)
 
     def close(self) -> None:
-        """Note that it was called."""
+        """Record the call."""
         self.closed = True
 
 
 def voice_of(samples: np.ndarray) -> int:
-    """The voice, 0 to 7, of int16 (n_samples,): its strongest frequency's octave above 50 Hz."""
+    """Return the voice, 0 to 7, of int16 (n_samples,): the octave of its strongest frequency above 50 Hz."""
     if len(samples) < 2:
         return 0
     power = np.abs(np.fft.rfft(samples.astype(np.float64) * np.hanning(len(samples))))

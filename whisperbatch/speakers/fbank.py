@@ -1,8 +1,8 @@
-"""Log-mel filter bank energies as Kaldi computes them, for one window; numpy.
+"""Log-mel filter bank energies of a window, as Kaldi computes them; numpy.
 
 After ``compute-fbank-feats`` of Kaldi (Apache-2.0, https://github.com/kaldi-asr/kaldi), with 80 bins and no dither:
 frames of 25 ms every 10 ms, each without its mean, pre-emphasis 0.97, Povey's window, power spectrum, triangles on the
-mel scale of 20 to 8000 Hz, natural logarithm. Written anew; only whole frames count.
+mel scale from 20 to 8000 Hz, natural logarithm. Rewritten; only complete frames are used.
 """
 
 import functools
@@ -21,7 +21,7 @@ FLOOR = np.float32(np.finfo(np.float32).eps)
 
 
 def fbank(samples: np.ndarray) -> np.ndarray:
-    """float32 (n_frames, 80) of int16 (n_samples,), each bin without its mean over the window."""
+    """Return float32 (n_frames, 80) for int16 (n_samples,), each bin without its mean over the window."""
     wave = samples.astype(np.float32) / np.float32(32768)
     frames = np.lib.stride_tricks.sliding_window_view(wave, N_FRAME)[::N_HOP]  # (n_frames, N_FRAME)
     frames = frames - frames.mean(axis=1, keepdims=True)
@@ -35,7 +35,7 @@ def fbank(samples: np.ndarray) -> np.ndarray:
 
 
 def n_frames_of(n_samples: int) -> int:
-    """How many frames a window of so many samples has."""
+    """Return the number of frames of a window of ``n_samples``."""
     return max(0, 1 + (n_samples - N_FRAME) // N_HOP)
 
 
@@ -46,7 +46,7 @@ def _window() -> np.ndarray:
 
 @functools.cache
 def _filters() -> np.ndarray:
-    """float32 (N_FFT // 2 + 1, N_MELS): triangles that overlap by half; the last bin counts for nothing."""
+    """float32 (N_FFT // 2 + 1, N_MELS): triangles that overlap by half; the last bin has no weight."""
     edges = np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), N_MELS + 2)
     mels = _mel(np.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT)[:, None]
     rising = (mels - edges[:-2]) / (edges[1:-1] - edges[:-2])

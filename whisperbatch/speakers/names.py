@@ -1,14 +1,14 @@
-"""Speakers with names: voices of a file beside those of reference clips."""
+"""Name speakers by comparing their voices with those of reference clips."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
-SAME = 0.6  # cosine from which on a voice is a reference's: two people reach 0.51, one on two channels falls to 0.70
+SAME = 0.6  # least cosine of a match: two people reach 0.51, one person on two channels falls to 0.70
 
 
-def named(centres: np.ndarray, references: Mapping[str, np.ndarray]) -> tuple[str | None, ...]:
-    """The name of each speaker, None for those unlike every reference; the most alike come first, each name once.
+def match_names(centres: np.ndarray, references: Mapping[str, np.ndarray]) -> tuple[str | None, ...]:
+    """Return the name of each speaker, None for those unlike all references; best matches first, each name once.
 
     Args:
         centres: float32 (n_speakers, n_dims), of length 1.

@@ -1,4 +1,4 @@
-"""Both networks from ONNX files, run by onnxruntime; what comes in and goes out is as with those written in torch."""
+"""Run both networks from ONNX files by onnxruntime, with the inputs and outputs of those written in torch."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from whisperbatch.errors import ModelError
 
 
 class OnnxNetwork:
-    """A network with one input and one output that counts, for any thread."""
+    """A network with one input, of which the first output is used; for any thread."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        """Load it; ModelError when it is no such network."""
-        import onnxruntime  # takes a while, so only where it is needed
+        """Load it; ModelError when the file is not a readable network."""
+        import onnxruntime  # slow to import, so only when it is needed
 
         options = onnxruntime.SessionOptions()
         options.inter_op_num_threads, options.intra_op_num_threads = 1, threads
@@ -21,16 +21,16 @@ class OnnxNetwork:
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as err:
-            raise ModelError("is not an ONNX file that can be read", path) from err
+            raise ModelError("is not a readable ONNX file", path) from err
         self._session: Any = session
         self._input, self._output = session.get_inputs()[0], session.get_outputs()[0].name
         self._takes_one = self._input.shape[:1] == [1]
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """The output for float32 (n_rows, ...), row by row when the file takes one at a time.
+        """Return the output for float32 (n_rows, ...), computed row by row if the network takes only one at a time.
 
         Raises:
-            ValueError: The network does not take it.
+            ValueError: The network does not accept this input.
         """
         if self._takes_one and len(rows) > 1:
             return np.concatenate([self(rows[at : at + 1]) for at in range(len(rows))])
@@ -41,6 +41,6 @@ class OnnxNetwork:
         return np.asarray(made)
 
     def of_wave(self, wave: np.ndarray) -> np.ndarray:
-        """Logits (n_frames, n_classes) of float32 (n_samples,)."""
+        """Return logits (n_frames, n_classes) for float32 (n_samples,)."""
         logits: np.ndarray = self(wave[None, None])[0]
         return logits

@@ -1,8 +1,8 @@
-"""segmentation-3.0, the network that hears how many people talk at each moment, of up to three in ten seconds.
+"""segmentation-3.0, the network that finds how many people talk at each moment, of up to three in ten seconds.
 
 Ported from pyannote.audio (MIT, Copyright 2020 CNRS, https://github.com/pyannote/pyannote-audio: PyanNet and SincNet)
 with the filters of asteroid-filterbanks (MIT); the paper is "Powerset multi-class cross entropy loss for neural speaker
-diarization" (arXiv:2310.13025). Written anew; the filters are computed once, when it is loaded.
+diarization" (arXiv:2310.13025). Rewritten; the filters are computed once, on loading.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from whisperbatch.records import SAMPLE_RATE
 N_STEP = 270  # samples from one frame to the next
 N_FIELD = 991  # samples that a frame sees; fewer give no frame
 N_CLASSES = 7  # nobody; one of three; two of three
-MIN_HZ = 50.0  # of a filter's lower edge, and of its width
+MIN_HZ = 50.0  # minimum of a filter's lower edge, and of its width
 CONV_STRIDE = 10
 
 
@@ -25,7 +25,7 @@ class Segmentation:
     """The network, for inference only, one recording at a time."""
 
     def __init__(self, state: Mapping[str, Tensor], device: str) -> None:
-        """Place the tensors of a checkpoint; KeyError or RuntimeError when it is another network's."""
+        """Move a checkpoint's tensors to the device; KeyError or RuntimeError for another network's."""
         self._state = {name: tensor.to(device, torch.float32) for name, tensor in state.items()}
         self._device = device
         self._filters = _filters(self._state)
@@ -41,7 +41,7 @@ class Segmentation:
 
     @torch.inference_mode()
     def __call__(self, wave: np.ndarray) -> np.ndarray:
-        """Logits, float32 (n_frames, 7), of float32 (n_samples,) at 16 kHz, at least ``N_FIELD`` samples."""
+        """Return logits, float32 (n_frames, 7), for float32 (n_samples,) at 16 kHz, at least ``N_FIELD`` samples."""
         x = self._normed(torch.from_numpy(wave).to(self._device)[None, None], "sincnet.wav_norm1d")
         x = F.conv1d(x, self._filters, stride=CONV_STRIDE).abs()  # (1, 80, n_samples / 10)
         for number in range(3):
@@ -62,7 +62,7 @@ class Segmentation:
 
 
 def _filters(state: Mapping[str, Tensor]) -> Tensor:
-    """Band-pass filters, (80, 1, 251): the even ones by cosines, then the odd ones by sines."""
+    """Band-pass filters, (80, 1, 251): first the even ones, of cosines, then the odd ones, of sines."""
     name = "sincnet.conv1d.0.filterbank"
     times, window = state[f"{name}.n_"], state[f"{name}.window_"]
     low = MIN_HZ + state[f"{name}.low_hz_"].abs()  # (40, 1)

@@ -1,4 +1,4 @@
-"""The speech of a clip as stretches with their place in the file: what a diarizer takes."""
+"""Extract the stretches of speech of a clip, with their times in the file, for a diarizer."""
 
 import itertools
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ import numpy as np
 
 from whisperbatch.records import SAMPLE_RATE, Clip
 
-MAX_PAUSE_S = 0.5  # speech that goes on after a shorter pause is one stretch
-MAX_STRETCH_S = 30.0  # a longer one comes in pieces, which bounds memory
+MAX_PAUSE_S = 0.5  # a shorter pause does not end a stretch
+MAX_STRETCH_S = 30.0  # a longer stretch is split into pieces, which bounds memory
 
 
 def stretches_of(clip: Clip) -> Iterator[tuple[float, np.ndarray]]:
-    """``(start_s, samples)`` of each stretch of a clip's speech, in order; arguments of ``Diarizer.add``.
+    """Yield ``(start_s, samples)`` of each stretch of a clip's speech, in order, for ``Diarizer.add``.
 
-    All of the clip counts as speech when no speech detection ran.
+    The whole clip counts as speech when no speech detection ran.
 
     Args:
         clip: A clip of a file, or all of it in sequential mode; its samples are read slice by slice.
@@ -27,7 +27,7 @@ def stretches_of(clip: Clip) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def _joined(spans: tuple[tuple[float, float], ...]) -> Iterator[tuple[float, float]]:
-    """The spans, those with short pauses between them put together."""
+    """The spans, joined where only a short pause separates them."""
     first, last = spans[0]
     for begin, end in spans[1:]:
         if begin - last >= MAX_PAUSE_S:
@@ -38,13 +38,13 @@ def _joined(spans: tuple[tuple[float, float], ...]) -> Iterator[tuple[float, flo
 
 
 def _pieces(first: int, last: int) -> Iterator[tuple[int, int]]:
-    """``[first, last)`` in equal pieces that are not too long; nothing when it is empty."""
+    """Split ``[first, last)`` into equal pieces that are not too long; nothing when it is empty."""
     n_pieces = -(-(last - first) // round(MAX_STRETCH_S * SAMPLE_RATE))
     places = [first + (last - first) * number // max(n_pieces, 1) for number in range(n_pieces + 1)]
     yield from itertools.pairwise(places)
 
 
 def _in_file(clip: Clip, time_s: float) -> float:
-    """A time in the clip as a time in the file, both from the clip's start."""
+    """Convert a time in the clip to one in the file, both counted from the clip's start."""
     skipped = [skipped_s for at_s, skipped_s in clip.joins if at_s <= time_s]
     return time_s + (skipped[-1] if skipped else 0.0)

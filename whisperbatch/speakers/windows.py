@@ -1,10 +1,10 @@
-"""Where windows and chunks are in a stretch of speech; numpy."""
+"""Divide a stretch of speech into windows and chunks; numpy."""
 
 import numpy as np
 
 from whisperbatch.records import SAMPLE_RATE
 
-WINDOW_S = 1.5  # what one voice is taken from
+WINDOW_S = 1.5  # the length that one voice is computed from
 HOP_S = 0.75
 CHUNK_S = 10.0  # what segmentation-3.0 was trained on
 CHUNK_HOP_S = 5.0
@@ -14,12 +14,12 @@ N_CHUNK, N_CHUNK_HOP = round(CHUNK_S * SAMPLE_RATE), round(CHUNK_HOP_S * SAMPLE_
 
 
 def places(n_samples: int, n_length: int, n_hop: int) -> list[tuple[int, int]]:
-    """``[start, end)`` of windows in a stretch, spread evenly from its start to its end.
+    """Return ``[start, end)`` of windows in a stretch, spread evenly from its start to its end.
 
     Args:
-        n_samples: How long the stretch is.
-        n_length: How long a window is; a shorter stretch is one window.
-        n_hop: About how far apart windows start; never further than half as much again.
+        n_samples: The length of the stretch.
+        n_length: The length of a window; a shorter stretch is one window.
+        n_hop: The approximate distance between window starts, exceeded by at most half.
     """
     if n_samples <= n_length:
         return [(0, n_samples)]
@@ -29,8 +29,8 @@ def places(n_samples: int, n_length: int, n_hop: int) -> list[tuple[int, int]]:
 
 
 def filled(samples: np.ndarray) -> np.ndarray:
-    """int16 (N_WINDOW,): a window; samples that are too few are repeated.
+    """Return a window, int16 (N_WINDOW,); too few samples are repeated.
 
-    Windows of unequal length can't share a batch: zeros behind a short one would change its voice.
+    Windows of unequal length cannot share a batch, and zeros after a short one would change its voice.
     """
     return np.resize(samples, N_WINDOW) if len(samples) < N_WINDOW else samples[:N_WINDOW]

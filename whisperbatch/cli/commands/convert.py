@@ -16,7 +16,7 @@ from whisperbatch.errors import FileError, UsageError, WriteError
 from whisperbatch.files import read_regular
 from whisperbatch.options import BINARY, READABLE, OutputOptions
 from whisperbatch.outputs.atomic import write_all
-from whisperbatch.outputs.namer import MAX_JSON
+from whisperbatch.outputs.existing import MAX_JSON
 from whisperbatch.outputs.paths import absolute, file_name, folded, folder_of, formats_of
 from whisperbatch.records import UNREPLACED, AudioFile, Transcript
 from whisperbatch.replacements import corrected

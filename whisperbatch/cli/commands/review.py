@@ -160,7 +160,7 @@ def _outcome(entry: _Entry) -> Outcome:
 
 
 def _read(file: Path) -> Transcript:
-    from whisperbatch.outputs.namer import MAX_JSON
+    from whisperbatch.outputs.existing import MAX_JSON
     from whisperbatch.writers.importing import read_transcript
 
     if file.stat().st_size > MAX_JSON:

@@ -16,7 +16,7 @@ from whisperbatch.errors import FileError, UsageError
 from whisperbatch.files import read_regular
 from whisperbatch.journal import Journal, default_path
 from whisperbatch.options import require
-from whisperbatch.outputs.namer import MAX_JSON
+from whisperbatch.outputs.existing import MAX_JSON
 from whisperbatch.outputs.paths import absolute
 from whisperbatch.records import Transcript
 from whisperbatch.report import EXIT_DONE, EXIT_FAILED
