@@ -377,7 +377,7 @@ def test_a_hook_of_a_recording_that_was_moved_meanwhile_is_still_run(here: Path,
 
 
 @pytest.mark.slow
-def test_the_parent_of_a_crew_runs_the_hooks(here: Path):
+def test_the_parent_of_a_pool_runs_the_hooks(here: Path):
     import pools
 
     names = pools.fill(here / "in", 12, poison=5)

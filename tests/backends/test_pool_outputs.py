@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import corpus
 import numpy as np
 import pytest
+
+import corpus
 from pools import contents
 from sounds import write_wav
 

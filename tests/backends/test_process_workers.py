@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pools import contents, events, fill, members, names_of, processes, start, talk, wait_until
+from pools import contents, events, fill, names_of, pool_workers, processes, start, talk, wait_until
 from sounds import write_wav
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills, and looks at /proc")

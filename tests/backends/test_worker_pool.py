@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pools import fill, options, wait_until
 from sounds import write_wav
-
 from whisperbatch.backends import local, open_backend, process_workers
 from whisperbatch.backends.messages import (
     Drain,

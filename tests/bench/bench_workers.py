@@ -27,7 +27,7 @@ def run(folder: Path, n_workers: int, step_s: float, *, on_ray: bool) -> tuple[f
         old.unlink()
     began_s = time.monotonic()
     if on_ray:
-        process = ray_runs.start_on_ray(folder, step_s=step_s, actors=n_members)
+        process = ray_runs.start_on_ray(folder, step_s=step_s, actors=n_workers)
     else:
         process = start(folder, "--device", f"cpu:{n_workers}", step_s=step_s)
     _, told = process.communicate()

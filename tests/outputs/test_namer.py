@@ -19,7 +19,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pools import wait_until
 
 from pools import wait_until
 from whisperbatch.errors import FileError, RunError, TakenError, WriteError

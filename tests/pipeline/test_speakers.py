@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pools
 import pytest
 
 import pools
@@ -339,7 +338,7 @@ def test_no_more_clips_wait_for_a_diarizer_than_it_may_have(monkeypatch: pytest.
     job = Job(0, AudioFile(Path("a.wav")), Assembly(AudioFile(Path("a.wav"))))
     putting = threading.Thread(target=lambda: taken.extend(queue.take(job, clip) for _ in range(3)), daemon=True)
     putting.start()
-    pools.wait_until(lambda: queue._lanes[0].n_clips == 2)
+    pools.wait_until(lambda: queue._queues[0].n_clips == 2)
     putting.join(0.3)
     assert putting.is_alive()
     queue.abort()

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sounds import write_wav
 
+from sounds import write_wav
 from whisperbatch.api import run_options_from
 from whisperbatch.options import RunOptions
 

@@ -11,9 +11,10 @@ and is cancelled in every stage.
 Modules. A run: run (starts and ends it), file_flow (takes each file from the source to its end), local_stages (load,
 decode and write in this process), remote_stages (submit files to a worker pool), worker_protocol (messages between a
 run and its pool), open_files (jobs that have not ended, and how each ended), claimed_files (files that another run is
-working on). Deciding what to do for a file: planner, decision, outputs_on_disk (are outputs as we left them?),
-output_forms (format, shape, rules and speakers of an output), text_settings (settings that affect the text),
-text_recipes (model, weights and settings of a text), weights_revision (which weights a model's name means),
+working on). Deciding what to do for a file: planner, facts (from the journal and the disk), decision (pure rules on
+those facts), outputs_on_disk (are outputs as we left them?), output_forms (format, shape, rules and speakers of an
+output), text_settings (settings that affect the text), text_recipes (model, weights and settings of a text),
+weights_revision (which weights a model's name means),
 earlier_transcripts (of a recording that was moved), copies and copy_jobs (one recording under several names),
 file_digest (hash of a recording's bytes). Failures: retry_policy, clip_retries (clips that failed for a passing
 reason), stale (has a watched file changed?). Speakers: find_speakers (the diarizer's threads), assign_speakers (words

@@ -27,7 +27,7 @@ class CopyJobs:
         if sample is None or job.content is None:
             return decision
         path = absolute(job.audio.path)
-        mark = Mark(job.audio.size, path.suffix.lower(), sample, self._planner.transcript_told(job))
+        mark = Mark(job.audio.size, path.suffix.lower(), sample, self._planner.transcript_key(job))
         place = self._copies.place(job, path, mark, job.content.compute)
         if place.waits:
             return replace(decision, is_copy=True, twin=place.group.path)

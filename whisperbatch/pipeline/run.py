@@ -101,7 +101,7 @@ def run(
     else:
         assert open_engine is not None
         speaker_finder = None if open_diarizer is None else SpeakerFinder(flow, open_diarizer)
-        stages = LocalStages(flow, open_engine, ClipCache(clip_store, planner.making_told), speaker_finder)
+        stages = LocalStages(flow, open_engine, ClipCache(clip_store, planner.recipe_key), speaker_finder)
     return _Run(source, flow, stages, Mover(options.output, namer, journal, flow.notice), stop).outcomes(at_once)
 
 
