@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from whisper.tokenizer import get_tokenizer
 
-from whisperbatch.demo import grammar
+from whisperbatch.demo.training import grammar
 
 N_VOCAB = 51_865
 EOT, SOT, TRANSLATE, TRANSCRIBE, SOLM, SOP, NO_SPEECH, NO_TIMESTAMPS = (

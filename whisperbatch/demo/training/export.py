@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from whisper.tokenizer import LANGUAGES, get_tokenizer
 
-from whisperbatch.demo import network as net
-from whisperbatch.demo import vocabulary as ids
-from whisperbatch.demo.vocabulary import Vocabulary
+from whisperbatch.demo.training import network as net
+from whisperbatch.demo.training import vocabulary as ids
+from whisperbatch.demo.training.vocabulary import Vocabulary
 
 ALIGNMENT_HEADS = [[net.N_DECODER_LAYERS - 1, 0], [net.N_DECODER_LAYERS - 1, 1]]  # the guided ones
 EMPTY = 50_256  # must stay the empty string: CTranslate2 tells a multilingual tokenizer by it

@@ -1,4 +1,4 @@
-"""Makes ``sample_audio``: ``python -m whisperbatch.demo.samples sample_audio``.
+"""Makes ``sample_audio``: ``python -m whisperbatch.demo.training.samples sample_audio``.
 
 Sentences and voices are those that training never met; containers and codecs are written by PyAV. Seeded: the same
 words come out each time. Goes out: about ten recordings and ``references.tsv``.
@@ -13,8 +13,8 @@ import av
 import numpy as np
 import soxr
 
-from whisperbatch.demo import grammar, sound
-from whisperbatch.demo.speak import Speaker, random_voice
+from whisperbatch.demo.training import grammar, sound
+from whisperbatch.demo.training.speak import Speaker, random_voice
 from whisperbatch.records import SAMPLE_RATE
 
 SEED = 7

@@ -1,4 +1,4 @@
-"""The demo model's figures on a test set that training never touched: ``python -m whisperbatch.demo.evaluate``.
+"""Measure the demo model on held-out speech: ``python -m whisperbatch.demo.training.evaluate``.
 
 Voices and sentences are held out. Each clip is decoded by transformers, openai-whisper and faster-whisper, greedily
 in float32. Goes out: one JSON object with word error rates, segment counts, time errors, language accuracy, what is
@@ -24,10 +24,11 @@ import whisper
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.utils import logging
 
-from whisperbatch.demo import FOLDER, peers, sound
-from whisperbatch.demo import vocabulary as ids
-from whisperbatch.demo.vocabulary import Vocabulary
-from whisperbatch.demo.windows import Composer, Labels, Recipe, Row, Sentence, speak_pool
+from whisperbatch.demo import FOLDER
+from whisperbatch.demo.training import peers, sound
+from whisperbatch.demo.training import vocabulary as ids
+from whisperbatch.demo.training.vocabulary import Vocabulary
+from whisperbatch.demo.training.windows import Composer, Labels, Recipe, Row, Sentence, speak_pool
 from whisperbatch.records import SAMPLE_RATE, WINDOW_S
 
 SEED = 20_261_124

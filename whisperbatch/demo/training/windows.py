@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whisperbatch.demo import grammar, sound
-from whisperbatch.demo import vocabulary as ids
-from whisperbatch.demo.speak import Speaker, Spoken, random_voice
-from whisperbatch.demo.vocabulary import Spelled, Vocabulary
+from whisperbatch.demo.training import grammar, sound
+from whisperbatch.demo.training import vocabulary as ids
+from whisperbatch.demo.training.speak import Speaker, Spoken, random_voice
+from whisperbatch.demo.training.vocabulary import Spelled, Vocabulary
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE, WINDOW_S
 
 FRAME_S = 0.02  # one encoder frame, and one timestamp step

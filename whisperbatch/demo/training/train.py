@@ -1,4 +1,4 @@
-"""Training of the demo model: ``python -m whisperbatch.demo.train --minutes 90 --work FOLDER``.
+"""Training of the demo model: ``python -m whisperbatch.demo.training.train --minutes 90 --work FOLDER``.
 
 Comes in: nothing but espeak-ng and a seed. Goes out: every few minutes a checkpoint in ``--work`` (training state, to
 go on from) and the Hugging Face folder beside it; with ``--install`` the bundled model itself. Runs on the CPU or,
@@ -21,11 +21,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from whisperbatch.demo import FOLDER, export
-from whisperbatch.demo import vocabulary as ids
-from whisperbatch.demo.network import Network
-from whisperbatch.demo.vocabulary import N_TIMESTAMPS, Vocabulary
-from whisperbatch.demo.windows import FRAME_S, Composer, Labels, Recipe, Row, speak_pool
+from whisperbatch.demo import FOLDER
+from whisperbatch.demo.training import export
+from whisperbatch.demo.training import vocabulary as ids
+from whisperbatch.demo.training.network import Network
+from whisperbatch.demo.training.vocabulary import N_TIMESTAMPS, Vocabulary
+from whisperbatch.demo.training.windows import FRAME_S, Composer, Labels, Recipe, Row, speak_pool
 from whisperbatch.records import SAMPLE_RATE, WINDOW_S
 
 N_PHONEMES = 256  # room for both languages' inventories
