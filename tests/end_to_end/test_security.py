@@ -269,7 +269,7 @@ def test_a_line_of_json_names_no_folder_that_the_command_does_not_cover(
     asks = FileOptions(output=Path(asked.format(out=out)))
     outcome = Run(iter([AudioFile(Path("x.wav"), options=asks)]), FakeEngine(), options()).end()[0]
     assert outcome.status is Status.FAILED
-    assert "lies outside the current folder" in outcome.reason
+    assert "is outside the current folder" in outcome.reason
     assert not out.exists()
     if asked != "/":
         covered = options(output_dir=tmp_path)
