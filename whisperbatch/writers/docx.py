@@ -45,12 +45,12 @@ _DEFAULTS = (
 
 def render(transcript: Transcript, documents: DocumentOptions = DEFAULT, title: str = "") -> bytes:
     """Write a document with the title, a line with language and length, and the paragraphs."""
-    made = paragraphs(transcript, documents.paragraph_pause_s)
-    shades = any(word.probability < UNCERTAIN_WORD for one in made for word in one.words)
+    all_paragraphs = paragraphs(transcript, documents.paragraph_pause_s)
+    shades = any(word.probability < UNCERTAIN_WORD for one in all_paragraphs for word in one.words)
     about = ". ".join(part for part in (byline(transcript), LEGEND.capitalize() if shades else "") if part)
     body = [_styled("Title", [_run(title)])] if title.strip() else []
     body += [_styled("Subtitle", [_run(about)])] if about else []
-    body += [_turn(one, documents.has_stamps("docx")) for one in made]
+    body += [_turn(one, documents.has_stamps("docx")) for one in all_paragraphs]
     code, turned = transcript.language, transcript.language in _RIGHT_TO_LEFT
     values = {
         "BODY": "".join(body),

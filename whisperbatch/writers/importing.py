@@ -56,7 +56,7 @@ def read_transcript(path: Path, data: bytes) -> Transcript:
     if len(data) > MAX_TEXT:
         raise FileError(f"this is not a transcript; it is larger than {MAX_TEXT >> 20} MiB", path)
     try:
-        segments = tuple(json_.parted([_segment(cue) for cue in _READERS[suffix](_decoded(data))]))
+        segments = tuple(json_.restore_spaces([_segment(cue) for cue in _READERS[suffix](_decoded(data))]))
     except UnicodeDecodeError as err:
         raise FileError(NOT_UTF8, path) from err
     except (ValueError, TypeError, KeyError, ArithmeticError) as err:

@@ -43,7 +43,7 @@ def read(data: str | bytes, path: Path | None = None) -> Transcript:
         content = json.loads(data)
         segments = tuple(_read_segment(entry) for entry in content["segments"])
         if content.get("text") != "".join(segment.text for segment in segments):
-            segments = tuple(parted(segments))
+            segments = tuple(restore_spaces(segments))
         block = content.get("whisperbatch") or {}
         return Transcript(
             language=str(content.get("language") or ""),
@@ -176,7 +176,7 @@ def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     return spaced
 
 
-def parted(segments: Sequence[Segment]) -> Sequence[Segment]:
+def restore_spaces(segments: Sequence[Segment]) -> Sequence[Segment]:
     """Restore the spaces between segments if the tool stripped all of them."""
     texts = [segment.text for segment in segments]
     if any(text != text.strip() for text in texts):

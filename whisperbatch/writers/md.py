@@ -24,11 +24,11 @@ def render(transcript: Transcript, documents: DocumentOptions = DEFAULT, title: 
     A section's heading is its time; without time stamps a horizontal rule separates sections.
     """
     has_stamps, pause_s = documents.has_stamps("md"), documents.paragraph_pause_s
-    made = paragraphs(transcript, pause_s)
-    starts = _starts(made, HEADING_PAUSES * pause_s)
+    all_paragraphs = paragraphs(transcript, pause_s)
+    starts = _starts(all_paragraphs, HEADING_PAUSES * pause_s)
     blocks = [f"# {escaped(title)}"] if title.strip() else []
     blocks += [escaped(about)] if (about := byline(transcript)) else []
-    for position, paragraph in enumerate(made):
+    for position, paragraph in enumerate(all_paragraphs):
         if position in starts and has_stamps:
             blocks.append(f"## {clock(paragraph.start_s)}")
         elif position in starts and position:
@@ -43,9 +43,11 @@ def escaped(text: str) -> str:
     return _AT_START.sub(r"\1\\", _SPECIAL.sub(r"\\\g<0>", line), count=1)
 
 
-def _starts(made: list[Paragraph], pause_s: float) -> set[int]:
+def _starts(all_paragraphs: list[Paragraph], pause_s: float) -> set[int]:
     """Return positions of paragraphs that start a section; empty if there is only one section."""
-    later = {k for k in range(1, len(made)) if made[k].start_s - made[k - 1].end_s >= pause_s}
+    later = {
+        k for k in range(1, len(all_paragraphs)) if all_paragraphs[k].start_s - all_paragraphs[k - 1].end_s >= pause_s
+    }
     return later | {0} if later else later
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from whisperbatch.languages import LANGUAGES
 from whisperbatch.options import DocumentOptions
 from whisperbatch.records import Transcript, Word
-from whisperbatch.writers.speakers import labelled_words, whole
+from whisperbatch.writers.speakers import as_one_word, labelled_words
 from whisperbatch.writers.subtitles.by_sentences import ends_sentence
 from whisperbatch.writers.subtitles.cues import width
 from whisperbatch.writers.subtitles.units import may_break
@@ -85,7 +85,7 @@ def byline(transcript: Transcript) -> str:
 def _words(transcript: Transcript) -> Iterator[tuple[Word, bool]]:
     """Yield labelled words without line breaks, and whether each starts a segment; blank segments are skipped."""
     for segment in in_order(transcript).segments:
-        words = labelled_words(segment) or (whole(segment),)
+        words = labelled_words(segment) or (as_one_word(segment),)
         if any(word.word.strip() for word in words):
             for position, word in enumerate(words):
                 text = " ".join(word.word.splitlines())

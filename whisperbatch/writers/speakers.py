@@ -49,7 +49,7 @@ def labelled_words(segment: Segment) -> tuple[Word, ...]:
     return tuple(replace(word, speaker=_clean(word.speaker) or _label(segment)) for word in segment.words or ())
 
 
-def whole(segment: Segment) -> Word:
+def as_one_word(segment: Segment) -> Word:
     """Return the segment as a single word."""
     return Word(segment.text, segment.start_s, segment.end_s, 1.0, _label(segment))
 

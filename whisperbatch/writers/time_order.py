@@ -24,7 +24,7 @@ def words_in_order(words: Iterable[Word]) -> Iterator[Word]:
         yield word if is_right else replace(word, start_s=from_s, end_s=end_s)
 
 
-def n_jumps(transcript: Transcript) -> int:
+def n_out_of_order(transcript: Transcript) -> int:
     """The number of segments and words that start before the one before them."""
     segments = transcript.segments
     n_words = sum(_n_back([word.start_s for word in segment.words or ()]) for segment in segments)

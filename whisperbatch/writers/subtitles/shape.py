@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from whisperbatch.errors import FileError
 from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Segment, Transcript, Word
-from whisperbatch.writers.speakers import labelled_words, whole
+from whisperbatch.writers.speakers import as_one_word, labelled_words
 from whisperbatch.writers.subtitles.by_sentences import by_sentences
 from whisperbatch.writers.subtitles.by_words import by_words
 from whisperbatch.writers.subtitles.cues import Cue
@@ -34,16 +34,17 @@ def cues(transcript: Transcript, shaping: SubtitleOptions = PLAIN) -> list[Cue]:
     return _by_start(highlighted(shown)) if shaping.highlight_words else shown
 
 
-def _by_start(made: Iterable[Cue]) -> list[Cue]:
+def _by_start(cues: Iterable[Cue]) -> list[Cue]:
     """Sort cues by start: segments of two channels overlap."""
-    return sorted(made, key=lambda cue: cue.start_s)
+    return sorted(cues, key=lambda cue: cue.start_s)
 
 
 def _groups(segments: Sequence[Segment]) -> list[Sequence[Word]]:
     """Return each segment's words; a segment without word times becomes a single word."""
     has_words = _has_words(segments)
     return [
-        labelled_words(segment) if has_words and segment.words is not None else [whole(segment)] for segment in segments
+        labelled_words(segment) if has_words and segment.words is not None else [as_one_word(segment)]
+        for segment in segments
     ]
 
 

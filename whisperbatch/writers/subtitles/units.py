@@ -50,18 +50,18 @@ def units(groups: Sequence[Sequence[Word]], across: bool) -> list[list[Word]]:
             with a space, since then the tool stripped them.
     """
     across = across and any(group[0].word[:1].isspace() for group in groups[1:] if group)
-    made: list[list[Word]] = []
+    joined: list[list[Word]] = []
     last: list[Word] = []  # the group that ends with the word before
     for group in groups:
-        made.append([])
-        last = last if across else made[-1]
+        joined.append([])
+        last = last if across else joined[-1]
         for word in group:
             if last and last[-1].speaker == word.speaker and not may_break(last[-1].word, word.word):
                 last[-1] = _joined(last[-1], word)
             else:
-                made[-1].append(word)
-                last = made[-1]
-    return made
+                joined[-1].append(word)
+                last = joined[-1]
+    return joined
 
 
 def at_line_start(word: Word) -> str:
