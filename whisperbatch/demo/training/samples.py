@@ -79,8 +79,8 @@ def encode(path: Path, wave: np.ndarray, sample: Sample) -> None:
         frame = av.AudioFrame.from_ndarray(np.repeat(data, sample.channels)[None], format="s16", layout=layout)
         frame.sample_rate = sample.rate
         resampler = av.AudioResampler(format=stream.format, layout=layout, rate=sample.rate)
-        for made in resampler.resample(frame):
-            container.mux(stream.encode(made))
+        for encoded in resampler.resample(frame):
+            container.mux(stream.encode(encoded))
         container.mux(stream.encode(None))
 
 

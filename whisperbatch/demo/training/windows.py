@@ -269,12 +269,12 @@ class _Sequence:
             self._mark(shown_s, (at_s, at_s + 0.1))
             if is_cut:
                 return
-        n_heard = len(sentence.spelled.tokens)
+        n_shown = len(sentence.spelled.tokens)
         if is_cut:
             whole = [last for _, _, _, last in sentence.spoken.words if at_s + last <= length_s - 0.02]
-            n_heard = int(np.sum(sentence.spelled.times[:, 1] <= whole[-1] + 1e-6)) if whole else 0
+            n_shown = int(np.sum(sentence.spelled.times[:, 1] <= whole[-1] + 1e-6)) if whole else 0
         for token, (start_s, stop_s) in zip(
-            sentence.spelled.tokens[:n_heard], sentence.spelled.times[:n_heard] + at_s, strict=True
+            sentence.spelled.tokens[:n_shown], sentence.spelled.times[:n_shown] + at_s, strict=True
         ):
             self.add_compact(int(token), (start_s, stop_s))
         if timed:
