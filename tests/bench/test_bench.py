@@ -355,7 +355,7 @@ def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("--profile", "name recordings"),
+        ("--profile", "needs recordings"),
         ("--batch-sizes 0", "--batch-sizes '0'"),
         ("--rounds 0", "--rounds"),
         ("--tokens-per-window 300", "from 1 to 224"),

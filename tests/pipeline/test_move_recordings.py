@@ -110,7 +110,7 @@ def test_a_recording_that_asks_for_a_folder_it_may_not_have_costs_only_itself(tm
         "1.wav": Status.FAILED,
         "2.wav": Status.DONE,
     }
-    assert "asks for" in told["1.wav"].reason
+    assert "its output folder" in told["1.wav"].reason
     assert names(tmp_path / "failed") == ["1.wav"]
 
 
