@@ -71,7 +71,7 @@ def test_sizes_are_doubled_until_they_no_longer_help():
     sizes = [row.batch_size for row in throughput.by_batch_size(slow, clips(1), (), 1, lambda row, number: None)]
     assert sizes[0] == 1
     assert sizes == [2**k for k in range(len(sizes))]
-    assert sizes[-1] < throughput.MOST
+    assert sizes[-1] < throughput.MAX_SIZE
 
 
 def test_sizes_without_memory_are_left_out():
@@ -313,7 +313,7 @@ def test_the_share_of_speakers_is_measured_in_a_whole_run(monkeypatch, sample_au
     assert [fake.n_added > 0 for fake in fakes] == [True]
     assert "beside it: speakers" in capsys.readouterr().out
     assert cli.main("bench --model demo --speakers".split()) == 2
-    assert "--speakers is of a whole run; name recordings" in capsys.readouterr().err
+    assert "--speakers measures a whole run, so it needs recordings" in capsys.readouterr().err
 
 
 def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFixture[str], sample_audio: Path):
@@ -330,7 +330,7 @@ def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFix
 
 
 def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_path: Path, capsys):
-    monkeypatch.setattr(throughput, "MOST", 2)
+    monkeypatch.setattr(throughput, "MAX_SIZE", 2)
     monkeypatch.setattr(batch_size, "MOST", 4)
     monkeypatch.setattr(batch_size, "FLOOR", 1)  # so few may be shared by several engines
     told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
@@ -355,7 +355,7 @@ def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("--profile", "name recordings"),
+        ("--profile", "needs recordings"),
         ("--batch-sizes 0", "--batch-sizes '0'"),
         ("--rounds 0", "--rounds"),
         ("--tokens-per-window 300", "from 1 to 224"),

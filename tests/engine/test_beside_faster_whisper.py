@@ -12,7 +12,7 @@ import corpus
 import model_engine
 from beside_faster import first_windows, is_tie, theirs
 from whisperbatch import demo
-from whisperbatch.demo import peers
+from whisperbatch.demo.training import peers
 from whisperbatch.engine.device.logit_rules import Rules
 from whisperbatch.engine.scheduling.hotwords import N_PROMPT, hot_ids
 from whisperbatch.errors import UsageError

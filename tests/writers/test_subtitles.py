@@ -549,5 +549,5 @@ def test_times_are_in_order_and_text_is_whole_in_every_format(transcript, shapin
 def test_transcripts_in_order_stay_as_they_are():
     transcript = transcript_of(said("one two"), said("three", at_s=2.0))
     assert time_order.in_order(transcript) is transcript
-    assert time_order.n_jumps(transcript) == 0
-    assert time_order.n_jumps(transcript_of(*transcript.segments[::-1])) == 1
+    assert time_order.n_out_of_order(transcript) == 0
+    assert time_order.n_out_of_order(transcript_of(*transcript.segments[::-1])) == 1

@@ -25,7 +25,7 @@ from whisperbatch.sources.folders import once
 from whisperbatch.sources.media import is_transcript
 from whisperbatch.writers import Content, render_all
 from whisperbatch.writers.importing import MAX_TEXT, read_transcript
-from whisperbatch.writers.time_order import in_order, n_jumps
+from whisperbatch.writers.time_order import in_order, n_out_of_order
 
 NOTHING_FOUND = (
     "no transcripts found; folders are searched for JSON that whisperbatch or openai-whisper wrote, and for srt, "
@@ -164,7 +164,7 @@ def _read(audio: AudioFile, work: _Work) -> Transcript:
         if is_found:
             raise _NotOneError from err
         raise
-    if n := n_jumps(transcript):
+    if n := n_out_of_order(transcript):
         places = "1 place" if n == 1 else f"{n} places"
         work.say(f"{file}: its times jump back in {places}; what is made from it is in the order of time")
         transcript = in_order(transcript)
