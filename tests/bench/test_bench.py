@@ -331,8 +331,8 @@ def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFix
 
 def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_path: Path, capsys):
     monkeypatch.setattr(throughput, "MAX_SIZE", 2)
-    monkeypatch.setattr(batch_size, "MOST", 4)
-    monkeypatch.setattr(batch_size, "FLOOR", 1)  # so few may be shared by several engines
+    monkeypatch.setattr(batch_size, "MAX_SLOTS", 4)
+    monkeypatch.setattr(batch_size, "MIN_SLOTS", 1)  # so few may be shared by several engines
     told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
     plain = (
         f"bench --model random:tiny --rounds 1 --tokens-per-window 2 --price-per-hour 2 --json {told} --plot {graph}"
