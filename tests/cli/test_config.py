@@ -167,7 +167,7 @@ def test_a_variable_that_names_no_option_is_a_notice_and_no_more(told):
 def test_every_option_of_a_run_can_be_set_by_a_variable():
     names = {name.removeprefix("--").replace("-", "_").upper() for name in legacy.DECLARED}
     names -= {"JSON", "DRY_RUN", "HELP_ALL"}
-    assert config.strangers({config.PREFIX + name: "1" for name in names}, legacy.DECLARED) == []
+    assert config.unknown_variables({config.PREFIX + name: "1" for name in names}, legacy.DECLARED) == []
     assert len(names) > 60
 
 

@@ -41,7 +41,7 @@ class JournalOptions:
     dedupe: bool = True
 
     def __post_init__(self) -> None:
-        """Check that the parts go together."""
+        """Check that the options fit together."""
         require(self.use_journal or self.journal is None, "give `journal` or `use_journal=False`, not both")
         require(self.use_journal or not self.redo, "`redo` needs the journal; use `overwrite` without one")
         require(self.use_journal or not self.retry_failed, "`retry_failed` needs the journal")

@@ -29,7 +29,7 @@ class SpeakerOptions:
     names: Path | None = None
 
     def __post_init__(self) -> None:
-        """Check that the parts go together."""
+        """Check that the options fit together."""
         for number in (self.min_speakers, self.max_speakers):
             require(
                 number is None or 1 <= number <= MAX_SPEAKERS,
