@@ -109,7 +109,7 @@ class EngineOptions:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The devices, one for each process; ``all`` is not expanded."""
+        """Devices, one for each process; ``all`` is not expanded."""
         named: list[str] = []
         for name in self.device.split(","):
             kind, _, number = name.partition(":")
@@ -164,8 +164,8 @@ class DecodeOptions:
         prefix: Text that each window is forced to begin with.
         without_timestamps: Text only; a window is then one segment.
         max_initial_timestamp: Latest first timestamp of a window, in seconds; None sets no limit.
-        suppress_tokens: Ids of tokens that are never sampled; -1 stands for the model's own list of symbols that nobody
-            speaks.
+        suppress_tokens: Ids of tokens that are never sampled; -1 stands for the model's own list of symbols that
+            are not spoken.
         suppress_blank: Do not let text begin with a blank or the end-of-text token.
         sample_len: Most tokens sampled per window; None is half the decoder's context in sequential mode, as in
             openai-whisper, and all of it in clips mode.

@@ -97,7 +97,7 @@ class RunOptions:
 
     @property
     def n_load_workers(self) -> int:
-        """The number of load workers to start."""
+        """Number of load workers to start."""
         return self.load.n_workers or load_workers_for(os.cpu_count() or 2, beside_gpu=self.engine.is_on_gpu)
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ NOTHING_FOUND = (
 
 
 class _NotATranscriptError(Exception):
-    """A file found in a folder is not a transcript."""
+    """Raised when a file found in a folder is not a transcript."""
 
 
 @dataclass(slots=True)

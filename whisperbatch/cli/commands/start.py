@@ -12,7 +12,7 @@ whisperbatch {version}: transcribes folders, lists and drop folders of recording
 Then:
 
   whisperbatch transcribe FOLDER --format srt   other formats; all means five
-  whisperbatch watch FOLDER                     transcribe new files as they arrive
+  whisperbatch watch FOLDER                     transcribe new files on arrival
   whisperbatch status                           what is done, what failed, why
   whisperbatch info                             this machine, and what is wrong
   whisperbatch help                             topics: formats, subtitles, ...
@@ -26,12 +26,12 @@ Try it without a download: the bundled demo model knows a few hundred words:
 For your own recordings, fetch a model once:
 
   whisperbatch fetch turbo                      1.6 GB; small suits a CPU better
-  whisperbatch transcribe FOLDER                writes transcripts beside the audio
+  whisperbatch transcribe FOLDER                transcripts beside the audio
 """
 _MODEL = """\
 Transcribe a file or a folder (models on this machine: {cached}):
 
-  whisperbatch transcribe FOLDER{model:<14}  writes transcripts beside the audio
+  whisperbatch transcribe FOLDER{model:<14}  transcripts beside the audio
 """
 DEFAULT = "turbo"
 
