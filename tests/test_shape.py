@@ -184,7 +184,7 @@ def _import_faults(path: str, name: str) -> Iterator[str]:
 
 def test_the_architecture_page_lists_the_same_layers():
     text = (REPOSITORY / ".github" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    rows = text[text.index("| floor | rooms |") :].split("\n\n")[0].splitlines()[2:]
+    rows = text[text.index("| layer | packages |") :].split("\n\n")[0].splitlines()[2:]
     assert [set(re.findall(r"`(\w+)`", row.split("|")[2])) for row in rows] == [set(floor) for floor in FLOORS[:-1]]
 
 

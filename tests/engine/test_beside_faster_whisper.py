@@ -178,5 +178,5 @@ def test_each_window_of_a_sequential_file_has_its_own_language():
 
 
 def test_a_language_for_all_and_one_for_each_exclude_each_other():
-    with pytest.raises(UsageError, match="--multilingual"):
+    with pytest.raises(UsageError, match="`multilingual`"):
         RunOptions(decode=DecodeOptions(multilingual=True), clip=ClipSettings(language="de"))

@@ -305,11 +305,11 @@ def test_a_preset_gives_way_to_what_is_given():
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [({"max_line_width": 0}, "--max-line-width"), ({"max_line_count": -1}, "--max-line-count"),
-     ({"max_words_per_line": 0}, "--max-words-per-line"), ({"min_cue_s": 0}, "--min-cue"),
-     ({"max_cue_s": -1}, "--max-cue"), ({"max_cps": math.nan}, "--max-cps"), ({"max_cps": math.inf}, "--max-cps"),
+    [({"max_line_width": 0}, "`max_line_width`"), ({"max_line_count": -1}, "`max_line_count`"),
+     ({"max_words_per_line": 0}, "`max_words_per_line`"), ({"min_cue_s": 0}, "`min_cue`"),
+     ({"max_cue_s": -1}, "`max_cue`"), ({"max_cps": math.nan}, "`max_cps`"), ({"max_cps": math.inf}, "`max_cps`"),
      ({"break_at": "x"}, "words, sentences"),
-     ({"min_cue_s": 3, "max_cue_s": 2}, "--min-cue must not be above"), ({"measure": "x"}, "characters, columns")],
+     ({"min_cue_s": 3, "max_cue_s": 2}, "`min_cue` must not be above"), ({"measure": "x"}, "characters, columns")],
 )  # fmt: skip
 def test_shaping_that_makes_no_sense_is_told(given, told):
     with pytest.raises(UsageError, match=told):
