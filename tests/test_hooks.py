@@ -15,7 +15,7 @@ import pytest
 from sounds import write_wav
 from whisperbatch import api, cli, hooks
 from whisperbatch.backends import local
-from whisperbatch.backends.worker import options_of_member
+from whisperbatch.backends.worker import options_of_worker
 from whisperbatch.engine import EngineFacts
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import UsageError
@@ -292,8 +292,8 @@ def test_from_python_a_command_may_be_a_list_and_the_end_has_its_command(here: P
         (["--on-done", "echo {pth}"], "did you mean {path}?"),
         (["--on-done", "echo {srt}"], "add --format srt"),
         (["--on-done", "echo {txt}", "--stdout"], "--stdout writes no files"),
-        (["--on-failed", "echo {txt}"], "--on-failed has no {txt}"),
-        (["--on-end", "echo {path}"], "--on-end has no {path}"),
+        (["--on-failed", "echo {txt}"], "--on-failed does not know {txt}"),
+        (["--on-end", "echo {path}"], "--on-end does not know {path}"),
         (["--on-done", "{path} x"], "must begin with a program"),
         (["--on-done", "no-such-program-here {path}"], "was not found"),
         (["--on-done", "echo", "--hook-timeout", "0"], "--hook-timeout"),
@@ -322,9 +322,9 @@ def test_the_command_line_and_python_make_the_same_options(monkeypatch, tmp_path
         HookOptions(on_done=("echo", "a\0b"))
 
 
-def test_members_of_a_crew_run_no_hooks():
+def test_workers_of_a_pool_run_no_hooks():
     options = RunOptions(hooks=HookOptions(on_done=("true",)))
-    assert options_of_member(options, device="cpu", n_load_workers=1).hooks == HookOptions()
+    assert options_of_worker(options, device="cpu", n_load_workers=1).hooks == HookOptions()
 
 
 def test_a_format_that_a_line_of_a_list_does_not_ask_for_is_a_sentence(here: Path, capsys):
@@ -377,7 +377,7 @@ def test_a_hook_of_a_recording_that_was_moved_meanwhile_is_still_run(here: Path,
 
 
 @pytest.mark.slow
-def test_the_parent_of_a_crew_runs_the_hooks(here: Path):
+def test_the_parent_of_a_pool_runs_the_hooks(here: Path):
     import pools
 
     names = pools.fill(here / "in", 12, poison=5)

@@ -16,7 +16,6 @@ from whisperbatch.journal import Journal, default_path
 from whisperbatch.languages import parse_language
 from whisperbatch.options import (
     BatchOptions,
-    CrewOptions,
     DecodeOptions,
     DocumentOptions,
     EngineOptions,
@@ -28,6 +27,7 @@ from whisperbatch.options import (
     RunOptions,
     SpeechOptions,
     SubtitleOptions,
+    WorkerOptions,
     join_hotwords,
     parse_batch_size,
     parse_formats,
@@ -123,7 +123,7 @@ def run_options_from(**options: Any) -> RunOptions:
             given[name] = Path(given[name])
     for name in ("on_done", "on_failed", "on_end"):
         if name in given:
-            given[name] = parse_hook(given[name], f"--{name.replace('_', '-')}")
+            given[name] = parse_hook(given[name], name)
     given["subtitles"], given["documents"] = _pop_subtitles(given), _pop_documents(given)
     speakers = speaker_options(*(given.pop(name, None) for name in _SPEAKERS))
     groups = {
@@ -136,7 +136,7 @@ def run_options_from(**options: Any) -> RunOptions:
         "clip": ClipSettings,
         "journal": JournalOptions,
         "failures": FailureOptions,
-        "crew": CrewOptions,
+        "workers": WorkerOptions,
         "hooks": HookOptions,
     }
     names = {group: {field.name for field in fields(kind)} for group, kind in groups.items()}

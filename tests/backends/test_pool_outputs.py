@@ -1,4 +1,4 @@
-"""Crews with the demo model against a local run: the same bytes, in every format."""
+"""Worker pools with the demo model against a local run: the same bytes, in every format."""
 
 import importlib.util
 import json
@@ -16,7 +16,7 @@ from sounds import write_wav
 
 pytestmark = pytest.mark.slow
 N_FILES = 60
-CREWS = [
+POOLS = [
     pytest.param(("--device", "cpu:2"), id="cpu:2"),
     pytest.param(
         ("--backend", "ray", "--actors", "2", "--cpus-per-actor", "1"),
@@ -32,7 +32,7 @@ TEXTS = (".txt", ".srt", ".vtt", ".tsv")
 
 @pytest.fixture(scope="module")
 def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("crews") / "audio"
+    folder = tmp_path_factory.mktemp("pools") / "audio"
     for index in range(N_FILES):
         wave = corpus.speech(np.random.default_rng([5, index]), 1 + index % 3, "de" if index % 5 == 0 else "en")
         write_wav(folder / f"{index:02d}.wav", wave)
@@ -44,7 +44,7 @@ def transcribed(audio: Path, name: str, *more: str) -> dict[str, bytes]:
     out = audio.parent / name
     plain = "--model demo --compute-type float32 --beam-size 1 --no-vad --format all --no-journal --progress none"
     command = [sys.executable, "-m", "whisperbatch", "transcribe", str(audio), *plain.split(), "--output-dir", str(out)]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as a member of a crew has: sums of two are rounded otherwise
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # as a worker of a pool has: sums of two are rounded otherwise
     subprocess.run([*command, *more], check=True, stderr=subprocess.PIPE, env=one_thread)
     return contents(out)
 
@@ -55,16 +55,16 @@ def local(audio: Path) -> dict[str, bytes]:
     return transcribed(audio, "local", "--batch-size", "1")
 
 
-@pytest.mark.parametrize("crew", CREWS)
-def test_a_clip_at_a_time_gives_the_same_bytes(audio: Path, local: dict[str, bytes], crew: tuple[str, ...]):
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_clip_at_a_time_gives_the_same_bytes(audio: Path, local: dict[str, bytes], pool: tuple[str, ...]):
     assert len(local) == 5 * N_FILES
-    assert transcribed(audio, f"one{len(crew)}", "--batch-size", "1", *crew) == local
+    assert transcribed(audio, f"one{len(pool)}", "--batch-size", "1", *pool) == local
 
 
-@pytest.mark.parametrize("crew", CREWS)
-def test_in_batches_the_texts_have_the_same_bytes(audio: Path, local: dict[str, bytes], crew: tuple[str, ...]):
+@pytest.mark.parametrize("pool", POOLS)
+def test_in_batches_the_texts_have_the_same_bytes(audio: Path, local: dict[str, bytes], pool: tuple[str, ...]):
     """Who shares a batch decides how sums are rounded, here as between two local runs; figures tell it, texts don't."""
-    given = transcribed(audio, f"many{len(crew)}", *crew)
+    given = transcribed(audio, f"many{len(pool)}", *pool)
     assert {name: text for name, text in given.items() if name.endswith(TEXTS)} == {
         name: text for name, text in local.items() if name.endswith(TEXTS)
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pools import contents, events, fill, members, names_of, processes, start, talk, wait_until
+from pools import contents, events, fill, names_of, pool_workers, processes, start, talk, wait_until
 from sounds import write_wav
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kills, and looks at /proc")
@@ -31,7 +31,7 @@ def undisturbed(folder: Path, n_files: int) -> dict[str, bytes]:
 def assert_done_once(folder: Path, names: list[str]) -> None:
     told = events(folder)
     assert names_of(told, "done") == names
-    wait_until(lambda: processes(folder) == {})  # load processes end once they notice that their member has
+    wait_until(lambda: processes(folder) == {})  # load processes end once they notice that their worker has
 
 
 def test_two_processes_give_what_one_run_gives(tmp_path: Path):
@@ -78,7 +78,7 @@ def test_processes_that_are_killed_are_replaced_and_every_file_is_done_once(tmp_
     # what the first one had goes before the others, and is done by the second time: a file that two have is given up
     for n_done in (3, 40):
         wait_until(lambda n_done=n_done: len(names_of(events(folder), "done")) >= n_done)
-        os.kill(members(folder)[0], signal.SIGKILL)
+        os.kill(pool_workers(folder)[0], signal.SIGKILL)
     code, told = end_of(process)
     assert code == 0, told
     assert contents(folder) == expected
@@ -119,7 +119,7 @@ def test_a_run_that_is_killed_leaves_no_process_and_is_resumed(tmp_path: Path):
     done = names_of(events(folder), "done")  # a file may be done without a chance to say so: it is skipped then
     assert sorted({*done, *names_of(events(folder), "skipped")}) == names
     assert len(set(done)) == len(done)
-    wait_until(lambda: processes(folder) == {})  # load processes end once they notice that their member has
+    wait_until(lambda: processes(folder) == {})  # load processes end once they notice that their worker has
 
 
 def test_the_finished_clips_of_a_long_file_survive_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -154,7 +154,7 @@ def test_the_first_interrupt_ends_what_has_begun_and_leaves_no_process(tmp_path:
     assert len(done) < 30
     assert len(done) + len(interrupted) == 30
     assert {path.name for path in folder.glob("*.txt")} == {name.replace(".wav", ".txt") for name in done}
-    wait_until(lambda: processes(folder) == {})  # load processes end once they notice that their member has
+    wait_until(lambda: processes(folder) == {})  # load processes end once they notice that their worker has
 
 
 def test_a_drop_folder_is_served_by_several_processes(tmp_path: Path):

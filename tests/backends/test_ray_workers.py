@@ -123,14 +123,14 @@ def test_a_cluster_that_does_not_answer_for_a_while_grows_afterwards(monkeypatch
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
-        crew._over.set()
+        pool._over.set()
         return answer
 
     monkeypatch.setattr(ray_workers, "_nodes", nodes)
     monkeypatch.setattr(ray_workers, "GROWTH_S", 0.001)
-    crew = ray_workers.RayPool(RunOptions(engine=EngineOptions(device="cpu")), ray_workers.looking_member)
-    crew._grow()
-    assert crew._names == ["actor 1", "actor 2"]
+    pool = ray_workers.RayPool(RunOptions(engine=EngineOptions(device="cpu")), ray_workers.folder_checking_worker)
+    pool._grow()
+    assert pool._names == ["actor 1", "actor 2"]
 
 
 def test_a_node_of_gpus_alone_has_an_actor_for_each():
@@ -199,6 +199,6 @@ def test_a_node_that_cannot_see_the_folder_says_so_at_once(tmp_path: Path, monke
     monkeypatch.setenv("BLIND", "1")
     code, told = end_of(start_on_ray(folder))
     assert code == 3, told
-    why = f"does not see {folder}; mount it there at the same place"
+    why = f"cannot see {folder}; mount it there at the same path"
     assert told.splitlines()[-1] in [f"whisperbatch: nothing can be transcribed: actor {n} {why}" for n in (1, 2)]
     assert names_of(events(folder), "failed") == []

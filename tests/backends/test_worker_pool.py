@@ -1,4 +1,4 @@
-"""Who takes which file, who is replaced, who is given up: crews of scripted members, and members without a process."""
+"""Worker pools with scripted workers, and workers in threads: assigning files, replacing workers, giving them up."""
 
 import io
 import pickle
@@ -17,21 +17,21 @@ from sounds import write_wav
 from whisperbatch.backends import local, open_backend, process_workers
 from whisperbatch.backends.messages import (
     Drain,
+    Flush,
     FolderNotVisible,
-    FromMember,
+    FromWorker,
     Over,
     PoolWorkerDiedError,
     Ready,
-    Rest,
-    ToMember,
+    ToWorker,
 )
 from whisperbatch.backends.remote import RemoteBackend
 from whisperbatch.backends.worker import Worker
-from whisperbatch.backends.worker_pool import MAX_IN_VAIN, WorkerPool
+from whisperbatch.backends.worker_pool import MAX_FAILED_STARTS, WorkerPool
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.errors import LoadError, ModelError, RunError, UsageError, WorkerDiedError, WriteError
 from whisperbatch.options import EngineOptions
-from whisperbatch.pipeline import Ended, Order, WorkerEvent, WorkerLost
+from whisperbatch.pipeline import FileEnded, FileTask, WorkerEvent, WorkerLost
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.remote_stages import LookAhead
 from whisperbatch.pipeline.retry_policy import may_pass
@@ -41,16 +41,16 @@ from whisperbatch.transcripts import Assembly
 
 
 class Scripted:
-    """A member that tells what the test puts into ``tells``, and keeps what it is sent."""
+    """A worker that sends what the test puts into ``tells``, and keeps what it receives."""
 
     def __init__(self) -> None:
-        self.tells: queue.SimpleQueue[FromMember | Exception] = queue.SimpleQueue()
-        self.sent: list[ToMember] = []
+        self.tells: queue.SimpleQueue[FromWorker | Exception] = queue.SimpleQueue()
+        self.sent: list[ToWorker] = []
 
-    def send(self, message: ToMember) -> None:
+    def send(self, message: ToWorker) -> None:
         self.sent.append(message)
 
-    def hear(self) -> Iterator[FromMember]:
+    def messages(self) -> Iterator[FromWorker]:
         while True:
             told = self.tells.get()
             if isinstance(told, Exception):
@@ -64,97 +64,97 @@ class Scripted:
 
     @property
     def numbers(self) -> list[int]:
-        return [message.number for message in self.sent if isinstance(message, Order)]
+        return [message.number for message in self.sent if isinstance(message, FileTask)]
 
 
 class Scene:
-    """A crew of scripted members, all that were ever hired, and what the crew told."""
+    """A pool of scripted workers, all handles it ever had, and the messages it yielded."""
 
-    def __init__(self, n_places: int) -> None:
-        self.hired: list[Scripted] = []
-        self.told: list[object] = []
-        self.crew = WorkerPool(self._hire, [f"place {index}" for index in range(n_places)])
-        self.crew.open()
+    def __init__(self, n_workers: int) -> None:
+        self.handles: list[Scripted] = []
+        self.received: list[object] = []
+        self.pool = WorkerPool(self._start_worker, [f"worker {index}" for index in range(n_workers)])
+        self.pool.open()
         self.error: Exception | None = None
         self.listen()
-        self.crew.warm()
-        wait_until(lambda: all(place.hired is not None for place in self.crew._places))
-        self.hired = [place.hired for place in self.crew._places]  # their threads hire in any order
+        self.pool.warm()
+        wait_until(lambda: all(worker.handle is not None for worker in self.pool._workers))
+        self.handles = [worker.handle for worker in self.pool._workers]  # their threads start_worker in any task
 
-    def _hire(self, name: str) -> Scripted:
-        self.hired.append(Scripted())
-        return self.hired[-1]
+    def _start_worker(self, name: str) -> Scripted:
+        self.handles.append(Scripted())
+        return self.handles[-1]
 
     def listen(self) -> None:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         try:
-            for one in self.crew.tidings():
-                self.told.append(one)
+            for one in self.pool.messages():
+                self.received.append(one)
         except (RunError, ModelError) as err:
             self.error = err
 
-    def hand(self, number: int, *, is_alone: bool = False) -> threading.Thread:
-        thread = threading.Thread(target=self.crew.hand, args=(order(number, is_alone=is_alone),), daemon=True)
+    def submit(self, number: int, *, is_exclusive: bool = False) -> threading.Thread:
+        thread = threading.Thread(target=self.pool.submit, args=(task(number, is_exclusive=is_exclusive),), daemon=True)
         thread.start()
         return thread
 
 
-def order(number: int, *, is_alone: bool = False) -> Order:
-    return Order(number, AudioFile(Path(f"/{number}.wav")), is_alone)
+def task(number: int, *, is_exclusive: bool = False) -> FileTask:
+    return FileTask(number, AudioFile(Path(f"/{number}.wav")), is_exclusive)
 
 
-def ended(number: int) -> Ended:
-    return Ended(number, Outcome(Path(f"/{number}.wav"), Status.DONE))
+def ended(number: int) -> FileEnded:
+    return FileEnded(number, Outcome(Path(f"/{number}.wav"), Status.DONE))
 
 
 @pytest.fixture
 def pair() -> Iterator[Scene]:
     scene = Scene(2)
     yield scene
-    scene.crew.close()
+    scene.pool.close()
 
 
-def test_a_file_waits_for_a_member_that_wants_one_and_goes_to_the_one_with_the_fewest(pair: Scene):
-    one, two = pair.hired
-    waiting = pair.hand(0)
+def test_a_file_waits_for_a_worker_that_is_ready_and_goes_to_the_one_with_the_fewest(pair: Scene):
+    one, two = pair.handles
+    waiting = pair.submit(0)
     waiting.join(0.1)
     assert waiting.is_alive()
     one.tells.put(Ready())
     waiting.join(10)
     wait_until(lambda: one.numbers == [0])
-    for member in (one, two):
-        member.tells.put(Ready())
-    wait_until(lambda: all(place.wants for place in pair.crew._places))
-    pair.hand(1).join(10)
+    for worker in (one, two):
+        worker.tells.put(Ready())
+    wait_until(lambda: all(worker.is_ready for worker in pair.pool._workers))
+    pair.submit(1).join(10)
     assert (one.numbers, two.numbers) == ([0], [1])
 
 
-def test_what_a_dead_member_had_is_told_as_lost_and_another_takes_its_place(pair: Scene):
-    one, two = pair.hired
+def test_what_a_dead_worker_had_is_reported_as_lost_and_the_worker_is_replaced(pair: Scene):
+    one, two = pair.handles
     for number in (0, 1):
         one.tells.put(Ready())
-        pair.hand(number).join(10)
+        pair.submit(number).join(10)
     one.tells.put(ended(0))
     one.tells.put(PoolWorkerDiedError("signal 9"))
-    wait_until(lambda: len(pair.hired) == 3)
-    wait_until(lambda: len(pair.told) == 2)
-    assert pair.told == [ended(0), WorkerLost(1, "signal 9")]
-    pair.hired[2].tells.put(Ready())
-    pair.hand(2).join(10)
-    assert (pair.hired[2].numbers, two.numbers) == ([2], [])
+    wait_until(lambda: len(pair.handles) == 3)
+    wait_until(lambda: len(pair.received) == 2)
+    assert pair.received == [ended(0), WorkerLost(1, "signal 9")]
+    pair.handles[2].tells.put(Ready())
+    pair.submit(2).join(10)
+    assert (pair.handles[2].numbers, two.numbers) == ([2], [])
 
 
-def test_a_file_that_is_to_be_alone_waits_until_a_member_has_nothing_else_and_then_gets_no_company(pair: Scene):
-    one, two = pair.hired
-    for number, member in ((0, one), (1, two), (2, two)):
-        member.tells.put(Ready())
-        pair.hand(number).join(10)
-    alone = pair.hand(3, is_alone=True)
+def test_a_file_that_is_exclusive_waits_until_a_worker_has_nothing_else_and_then_gets_no_company(pair: Scene):
+    one, two = pair.handles
+    for number, worker in ((0, one), (1, two), (2, two)):
+        worker.tells.put(Ready())
+        pair.submit(number).join(10)
+    alone = pair.submit(3, is_exclusive=True)
     one.tells.put(Ready())  # it has the fewest, so it is kept free, and told to finish what it has
-    wait_until(lambda: any(isinstance(message, Rest) for message in one.sent))
-    other = pair.hand(4)
+    wait_until(lambda: any(isinstance(message, Flush) for message in one.sent))
+    other = pair.submit(4)
     other.join(0.1)
     assert other.is_alive()  # though one wants a file
     assert alone.is_alive()
@@ -170,64 +170,64 @@ def test_a_file_that_is_to_be_alone_waits_until_a_member_has_nothing_else_and_th
     assert one.numbers == [0, 3, 4]
 
 
-def test_a_file_that_is_to_be_alone_does_not_wait_for_a_member_that_has_no_node_yet(pair: Scene):
-    two = pair.hired[1]
-    alone = pair.hand(0, is_alone=True)
+def test_a_file_that_is_exclusive_does_not_wait_for_a_worker_that_has_no_node_yet(pair: Scene):
+    two = pair.handles[1]
+    alone = pair.submit(0, is_exclusive=True)
     two.tells.put(Ready())
     alone.join(10)
     assert two.numbers == [0]
 
 
-def test_when_nothing_waits_members_are_told_to_finish_once(pair: Scene):
-    one, two = pair.hired
+def test_when_nothing_waits_workers_are_flushed_once(pair: Scene):
+    one, two = pair.handles
     one.tells.put(Ready())
-    pair.hand(0).join(10)
+    pair.submit(0).join(10)
     one.tells.put(Ready())
     two.tells.put(Ready())
-    wait_until(lambda: all(place.wants for place in pair.crew._places))
-    pair.crew.rest()
-    assert [type(message) for message in one.sent[-1:]] == [Rest]
-    assert not any(isinstance(message, Rest) for message in two.sent)  # it has had nothing
+    wait_until(lambda: all(worker.is_ready for worker in pair.pool._workers))
+    pair.pool.flush()
+    assert [type(message) for message in one.sent[-1:]] == [Flush]
+    assert not any(isinstance(message, Flush) for message in two.sent)  # it has had nothing
     one.tells.put(ended(0))
     one.tells.put(Ready())  # it asks again when it has finished
-    wait_until(lambda: all(place.wants for place in pair.crew._places))
-    assert sum(isinstance(message, Rest) for message in one.sent) == 1
+    wait_until(lambda: all(worker.is_ready for worker in pair.pool._workers))
+    assert sum(isinstance(message, Flush) for message in one.sent) == 1
 
 
-def test_a_place_where_nobody_comes_to_work_is_given_up_and_the_last_one_ends_the_run():
+def test_a_worker_that_never_starts_is_given_up_and_the_last_one_ends_the_run():
     scene = Scene(1)
-    for index in range(MAX_IN_VAIN):
-        wait_until(lambda index=index: len(scene.hired) == index + 1)
-        scene.hired[-1].tells.put(PoolWorkerDiedError("exit code 1, no such library"))
+    for index in range(MAX_FAILED_STARTS):
+        wait_until(lambda index=index: len(scene.handles) == index + 1)
+        scene.handles[-1].tells.put(PoolWorkerDiedError("exit code 1, no such library"))
     wait_until(lambda: scene.error is not None)
     assert str(scene.error) == "nothing can be transcribed: exit code 1, no such library"
 
 
-def test_a_member_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_blame(pair: Scene):
-    one, two = pair.hired
+def test_a_worker_that_cannot_see_a_folder_is_given_up_and_its_file_is_not_to_blame(pair: Scene):
+    one, two = pair.handles
     one.tells.put(Ready())
-    pair.hand(0).join(10)
+    pair.submit(0).join(10)
     one.tells.put(FolderNotVisible(Path("/share")))
-    wait_until(lambda: len(pair.told) == 2)
-    why = "place 0 does not see /share; mount it there at the same place"
-    assert pair.told[0] == WorkerLost(0, why, is_to_blame=False)
-    assert isinstance(pair.told[1], WorkerEvent)
-    assert pair.told[1].data["text"] == f"place 0 is given up: {why}"
+    wait_until(lambda: len(pair.received) == 2)
+    why = "worker 0 cannot see /share; mount it there at the same path"
+    assert pair.received[0] == WorkerLost(0, why, is_to_blame=False)
+    assert isinstance(pair.received[1], WorkerEvent)
+    assert pair.received[1].data["text"] == f"giving up on worker 0: {why}"
     two.tells.put(Ready())
-    pair.hand(0).join(10)
+    pair.submit(0).join(10)
     assert two.numbers == [0]
-    assert len(pair.hired) == 2
+    assert len(pair.handles) == 2
 
 
-def test_a_drained_crew_takes_nothing_and_replaces_nobody(pair: Scene):
-    waiting = pair.hand(0)
-    pair.crew.drain()
+def test_a_drained_pool_takes_nothing_and_replaces_nobody(pair: Scene):
+    waiting = pair.submit(0)
+    pair.pool.drain()
     waiting.join(10)
     assert not waiting.is_alive()
-    assert all(isinstance(member.sent[-1], Drain) for member in pair.hired)
-    pair.hired[0].tells.put(Over())
-    wait_until(lambda: pair.crew._places[0].thread is None)
-    assert len(pair.hired) == 2
+    assert all(isinstance(worker.sent[-1], Drain) for worker in pair.handles)
+    pair.handles[0].tells.put(Over())
+    wait_until(lambda: pair.pool._workers[0].thread is None)
+    assert len(pair.handles) == 2
 
 
 def job(number: int, size: int, n_deaths: int = 0) -> Job:
@@ -256,27 +256,27 @@ def test_the_look_ahead_is_over_when_all_that_was_taken_is_dealt_with():
     ahead.put(job(1, 1))
     assert ahead.take() is not None
     assert not ahead.end()
-    assert not ahead.settled()
+    assert not ahead.done_with_one()
     assert ahead.take() is not None
-    assert ahead.settled()
+    assert ahead.done_with_one()
     ahead.abort()
     assert ahead.take() is None
 
 
 class Twin:
-    """A member in a thread of this process."""
+    """A worker in a thread of this process."""
 
     def __init__(self, run_options: object) -> None:
-        self.member = Worker(run_options)  # type: ignore[arg-type]
+        self.worker = Worker(run_options)  # type: ignore[arg-type]
         self.is_dead = threading.Event()
-        threading.Thread(target=self.member.work, daemon=True).start()
+        threading.Thread(target=self.worker.work, daemon=True).start()
 
-    def send(self, message: ToMember) -> None:
-        self.member.take(pickle.loads(pickle.dumps(message)))
+    def send(self, message: ToWorker) -> None:
+        self.worker.receive(pickle.loads(pickle.dumps(message)))
 
-    def hear(self) -> Iterator[FromMember]:
+    def messages(self) -> Iterator[FromWorker]:
         while not self.is_dead.is_set():
-            for message in self.member.told_within(0.05):
+            for message in self.worker.messages_within(0.05):
                 yield pickle.loads(pickle.dumps(message))
                 if isinstance(message, Over):
                     return
@@ -284,10 +284,10 @@ class Twin:
 
     def kill(self) -> None:
         self.is_dead.set()
-        self.member.take(Drain())
+        self.worker.receive(Drain())
 
 
-def test_a_file_is_asked_for_when_few_clips_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_is_requested_when_few_clips_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """One that asked for all would leave the others nothing to do."""
     go = threading.Event()
     monkeypatch.setattr(local, "open_engine", lambda *given, **named: FakeEngine(2, lambda clips: go.wait()))
@@ -300,9 +300,9 @@ def test_a_file_is_asked_for_when_few_clips_wait(tmp_path: Path, monkeypatch: py
         n_left -= n_given >= 4
         if not n_left:
             break
-        n_wanted = sum(isinstance(message, Ready) for message in twin.member.told_within(0.05))
+        n_wanted = sum(isinstance(message, Ready) for message in twin.worker.messages_within(0.05))
         for _ in range(n_wanted):
-            twin.send(Order(n_given, files[n_given]))
+            twin.send(FileTask(n_given, files[n_given]))
             n_given += 1
         pause.wait(0.01)
     assert 4 <= n_given <= 6  # two in the engine, two that wait for it, one that is being loaded
@@ -319,57 +319,57 @@ def test_the_engine_is_not_left_to_the_last_clips_of_a_long_file(tmp_path: Path,
     twin = Twin(options(write=False, use_journal=False, load_workers=1))
     files = [*from_paths([str(tmp_path / "long.wav")]), *from_paths([str(tmp_path / "short")])]
     n_given, told = 0, []
-    while not any(isinstance(message, Ended) and message.number == 0 for message in told):
-        told += (new := twin.member.told_within(0.05))
+    while not any(isinstance(message, FileEnded) and message.number == 0 for message in told):
+        told += (new := twin.worker.messages_within(0.05))
         for _ in [message for message in new if isinstance(message, Ready)]:
-            twin.send(Order(n_given, files[n_given]))
+            twin.send(FileTask(n_given, files[n_given]))
             n_given += 1
     assert n_given >= 4  # the long one, one that was asked for before its clips came, and more
     twin.kill()
 
 
-def test_a_place_whose_member_ended_with_an_error_works_in_the_next_run(pair: Scene):
-    one, _ = pair.hired
+def test_a_worker_that_ended_with_an_error_works_in_the_next_run(pair: Scene):
+    one, _ = pair.handles
     one.tells.put(Ready())
-    pair.hand(0).join(10)
+    pair.submit(0).join(10)
     one.tells.put(Over(ModelError("cannot be read")))
     wait_until(lambda: pair.error is not None)
-    pair.crew.let_go()
-    pair.crew.open()
-    waiting = pair.hand(0)
-    wait_until(lambda: len(pair.hired) == 3)
-    pair.hired[2].tells.put(Ready())
+    pair.pool.end_run()
+    pair.pool.open()
+    waiting = pair.submit(0)
+    wait_until(lambda: len(pair.handles) == 3)
+    pair.handles[2].tells.put(Ready())
     waiting.join(10)
-    assert (one.numbers, pair.hired[2].numbers) == ([0], [0])
+    assert (one.numbers, pair.handles[2].numbers) == ([0], [0])
 
 
-def test_no_file_is_handed_to_a_crew_that_is_closed(pair: Scene):
-    pair.crew.close()
-    pair.crew.open()
-    waiting = pair.hand(0)
+def test_no_file_is_handed_to_a_pool_that_is_closed(pair: Scene):
+    pair.pool.close()
+    pair.pool.open()
+    waiting = pair.submit(0)
     waiting.join(30)
     assert not waiting.is_alive()
 
 
-def test_what_a_member_still_tells_of_a_run_that_was_left_is_not_told_to_the_next(pair: Scene):
-    one, two = pair.hired
+def test_what_a_worker_still_sends_of_a_run_that_was_left_does_not_reach_the_next(pair: Scene):
+    one, two = pair.handles
     one.tells.put(Ready())
-    pair.hand(0).join(10)
+    pair.submit(0).join(10)
     die, one.kill = one.kill, lambda: None  # it is killed, and what it has told before is heard only later
-    pair.crew.let_go()
-    pair.crew.open()
+    pair.pool.end_run()
+    pair.pool.open()
     pair.listen()
     for told in (WorkerEvent(0, "notice", {"text": "of another file"}), ended(0), Ready()):
         one.tells.put(told)
     wait_until(one.tells.empty)
-    waiting = pair.hand(0)  # the same number, another file
+    waiting = pair.submit(0)  # the same number, another file
     two.tells.put(Ready())
     waiting.join(10)
     die()
-    wait_until(lambda: len(pair.hired) == 3)
+    wait_until(lambda: len(pair.handles) == 3)
     two.tells.put(ended(0))
-    wait_until(lambda: bool(pair.told))
-    assert (one.numbers, two.numbers, pair.told) == ([0], [0], [ended(0)])
+    wait_until(lambda: bool(pair.received))
+    assert (one.numbers, two.numbers, pair.received) == ([0], [0], [ended(0)])
 
 
 def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_the_next(
@@ -385,8 +385,8 @@ def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_t
     monkeypatch.setattr(local, "open_engine", open_engine)
     names = fill(tmp_path / "audio", 10)
     run_options = options(write=False, use_journal=False)
-    crew = WorkerPool(lambda name: Twin(run_options), ["one", "two"])
-    backend = RemoteBackend(run_options, crew)
+    pool = WorkerPool(lambda name: Twin(run_options), ["one", "two"])
+    backend = RemoteBackend(run_options, pool)
 
     def run(folder: str = "audio") -> Iterator[Outcome]:
         source = from_paths([str(tmp_path / folder)])
@@ -399,7 +399,7 @@ def test_models_stay_loaded_between_runs_and_a_run_left_early_does_not_disturb_t
     assert 1 <= len(engines) <= 2
     texts = {outcome.path.name: outcome.transcript.text for outcome in outcomes}
     fill(tmp_path / "other", 11, poison=0)  # the same names but one more, so that numbers mean other files
-    step_s.append(0.5)  # so that the members still have files when it is left
+    step_s.append(0.5)  # so that the workers still have files when it is left
     left = run("other")
     next(left)
     left.close()

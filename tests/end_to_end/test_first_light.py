@@ -276,13 +276,13 @@ def test_ctrl_c_ends_cleanly(long_run: subprocess.Popen[bytes]):
 
 
 def test_a_line_that_asks_for_what_the_model_cannot_do_fails_alone(some: Path, expected: dict[str, str]):
-    asks = {
+    own_options = {
         "garden.wav": {"task": "translate"},
         "bahnhof.flac": {"language": "German"},
         "telephone.wav": {"language": "Klingon"},
         "numbers.ogg": {"language": "EN"},
     }
-    lines = [json.dumps({"path": f"in/side/{name}", **own}) for name, own in asks.items()]
+    lines = [json.dumps({"path": f"in/side/{name}", **own}) for name, own in own_options.items()]
     for _ in range(2):
         done = run("transcribe", "-", *DEMO, cwd=some, stdin="\n".join(lines).encode())
         told = done.stderr.decode()

@@ -107,5 +107,5 @@ def test_a_batch_size_is_auto_or_a_number(given: str | int, size: int | None):
 
 @pytest.mark.parametrize("given", ["many", "-1", "1.5", ""])
 def test_other_batch_sizes_are_refused(given: str):
-    with pytest.raises(UsageError, match="--batch-size"):
+    with pytest.raises(UsageError, match="`batch_size`"):
         parse_batch_size(given)

@@ -12,7 +12,7 @@ import corpus
 import model_engine
 from beside_faster import first_windows, is_tie, theirs
 from whisperbatch import demo
-from whisperbatch.demo import peers
+from whisperbatch.demo.training import peers
 from whisperbatch.engine.device.logit_rules import Rules
 from whisperbatch.engine.scheduling.hotwords import N_PROMPT, hot_ids
 from whisperbatch.errors import UsageError
@@ -178,5 +178,5 @@ def test_each_window_of_a_sequential_file_has_its_own_language():
 
 
 def test_a_language_for_all_and_one_for_each_exclude_each_other():
-    with pytest.raises(UsageError, match="--multilingual"):
+    with pytest.raises(UsageError, match="`multilingual`"):
         RunOptions(decode=DecodeOptions(multilingual=True), clip=ClipSettings(language="de"))

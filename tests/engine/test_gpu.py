@@ -13,7 +13,7 @@ import corpus
 import model_engine
 from engine_batches import LADDER, PLAIN, answers, assert_same, crowd, four, short
 from graph_recorder import Pretending
-from whisperbatch.demo.evaluate import folded
+from whisperbatch.demo.training.evaluate import folded
 from whisperbatch.engine import open_engine, placement
 from whisperbatch.engine.device.cuda_graphs import N_CHECKS
 from whisperbatch.engine.device.runner import Runner

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812
 
 import corpus
 import model_engine
-from whisperbatch.demo.evaluate import folded
+from whisperbatch.demo.training.evaluate import folded
 from whisperbatch.engine import placement
 from whisperbatch.engine.device.runner import Runner
 from whisperbatch.engine.model import checkpoint, weights

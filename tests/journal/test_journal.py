@@ -40,7 +40,7 @@ def test_what_is_done_is_known_to_the_next_run(place: Path):
         entry = journal.look(KEY)
         assert entry is not None
         assert (entry.state, entry.run, entry.base, entry.language) == (State.DONE, None, "talk", "en")
-        assert (entry.size, entry.mtime_ns, entry.sample, entry.making) == (100, 5, "abc", MAKING)
+        assert (entry.size, entry.mtime_ns, entry.sample, entry.recipe) == (100, 5, "abc", MAKING)
         assert (entry.audio_s, entry.wall_s, entry.attempts, entry.outputs) == (2.0, 0.5, 1, (TEXT,))
         assert journal.owner(TEXT.path) == KEY.path
         assert journal.owner(KEY.path) is None
@@ -80,7 +80,7 @@ def test_a_claim_is_one_runs_until_it_ends(place: Path):
         assert one.claim(KEY).is_ours  # again: it is the same run
         claim = other.claim(KEY)
         assert not claim.is_ours
-        assert other.is_in_hand(claim.entry)
+        assert other.is_claimed(claim.entry)
         one.release(claim.entry)
         assert other.claim(KEY).is_ours
     assert [path.name for path in place.parent.iterdir()] == ["journal.sqlite3"]
@@ -212,7 +212,10 @@ def damaged(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda path: path.write_bytes(b"hello, this is a letter and no database " * 100), "this file is no journal"),
+        (
+            lambda path: path.write_bytes(b"hello, this is a letter and no database " * 100),
+            "this file is not a journal",
+        ),
         (foreign, "another program"),
         (newer, "newer whisperbatch"),
         (damaged, "damaged"),
@@ -293,7 +296,7 @@ OTHER = Key(Path("/new/talk.wav"), Path("/new"))
 
 
 @pytest.mark.parametrize(
-    ("key", "recording", "making", "outputs", "is_found"),
+    ("key", "recording", "recipe", "outputs", "is_found"),
     [
         (OTHER, RECORDING, MAKING, (TEXT, JSON), True),
         (KEY, RECORDING, MAKING, (TEXT, JSON), False),  # itself
@@ -304,11 +307,11 @@ OTHER = Key(Path("/new/talk.wav"), Path("/new"))
     ],
 )
 def test_files_of_the_same_size_and_sample_with_json_are_found(
-    place: Path, key: Key, recording: Recording, making: TextRecipe, outputs: tuple[Output, ...], is_found: bool
+    place: Path, key: Key, recording: Recording, recipe: TextRecipe, outputs: tuple[Output, ...], is_found: bool
 ):
     with Journal(place) as journal:
         finish(journal, outputs=outputs)
-        assert bool(journal.done_alike(key, recording, (making,))) is is_found
+        assert bool(journal.done_alike(key, recording, (recipe,))) is is_found
         assert journal.knows_size(recording.size) is (recording.size == 100)
 
 
@@ -337,7 +340,7 @@ def test_a_claim_of_this_run_is_in_no_others_hand(place: Path):
         mine.claim(KEY)
         entry = mine.look(KEY)
         assert entry is not None
-        assert (mine.is_in_hand(entry), mine.is_in_others_hand(entry), other.is_in_others_hand(entry)) == (
+        assert (mine.is_claimed(entry), mine.is_claimed_by_other_run(entry), other.is_claimed_by_other_run(entry)) == (
             True,
             False,
             True,

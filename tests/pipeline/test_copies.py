@@ -38,7 +38,7 @@ def test_copies_wait_for_the_first_and_others_do_not():
     assert room.put("a2").waits
     assert not room.put("b1").waits  # same size and sample, another content
     assert room.put("b2").group.path == Path("b1")
-    assert not room.put("a3", replace(MARK, making="small {}")).waits
+    assert not room.put("a3", replace(MARK, recipe="small {}")).waits
     assert not room.put("a4", replace(MARK, suffix=".mp3")).waits
     assert room.done(first.group, None) == ["a2"]
     assert not room.put("a5").waits  # nothing was kept
@@ -186,18 +186,18 @@ def test_without_dedupe_each_is_transcribed(tmp_path: Path):
 def test_copies_that_ask_for_something_else_are_their_own_work(tmp_path: Path):
     tree = Tree(tmp_path, 0)
     fill(tree, 6)
-    asks = [
+    own_options = [
         FileOptions(),
         FileOptions(language="de"),
         FileOptions(prompt="P"),
         FileOptions(),
         FileOptions(language="de"),
     ]
-    asks.append(FileOptions(formats=("srt",)))
+    own_options.append(FileOptions(formats=("srt",)))
 
     def source() -> Iterator[AudioFile]:
-        for path, ask in zip(sorted(tree.audio.glob("*.wav")), asks, strict=True):
-            yield replace(next(iter(from_paths([path]))), options=ask)
+        for path, own in zip(sorted(tree.audio.glob("*.wav")), own_options, strict=True):
+            yield replace(next(iter(from_paths([path]))), options=own)
 
     outcomes = tree.run(source=source())
     assert tree.n_heard == 3

@@ -54,7 +54,7 @@ def test_the_journal_knows_the_end_of_a_file_before_new_content_is_decided_on(tm
     audio = recording(tmp_path / "a.wav", 1)
     is_open, rooms, real = [], [], getattr(Planner, way)
 
-    class SeenBoard(OpenFiles):
+    class SeenFiles(OpenFiles):
         def __init__(self, *given: object) -> None:
             super().__init__(*given)
             rooms.append(self)
@@ -64,7 +64,7 @@ def test_the_journal_knows_the_end_of_a_file_before_new_content_is_decided_on(tm
         real(planner, job, *given, **named)
 
     monkeypatch.setattr(Planner, way, told)
-    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "OpenFiles", SeenBoard)
+    monkeypatch.setattr(sys.modules["whisperbatch.pipeline.run"], "OpenFiles", SeenFiles)
     changes = (lambda clips: recording(tmp_path / "a.wav", 2, 3_200) and None) if way == "give_up" else None
     engine = FakeEngine(4, changes, fails=lambda clip: way == "failed")
     (outcome,) = Run(iter([audio]), engine, options()).end()

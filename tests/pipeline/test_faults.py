@@ -229,7 +229,7 @@ def test_a_journal_that_is_replaced_by_something_else_ends_the_run(place: Place,
     for path in place.journal.parent.glob("journal-*"):  # with its log, SQLite would make the database whole again
         path.unlink()
     _, n_decoded, ended = place.run()
-    assert "this file is no journal" in str(ended)
+    assert "this file is not a journal" in str(ended)
     assert n_decoded == 0
     place.journal.unlink()
     finish(place, undisturbed)

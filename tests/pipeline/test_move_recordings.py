@@ -110,7 +110,7 @@ def test_a_recording_that_asks_for_a_folder_it_may_not_have_costs_only_itself(tm
         "1.wav": Status.FAILED,
         "2.wav": Status.DONE,
     }
-    assert "asks for" in told["1.wav"].reason
+    assert "its output folder" in told["1.wav"].reason
     assert names(tmp_path / "failed") == ["1.wav"]
 
 
@@ -190,7 +190,7 @@ def test_a_run_that_was_killed_before_the_move_moves_with_the_next(tmp_path: Pat
         patch.setattr(pipeline.move_recordings, "move_to", lambda *given: (_ for _ in ()).throw(WriteError("no room")))
         (outcome,) = drop.run()
     assert (outcome.status, outcome.moved_to) == (Status.DONE, None)
-    assert drop.notices == ["no room; it stays here and is moved by the next run"]
+    assert drop.notices == ["no room; it stays here, and the next run moves it"]
     (outcome,) = drop.run()
     assert (outcome.status, outcome.moved_to) == (Status.SKIPPED, tmp_path / "done" / "a.wav")
     assert drop.n_heard == 1
@@ -309,7 +309,7 @@ def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(move_file.shutil, "copyfileobj", slow)
     (tmp_path / "a.wav").write_bytes(b"mine")
-    with pytest.raises(WriteError, match="it changed meanwhile"):
+    with pytest.raises(WriteError, match="it changed during the move"):
         move_to(tmp_path / "a.wav", tmp_path / "out" / "a.wav")
     assert tree(tmp_path) == {"a.wav": b"mine and more"}
 
@@ -359,7 +359,7 @@ def test_a_file_that_takes_the_name_during_a_move_stays(
     known, sync, rename = source.lstat(), move_file.sync, Path.rename
     if moment == "before it is named":
         next_take(source)
-        with pytest.raises(WriteError, match="it changed meanwhile"):
+        with pytest.raises(WriteError, match="it changed during the move"):
             move_to(source, tmp_path / "done" / "a.wav", known)
         assert tree(tmp_path) == {"a.wav": b"next"}
         return
@@ -377,7 +377,7 @@ def test_a_file_that_grows_once_it_has_its_new_name_stays(tmp_path: Path, monkey
     source, sync = tmp_path / "a.wav", move_file.sync
     source.write_bytes(b"mine")
     monkeypatch.setattr(move_file, "sync", lambda folder: (source.write_bytes(b"mine and more"), sync(folder)))
-    with pytest.raises(WriteError, match="it changed meanwhile"):
+    with pytest.raises(WriteError, match="it changed during the move"):
         move_to(source, tmp_path / "done" / "a.wav")
     assert tree(tmp_path) == {"a.wav": b"mine and more"}
 

@@ -251,21 +251,21 @@ def test_the_digest_is_of_all_bytes_and_of_the_version_that_is_asked_for(tmp_pat
     audio = AudioFile(file, size=status.st_size, mtime_ns=status.st_mtime_ns)
     kept = FileDigest(audio, known[0])
     assert kept.known is None
-    assert (kept.ask(), kept.known) == (whole, whole)
+    assert (kept.compute(), kept.known) == (whole, whole)
     os.utime(file, (1, 1))
     assert kept.known is None
 
 
 def test_a_whole_reading_is_taken_only_where_size_and_sample_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     read: list[Path] = []
-    real = FileDigest.ask
+    real = FileDigest.compute
 
-    def ask(self: FileDigest) -> str | None:
+    def compute(self: FileDigest) -> str | None:
         read.append(self._audio.path)
         return real(self)
 
     tree = Tree(tmp_path, 2)
-    monkeypatch.setattr(FileDigest, "ask", ask)
+    monkeypatch.setattr(FileDigest, "compute", compute)
     write_large(tree.audio / "longer.wav", 1, N_LARGE + 1)
     tree.run(with_journal=False)
     assert {path.name for path in read} == {"000.wav", "001.wav"}

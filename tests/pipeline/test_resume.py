@@ -369,7 +369,7 @@ def test_a_file_in_another_runs_hand_is_waited_for_and_not_done_twice(place: Pla
 
 def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    asks = [
+    own_options = [
         FileOptions(language="de", formats=("srt",)),
         FileOptions(prompt="P", output=tmp_path / "own"),
         FileOptions(),
@@ -382,8 +382,8 @@ def test_files_of_a_list_have_settings_of_their_own(place: Place, tmp_path: Path
 
     def source() -> Iterator[AudioFile]:
         yield AudioFile(Path("talks.jsonl, line 7"), options=FileOptions(fault="no JSON"))
-        for path, ask in zip(sorted(place.audio.glob("*.wav")), asks, strict=True):
-            yield replace(next(iter(from_paths([path]))), options=ask)
+        for path, own in zip(sorted(place.audio.glob("*.wav")), own_options, strict=True):
+            yield replace(next(iter(from_paths([path]))), options=own)
 
     outcomes = place.run(source=source(), before_step=note)
     assert told(outcomes) == {"tal": "failed", **DONE}
@@ -484,7 +484,7 @@ def test_another_folders_transcript_is_taken_only_as_we_left_it(place: Place, tm
 def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
     reads, goes_on = threading.Event(), threading.Event()
 
-    class SlowShelf:
+    class SlowClipStore:
         def has_room(self, job: Job) -> bool:
             return True
 
@@ -503,27 +503,27 @@ def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
         job.extent_s = 2 * clip_cache.LONG_S
         return job
 
-    keeper, one, two = clip_cache.ClipCache(SlowShelf(), lambda job: ""), long_file(1), long_file(2)
-    keeper.recall(one, Clip(1, 0, 0.0, np.zeros(16, np.int16)))
+    cache, one, two = clip_cache.ClipCache(SlowClipStore(), lambda job: ""), long_file(1), long_file(2)
+    cache.recall(one, Clip(1, 0, 0.0, np.zeros(16, np.int16)))
     notes: list[Exception | None] = []
 
     def note() -> None:
         try:
-            keeper.note(one, ClipText(1, 0, (), "en"))
+            cache.add(one, ClipText(1, 0, (), "en"))
             notes.append(None)
         except KeyError as err:
             notes.append(err)
 
-    reader = threading.Thread(target=keeper.recall, args=(two, Clip(2, 0, 0.0, np.zeros(16, np.int16))))
+    reader = threading.Thread(target=cache.recall, args=(two, Clip(2, 0, 0.0, np.zeros(16, np.int16))))
     reader.start()
-    assert reads.wait(20)  # whoever wants the keeper waits now
-    ends = threading.Thread(target=keeper.forget, args=(one,))
+    assert reads.wait(20)  # whoever wants the cache waits now
+    ends = threading.Thread(target=cache.forget, args=(one,))
     ends.start()
     noted = threading.Thread(target=note)
     noted.start()
     goes_on.set()
     for thread in (reader, ends, noted):
         thread.join(20)
-    keeper.forget(one)
-    keeper.flush()
+    cache.forget(one)
+    cache.flush()
     assert notes == [None]

@@ -343,9 +343,9 @@ def test_a_file_whose_folder_is_away_as_the_run_is_stopped_is_not_failed(place: 
     monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
     real, stop = OpenFiles.interrupt, threading.Event()
 
-    def late(board: OpenFiles, *given: object, **named: object) -> None:
+    def late(open_files: OpenFiles, *given: object, **named: object) -> None:
         threading.Event().wait(0.5)  # the load thread comes first
-        real(board, *given, **named)
+        real(open_files, *given, **named)
 
     def go_away() -> None:
         place.folder.rename(place.folder.with_name("away"))

@@ -101,7 +101,7 @@ def test_several_diarizers_find_what_one_finds(tmp_path: Path, monkeypatch: pyte
     files, quiet = many(tmp_path), replace(BASE, output=OutputOptions(write=False))
     found = []
     for n in (1, 3):
-        monkeypatch.setattr(find_speakers, "lanes_for", lambda n_cores, is_beside_gpu, n=n: n)
+        monkeypatch.setattr(find_speakers, "n_diarizers", lambda n_cores, is_beside_gpu, n=n: n)
         run = Run(quiet)
         found.append({outcome.path: outcome.transcript for outcome in run(files)})
         assert len(run.diarizers) == n
@@ -110,8 +110,8 @@ def test_several_diarizers_find_what_one_finds(tmp_path: Path, monkeypatch: pyte
 
 
 def test_beside_a_gpu_there_are_several_diarizers():
-    assert [find_speakers.lanes_for(n, True) for n in (1, 8, 16, 100)] == [1, 2, 4, 8]
-    assert find_speakers.lanes_for(16, False) == 1
+    assert [find_speakers.n_diarizers(n, True) for n in (1, 8, 16, 100)] == [1, 2, 4, 8]
+    assert find_speakers.n_diarizers(16, False) == 1
 
 
 def test_long_and_split_recordings_take_pauses_into_account(tmp_path: Path):
@@ -333,12 +333,12 @@ def test_a_file_that_fails_while_it_is_listened_to_leaves_nothing_either(talk: P
 
 def test_no_more_clips_wait_for_a_diarizer_than_it_may_have(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(find_speakers, "MAX_CLIPS", 2)
-    queue = find_speakers.SpeakerFinder(SimpleNamespace(board=None, options=BASE), FakeDiarizer)
+    queue = find_speakers.SpeakerFinder(SimpleNamespace(open_files=None, options=BASE), FakeDiarizer)
     clip, taken = Clip(0, 0, 0.0, np.zeros(1, np.int16)), []
     job = Job(0, AudioFile(Path("a.wav")), Assembly(AudioFile(Path("a.wav"))))
     putting = threading.Thread(target=lambda: taken.extend(queue.take(job, clip) for _ in range(3)), daemon=True)
     putting.start()
-    pools.wait_until(lambda: queue._lanes[0].n_clips == 2)
+    pools.wait_until(lambda: queue._queues[0].n_clips == 2)
     putting.join(0.3)
     assert putting.is_alive()
     queue.abort()

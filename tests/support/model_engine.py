@@ -16,7 +16,7 @@ from transformers import WhisperForConditionalGeneration
 from whisper.tokenizer import get_tokenizer
 
 from whisperbatch import demo
-from whisperbatch.demo import peers
+from whisperbatch.demo.training import peers
 from whisperbatch.engine import EngineFacts, placement
 from whisperbatch.engine.device.runner import Runner
 from whisperbatch.engine.model import checkpoint, weights

@@ -1,4 +1,4 @@
-"""Crews whose members have the fake engine: as processes, and as a command line that uses such processes."""
+"""Worker pools whose workers have the fake engine: as processes, and as a command line that uses such processes."""
 
 import json
 import os
@@ -37,13 +37,13 @@ if "LONG_S" in os.environ:
     from whisperbatch.pipeline import clip_cache
     clip_cache.ClipCache.__init__.__defaults__ = (float(os.environ["LONG_S"]),)
 """
-MEMBER = f"{ENGINE}\nfrom whisperbatch.backends import process_workers\nprocess_workers.main()\n"
+WORKER = f"{ENGINE}\nfrom whisperbatch.backends import process_workers\nprocess_workers.main()\n"
 DRIVER = f"""
 import sys
 {ENGINE}
 from whisperbatch.backends import process_workers
-MEMBER = {MEMBER!r}
-process_workers.command = lambda module: [sys.executable, "-c", MEMBER]
+WORKER = {WORKER!r}
+process_workers.command = lambda module: [sys.executable, "-c", WORKER]
 from whisperbatch import cli
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -119,5 +119,5 @@ def processes(folder: Path) -> dict[int, str]:
     return {pid: line for pid, line in found.items() if line}
 
 
-def members(folder: Path) -> list[int]:
+def pool_workers(folder: Path) -> list[int]:
     return [pid for pid, line in processes(folder).items() if line.endswith("process_workers.main()\n ")]

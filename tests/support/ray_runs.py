@@ -12,14 +12,14 @@ DRIVER = f"""
 import os, sys
 from whisperbatch import cli
 from whisperbatch.backends import ray_workers
-def member(options, is_blind="BLIND" in os.environ):
+def worker(options, is_blind="BLIND" in os.environ):
     exec({ENGINE!r}, {{}})
     if is_blind:
         import pathlib
         pathlib.Path.is_dir = lambda path: False
-    return looking(options)
-looking = ray_workers.looking_member
-ray_workers.looking_member = member
+    return checking(options)
+checking = ray_workers.folder_checking_worker
+ray_workers.folder_checking_worker = worker
 sys.exit(cli.main(sys.argv[1:]))
 """
 

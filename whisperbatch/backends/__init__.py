@@ -1,48 +1,36 @@
-"""Where a run's models are: here, in a process a device, on a Ray cluster. The API asks this room for a ``Backend``.
+"""Backends: run the model in this process, in one process per device, or on a Ray cluster.
 
-Leaves: local (one device, in this process), elsewhere (a run with a crew), crew (its members: who has what, who is
-replaced), member (what one does), messages (what they tell each other), devices (a process a device), on_ray (an actor
-a device).
+Modules: local (one device, in this process), remote (a run with a worker pool), worker_pool (assigns files to workers
+and replaces workers that die), worker (a pipeline of its own, fed file by file), messages (between pool and workers),
+process_workers (one process per device), ray_workers (one Ray actor per device).
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from whisperbatch.backends import process_workers
 from whisperbatch.backends.local import LocalBackend
 from whisperbatch.backends.remote import RemoteBackend
-from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
-from whisperbatch.records import AudioFile, Event, Outcome
+from whisperbatch.pipeline import RunParts
+from whisperbatch.records import AudioFile, Outcome
 
 __all__ = ["Backend", "open_backend"]
 
 
 class Backend(Protocol):
-    """A run's pipeline wherever its models are; models stay loaded between runs."""
+    """A run's pipeline, wherever its models are; models stay loaded between runs."""
 
-    def run(
-        self,
-        source: Iterable[AudioFile],
-        *,
-        on_event: Callable[[Event], None],
-        stop: threading.Event,
-        journal: Journal | None = None,
-        at_once: bool = False,
-    ) -> Iterator[Outcome]:
-        """The outcome of each file, as it ends; for one thread at a time.
+    def run(self, source: Iterable[AudioFile], **parts: Unpack[RunParts]) -> Iterator[Outcome]:
+        """Yield the outcome of each file as it ends; for one thread at a time.
 
         Args:
-            source: Files, as they come.
-            on_event: Told what happens, from threads of the run, one at a time.
-            stop: Set it to end the run soon.
-            journal: What is done; None keeps none.
-            at_once: Load the model without waiting for a file that needs it.
+            source: The files, in the order they arrive.
+            **parts: See ``pipeline.run``.
 
         Raises:
-            UsageError, RunError: Out of the iterator.
+            UsageError, RunError: Raised by the iterator.
         """
         ...
 
@@ -52,20 +40,20 @@ class Backend(Protocol):
 
 
 def open_backend(options: RunOptions) -> Backend:
-    """The backend that the options ask for; nothing is loaded or started yet.
+    """Return the backend that the options select; nothing is loaded or started yet.
 
     Raises:
         UsageError: It needs a library that is not installed.
     """
-    if options.crew.backend == "ray":
+    if options.workers.backend == "ray":
         from whisperbatch.backends import ray_workers
 
-        return RemoteBackend(options, ray_workers.crew_of(options))
+        return RemoteBackend(options, ray_workers.pool_of(options))
     names = options.engine.devices
     if names == ("all",):
         from whisperbatch.engine.placement import every
 
         names = every()
     if len(names) > 1:
-        return RemoteBackend(options, process_workers.crew_of(options, names))
+        return RemoteBackend(options, process_workers.pool_of(options, names))
     return LocalBackend(replace(options, engine=replace(options.engine, device=names[0])))

@@ -1,19 +1,18 @@
-"""A run in this process: one device, the model kept between runs."""
+"""Run in this process: one device, with the model kept between runs."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from whisperbatch import demo, pipeline
 from whisperbatch.audio.worker_client import LoadWorker
 from whisperbatch.engine import Engine, open_engine
-from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions, SpeechOptions
 from whisperbatch.outputs.namer import Namer
-from whisperbatch.pipeline import ClipStore
+from whisperbatch.pipeline import ClipStore, RunParts
 from whisperbatch.records import AudioFile, Clip, ClipSettings, Event, Outcome
 from whisperbatch.sources import MEDIA_SUFFIXES
 from whisperbatch.speakers import Diarizer, open_diarizer
@@ -26,40 +25,29 @@ class LocalBackend:
         self,
         options: RunOptions,
         *,
-        shelf: ClipStore | None = None,
+        clip_store: ClipStore | None = None,
         on_open: Callable[[Engine], None] = lambda engine: None,
     ) -> None:
-        """Keep the options; finished clips of long files are kept on the shelf, None means the journal."""
+        """Open nothing yet; finished clips of long files go to ``clip_store``, None means the journal."""
         self._options = options
-        self._shelf, self._on_open = shelf, on_open
+        self._clip_store, self._on_open = clip_store, on_open
         self._engine: Engine | None = None
         self._diarizers: list[Diarizer] = []
 
-    def run(
-        self,
-        source: Iterable[AudioFile],
-        *,
-        on_event: Callable[[Event], None],
-        stop: threading.Event,
-        journal: Journal | None = None,
-        at_once: bool = False,
-    ) -> Iterator[Outcome]:
-        """The outcome of each file; see ``backends.Backend``."""
+    def run(self, source: Iterable[AudioFile], **parts: Unpack[RunParts]) -> Iterator[Outcome]:
+        """Yield the outcome of each file; see ``backends.Backend``."""
         return pipeline.run(
             source,
             self._options,
-            open_engine=lambda: self.open(on_event),
-            on_event=on_event,
-            stop=stop,
-            journal=journal,
-            at_once=at_once,
-            shelf=self._shelf,
+            open_engine=lambda: self.open(parts["on_event"]),
+            clip_store=self._clip_store,
             open_diarizer=self._diarizers_of_run() if self._options.speakers.enabled else None,
-            **rooms_of(self._options),
+            **parts,
+            **common_arguments(self._options),
         )
 
     def open(self, on_event: Callable[[Event], None]) -> Engine:
-        """The engine, its model loaded."""
+        """Return the engine with its model loaded."""
         if self._engine is None:
             self._engine = open_engine(
                 self._options.engine,
@@ -81,12 +69,12 @@ class LocalBackend:
             self._diarizers.pop().close()
 
     def _diarizers_of_run(self) -> Callable[[], Diarizer]:
-        """Gives a run one diarizer after another, those of earlier runs first."""
-        kept, lock, options = iter(list(self._diarizers)), threading.Lock(), self._options
+        """Return a function that gives a run one diarizer after another, those of earlier runs first."""
+        existing, lock, options = iter(list(self._diarizers)), threading.Lock(), self._options
 
         def give() -> Diarizer:
             with lock:
-                found = next(kept, None)
+                found = next(existing, None)
                 if found is None:
                     offline = options.engine.offline
                     found = open_diarizer(options.speakers, offline=offline, read_clip=self._read_clip)
@@ -96,7 +84,7 @@ class LocalBackend:
         return give
 
     def _read_clip(self, path: Path) -> np.ndarray:
-        """A reference clip as int16 (n_samples,), decoded in a process of its own as every recording is.
+        """Return a reference clip as int16 (n_samples,), decoded in a process of its own as every recording is.
 
         Raises:
             LoadError: It cannot be read.
@@ -107,8 +95,8 @@ class LocalBackend:
         return np.concatenate(clips) if clips else np.zeros(0, np.int16)
 
 
-def rooms_of(options: RunOptions) -> dict[str, Any]:
-    """What a run has, wherever its models are: who names its outputs, and which weights its model's name means."""
+def common_arguments(options: RunOptions) -> dict[str, Any]:
+    """Return the arguments that every run has: the namer of its outputs, and which weights its model's name means."""
     return {
         "namer": Namer(options.output, MEDIA_SUFFIXES),
         "revision": lambda: pipeline.revision_of(options.engine, demo.FOLDER),

@@ -1,49 +1,49 @@
-"""What a crew and its members tell each other beside ``pipeline.Order`` and ``pipeline.Tiding``; all of it pickles."""
+"""Messages between a worker pool and its workers, beside those of ``pipeline.worker_protocol``; all can be pickled."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from whisperbatch.errors import WhisperbatchError
-from whisperbatch.pipeline import Order, Tiding
+from whisperbatch.pipeline import FileTask, WorkerMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Warm:
-    """To a member: open the model now."""
+    """To a worker: open the model now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """To a member that wants a file: there is none for now, so finish what you have."""
+class Flush:
+    """To a ready worker: no file is waiting, so finish what you have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To a member: finish what the engine holds, end the rest, and be over."""
+    """To a worker: finish the files in the engine, interrupt the others, and end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From a member: it has room for one more file."""
+    """From a worker: it has room for one more file."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderNotVisible:
-    """From a member: it cannot see the folder of a file that it was given."""
+    """From a worker: it cannot see the folder of a file that it received."""
 
     folder: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """From a member: it does nothing more, because of the error, or because it was told to."""
+    """From a worker, its last message: it ends because of an error, or because it was drained."""
 
     error: WhisperbatchError | None = None
 
 
-ToMember = Order | Warm | Rest | Drain
-FromMember = Tiding | Ready | FolderNotVisible | Over
+ToWorker = FileTask | Warm | Flush | Drain
+FromWorker = WorkerMessage | Ready | FolderNotVisible | Over
 
 
 class PoolWorkerDiedError(Exception):
-    """A member is gone without a word; the text says how."""
+    """A worker died without a last message; the text says how."""

@@ -1,45 +1,28 @@
-"""A run whose models are elsewhere: sources, names, journal and outputs here, the rest with a crew."""
+"""Run a worker pool: sources, names, journal and outputs stay in this process, the rest happens in the workers."""
 
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Unpack
 
 from whisperbatch import pipeline
-from whisperbatch.backends.local import rooms_of
+from whisperbatch.backends.local import common_arguments
 from whisperbatch.backends.worker_pool import WorkerPool
-from whisperbatch.journal import Journal
 from whisperbatch.options import RunOptions
-from whisperbatch.records import AudioFile, Event, Outcome
+from whisperbatch.pipeline import RunParts
+from whisperbatch.records import AudioFile, Outcome
 
 
 class RemoteBackend:
-    """See ``backends.Backend``; its members stay between runs."""
+    """See ``backends.Backend``; the workers stay between runs."""
 
-    def __init__(self, options: RunOptions, crew: WorkerPool) -> None:
+    def __init__(self, options: RunOptions, pool: WorkerPool) -> None:
         """Start nothing yet."""
-        self._options, self._crew = options, crew
+        self._options, self._pool = options, pool
 
-    def run(
-        self,
-        source: Iterable[AudioFile],
-        *,
-        on_event: Callable[[Event], None],
-        stop: threading.Event,
-        journal: Journal | None = None,
-        at_once: bool = False,
-    ) -> Iterator[Outcome]:
-        """The outcome of each file, as it ends."""
-        self._crew.open()
-        return pipeline.run(
-            source,
-            self._options,
-            crew=self._crew,
-            on_event=on_event,
-            stop=stop,
-            journal=journal,
-            at_once=at_once,
-            **rooms_of(self._options),
-        )
+    def run(self, source: Iterable[AudioFile], **parts: Unpack[RunParts]) -> Iterator[Outcome]:
+        """Yield the outcome of each file as it ends."""
+        self._pool.open()
+        return pipeline.run(source, self._options, pool=self._pool, **parts, **common_arguments(self._options))
 
     def close(self) -> None:
-        """End the members."""
-        self._crew.close()
+        """End the workers."""
+        self._pool.close()

@@ -1,7 +1,6 @@
-"""A crew: who has room takes the next file, who dies is replaced, and what it had is told of as lost.
+"""A worker pool: assigns files to workers that have room, replaces workers that die, and reports their files as lost.
 
-Comes in: files, from the threads of a run. Goes out: tidings. Each member has a thread here that listens to it. What a
-member is (a process, an actor) is told by ``Hire``.
+Each worker has a thread here that reads its messages. ``StartWorker`` decides what a worker is: a process or an actor.
 """
 
 import queue
@@ -12,301 +11,305 @@ from typing import Protocol
 
 from whisperbatch.backends.messages import (
     Drain,
+    Flush,
     FolderNotVisible,
-    FromMember,
+    FromWorker,
     Over,
     PoolWorkerDiedError,
     Ready,
-    Rest,
-    ToMember,
+    ToWorker,
     Warm,
 )
 from whisperbatch.errors import ModelError, RunError, UsageError, WhisperbatchError
-from whisperbatch.pipeline import Ended, Order, Tiding, WorkerEvent, WorkerLost
+from whisperbatch.pipeline import FileEnded, FileTask, WorkerEvent, WorkerLost, WorkerMessage
 
-MAX_IN_VAIN = 3  # deaths in a row of a member that never came to ask for a file
-END_S = 10.0  # for a member's thread to end once it was killed
+MAX_FAILED_STARTS = 3  # times in a row that a worker ended before it was ready for a file
+END_S = 10.0  # for a worker's thread to end after the worker is killed
 
 
 class WorkerHandle(Protocol):
-    """A member, seen from here."""
+    """A running worker, as the pool sees it."""
 
-    def send(self, message: ToMember) -> None:
-        """Hand it a message; nothing happens when it is gone."""
+    def send(self, message: ToWorker) -> None:
+        """Send a message; does nothing when the worker is gone."""
         ...
 
-    def hear(self) -> Iterator[FromMember]:
-        """What it tells; ends after ``Over``. MemberDiedError when it dies."""
+    def messages(self) -> Iterator[FromWorker]:
+        """Yield its messages, up to ``Over``; PoolWorkerDiedError when it dies."""
         ...
 
     def kill(self) -> None:
-        """End it, from any thread."""
+        """Kill it; any thread may call this."""
         ...
 
 
-Hire = Callable[[str], WorkerHandle]
+StartWorker = Callable[[str], WorkerHandle]
 
 
 @dataclass(eq=False)
-class _Place:
-    """A member's place, which a successor takes when it dies; guarded by the crew's lock."""
+class _WorkerState:
+    """One worker and, when it dies, its replacement; guarded by the pool's lock."""
 
     name: str
-    hired: WorkerHandle | None = None
-    held: dict[int, Order] = field(default_factory=dict)
-    reserved: int | None = None  # for a file that is to be alone
-    is_up: bool = False  # it has asked for a file; one that waits for a node has not
-    wants: bool = False
-    has_rested: bool = True  # since it last had a file
-    is_blind: bool = False  # it cannot see the recordings, so no other is hired for it
-    is_left: bool = False  # its run was let go while it had files, and it is being ended
-    n_in_vain: int = 0
+    handle: WorkerHandle | None = None
+    tasks: dict[int, FileTask] = field(default_factory=dict)
+    reserved: int | None = None  # number of an exclusive file that it is kept free for
+    is_up: bool = False  # it has been ready at least once; an actor that waits for a node has not
+    is_ready: bool = False
+    has_flushed: bool = True  # since it last received a file
+    cannot_see: bool = False  # it cannot see the recordings, so it is not replaced
+    is_abandoned: bool = False  # its run ended while it had files, and it is being killed
+    n_failed_starts: int = 0
     thread: threading.Thread | None = None
 
     def clear(self) -> None:
-        """Have nobody, and nothing of whoever was here."""
-        self.hired, self.held, self.reserved, self.has_rested = None, {}, None, True
-        self.wants = self.is_up = self.is_left = False
+        """Reset everything that belongs to the worker that ended."""
+        self.handle, self.tasks, self.reserved, self.has_flushed = None, {}, None, True
+        self.is_ready = self.is_up = self.is_abandoned = False
 
     @property
-    def is_alone(self) -> bool:
-        """Whether it has a file that is to be alone."""
-        return any(order.is_alone for order in self.held.values())
+    def is_exclusive(self) -> bool:
+        """Whether it has an exclusive file."""
+        return any(task.is_exclusive for task in self.tasks.values())
 
 
 class WorkerPool:
-    """Members and who has what; see ``pipeline.WorkerPool``. It outlives a run, so that models stay loaded."""
+    """Workers and their files; see ``pipeline.WorkerPool``. The pool outlives a run, so that models stay loaded."""
 
-    def __init__(self, hire: Hire, names: Sequence[str]) -> None:
-        """Hire nobody yet; ``names`` says what each place is called."""
-        self._hire, self._names = hire, list(names)
-        self._places = [_Place(name) for name in names]
-        self._is_at_work = self._is_draining = self._is_resting = self._is_warm = self._is_closed = False
-        self._tidings: queue.SimpleQueue[Tiding | WhisperbatchError | None] = queue.SimpleQueue()
+    def __init__(self, start_worker: StartWorker, names: Sequence[str]) -> None:
+        """Start no worker yet; ``names`` has a name for each."""
+        self._start_worker, self._names = start_worker, list(names)
+        self._workers = [_WorkerState(name) for name in names]
+        self._is_running = self._is_draining = self._is_flushing = self._is_warm = self._is_closed = False
+        self._outgoing: queue.SimpleQueue[WorkerMessage | WhisperbatchError | None] = queue.SimpleQueue()
         self._changed = threading.Condition()
 
     @property
-    def n_hands(self) -> int:
-        """One file a member may wait to be taken."""
-        return len(self._places)
+    def max_waiting(self) -> int:
+        """One file per worker may wait to be taken."""
+        return len(self._workers)
 
     def open(self) -> None:
         """Begin a run."""
         with self._changed:
-            self._tidings = queue.SimpleQueue()
-            self._is_at_work, self._is_draining, self._is_resting = True, False, False
-            self._places = self._places or [_Place(name) for name in self._names]
+            self._outgoing = queue.SimpleQueue()
+            self._is_running, self._is_draining, self._is_flushing = True, False, False
+            self._workers = self._workers or [_WorkerState(name) for name in self._names]
 
     def add(self, name: str) -> None:
-        """Make another place, for a member that can join now."""
+        """Add a worker, such as one on a node that has joined."""
         with self._changed:
-            place = _Place(name)
+            worker = _WorkerState(name)
             self._names.append(name)
-            self._places.append(place)
-            if any(other.thread is not None for other in self._places):
-                self._start(place)
+            self._workers.append(worker)
+            if any(other.thread is not None for other in self._workers):
+                self._start(worker)
 
     def warm(self) -> None:
-        """Have the members open their models."""
+        """Make the workers open their models."""
         with self._changed:
             self._is_warm = True
             self._start_all()
 
-    def hand(self, order: Order) -> bool:
-        """Wait until a member takes the file; False when none will."""
+    def submit(self, task: FileTask) -> bool:
+        """Wait until a worker takes the file; return False if none will."""
         with self._changed:
             if not self._can_work:
                 return False
-            self._is_resting = False
+            self._is_flushing = False
             self._start_all()
-            place: _Place | None = None
-            while self._can_work and (place := self._taker(order)) is None:
+            worker: _WorkerState | None = None
+            while self._can_work and (worker := self._choose(task)) is None:
                 self._changed.wait()
-            if not self._can_work or place is None:
+            if not self._can_work or worker is None:
                 return False
-            place.wants, place.has_rested, place.reserved = False, False, None
-            place.held[order.number] = order
-            hired = place.hired
-        assert hired is not None
-        hired.send(order)
+            worker.is_ready, worker.has_flushed, worker.reserved = False, False, None
+            worker.tasks[task.number] = task
+            handle = worker.handle
+        assert handle is not None
+        handle.send(task)
         return True
 
-    def rest(self) -> None:
-        """Have members that wait for a file finish what they have."""
+    def flush(self) -> None:
+        """Make workers that wait for a file finish what they have."""
         with self._changed:
-            self._is_resting = True
-            idle = [place for place in self._places if place.wants and not place.has_rested]
-            for place in idle:
-                self._have_rest(place)
+            self._is_flushing = True
+            idle = [worker for worker in self._workers if worker.is_ready and not worker.has_flushed]
+            for worker in idle:
+                self._flush(worker)
 
-    def tidings(self) -> Iterator[Tiding]:
-        """What happens, until the crew is let go; an error that ends the run is raised."""
-        told = self._tidings
-        while (one := told.get()) is not None:
+    def messages(self) -> Iterator[WorkerMessage]:
+        """Yield messages until ``end_run``; raises an error that ends the run."""
+        outgoing = self._outgoing
+        while (one := outgoing.get()) is not None:
             if isinstance(one, WhisperbatchError):
                 raise one
             yield one
 
     def drain(self) -> None:
-        """Take nothing more, and have the members end what they have begun."""
+        """Accept no more files, and make the workers finish what they have begun."""
         with self._changed:
             self._is_draining = True
-            for place in self._places:
-                if place.hired is not None:
-                    place.hired.send(Drain())
+            for worker in self._workers:
+                if worker.handle is not None:
+                    worker.handle.send(Drain())
             self._changed.notify_all()
 
-    def let_go(self) -> None:
-        """End the run; a member that still has files is ended, since nobody waits for them."""
+    def end_run(self) -> None:
+        """End the run; kill workers that still have files, since nothing waits for them."""
         with self._changed:
-            self._is_at_work = False
-            busy = [place for place in self._places if place.held and place.hired is not None]
-            killed = [place.hired for place in busy if place.hired is not None]
-            for place in busy:  # what it still tells is of no run: the next one has other files by these numbers
-                place.held, place.wants, place.is_up, place.is_left = {}, False, False, True
-            self._tidings.put(None)
+            self._is_running = False
+            busy = [worker for worker in self._workers if worker.tasks and worker.handle is not None]
+            killed = [worker.handle for worker in busy if worker.handle is not None]
+            for worker in busy:  # its late messages are dropped: the next run uses these numbers for other files
+                worker.tasks, worker.is_ready, worker.is_up, worker.is_abandoned = {}, False, False, True
+            self._outgoing.put(None)
             self._changed.notify_all()
-        for hired in killed:
-            hired.kill()
+        for handle in killed:
+            handle.kill()
 
     def close(self) -> None:
-        """End the members."""
+        """End the workers."""
         with self._changed:
-            self._is_at_work, self._is_closed = False, True
-            places = list(self._places)
+            self._is_running, self._is_closed = False, True
+            workers = list(self._workers)
             self._changed.notify_all()
-        for place in places:
-            if place.hired is not None:
-                place.hired.kill()
-        for place in places:
-            if place.thread is not None:
-                place.thread.join(END_S)
+        for worker in workers:
+            if worker.handle is not None:
+                worker.handle.kill()
+        for worker in workers:
+            if worker.thread is not None:
+                worker.thread.join(END_S)
 
     @property
     def _can_work(self) -> bool:
-        return self._is_at_work and not self._is_draining and not self._is_closed
+        return self._is_running and not self._is_draining and not self._is_closed
 
-    def _taker(self, order: Order) -> _Place | None:
-        """The member that takes a file, of those with room the one with the fewest; under the lock."""
-        if order.is_alone:
-            return self._taker_alone(order)
-        free = [place for place in self._places if place.wants and place.reserved is None and not place.is_alone]
-        return min(free, key=lambda place: len(place.held), default=None)
+    def _choose(self, task: FileTask) -> _WorkerState | None:
+        """Return the worker for a file: of those with room the one with the fewest files; call under the lock."""
+        if task.is_exclusive:
+            return self._choose_exclusive(task)
+        free = [
+            worker
+            for worker in self._workers
+            if worker.is_ready and worker.reserved is None and not worker.is_exclusive
+        ]
+        return min(free, key=lambda worker: len(worker.tasks), default=None)
 
-    def _taker_alone(self, order: Order) -> _Place | None:
-        """The member that is kept free for a file, once it has nothing else."""
-        kept = next((place for place in self._places if place.reserved == order.number), None)
-        if kept is None:
-            candidates = [p for p in self._places if p.is_up and p.reserved is None and not p.is_alone]
-            kept = min(candidates, key=lambda place: len(place.held), default=None)
-        if kept is None:
+    def _choose_exclusive(self, task: FileTask) -> _WorkerState | None:
+        """Return the worker that is kept free for an exclusive file, once it has no other."""
+        chosen = next((worker for worker in self._workers if worker.reserved == task.number), None)
+        if chosen is None:
+            candidates = [one for one in self._workers if one.is_up and one.reserved is None and not one.is_exclusive]
+            chosen = min(candidates, key=lambda worker: len(worker.tasks), default=None)
+        if chosen is None:
             return None
-        kept.reserved = order.number
-        if kept.wants and kept.held and not kept.has_rested:
-            self._have_rest(kept)  # so that what it has goes out at once
-        return kept if kept.wants and not kept.held else None
+        chosen.reserved = task.number
+        if chosen.is_ready and chosen.tasks and not chosen.has_flushed:
+            self._flush(chosen)  # so that it finishes its other files at once
+        return chosen if chosen.is_ready and not chosen.tasks else None
 
-    def _have_rest(self, place: _Place) -> None:
-        """Answer a member that wants a file: not now. It asks again when it has finished; under the lock."""
-        place.wants, place.has_rested = False, True
-        if place.hired is not None:
-            place.hired.send(Rest())
+    def _flush(self, worker: _WorkerState) -> None:
+        """Tell a ready worker that no file is waiting; it is ready again when it has finished. Call under the lock."""
+        worker.is_ready, worker.has_flushed = False, True
+        if worker.handle is not None:
+            worker.handle.send(Flush())
 
     def _start_all(self) -> None:
-        for place in self._places:
-            self._start(place)
+        for worker in self._workers:
+            self._start(worker)
 
-    def _start(self, place: _Place) -> None:
-        if not self._is_closed and place.thread is None:
-            place.thread = threading.Thread(
-                target=self._guarded, args=(place,), name=f"whisperbatch-{place.name}", daemon=True
+    def _start(self, worker: _WorkerState) -> None:
+        if not self._is_closed and worker.thread is None:
+            worker.thread = threading.Thread(
+                target=self._run_thread, args=(worker,), name=f"whisperbatch-{worker.name}", daemon=True
             )
-            place.thread.start()
+            worker.thread.start()
 
-    def _guarded(self, place: _Place) -> None:
-        """Top of a thread: what ends it unforeseen ends the run."""
+    def _run_thread(self, worker: _WorkerState) -> None:
+        """Top of a thread: an unexpected error ends the run."""
         try:
-            self._keep(place)
+            self._supervise(worker)
             return
         except WhisperbatchError as err:
             error = err
         except Exception as err:
-            error = RunError(f"the thread of {place.name} failed: {type(err).__name__}: {err}")
+            error = RunError(f"the thread of {worker.name} failed: {type(err).__name__}: {err}")
             error.__cause__ = err
-        with self._changed:  # a later run may fill the place again
-            place.thread = None
-            place.clear()
-            self._tidings.put(error)
+        with self._changed:  # a later run may start the worker again
+            worker.thread = None
+            worker.clear()
+            self._outgoing.put(error)
             self._changed.notify_all()
 
-    def _keep(self, place: _Place) -> None:
-        """Keep a place filled for as long as the crew works."""
+    def _supervise(self, worker: _WorkerState) -> None:
+        """Start a worker, read its messages and replace it when it ends, as long as the pool is in use."""
         while True:
-            hired = self._hire(place.name)
+            handle = self._start_worker(worker.name)
             with self._changed:
-                place.hired = hired
+                worker.handle = handle
                 is_warm = self._is_warm
                 if self._is_closed or self._is_draining:
-                    hired.kill()
+                    handle.kill()
             if is_warm:
-                hired.send(Warm())
+                handle.send(Warm())
             why = "it ended"
             try:
-                for message in hired.hear():
-                    why = self._on(place, message) or why
+                for message in handle.messages():
+                    why = self._on(worker, message) or why
             except PoolWorkerDiedError as err:
                 why = str(err)
             finally:
-                hired.kill()
-            if not self._vacate(place, why):
+                handle.kill()
+            if not self._on_end(worker, why):
                 return
 
-    def _on(self, place: _Place, message: FromMember) -> str | None:
-        """Take in what a member tells; why it is over, when it is."""
+    def _on(self, worker: _WorkerState, message: FromWorker) -> str | None:
+        """Process a message; return why the worker ends, if it does."""
         match message:
             case Ready():
                 with self._changed:
-                    if place.is_left:
+                    if worker.is_abandoned:
                         return None
-                    place.wants, place.is_up, place.n_in_vain = True, True, 0
-                    if self._is_resting and not place.has_rested:
-                        self._have_rest(place)
+                    worker.is_ready, worker.is_up, worker.n_failed_starts = True, True, 0
+                    if self._is_flushing and not worker.has_flushed:
+                        self._flush(worker)
                     self._changed.notify_all()
             case FolderNotVisible(folder):
-                place.is_blind = True
-                raise PoolWorkerDiedError(f"{place.name} does not see {folder}; mount it there at the same place")
+                worker.cannot_see = True
+                raise PoolWorkerDiedError(f"{worker.name} cannot see {folder}; mount it there at the same path")
             case Over(error) if isinstance(error, UsageError | ModelError):
                 raise error
             case Over(error):
                 return None if error is None else error.message
-            case Ended(number):
+            case FileEnded(number):
                 with self._changed:
-                    if place.held.pop(number, None) is not None:
-                        self._tidings.put(message)
+                    if worker.tasks.pop(number, None) is not None:
+                        self._outgoing.put(message)
                     self._changed.notify_all()
             case _:
                 with self._changed:
-                    if message.number is None or message.number in place.held:
-                        self._tidings.put(message)
+                    if message.number is None or message.number in worker.tasks:
+                        self._outgoing.put(message)
         return None
 
-    def _vacate(self, place: _Place, why: str) -> bool:
-        """Tell of what a member had that is gone; whether another is to take its place."""
+    def _on_end(self, worker: _WorkerState, why: str) -> bool:
+        """Report the files of a worker that ended as lost; return True if it is to be replaced."""
         with self._changed:
-            lost = list(place.held)
-            place.clear()
-            place.n_in_vain += 1
-            is_given_up = place.is_blind or place.n_in_vain >= MAX_IN_VAIN
-            if is_given_up:
-                self._places.remove(place)
-            goes_on = self._can_work and not is_given_up
-            if not goes_on:
-                place.thread = None
+            lost = list(worker.tasks)
+            worker.clear()
+            worker.n_failed_starts += 1
+            gives_up = worker.cannot_see or worker.n_failed_starts >= MAX_FAILED_STARTS
+            if gives_up:
+                self._workers.remove(worker)
+            is_replaced = self._can_work and not gives_up
+            if not is_replaced:
+                worker.thread = None
             for number in lost:
-                self._tidings.put(WorkerLost(number, why, is_to_blame=not place.is_blind))
+                self._outgoing.put(WorkerLost(number, why, is_to_blame=not worker.cannot_see))
             self._changed.notify_all()
-        if is_given_up and not self._places:
+        if gives_up and not self._workers:
             raise RunError(f"nothing can be transcribed: {why}")
-        if is_given_up:
-            self._tidings.put(WorkerEvent(None, "notice", {"text": f"{place.name} is given up: {why}"}))
-        return goes_on
+        if gives_up:
+            self._outgoing.put(WorkerEvent(None, "notice", {"text": f"giving up on {worker.name}: {why}"}))
+        return is_replaced

@@ -1,14 +1,13 @@
-"""What is done, failed and in hand, and with which settings: SQLite, true at every instant, whatever ends the process.
+"""The journal: which files are done, failed or in progress, and with which settings; SQLite, correct at every instant.
 
-Comes in: what happened to a file. Goes out: what is known of it.
+A file is identified by its path and the folder of its outputs. A run claims it before work, records the outputs that it
+is about to write before the first rename, and marks the file as done when all of them are on disk. Commits survive the
+death of the process; a loss of power may undo the latest, never half of one, and JSON files of ours are then recognized
+again.
 
-A file is known by its path and the folder of its outputs. It is claimed before work, its outputs are intended before
-the first rename, and it is done when all of them lie on disk. Commits outlive the death of the process; a loss of power
-may take back the latest, never half of one, and what our JSON files prove is adopted again.
-
-Leaves: identity (same recording, same settings), store (the database file: schema, migration, damage), runs (which
-runs are alive), entries (what is known of a file), rows (its rows in the file), due (hooks that are
-to run), book (all files).
+Modules: journal (the journal of a run), entries (what is known about a file), rows (entries as database rows), schema
+(the database file: schema, migration, damage), fingerprint (same recording, same settings?), run_lock (which runs are
+alive), due_hooks (hooks that are due).
 """
 
 from whisperbatch.journal.due_hooks import MAX_TRIES, DueHook

@@ -1,7 +1,7 @@
-"""Hooks that are due: noted with the end of their recording, in one transaction, and cleared when they have run.
+"""Hooks that are due: recorded in the transaction that ends their recording, and deleted when they have run.
 
-So each runs at least once, whatever ends the process in between. One that fails stays for the next run, ``MAX_TRIES``
-times in all. A row belongs to a run from the moment it is noted or taken, and is free again when that run is gone.
+So each runs at least once, whatever ends the process in between. A hook that fails stays for the next run,
+``MAX_TRIES`` tries in all. A row belongs to the run that recorded or took it, and is free again when that run is gone.
 """
 
 import json
@@ -20,42 +20,42 @@ _ROW = "SELECT hook.mark, kind, command, told, tries, file.path FROM hook JOIN f
 
 @dataclass(frozen=True, slots=True)
 class DueHook:
-    """A hook that is to run for a recording.
+    """A hook that is due for a recording.
 
     Attributes:
-        mark: Identifies it, and stays the same when it is repeated.
+        mark: Its id, which stays the same when the hook is repeated.
         kind: ``done`` or ``failed``.
-        command: As the run that noted it had it, with its placeholders.
-        told: What became of the recording, as plain values.
-        tries: How often it has failed.
-        path: Where the recording is now, as far as the journal knows.
+        command: Its arguments, with placeholders, in the run that recorded it.
+        payload: The outcome of the recording, as plain values.
+        tries: How many times it has failed.
+        path: The recording's current path, as far as the journal knows.
     """
 
     mark: str
     kind: str
     command: tuple[str, ...]
-    told: Mapping[str, Any]
+    payload: Mapping[str, Any]
     tries: int = 0
     path: Path | None = None
 
 
 class DueHooks:
-    """The journal's hooks that are due; any thread may call it. Every method raises RunError as the journal does."""
+    """The due hooks of a journal; any thread may call it. Every method raises RunError as the journal does."""
 
     def __init__(self, reading: _Database, writing: _Database, token: str) -> None:
-        """Work on the journal's connection, for the run of that token."""
+        """Use the journal's connection, for the run with that token."""
         self._reading, self._writing, self._token = reading, writing, token
 
     def note(self, database: sqlite3.Connection, file: int, due: DueHook | None) -> None:
-        """Note a hook, within the transaction that marks its recording as done or failed."""
+        """Record a hook, in the transaction that marks its recording as done or failed."""
         if due is not None:
             database.execute(
                 "INSERT OR REPLACE INTO hook VALUES (?, ?, ?, ?, ?, 0, ?)",
-                (due.mark, file, due.kind, json.dumps(due.command), json.dumps(due.told), self._token),
+                (due.mark, file, due.kind, json.dumps(due.command), json.dumps(due.payload), self._token),
             )
 
     def take(self, commands: Mapping[str, tuple[str, ...]]) -> DueHook | None:
-        """One that an earlier run left, with the command that this run has for its kind; this run's from now on."""
+        """Take over a hook that an earlier run left and whose command this run has too; None when there is none."""
         for kind, command in commands.items():
             found = self._take("kind = ? AND command = ? ORDER BY hook.rowid LIMIT 1", kind, json.dumps(command))
             if found:
@@ -63,20 +63,20 @@ class DueHooks:
         return None
 
     def take_of(self, path: Path, folder: Path, kinds: Collection[str]) -> list[DueHook]:
-        """Those of a recording, of these kinds, that earlier runs left; this run's from now on."""
+        """Take over the hooks of these kinds that earlier runs left for a recording."""
         wanted = ", ".join("?" * len(kinds))
         where = f"kind IN ({wanted}) AND file.path = ? AND file.folder = ? ORDER BY hook.rowid"
         return self._take(where, *kinds, os.fsencode(path), os.fsencode(folder))
 
     def succeeded(self, mark: str) -> None:
-        """Forget a hook: it has run."""
+        """Delete a hook that has run."""
         with self._writing() as database:
             database.execute("DELETE FROM hook WHERE mark = ?", (mark,))
 
     def failed(self, mark: str) -> int:
-        """How often the hook has failed by now, 0 when it isn't known; the last time it is forgotten.
+        """Count a failure and return how many there are by now, 0 for an unknown hook; the last one deletes it.
 
-        Until this run ends it stays this run's, so that a later one tries it again.
+        Until this run ends the hook stays this run's, so that a later run tries it again.
         """
         with self._writing() as database:
             database.execute("UPDATE hook SET tries = tries + 1 WHERE mark = ?", (mark,))
@@ -85,23 +85,23 @@ class DueHooks:
             return int(row[0]) if row is not None else 0
 
     def n_due(self) -> int:
-        """How many are due."""
+        """The number of due hooks."""
         with self._reading() as database:
             return int(database.execute("SELECT count(*) FROM hook").fetchone()[0])
 
     def _take(self, where: str, *values: object) -> list[DueHook]:
-        """The free ones that a condition picks; nothing is written where there are none."""
+        """Take the free hooks that match a condition; writes nothing when there are none."""
         query = f"{_ROW} WHERE hook.run IS NULL AND {where}"
         with self._reading() as database:
             if database.execute(query, values).fetchone() is None:
                 return []
         with self._writing() as database:
-            found = [_made(row) for row in database.execute(query, values).fetchall()]
+            found = [_from_row(row) for row in database.execute(query, values).fetchall()]
             for due in found:
                 database.execute("UPDATE hook SET run = ? WHERE mark = ?", (self._token, due.mark))
             return found
 
 
-def _made(row: tuple[Any, ...]) -> DueHook:
-    mark, kind, command, told, tries, path = row
-    return DueHook(mark, kind, tuple(json.loads(command)), json.loads(told), tries, Path(os.fsdecode(path)))
+def _from_row(row: tuple[Any, ...]) -> DueHook:
+    mark, kind, command, payload, tries, path = row
+    return DueHook(mark, kind, tuple(json.loads(command)), json.loads(payload), tries, Path(os.fsdecode(path)))

@@ -1,4 +1,4 @@
-"""What is known of a file, as values."""
+"""Records of what the journal knows about a file."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from whisperbatch.journal.fingerprint import TextRecipe
 
 
 class State(StrEnum):
-    """How far a file is; a file in hand is one that a live run has claimed, whatever its state."""
+    """The progress of a file; whether a live run has claimed it is separate from this."""
 
     NEW = "new"
     WRITING = "writing"
@@ -18,7 +18,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A recording and the folder of its outputs, both from the root."""
+    """A recording and the folder of its outputs, both as absolute paths."""
 
     path: Path
     folder: Path
@@ -26,9 +26,9 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """An output as we left it: size and mtime; while it is being written, the digest of what it will be.
+    """An output as we left it: size and mtime; while it is being written, the digest of its future content.
 
-    ``format`` is its format's name; after # may stand what its form is known by, as in ``srt#1f2e3d4c``.
+    ``format`` is the format's name, optionally with marks of its form after #, as in ``srt#1f2e3d4c``.
     """
 
     path: Path
@@ -39,15 +39,15 @@ class Output:
 
     @property
     def name(self) -> str:
-        """The name of its format."""
+        """The format's name alone."""
         return self.format.partition("#")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """All that is known of a file; the recording's figures and the making are those of its last end or intent.
+    """All that is known about a file; recording and recipe are as of its last end or intent to write.
 
-    ``content`` and ``twin`` are those of ``Recording``.
+    For ``content`` and ``twin`` see ``Recording``.
     """
 
     id: int
@@ -58,7 +58,7 @@ class Entry:
     size: int | None
     mtime_ns: int | None
     sample: str | None
-    making: TextRecipe | None
+    recipe: TextRecipe | None
     language: str | None
     audio_s: float
     wall_s: float
@@ -73,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Whether the file is this run's now, and what was known of it at that moment."""
+    """Whether this run has the file now, and what was known about it at that moment."""
 
     is_ours: bool
     entry: Entry
@@ -87,8 +87,8 @@ class Recording:
         size: Bytes.
         mtime_ns: Time of the last change, in nanoseconds.
         sample: Digest of a sample of its bytes; None when they could not be read.
-        content: Digest of all the bytes that its transcript was made of; None when not known.
-        twin: The recording of the same content whose transcript was taken; None when it was transcribed itself.
+        content: Digest of all bytes that its transcript was made from; None when unknown.
+        twin: The recording with the same content whose transcript was used; None when it was transcribed itself.
     """
 
     size: int

@@ -1,8 +1,8 @@
-"""Whether a recording and the settings are those of before.
+"""Fingerprints that show whether a recording or its settings have changed.
 
-At one path a recording is the same with the same size and mtime, or, when only mtime moved, with the same sample of its
-bytes. Recordings at two paths are the same only when all of their bytes are: recorders cut files at fixed sizes, and
-where the samples are taken there may be silence in each.
+At one path a recording is unchanged if size and mtime are, or, when only mtime changed, if a sample of its bytes is
+unchanged. Recordings at two paths are the same only if all of their bytes are: recorders cut files at fixed sizes, and
+the sampled positions may be silent in each.
 """
 
 import hashlib
@@ -16,12 +16,12 @@ from typing import Any, Self
 from whisperbatch.files import open_regular
 
 N_BLOCKS, N_BLOCK = 16, 16_384  # spread over the file; one of up to 256 KiB is read whole
-SAMPLED = "sampled:"  # before the digest of a file of which not every byte was read
+SAMPLED = "sampled:"  # prefix of a digest for which not every byte was read
 N_READ = 1 << 20  # bytes at a time
 
 
 def sample(path: Path) -> str:
-    """What tells a file's content from another's: the SHA-256 of a small file, of a sample of a large one.
+    """Return a digest of a file's content: SHA-256 of a small file, or of a sample of a large one.
 
     Raises:
         OSError: The file cannot be read.
@@ -39,10 +39,10 @@ def sample(path: Path) -> str:
 def content(
     path: Path, sample: str, size: int, mtime_ns: int, is_over: Callable[[], bool] = lambda: False
 ) -> str | None:
-    """The SHA-256 of all of a file's bytes; of a small file its ``sample`` is that already.
+    """Return the SHA-256 of all of a file's bytes; for a small file that is its ``sample``.
 
-    None when the file cannot be read, when it has not the given size and mtime before and after (it is another one
-    then, or grows), or when ``is_over()`` says meanwhile that nobody wants the digest any more.
+    None if the file cannot be read, if it does not have the given size and mtime before and after (it was replaced, or
+    is growing), or if ``is_over()`` becomes true meanwhile: the digest is no longer needed.
     """
     if not sample.startswith(SAMPLED):
         return sample
@@ -68,12 +68,12 @@ def _version(number: int) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class TextRecipe:
-    """What a text depends on beside the recording: the weights and the settings that matter.
+    """What a text depends on besides the recording: the weights and the settings that affect it.
 
     Attributes:
         model: The model's name.
-        revision: Which weights; None when that is not known yet.
-        settings: Those that are not the default, as JSON with sorted keys.
+        revision: Version of the weights; None when not known yet.
+        settings: Settings that differ from the defaults, as JSON with sorted keys.
     """
 
     model: str
@@ -84,23 +84,23 @@ class TextRecipe:
     def of(
         cls, model: str, revision: str | None, settings: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
     ) -> Self:
-        """The making with ``settings``, of which those that equal ``defaults`` say nothing."""
+        """Return the recipe with ``settings``, without those that equal ``defaults``."""
         plain = json.loads(json.dumps(dict(settings)))
         known = json.loads(json.dumps(dict(defaults or {})))
-        told = {key: value for key, value in plain.items() if value != known.get(key)}
-        return cls(model, revision, json.dumps(told, sort_keys=True))
+        changed = {key: value for key, value in plain.items() if value != known.get(key)}
+        return cls(model, revision, json.dumps(changed, sort_keys=True))
 
     def without(self, name: str) -> "TextRecipe":
-        """The same without a setting."""
-        told = {key: value for key, value in json.loads(self.settings).items() if key != name}
-        return replace(self, settings=json.dumps(told, sort_keys=True))
+        """Return this recipe without a setting."""
+        rest = {key: value for key, value in json.loads(self.settings).items() if key != name}
+        return replace(self, settings=json.dumps(rest, sort_keys=True))
 
     def having(self, name: str, value: Any) -> "TextRecipe":
-        """The same with another value of a setting."""
+        """Return this recipe with another value of a setting."""
         return replace(self, settings=json.dumps(json.loads(self.settings) | {name: value}, sort_keys=True))
 
     def agrees(self, other: "TextRecipe") -> bool:
-        """Whether the same text comes of both; weights of an unknown revision are taken for the named model's."""
+        """Whether both give the same text; weights of an unknown revision are assumed to be the named model's."""
         if self.revision is not None and other.revision is not None:
             return self.revision == other.revision and self.settings == other.settings
         return self.model == other.model and self.settings == other.settings

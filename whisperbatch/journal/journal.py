@@ -1,4 +1,4 @@
-"""What is known of files, in SQLite: one connection, shared by the threads of a process under a lock."""
+"""The journal of a run, in SQLite: one connection, shared by the threads of a process under a lock."""
 
 import os
 import sqlite3
@@ -17,29 +17,29 @@ from whisperbatch.journal.rows import (
     ENTRY,
     as_bytes,
     as_path,
+    entry_from,
     entry_of,
     forget_file,
-    made,
     outputs_by_file,
     put,
     void,
     with_outputs,
 )
 from whisperbatch.journal.run_lock import RunLock, forget, is_alive
-from whisperbatch.journal.schema import INSTEAD, connect, sentences
+from whisperbatch.journal.schema import INSTEAD, connect, readable_errors
 
-MAX_SAME = 200  # rows of one content that are looked at, the latest first: there may be any number of copies
+MAX_SAME = 200  # rows with one content that are checked, latest first: there may be any number of copies
 
 
 class Journal:
-    """The journal of one run, or of one look at it; any thread may call it.
+    """The journal, opened by one run or one command; any thread may call it.
 
-    Every method raises RunError when the file cannot be used. It has failed for good then: what is asked later is told
-    the same at once, and does not wait for a lock again.
+    Every method raises RunError when the file cannot be used. The journal has then failed for good: later calls raise
+    the same error at once instead of waiting for a lock again.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file, hold a lock for this run, and void the claims of dead runs."""
+        """Open or create the file, take a lock for this run, and release the claims of dead runs."""
         self.path = path
         self._lock = threading.Lock()
         self._database = connect(path)
@@ -48,7 +48,7 @@ class Journal:
         self._identity = _identity(path)
         with ExitStack() as undo:
             undo.callback(self.close)
-            with sentences(path):
+            with readable_errors(path):
                 self._run = RunLock(path)
             self.hooks = DueHooks(self._reading, self._writing, self._run.token)
             with self._writing() as database:
@@ -57,12 +57,12 @@ class Journal:
             undo.pop_all()
 
     def look(self, key: Key) -> Entry | None:
-        """What is known of a file; None when nothing is."""
+        """Return what is known about a file; None if nothing is."""
         with self._reading() as database:
             return entry_of(database, key)
 
     def done_in_other_folders(self, key: Key) -> list[Entry]:
-        """What is done of the same recording with outputs in other folders, the latest first."""
+        """Return entries of the same recording that are done in other output folders, latest first."""
         with self._reading() as database:
             rows = database.execute(
                 f"{ENTRY} WHERE path = ? AND folder != ? AND state = ? ORDER BY changed DESC",
@@ -71,29 +71,29 @@ class Journal:
             return [with_outputs(database, row) for row in rows]
 
     def knows_size(self, size: int) -> bool:
-        """Whether any recording of that many bytes is known."""
+        """Whether any recording with ``size`` bytes is known."""
         with self._reading() as database:
             return database.execute("SELECT 1 FROM file WHERE size = ? LIMIT 1", (size,)).fetchone() is not None
 
-    def done_alike(self, key: Key, recording: Recording, makings: Collection[TextRecipe]) -> list[Entry]:
-        """What is done of other files of the same size and sample, with the settings of a making and a JSON file.
+    def done_alike(self, key: Key, recording: Recording, recipes: Collection[TextRecipe]) -> list[Entry]:
+        """Return done entries of other files with the same size and sample, the settings of a recipe, and a JSON file.
 
-        Recordings that differ may agree in these; see ``fingerprint``.
+        Different recordings may agree in these; see ``fingerprint``.
         """
         with self._reading() as database:
             rows = database.execute(
                 f"SELECT * FROM ({ENTRY} WHERE size = ? AND sample = ? ORDER BY id DESC LIMIT {MAX_SAME}) AS known"
-                f" WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings IN ({', '.join('?' * len(makings))})"
+                f" WHERE NOT (path = ? AND folder = ?) AND state = ? AND settings IN ({', '.join('?' * len(recipes))})"
                 " AND EXISTS (SELECT 1 FROM output WHERE output.file = known.id AND format GLOB 'json*')",
                 (
                     *(recording.size, recording.sample, as_bytes(key.path), as_bytes(key.folder)),
-                    *(State.DONE, *(making.settings for making in makings)),
+                    *(State.DONE, *(recipe.settings for recipe in recipes)),
                 ),
             ).fetchall()
             return [with_outputs(database, row) for row in rows]
 
     def owner(self, output: Path) -> Path | None:
-        """The recording whose output a file is; None when the journal does not know it."""
+        """Return the recording that an output file belongs to; None if the journal does not know it."""
         with self._reading() as database:
             row = database.execute(
                 "SELECT file.path FROM output JOIN file ON file.id = output.file WHERE output.path = ?",
@@ -102,7 +102,7 @@ class Journal:
             return as_path(row[0]) if row else None
 
     def claim(self, key: Key) -> Claim:
-        """Take a file for this run, unless another that is alive has it."""
+        """Claim a file for this run, unless another live run has it."""
         assert self._run is not None
         with self._writing() as database:
             entry = entry_of(database, key)
@@ -120,7 +120,7 @@ class Journal:
             return Claim(is_free, entry)
 
     def release(self, entry: Entry) -> None:
-        """Give a claim back without an end: the run was stopped, or there was nothing to do."""
+        """Release a claim without an outcome: the run was stopped, or there was nothing to do."""
         with self._writing() as database:
             database.execute("UPDATE file SET run = NULL WHERE id = ?", (entry.id,))
 
@@ -128,23 +128,23 @@ class Journal:
         self,
         entry: Entry,
         recording: Recording,
-        making: TextRecipe,
+        recipe: TextRecipe,
         base: str,
         language: str,
         outputs: Sequence[Output],
         new: Collection[Path] = (),
     ) -> None:
-        """Note what is about to be written; committed before the first rename.
+        """Record the outputs that are about to be written; committed before the first rename.
 
         Raises:
-            TakenError: At a path in ``new`` lies a file by now that is another recording's output.
+            TakenError: A path in ``new`` meanwhile holds another recording's output.
         """
         with self._writing() as database:
             for path in new:
                 row = database.execute("SELECT file FROM output WHERE path = ?", (as_bytes(path),)).fetchone()
                 if row is not None and row[0] != entry.id and os.path.lexists(path):
                     raise TakenError("another recording's transcript has just taken the name", path)
-            put(database, entry, State.WRITING, recording, making)
+            put(database, entry, State.WRITING, recording, recipe)
             database.execute(
                 "UPDATE file SET base = ?, language = ? WHERE id = ?", (os.fsencode(base), language, entry.id)
             )
@@ -155,7 +155,7 @@ class Journal:
             )
 
     def give_back(self, entry: Entry, paths: Sequence[Path]) -> None:
-        """Note that what was about to be written at the paths will not be."""
+        """Record that the intended outputs at the paths will not be written."""
         with self._writing() as database:
             database.executemany(
                 "DELETE FROM output WHERE path = ? AND file = ? AND size IS NULL",
@@ -165,7 +165,7 @@ class Journal:
     def done(
         self, entry: Entry, outputs: Sequence[Output], audio_s: float, wall_s: float, hook: DueHook | None = None
     ) -> None:
-        """Note that the file's outputs are on disk, and that a hook is due; its claim ends with that."""
+        """Record that the file's outputs are on disk and that a hook is due; this ends the claim."""
         with self._writing() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO output VALUES (?, ?, ?, ?, ?, NULL)",
@@ -183,15 +183,15 @@ class Journal:
         self,
         entry: Entry,
         recording: Recording,
-        making: TextRecipe,
+        recipe: TextRecipe,
         error: str,
         *,
         is_permanent: bool,
         hook: DueHook | None = None,
     ) -> None:
-        """Note why a file failed, and that a hook is due; its claim ends with that."""
+        """Record why a file failed and that a hook is due; this ends the claim."""
         with self._writing() as database:
-            put(database, entry, State.FAILED, recording, making)
+            put(database, entry, State.FAILED, recording, recipe)
             database.execute(
                 "UPDATE file SET run = NULL, error = ?, is_permanent = ?, attempts = attempts + 1 WHERE id = ?",
                 (error, is_permanent, entry.id),
@@ -199,10 +199,10 @@ class Journal:
             self.hooks.note(database, entry.id, hook)
 
     def touch(self, entry: Entry, recording: Recording) -> None:
-        """Note the new mtime of a recording whose sample is the same.
+        """Record the new mtime of a recording whose sample is unchanged.
 
-        Trap: the rest may have changed. Where no digest tells what was transcribed, the recording that is there now
-        does not tell either; an empty one, which no file has, says so.
+        Trap: the other bytes may have changed. If no digest of the transcribed content is known, the current file
+        cannot supply it; an empty digest, which no file has, marks that.
         """
         with self._writing() as database:
             database.execute(
@@ -212,7 +212,7 @@ class Journal:
             )
 
     def moved(self, key: Key, new: Key) -> None:
-        """Know a file by its new place; what was known of another file there is forgotten."""
+        """Record a file's new path; an older entry for that path is deleted."""
         with self._writing() as database:
             entry, old = entry_of(database, key), entry_of(database, new)
             if entry is None or key == new:
@@ -225,7 +225,7 @@ class Journal:
             )
 
     def keep_clips(self, clips: Iterable[tuple[Entry, int, str, str]]) -> None:
-        """Keep finished clips of files that take long: entry, number, mark and text of each."""
+        """Store finished clips of long files: entry, number, mark and text of each."""
         with self._writing() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO clip VALUES (?, ?, ?, ?)",
@@ -233,49 +233,49 @@ class Journal:
             )
 
     def kept_clips(self, entry: Entry) -> dict[int, tuple[str, str]]:
-        """The mark and text of each clip that was kept, by its number."""
+        """Return the mark and text of each stored clip, by its number."""
         with self._reading() as database:
             rows = database.execute("SELECT number, mark, text FROM clip WHERE file = ?", (entry.id,))
             return {number: (mark, text) for number, mark, text in rows}
 
     def redo_since(self, scope: str) -> float:
-        """When the redo of that scope began: now, or when one that was not finished began."""
+        """Return when the redo of that scope began: now, or when an unfinished one began."""
         with self._writing() as database:
             database.execute("INSERT OR IGNORE INTO redo VALUES (?, ?)", (scope, time.time()))
             return float(database.execute("SELECT began FROM redo WHERE scope = ?", (scope,)).fetchone()[0])
 
     def redo_over(self, scope: str) -> None:
-        """Note that the redo of that scope is finished."""
+        """Record that the redo of that scope is finished."""
         with self._writing() as database:
             database.execute("DELETE FROM redo WHERE scope = ?", (scope,))
 
     def entries(self, below: Sequence[Path] = ()) -> Iterator[Entry]:
-        """All files, or those that are or lie below one of the paths, by path."""
+        """Yield the entries of all files, or of those at or below one of the paths, ordered by path."""
         with self._reading() as database:
             rows = database.execute(f"{ENTRY} ORDER BY path, folder").fetchall()
             outputs = outputs_by_file(database)
         for row in rows:
             path = as_path(row[1])
             if not below or any(path == place or place in path.parents for place in below):
-                yield made(row, outputs.get(row[0], ()))
+                yield entry_from(row, outputs.get(row[0], ()))
 
     def outputs_of(self, name: str) -> list[str]:
-        """The paths of all outputs of a format, in order; as text, since there may be very many."""
+        """Return the paths of all outputs of a format, sorted; as text, since there may be very many."""
         with self._reading() as database:
             query = "SELECT path FROM output WHERE (format = ? OR format GLOB ?) AND size IS NOT NULL ORDER BY path"
             return [os.fsdecode(path) for (path,) in database.execute(query, (name, f"{name}#*"))]
 
-    def is_in_hand(self, entry: Entry) -> bool:
-        """Whether a run that is alive works on the file."""
+    def is_claimed(self, entry: Entry) -> bool:
+        """Whether a live run has claimed the file."""
         return entry.run is not None and is_alive(self.path, entry.run)
 
-    def is_in_others_hand(self, entry: Entry) -> bool:
-        """Whether another run that is alive works on the file."""
+    def is_claimed_by_other_run(self, entry: Entry) -> bool:
+        """Whether another live run has claimed the file."""
         assert self._run is not None
-        return entry.run != self._run.token and self.is_in_hand(entry)
+        return entry.run != self._run.token and self.is_claimed(entry)
 
     def forget(self, entry: Entry) -> bool:
-        """Know nothing of a file any more; False when another run has it in hand, or has ended it since that look."""
+        """Delete a file's entry; return False if another run claimed it, or changed it after ``entry`` was read."""
         assert self._run is not None
         with self._writing() as database:
             known = entry_of(database, entry.key)
@@ -288,7 +288,7 @@ class Journal:
             return False
 
     def close(self) -> None:
-        """Give claims and lock back and close the file."""
+        """Release claims and lock, and close the file."""
         if self._run is not None:
             with suppress(RunError), self._writing() as database:
                 void(database, self._run.token)
@@ -314,11 +314,11 @@ class Journal:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """Tell what goes wrong in a sentence, and the same ever after."""
+        """Turn an error into a readable one, and raise it again on every later use."""
         if self._failure is not None:
             raise RunError(self._failure.message, self.path) from self._failure
         try:
-            with sentences(self.path):
+            with readable_errors(self.path):
                 yield
         except RunError as err:
             self._failure = err
@@ -331,11 +331,11 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which no other thread or process comes between."""
+        """One transaction, exclusive among threads and processes."""
         with self._lock, self._failing():
-            if _identity(self.path) != self._identity:  # SQLite would go on with a file that nobody can find
-                told = f"the journal was removed or replaced during the run; run again, or {INSTEAD}"
-                raise RunError(told, self.path)
+            if _identity(self.path) != self._identity:  # SQLite would continue with a file that has no path any more
+                reason = f"the journal was removed or replaced during the run; run again, or {INSTEAD}"
+                raise RunError(reason, self.path)
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
@@ -346,7 +346,7 @@ class Journal:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file lies there; None when there is none."""
+    """Device and inode of the file at a path; None if there is none."""
     try:
         status = path.stat()
     except OSError:

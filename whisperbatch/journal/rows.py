@@ -1,6 +1,6 @@
-"""Rows of the journal's file: what one says of a file, and what is written to it.
+"""Database rows of the journal: reads them as entries and writes them.
 
-Every function takes the connection, inside a transaction that ``journal`` began.
+Every function takes the connection, inside a transaction that ``journal`` has begun.
 """
 
 import os
@@ -21,33 +21,33 @@ ENTRY = (
 
 
 def void(database: sqlite3.Connection, token: str) -> None:
-    """Free what a run had in hand, and forget the run."""
+    """Release all files and hooks of a run, and delete the run."""
     for table in ("file", "hook"):
         database.execute(f"UPDATE {table} SET run = NULL WHERE run = ?", (token,))
     database.execute("DELETE FROM run WHERE token = ?", (token,))
 
 
 def forget_file(database: sqlite3.Connection, entry: Entry) -> None:
-    """Delete all that is known of a file."""
+    """Delete all that is known about a file."""
     for table, column in (("clip", "file"), ("output", "file"), ("hook", "file"), ("file", "id")):
         database.execute(f"DELETE FROM {table} WHERE {column} = ?", (entry.id,))
 
 
-def put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, making: TextRecipe) -> None:
+def put(database: sqlite3.Connection, entry: Entry, state: State, recording: Recording, recipe: TextRecipe) -> None:
     """Write a file's new state, its recording and its settings."""
     database.execute(
         "UPDATE file SET state = ?, size = ?, mtime_ns = ?, sample = ?, model = ?, revision = ?, settings = ?,"
         " changed = ?, content = ?, twin = ? WHERE id = ?",
         (
             *(state, recording.size, recording.mtime_ns, recording.sample),
-            *(making.model, making.revision, making.settings, time.time(), recording.content),
+            *(recipe.model, recipe.revision, recipe.settings, time.time(), recording.content),
             *(None if recording.twin is None else as_bytes(recording.twin), entry.id),
         ),
     )
 
 
 def entry_of(database: sqlite3.Connection, key: Key) -> Entry | None:
-    """What is known of a file; None when nothing is."""
+    """Return what is known about a file; None if nothing is."""
     row = database.execute(
         f"{ENTRY} WHERE path = ? AND folder = ?", (as_bytes(key.path), as_bytes(key.folder))
     ).fetchone()
@@ -55,11 +55,11 @@ def entry_of(database: sqlite3.Connection, key: Key) -> Entry | None:
 
 
 def with_outputs(database: sqlite3.Connection, row: Sequence[Any]) -> Entry:
-    """A row of ``ENTRY`` as an Entry, with its outputs."""
+    """Convert a row of ``ENTRY`` to an Entry, with its outputs."""
     outputs = database.execute(
         "SELECT path, format, size, mtime_ns, intended FROM output WHERE file = ? ORDER BY path", (row[0],)
     )
-    return made(row, tuple(Output(as_path(path), *rest) for path, *rest in outputs))
+    return entry_from(row, tuple(Output(as_path(path), *rest) for path, *rest in outputs))
 
 
 def outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output, ...]]:
@@ -70,14 +70,14 @@ def outputs_by_file(database: sqlite3.Connection) -> Mapping[int, tuple[Output, 
     return found
 
 
-def made(row: Sequence[Any], outputs: tuple[Output, ...]) -> Entry:
-    """A row of ``ENTRY`` and outputs as an Entry."""
+def entry_from(row: Sequence[Any], outputs: tuple[Output, ...]) -> Entry:
+    """Convert a row of ``ENTRY`` and outputs to an Entry."""
     number, path, folder, state, run, base, size, mtime_ns, sample, model, revision, settings, *rest = row
-    making = None if model is None else TextRecipe(model, revision, settings)
+    recipe = None if model is None else TextRecipe(model, revision, settings)
     language, audio_s, wall_s, attempts, error, is_permanent, changed, content, twin = rest
     key, name = Key(as_path(path), as_path(folder)), None if base is None else os.fsdecode(base)
     return Entry(
-        *(number, key, State(state), run, name, size, mtime_ns, sample, making, language, audio_s, wall_s, attempts),
+        *(number, key, State(state), run, name, size, mtime_ns, sample, recipe, language, audio_s, wall_s, attempts),
         error=error,
         is_permanent=bool(is_permanent),
         changed=changed,
@@ -88,10 +88,10 @@ def made(row: Sequence[Any], outputs: tuple[Output, ...]) -> Entry:
 
 
 def as_bytes(path: Path) -> bytes:
-    """A path as it is stored."""
+    """Convert a path to its stored form."""
     return os.fsencode(path)
 
 
 def as_path(data: bytes) -> Path:
-    """A stored path."""
+    """Convert a stored path back."""
     return Path(os.fsdecode(data))

@@ -1,6 +1,6 @@
-"""Which runs are alive: each holds an operating-system lock on a file of its own, so no clock is asked.
+"""Locks that show which runs are alive: each run locks a file of its own, so that no clock is needed.
 
-A process that ends in whatever way loses its lock; a laptop that sleeps keeps it.
+A process loses its lock however it ends; a sleeping laptop keeps it.
 """
 
 import os
@@ -14,7 +14,7 @@ class RunLock:
     """The lock of one run, beside the journal; held from creation until ``release``."""
 
     def __init__(self, journal: Path) -> None:
-        """Take a lock that nobody else has."""
+        """Create and lock a new file."""
         self.token = secrets.token_hex(8)
         self._path = _file(journal, self.token)
         self._number: int | None = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -22,10 +22,10 @@ class RunLock:
         assert is_ours
 
     def release(self) -> None:
-        """Give the lock back and remove its file."""
+        """Release the lock and remove its file."""
         if self._number is not None:
             if os.name != "nt":
-                with suppress(OSError):  # on a file system that has become read-only it stays, and says nothing
+                with suppress(OSError):  # on a file system that became read-only the file stays, which does no harm
                     self._path.unlink(missing_ok=True)
             os.close(self._number)
             self._number = None
@@ -34,12 +34,12 @@ class RunLock:
 
 
 def is_alive(journal: Path, token: str) -> bool:
-    """Whether the run of that token still holds its lock."""
+    """Whether the run with that token still holds its lock."""
     try:
         number = os.open(_file(journal, token), os.O_RDWR)
     except FileNotFoundError:
         return False
-    except OSError:  # another user's, say: rather wait for it than do its work twice
+    except OSError:  # another user's, for example: better to wait for it than to do its work twice
         return True
     try:
         return not _try_lock(number)
@@ -48,7 +48,7 @@ def is_alive(journal: Path, token: str) -> bool:
 
 
 def forget(journal: Path, token: str) -> None:
-    """Remove the lock file that a dead run left."""
+    """Remove the lock file that a dead run left behind."""
     with suppress(OSError):
         _file(journal, token).unlink(missing_ok=True)
 

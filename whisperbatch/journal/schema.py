@@ -1,6 +1,6 @@
-"""The journal's file: where it lies, its schema and its migration, and one sentence when it cannot be used.
+"""The journal's database file: its path, schema and migration, and error messages when it cannot be used.
 
-A file that is not a journal of ours, or a newer one, is left as it is.
+A file that is not a whisperbatch journal, or is a newer one, is left unchanged.
 """
 
 import os
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from whisperbatch.errors import RunError
 
-APPLICATION_ID = 0x77686A6C  # "whjl"; how SQLite files say whose they are
-BUSY_S = 60.0  # how long another run may hold the file; each holds it for a fraction of a millisecond
-PAUSE_S = 0.01  # before a file is tried again that others are making at this moment
+APPLICATION_ID = 0x77686A6C  # "whjl"; marks the SQLite file as ours
+BUSY_S = 60.0  # limit for another run's lock on the file; each holds it for a fraction of a millisecond
+PAUSE_S = 0.01  # before another try, while another run is creating the file
 INSTEAD = "name another with --journal, or go without with --no-journal"
 
 _V1 = """
@@ -70,7 +70,7 @@ STEPS = (_V1, _HOOKS, _CONTENT)  # STEPS[n] leads from version n to n + 1; a rel
 
 
 def default_path() -> Path:
-    """The journal in the user's state folder."""
+    """Return the path of the journal in the user's state folder."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
     elif sys.platform == "darwin":
@@ -82,23 +82,23 @@ def default_path() -> Path:
 
 
 @contextmanager
-def sentences(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the operating system say into RunError."""
+def readable_errors(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite and the operating system into RunError."""
     try:
         yield
     except (sqlite3.Error, OSError) as err:
-        raise RunError(f"the journal cannot be used ({_told(err)}); {INSTEAD}", path) from err
+        raise RunError(f"the journal cannot be used ({_reason(err)}); {INSTEAD}", path) from err
 
 
 def connect(path: Path, steps: tuple[str, ...] = STEPS) -> sqlite3.Connection:
-    """The open journal, made or migrated when need be; several runs may do so at once.
+    """Open the journal, and create or migrate it if needed; several runs may do so at once.
 
-    Trap: SQLite does not wait where one connection turns to a write-ahead log while another reads.
+    Trap: SQLite does not wait when one connection switches to a write-ahead log while another reads.
 
     Raises:
-        RunError: It is damaged, foreign or newer, or its place is closed; it is left as it is.
+        RunError: It is damaged, of another program, newer, or not accessible; it is left unchanged.
     """
-    with sentences(path):
+    with readable_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         last = time.monotonic() + BUSY_S
         while True:
@@ -114,9 +114,9 @@ def _connected(path: Path, steps: tuple[str, ...]) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     with ExitStack() as undo:
         undo.callback(connection.close)
-        _check_owner(connection, path, len(steps))  # first of all: what follows writes to the file
+        _check_owner(connection, path, len(steps))  # first, since what follows writes to the file
         is_wal = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] == "wal"
-        # with a write-ahead log every commit outlives the process; elsewhere a power cut could do harm
+        # with a write-ahead log every commit survives the process; without one a power cut could do damage
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if is_wal else 'FULL'}")
         _migrate(connection, steps)
         undo.pop_all()
@@ -124,7 +124,7 @@ def _connected(path: Path, steps: tuple[str, ...]) -> sqlite3.Connection:
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path, newest: int) -> None:
-    connection.execute("BEGIN")  # all of it as it is at one moment: another run may be making the file
+    connection.execute("BEGIN")  # one consistent view: another run may be creating the file
     (owner,), (version,) = (
         connection.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version")
     )
@@ -153,10 +153,10 @@ def _migrate(connection: sqlite3.Connection, steps: tuple[str, ...]) -> None:
             connection.execute("ROLLBACK")
 
 
-def _told(error: sqlite3.Error | OSError) -> str:
+def _reason(error: sqlite3.Error | OSError) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    told = str(error)
-    if "not a database" in told:
-        return "this file is no journal"
-    return "it is damaged: " + told if "malformed" in told else told
+    text = str(error)
+    if "not a database" in text:
+        return "this file is not a journal"
+    return "it is damaged: " + text if "malformed" in text else text

@@ -1,9 +1,10 @@
-"""What can be set, one frozen dataclass a room; checked once, at the edge, where each is made.
+"""The options of every package, as frozen dataclasses that check their values when they are created.
 
-The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
-checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), crew (several devices, many
-machines), output (formats, names, subtitles, documents), replacements (rules from files), speakers (who speaks), hooks
-(commands to run), run (journal, failures, all of it), bench (measurements).
+The CLI and the Python API create them; a package receives its own dataclass. An invalid value raises UsageError, which
+names the argument as a Python caller spells it, in backticks; the CLI turns that into a flag. Modules:
+checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), workers (several devices, many
+machines), output (formats, names, subtitles, documents), replacements (rules from files), speakers (speaker
+diarization), hooks (commands to run), run (journal, failures, all options of a run), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -20,7 +21,6 @@ from whisperbatch.options.audio import (
 )
 from whisperbatch.options.bench import BenchOptions, parse_counts, parse_rate, parse_waits
 from whisperbatch.options.checks import require
-from whisperbatch.options.crew import BACKENDS, CrewOptions
 from whisperbatch.options.engine import (
     COMPUTE_TYPES,
     TASKS,
@@ -54,6 +54,7 @@ from whisperbatch.options.output import (
 from whisperbatch.options.replacements import BLANKLESS, read_rules, replacements
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 from whisperbatch.options.speakers import SpeakerOptions, parse_speakers, speaker_options
+from whisperbatch.options.workers import BACKENDS, WorkerOptions
 
 __all__ = [
     "ALL_FORMATS",
@@ -76,7 +77,6 @@ __all__ = [
     "TEMPERATURES",
     "BatchOptions",
     "BenchOptions",
-    "CrewOptions",
     "DecodeOptions",
     "DocumentOptions",
     "EngineOptions",
@@ -90,6 +90,7 @@ __all__ = [
     "SpeechOptions",
     "SubtitleOptions",
     "WatchOptions",
+    "WorkerOptions",
     "form",
     "join_hotwords",
     "load_workers_for",

@@ -1,45 +1,55 @@
-"""Threads and bounded queues that join the rooms; the only room that knows them all.
+"""The pipeline of one run: threads and bounded queues between a source, loaders, the engine and writers.
 
     source thread -> files -> load threads (a LoadWorker each) -> clips (the batcher) -> engine thread
-                                                                -> whole transcripts -> writer threads -> outcomes
+                                                        -> complete transcripts -> writer threads -> outcomes
 
-With ``--speakers`` the clips go to a diarizer's thread too, which a whole transcript passes before it is written.
+With ``--speakers`` each clip also goes to a diarizer's thread, and each complete transcript passes through it before it
+is written. With a worker pool, files go to its workers instead of being loaded and decoded here. The backends and the
+bench call ``run``. Every file from the source ends in exactly one Outcome; a file that fails becomes an Outcome at once
+and is cancelled in every stage.
 
-Where a crew transcribes elsewhere, files are handed to its members in place of the loading and decoding here. ``run``
-is called by the backends and the bench. Every file that the source gave ends in exactly one Outcome. A failure turns
-its file into an Outcome at once and cancels it in every room.
-
-Leaves: board (which files are open, and how each ended), planner (what is to be done for a file), outputs (are they as
-we left them?), forms (the format, shape, rules and speakers that an output is known by), file_digest (of a recording's
-bytes), earlier (transcripts of a recording that moved), copies and twins (one recording under several names), settings
-(what matters to a text), makings (model, weights and settings of each), revision (which weights), waiting (files that
-another run has in hand), second_tries (clips that failed in passing), stale (is a watched file still what it was?),
-writing (a transcript on disk, told to the journal), moving (recordings that are done or failed, to folders of their
-own), kept (clips of long files), attribution (words to speakers), speaker_marks (are the speakers those that are asked
-for?), diarizing (finds speakers beside the engine), desk (what is to be done for each file, and its end), hooking
-(commands that run at its end), stages (load, decode, write: the model here), crews and handing (the model elsewhere),
-run (starting and ending all of it).
+Modules. A run: run (starts and ends it), file_flow (takes each file from the source to its end), local_stages (load,
+decode and write in this process), remote_stages (submit files to a worker pool), worker_protocol (messages between a
+run and its pool), open_files (jobs that have not ended, and how each ended), claimed_files (files that another run is
+working on). Deciding what to do for a file: planner, facts (from the journal and the disk), decision (pure rules on
+those facts), outputs_on_disk (are outputs as we left them?), output_forms (format, shape, rules and speakers of an
+output), text_settings (settings that affect the text), text_recipes (model, weights and settings of a text),
+weights_revision (which weights a model's name means),
+earlier_transcripts (of a recording that was moved), copies and copy_jobs (one recording under several names),
+file_digest (hash of a recording's bytes). Failures: retry_policy, clip_retries (clips that failed for a passing
+reason), stale (has a watched file changed?). Speakers: find_speakers (the diarizer's threads), assign_speakers (words
+to speakers), speaker_marks (does a text have the requested speakers?). The end of a file: write_outputs, clip_cache
+(finished clips of long files), move_recordings (to the folders for done and failed), run_hooks (commands per file).
 """
 
 from whisperbatch.pipeline.clip_cache import ClipStore
 from whisperbatch.pipeline.decision import Decision
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.run import run
+from whisperbatch.pipeline.run import RunParts, run
 from whisperbatch.pipeline.weights_revision import revision_of
-from whisperbatch.pipeline.worker_protocol import Ended, Finished, Order, Tiding, WorkerEvent, WorkerLost, WorkerPool
+from whisperbatch.pipeline.worker_protocol import (
+    ClipFinished,
+    FileEnded,
+    FileTask,
+    WorkerEvent,
+    WorkerLost,
+    WorkerMessage,
+    WorkerPool,
+)
 
 __all__ = [
+    "ClipFinished",
     "ClipStore",
     "Decision",
-    "Ended",
-    "Finished",
+    "FileEnded",
+    "FileTask",
     "Job",
-    "Order",
     "Planner",
-    "Tiding",
+    "RunParts",
     "WorkerEvent",
     "WorkerLost",
+    "WorkerMessage",
     "WorkerPool",
     "revision_of",
     "run",

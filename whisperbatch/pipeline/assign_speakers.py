@@ -1,7 +1,7 @@
-"""Words and segments to speakers; pure.
+"""Assign speakers to words and segments; pure.
 
-Comes in: a transcript, and who speaks when on each of its channels. Goes out: the transcript with labels, segments cut
-where the speaker changes, and the turns themselves.
+Takes a transcript and the speaker turns of each of its channels. Returns the transcript with labels, segments cut where
+the speaker changes, and the turns.
 """
 
 from collections import defaultdict
@@ -12,19 +12,19 @@ from typing import Any
 
 from whisperbatch.records import Segment, Speaker, Transcript, Turn, Word
 
-MAX_AWAY_S = 1.0  # a word further than this from every turn is nobody's
-BUCKET_S = 10.0  # of the index of turns
+MAX_AWAY_S = 1.0  # a word farther than this from every turn has no speaker
+BUCKET_S = 10.0  # bucket of the index of turns
 N_DECIMALS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Voices:
-    """Who speaks when on a channel: what a diarizer found there.
+    """Who speaks when on a channel, as a diarizer found it.
 
     Attributes:
-        channel: The channel's name as its segments have it; None where channels were mixed.
-        turns: In order of time; ``Turn.speaker`` counts in ``names``.
-        names: Of each speaker, None where it is not known.
+        channel: Name of the channel, as in its segments; None if channels were mixed.
+        turns: In time order; ``Turn.speaker`` is an index into ``names``.
+        names: Name of each speaker; None if unknown.
     """
 
     channel: str | None
@@ -33,17 +33,17 @@ class Voices:
 
 
 def attributed(transcript: Transcript, channels: Sequence[Voices], settings: Mapping[str, Any]) -> Transcript:
-    """The transcript with its speakers.
+    """Return the transcript with its speakers.
 
-    A word is its speaker's whose turns cover most of it, of equals the one that spoke before, else that of the nearest
-    turn within a second, else that of the word before it. A segment in which the speaker changes is cut between the
-    words; tokens stay with its first part, since they spell all of it. A segment without words is its speaker's who
-    talks most in it, and is not cut.
+    A word gets the speaker whose turns cover most of it (of equals, the speaker of the word before), else the speaker
+    of the nearest turn within a second, else the speaker of the word before. A segment in which the speaker changes is
+    cut between words; its tokens stay with the first part, since they spell the whole segment. A segment without words
+    gets the speaker who talks most in it, and is not cut.
 
     Args:
-        transcript: What was heard.
-        channels: Who speaks, by channel.
-        settings: With which the speakers were looked for.
+        transcript: The transcript without speakers.
+        channels: The speakers of each channel.
+        settings: Settings with which speakers were found.
     """
     turns = sorted(_labelled_turns(channels), key=lambda one: (one[0].start_s, one[0].end_s))
     labels = list(dict.fromkeys(label for _, label in turns))
@@ -67,7 +67,7 @@ def attributed(transcript: Transcript, channels: Sequence[Voices], settings: Map
 
 
 def _labelled_turns(channels: Sequence[Voices]) -> Iterator[tuple[Turn, str]]:
-    """Each turn with its speaker's label, times rounded as a transcript's are."""
+    """Yield each turn with its speaker's label, its times rounded as in a transcript."""
     for voices in channels:
         labels = _labels(voices)
         for turn in voices.turns:
@@ -77,10 +77,10 @@ def _labelled_turns(channels: Sequence[Voices]) -> Iterator[tuple[Turn, str]]:
 
 
 def _labels(voices: Voices) -> list[str]:
-    """The label of each speaker of a channel: a channel's only one has the channel's name, unless it has its own."""
+    """Return the label of each speaker of a channel; an only speaker without a name gets the channel's."""
     named: list[str] = []
     for number, name in enumerate(voices.names):
-        known = name if name not in named else None  # two voices that match one reference clip are two speakers
+        known = name if name not in named else None  # two voices that match one reference clip are still two speakers
         if known is None and voices.channel is not None and len(voices.names) == 1:
             named.append(voices.channel)
         else:
@@ -96,7 +96,7 @@ def _summary(label: str, turns: Sequence[Turn]) -> Speaker:
 
 
 class _Timeline:
-    """The turns of a channel, found by time."""
+    """The turns of a channel, indexed by time."""
 
     def __init__(self, turns: Sequence[Turn]) -> None:
         self._turns: dict[int, list[Turn]] = defaultdict(list)
@@ -105,15 +105,15 @@ class _Timeline:
                 self._turns[bucket].append(turn)
 
     def near(self, start_s: float, end_s: float) -> list[Turn]:
-        """The turns that reach to within a second of a stretch, each once, in order."""
+        """Return the turns within a second of a stretch, each once, in order."""
         first, last = int((start_s - MAX_AWAY_S) // BUCKET_S), int((end_s + MAX_AWAY_S) // BUCKET_S)
         found: dict[Turn, None] = {}
         for bucket in range(first, last + 1):
             found |= dict.fromkeys(self._turns.get(bucket, ()))
         return [one for one in found if one.start_s - end_s <= MAX_AWAY_S and start_s - one.end_s <= MAX_AWAY_S]
 
-    def whose(self, start_s: float, end_s: float) -> list[int]:
-        """The speakers who may have said something: those who cover most of it, else those who are nearest."""
+    def speakers_of(self, start_s: float, end_s: float) -> list[int]:
+        """Return the candidate speakers of a stretch: those who cover most of it, else the nearest."""
         turns = self.near(start_s, end_s)
         covered: dict[int, float] = defaultdict(float)
         for turn in turns:
@@ -125,8 +125,8 @@ class _Timeline:
         least_s = min(away.values(), default=0.0)
         return list(dict.fromkeys(turn.speaker for turn, far_s in away.items() if far_s < least_s + 1e-6))
 
-    def turn_of(self, word: Word, speaker: int) -> float:
-        """Seconds of the longest turn of a speaker at a word."""
+    def longest_turn_s(self, word: Word, speaker: int) -> float:
+        """Return the length in seconds of a speaker's longest turn near a word."""
         turns = (turn for turn in self.near(word.start_s, word.end_s) if turn.speaker == speaker)
         return max((turn.end_s - turn.start_s for turn in turns), default=0.0)
 
@@ -137,9 +137,9 @@ def _anonymous(segment: Segment) -> Segment:
 
 
 def _attributed(segment: Segment, timeline: _Timeline, labels: Sequence[str]) -> list[Segment]:
-    """The segment with its speaker, or its parts where the speaker changes."""
+    """Return the segment with its speaker, or its parts if the speaker changes."""
     if not segment.words:
-        speakers = timeline.whose(segment.start_s, segment.end_s)
+        speakers = timeline.speakers_of(segment.start_s, segment.end_s)
         return [replace(segment, speaker=labels[speakers[0]] if speakers else None)]
     whose = _smoothed(segment.words, _chosen(segment.words, timeline), timeline)
     words = [
@@ -153,30 +153,30 @@ def _attributed(segment: Segment, timeline: _Timeline, labels: Sequence[str]) ->
 
 
 def _chosen(words: Sequence[Word], timeline: _Timeline) -> list[int | None]:
-    """Each word's speaker; a word that nobody is near goes with those before it, at the start with those after."""
+    """Return each word's speaker; a word near no turn goes with the words before it, at the start with those after."""
     chosen: list[int | None] = []
     for word in words:
-        may_be = timeline.whose(word.start_s, word.end_s)
+        candidates = timeline.speakers_of(word.start_s, word.end_s)
         before = chosen[-1] if chosen else None
-        chosen.append(before if not may_be or before in may_be else may_be[0])
+        chosen.append(before if not candidates or before in candidates else candidates[0])
     first = next((speaker for speaker in chosen if speaker is not None), None)
     return [first if speaker is None else speaker for speaker in chosen]
 
 
 def _smoothed(words: Sequence[Word], whose: Sequence[int | None], timeline: _Timeline) -> list[int | None]:
-    """The speakers without single words in the midst of another's, whose turn is too short to have held the word."""
+    """Drop speaker changes for a single word whose speaker's turn is too short to contain it."""
     smooth = list(whose)
     for at in range(1, len(words) - 1):
         before, here, after = smooth[at - 1], whose[at], whose[at + 1]
         if here is None or before != after or here == before:
             continue
-        if timeline.turn_of(words[at], here) < words[at].end_s - words[at].start_s:
+        if timeline.longest_turn_s(words[at], here) < words[at].end_s - words[at].start_s:
             smooth[at] = before
     return smooth
 
 
 def _cut(segment: Segment, parts: Sequence[Sequence[Word]]) -> Iterator[Segment]:
-    """The parts of a segment; the outer ones keep its start and end."""
+    """Yield the parts of a segment; the outer ones keep its start and end."""
     last = len(parts) - 1
     for number, part in enumerate(parts):
         start_s = part[0].start_s if number else segment.start_s

@@ -1,6 +1,6 @@
-"""Files that another run has in hand: they wait here, and come back when that run is done with them or dead.
+"""Hold files that another run has claimed, and queue them again when that run has finished them or died.
 
-The queue of files is closed here, once the source has ended and no file can come back to it.
+This also closes the queue of files, once the source has ended and no file can come back.
 """
 
 import threading
@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 from whisperbatch.pipeline.open_files import Job
 
-LOOK_S = 0.5  # how often the journal is asked; no run can tell another that it is done
+LOOK_S = 0.5  # between checks of the journal; runs cannot notify each other
 
 
 class ClaimedFiles:
-    """Jobs on hold, and the count of those that are not decided yet; any thread may call it."""
+    """Jobs on hold, and the number of undecided ones; any thread may call it."""
 
     def __init__(
         self, put_back: Callable[[Job], bool], close: Callable[[], None], is_free: Callable[[Job], bool]
     ) -> None:
-        """Hold nothing; ``put_back`` queues a job again and ``close`` ends that queue."""
+        """Start empty; ``put_back`` queues a job again and ``close`` ends that queue."""
         self._put_back, self._close, self._is_free = put_back, close, is_free
         self._jobs: list[Job] = []
         self._n_undecided = 0
@@ -26,30 +26,30 @@ class ClaimedFiles:
         self._changed = threading.Condition()
 
     def expect(self) -> None:
-        """A file is about to be queued."""
+        """Count a file that is about to be queued."""
         with self._changed:
             self._n_undecided += 1
 
-    def settled(self) -> None:
-        """What is to be done for a queued file is known."""
+    def decided(self) -> None:
+        """Count a queued file as decided."""
         with self._changed:
             self._n_undecided -= 1
             self._close_at_the_end()
 
     def add(self, job: Job) -> None:
-        """Keep a file until the run that has it is done with it."""
+        """Hold a file until the run that claimed it has finished it."""
         with self._changed:
             self._jobs.append(job)
             self._changed.notify_all()
 
     def end_of_source(self) -> None:
-        """No file comes that was not expected."""
+        """The source has ended: expect no further files."""
         with self._changed:
             self._source_ended = True
             self._close_at_the_end()
 
     def abort(self) -> None:
-        """Hold nothing any more."""
+        """Drop all files."""
         with self._changed:
             self._is_over = True
             self._jobs.clear()

@@ -1,6 +1,6 @@
-"""Finished clips of long files, kept in the journal until the file is done: a kill then costs minutes, not hours.
+"""Cache finished clips of long files in the journal until the file is done: a kill then costs minutes, not hours.
 
-A clip's text is taken up again only for the same samples at the same place with the same settings.
+A clip's text is reused only for the same samples at the same position with the same settings.
 """
 
 import json
@@ -14,45 +14,45 @@ from whisperbatch.journal import Journal
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.records import N_SAMPLES, Clip, ClipText, Segment, Transcript, Word
 
-LONG_S = 30 * 60.0  # a file that is longer is worth it
+LONG_S = 30 * 60.0  # shorter files are not worth it
 
 
 class ClipStore(Protocol):
-    """Where finished clips lie."""
+    """Storage of finished clips."""
 
     def has_room(self, job: Job) -> bool:
-        """Whether a file's clips can be kept."""
+        """Whether a file's clips can be stored."""
         ...
 
-    def kept(self, job: Job) -> dict[int, tuple[str, str]]:
-        """The mark and text of each clip that was kept, by its index."""
+    def stored(self, job: Job) -> dict[int, tuple[str, str]]:
+        """Return the mark and text of each stored clip, by its index."""
         ...
 
-    def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
-        """Keep finished clips: file, index, mark and text of each."""
+    def store(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
+        """Store finished clips: file, index, mark and text of each."""
         ...
 
     def reused(self, job: Job) -> Transcript | None:
-        """The text of a file whose speakers alone are to be found, where another process decided so."""
+        """Return the text of a file that only needs speakers, if another process decided so."""
         ...
 
 
 class JournalClipStore:
-    """A run's journal, for the files that it has claimed there; without one it keeps nothing."""
+    """Storage in the run's journal, for files that it has claimed; stores nothing without a journal."""
 
     def __init__(self, journal: Journal | None) -> None:
-        """Keep clips there."""
+        """Store clips in ``journal``."""
         self._journal = journal
 
     def has_room(self, job: Job) -> bool:
         """Whether the file is claimed."""
         return self._journal is not None and job.entry is not None
 
-    def kept(self, job: Job) -> dict[int, tuple[str, str]]:
-        """The mark and text of each clip that was kept, by its index."""
+    def stored(self, job: Job) -> dict[int, tuple[str, str]]:
+        """Return the mark and text of each stored clip, by its index."""
         return self._journal.kept_clips(job.entry) if self._journal is not None and job.entry is not None else {}
 
-    def keep(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
+    def store(self, clips: Sequence[tuple[Job, int, str, str]]) -> None:
         """Commit finished clips."""
         if self._journal is not None:
             self._journal.keep_clips(
@@ -60,43 +60,43 @@ class JournalClipStore:
             )
 
     def reused(self, job: Job) -> Transcript | None:
-        """None: who decides is in this process."""
+        """Return None: this process decides."""
         return None
 
 
 class ClipCache:
-    """What is kept of the open files; any thread may call it."""
+    """The finished clips of open files; any thread may call it."""
 
-    def __init__(self, shelf: ClipStore, making_of: Callable[[Job], str], long_s: float = LONG_S) -> None:
-        """Keep clips on the shelf; ``making_of`` tells what a file's text depends on beside its samples."""
-        self._shelf = shelf
-        self._making_of = making_of
+    def __init__(self, clip_store: ClipStore, recipe_of: Callable[[Job], str], long_s: float = LONG_S) -> None:
+        """Use ``clip_store``; ``recipe_of`` returns what a file's text depends on besides its samples."""
+        self._clip_store = clip_store
+        self._making_of = recipe_of
         self._long_s = long_s
         self._marks: dict[int, dict[int, str]] = {}  # by file and clip
-        self._waiting: dict[int, list[ClipText]] = {}  # finished while nobody knew that the file is long
+        self._waiting: dict[int, list[ClipText]] = {}  # finished before the file was known to be long
         self._ready: list[tuple[Job, int, str, str]] = []
         self._kept: dict[int, dict[int, tuple[str, str]]] = {}
         self._lock = threading.Lock()
 
     def recall(self, job: Job, clip: Clip) -> ClipText | None:
-        """What an earlier run heard in the clip; None when it is to be decoded.
+        """Return the clip's text from an earlier run; None if it must be decoded.
 
-        A clip that votes on the file's language is decoded again: the engine waits for its vote.
+        A clip that votes on the file's language is decoded again, since the engine waits for its vote.
         """
-        if len(clip.samples) > N_SAMPLES or not self._shelf.has_room(job):
+        if len(clip.samples) > N_SAMPLES or not self._clip_store.has_room(job):
             return None
         mark = f"{clip.start_s} {len(clip.samples)} {zlib.crc32(clip.samples[:].tobytes())} {self._making_of(job)}"
         with self._lock:
             self._marks.setdefault(job.file_id, {})[clip.index] = mark
             if job.file_id not in self._kept:
-                self._kept[job.file_id] = self._shelf.kept(job)
+                self._kept[job.file_id] = self._clip_store.stored(job)
             known = self._kept[job.file_id].get(clip.index)
         if known is None or known[0] != mark or clip.vote is not None:
             return None
         return replace(_read(known[1]), file_id=job.file_id)
 
-    def note(self, job: Job, text: ClipText) -> None:
-        """Take a finished clip; it is on disk after the next ``flush`` if its file is a long one."""
+    def add(self, job: Job, text: ClipText) -> None:
+        """Add a finished clip; the next ``flush`` writes it to disk if its file is long."""
         with self._lock:
             if text.index not in self._marks.get(job.file_id, ()):
                 return
@@ -108,18 +108,18 @@ class ClipCache:
                 self._ready.append((job, one.index, mark, json.dumps(asdict(one))))
 
     def reused(self, job: Job) -> Transcript | None:
-        """The text of a file whose speakers alone are to be found, where another process decided so."""
-        return self._shelf.reused(job)
+        """Return the text of a file that only needs speakers, if another process decided so."""
+        return self._clip_store.reused(job)
 
     def flush(self) -> None:
-        """Commit what was taken."""
+        """Commit the clips added so far."""
         with self._lock:
             ready, self._ready = self._ready, []
         if ready:
-            self._shelf.keep(ready)
+            self._clip_store.store(ready)
 
     def forget(self, job: Job) -> None:
-        """Hold nothing of a file that has ended."""
+        """Drop everything about a file that has ended."""
         with self._lock:
             for held in (self._marks, self._waiting, self._kept):
                 held.pop(job.file_id, None)
@@ -127,9 +127,9 @@ class ClipCache:
 
 
 def _read(data: str) -> ClipText:
-    told: dict[str, Any] = json.loads(data)
-    segments = tuple(_segment(**segment) for segment in told.pop("segments"))
-    return ClipText(**{**told, "segments": segments, "suspects": tuple(told["suspects"])})
+    values: dict[str, Any] = json.loads(data)
+    segments = tuple(_segment(**segment) for segment in values.pop("segments"))
+    return ClipText(**{**values, "segments": segments, "suspects": tuple(values["suspects"])})
 
 
 def _segment(tokens: list[int], words: list[dict[str, Any]] | None, **rest: Any) -> Segment:

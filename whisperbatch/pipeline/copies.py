@@ -1,8 +1,7 @@
 """Copies of one recording in one run: the first is transcribed, the others get its transcript.
 
-Comes in: files that are about to be transcribed, and how that went. Goes out: which of them wait for which, and
-transcripts. A file is a copy when all of its bytes are the same, and what its text depends on beside them. All of them
-are read only where size and sample agree. Nothing here knows the disk, the journal or a thread but its lock.
+A file is a copy when all of its bytes are the same as another's, and so is everything else that its text depends on.
+All bytes are read only if size and sample agree. Nothing here uses the disk or the journal.
 """
 
 import threading
@@ -17,56 +16,56 @@ from whisperbatch.records import Transcript
 from whisperbatch.writers import read_json, render
 from whisperbatch.writers.content import encoded
 
-MAX_BYTES = 32 << 20  # of packed transcripts that are kept for copies that come later
-MIN_PACKED = 4_096  # bytes; to set up the compression takes longer than to write a short transcript
-MAX_DONE = 1_000  # marks that are remembered of groups that have ended; others look for them within moments
+MAX_BYTES = 32 << 20  # of packed transcripts, kept for copies that come later
+MIN_PACKED = 4_096  # bytes; setting up compression takes longer than writing a short transcript
+MAX_DONE = 1_000  # remembered marks of groups that have ended; other threads look for them within moments
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What copies have in common and is cheap to tell; other recordings may have it too.
+    """What copies have in common and is cheap to compute; other recordings may share it.
 
     Attributes:
         size: Bytes of the file.
-        suffix: Of its name, in lower case: it may decide how the file is read.
+        suffix: Suffix of its name, in lower case: it may decide how the file is read.
         sample: Digest of a sample of its bytes.
-        making: What the text depends on beside the recording.
+        recipe: What the text depends on besides the recording.
     """
 
     size: int
     suffix: str
     sample: str
-    making: str
+    recipe: str
 
 
 @dataclass(eq=False, slots=True)
 class Group(Generic[T]):
-    """Copies of one recording; its first is being transcribed, or has been.
+    """Copies of one recording; the first is being transcribed, or has been.
 
     Attributes:
-        path: The first one's file.
-        content: Gives the digest of all of that file's bytes; None when it cannot be had any more.
-        waiting: Those that wait for the first.
+        path: File of the first.
+        content: Returns the digest of all of that file's bytes; None if it can no longer be read.
+        waiting: Files that wait for the first.
     """
 
     mark: Mark
     path: Path
     content: Callable[[], str | None]
     waiting: list[T] = field(default_factory=list)
-    packed: bytes | None = None  # the transcript, once there is one and it is kept
+    packed: bytes | None = None  # the transcript, if it is done and kept
 
 
 @dataclass(frozen=True, slots=True)
 class Place(Generic[T]):
-    """Where a file belongs.
+    """A file's place in a group.
 
     Attributes:
-        group: The group that it is the first of, or waits in.
-        waits: Whether it waits, and comes back through ``done`` or ``failed``.
-        transcript: What is known of it already; None when it is to be transcribed.
-        is_late: Whether one with its mark has just been done, and may be found where that is noted.
+        group: The group of which it is the first, or in which it waits.
+        waits: Whether it waits, to be returned by ``done`` or ``failed``.
+        transcript: Its transcript if there is one already; None if it must be transcribed.
+        is_late: Whether a file with its mark was just finished, and may be found in the journal.
     """
 
     group: Group[T]
@@ -79,17 +78,17 @@ class Copies(Generic[T]):
     """The groups of one run; any thread may call it."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        """Know no file; keep at most so many bytes of transcripts for copies that come later."""
+        """Start empty; keep at most ``max_bytes`` of transcripts for copies that come later."""
         self._max_bytes, self._n_bytes = max_bytes, 0
         self._groups: dict[Mark, list[Group[T]]] = {}
-        self._kept: OrderedDict[int, Group[T]] = OrderedDict()  # by id, the one used last at the end
-        self._done: OrderedDict[Mark, None] = OrderedDict()  # the latest at the end
+        self._kept: OrderedDict[int, Group[T]] = OrderedDict()  # by id, the most recently used last
+        self._done: OrderedDict[Mark, None] = OrderedDict()  # the latest last
         self._lock = threading.Lock()
 
     def place(self, file: T, path: Path, mark: Mark, content: Callable[[], str | None]) -> Place[T]:
-        """Where the file at ``path`` belongs; ``content`` is asked only when another has its mark."""
+        """Return the place of the file at ``path``; ``content`` is called only if another file has its mark."""
         is_same: dict[Group[T], bool] = {}
-        while True:  # others may come while files are read
+        while True:  # other files may arrive while contents are read
             with self._lock:
                 groups = self._groups.get(mark, ())
                 unread = [group for group in groups if group not in is_same]
@@ -112,7 +111,7 @@ class Copies(Generic[T]):
         return Place(group, waits=not is_new and group.packed is None, is_late=is_late), group.packed
 
     def done(self, group: Group[T], transcript: Transcript | None) -> list[T]:
-        """Those that waited for the first, which has its transcript; it is kept for later ones unless it is None."""
+        """Return the files that waited for the first; its transcript is kept for later copies unless it is None."""
         packed = None if transcript is None else _packed(transcript)
         with self._lock:
             waiting, group.waiting = group.waiting, []
@@ -134,7 +133,7 @@ class Copies(Generic[T]):
             return waiting
 
     def failed(self, group: Group[T]) -> list[T]:
-        """Those that waited for the first, of which nothing comes."""
+        """Return the files that waited for the first, which has no transcript."""
         with self._lock:
             waiting, group.waiting = group.waiting, []
             if group.packed is None and self._is_known(group):

@@ -1,7 +1,4 @@
-"""What copies have to do with jobs: a copy of what is being transcribed waits, and is made from the same transcript.
-
-Comes in: decisions of the planner, and how jobs ended. Goes out: decisions in which copies wait or have a transcript.
-"""
+"""Copies among the jobs of a run: a copy of a file that is being transcribed waits, and gets the same transcript."""
 
 from dataclasses import replace
 
@@ -18,20 +15,20 @@ class CopyJobs:
     """The copies among one run's files; any thread may call it."""
 
     def __init__(self, options: RunOptions, planner: Planner) -> None:
-        """Know no file yet."""
+        """Start empty."""
         self._options, self._planner = options, planner
         self._copies: Copies[Job] = Copies()
 
     def place(self, job: Job, decision: Decision) -> Decision:
-        """The decision; a file that would be transcribed waits for its copy, or is made from that one's transcript."""
-        if not decision.is_work or job.is_alone or not job.audio.size:
+        """Change a decision to transcribe if there is a copy: wait for it, or use its transcript."""
+        if not decision.is_work or job.skips_dedupe or not job.audio.size:
             return decision
         sample = self._planner.recording(job).sample
         if sample is None or job.content is None:
             return decision
         path = absolute(job.audio.path)
-        mark = Mark(job.audio.size, path.suffix.lower(), sample, self._planner.transcript_told(job))
-        place = self._copies.place(job, path, mark, job.content.ask)
+        mark = Mark(job.audio.size, path.suffix.lower(), sample, self._planner.transcript_key(job))
+        place = self._copies.place(job, path, mark, job.content.compute)
         if place.waits:
             return replace(decision, is_copy=True, twin=place.group.path)
         if place.transcript is None:
@@ -41,10 +38,10 @@ class CopyJobs:
         why = OF_ANOTHER.format(path=twin)
         return replace(decision, reuse=place.transcript, twin=twin, why=why, content=job.content.known)
 
-    def heirs(self, job: Job, transcript: Transcript, *, is_written: bool) -> list[Job]:
-        """The copies that waited for a file, now that its transcript is there.
+    def take_waiting(self, job: Job, transcript: Transcript, *, is_written: bool) -> list[Job]:
+        """Return the copies that waited for a file whose transcript is there now.
 
-        Copies that come later find it in its JSON through the journal; where there is none, it is kept here.
+        Later copies find the transcript in its JSON through the journal; if there is none, it is kept here.
         """
         if job.group is None:
             return []
@@ -54,8 +51,8 @@ class CopyJobs:
         is_found_again = is_written and has_journal and "json" in formats_of(job.audio, output) and not is_again
         return self._copies.done(group, None if is_found_again else transcript)
 
-    def orphans(self, job: Job) -> list[Job]:
-        """The copies that waited for a file of which no transcript comes."""
+    def release_waiting(self, job: Job) -> list[Job]:
+        """Return the copies that waited for a file that gets no transcript."""
         if job.group is None:
             return []
         group, job.group = job.group, None

@@ -1,7 +1,6 @@
-"""Transcripts that the journal knows of the same recording: in another folder, or under a path that it had before.
+"""Find earlier transcripts of a recording in the journal: in another output folder, or under an earlier path.
 
-Comes in: a file that would be transcribed. Goes out: the transcript that it can be made from instead, and where it was.
-A recording that was renamed, moved or copied is known by all of its bytes, never by a sample of them.
+A recording that was renamed, moved or copied is recognized by all of its bytes, never by a sample of them.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -17,14 +16,14 @@ from whisperbatch.records import AudioFile, Transcript
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A transcript in a JSON file that is as we left it.
+    """A transcript in a JSON file that has not changed since we wrote it.
 
     Attributes:
-        transcript: What the file holds.
+        transcript: Content of the file.
         path: The JSON file.
-        entry: What the journal knows of the recording that it was made for.
-        content: Digest of all the bytes that it was made of; None when not known.
-        twin: That recording's path, when it is another than the one that is looked for.
+        entry: Journal entry of the recording that it was made for.
+        content: Digest of all bytes that it was made from; None when unknown.
+        twin: Path of that recording if it is a different one than the one in question.
     """
 
     transcript: Transcript
@@ -34,16 +33,16 @@ class Found:
     twin: Path | None = None
 
     def taken(self, decision: Decision) -> Decision:
-        """The decision to take it."""
+        """Return the decision to use it."""
         why = f"it is made from {self.path}" if self.twin is None else OF_ANOTHER.format(path=self.twin)
         return replace(decision, reuse=self.transcript, why=why, content=self.content, twin=self.twin)
 
 
-def in_another_folder(journal: Journal, key: Key, is_asked: Callable[[Entry], bool]) -> Found | None:
-    """The transcript of the recording at the same path in another folder of outputs; None when there is none."""
+def in_another_folder(journal: Journal, key: Key, fits: Callable[[Entry], bool]) -> Found | None:
+    """Return the transcript of the recording at the same path in another output folder; None if there is none."""
     for entry in journal.done_in_other_folders(key):
-        if is_asked(entry):
-            for found in _kept(entry):
+        if fits(entry):
+            for found in _found(entry):
                 return replace(found, content=entry.content)
     return None
 
@@ -51,28 +50,29 @@ def in_another_folder(journal: Journal, key: Key, is_asked: Callable[[Entry], bo
 def of_the_same_content(
     journal: Journal,
     key: Key,
-    makings: Collection[TextRecipe],
-    is_asked: Callable[[Entry], bool],
+    recipes: Collection[TextRecipe],
+    fits: Callable[[Entry], bool],
     recording: Recording,
     content: FileDigest,
 ) -> Found | None:
-    """The transcript of a recording at another path that has the same bytes; None when there is none.
+    """Return the transcript of a recording at another path with the same bytes; None if there is none.
 
-    All of the recording is read only when the journal knows one of the same size and sample, and has its JSON.
+    The recording is read whole only if the journal knows one with the same size and sample that has a JSON file.
     """
-    for entry in journal.done_alike(key, recording, makings) if recording.sample else ():
-        suffixes = {path.suffix.lower() for path in (entry.key.path, key.path)}  # they may decide how a file is read
-        is_candidate = len(suffixes) == 1 and is_asked(entry) and any(map(_is_kept, entry.outputs))
-        if not (is_candidate and _has(entry, content.ask())):
+    for entry in journal.done_alike(key, recording, recipes) if recording.sample else ():
+        # the suffix may decide how a file is read
+        suffixes = {path.suffix.lower() for path in (entry.key.path, key.path)}
+        is_candidate = len(suffixes) == 1 and fits(entry) and any(map(_is_kept, entry.outputs))
+        if not (is_candidate and _has(entry, content.compute())):
             continue
-        for found in _kept(entry):
+        for found in _found(entry):
             if (found.transcript.size, found.transcript.sha256) == (recording.size, recording.sample):
-                return replace(found, content=content.ask(), twin=entry.key.path)
+                return replace(found, content=content.compute(), twin=entry.key.path)
     return None
 
 
-def _kept(entry: Entry) -> Iterator[Found]:
-    """The transcripts that the entry's JSON files hold."""
+def _found(entry: Entry) -> Iterator[Found]:
+    """Yield the transcripts in the entry's JSON files."""
     for output in filter(_is_kept, entry.outputs):
         if (transcript := transcript_in(output.path)) is not None:
             yield Found(transcript, output.path, entry)
@@ -83,10 +83,10 @@ def _is_kept(output: Output) -> bool:
 
 
 def _has(entry: Entry, content: str | None) -> bool:
-    """Whether the transcript was made of these bytes; of an old entry only its recording can tell, if it is there."""
+    """Whether the transcript was made from these bytes; an old entry needs its recording to check that."""
     if content is None or entry.content is not None:
         return content is not None and entry.content == content
     if entry.size is None or entry.mtime_ns is None:
         return False
     old = AudioFile(entry.key.path, size=entry.size, mtime_ns=entry.mtime_ns)
-    return FileDigest(old, entry.sample).ask() == content
+    return FileDigest(old, entry.sample).compute() == content

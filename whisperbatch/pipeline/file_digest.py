@@ -1,4 +1,4 @@
-"""What a recording's bytes are told by: a sample of them, and all of them, read when first asked for, and once."""
+"""Digests of a recording's bytes: of a sample, and of all of them, computed on first use and once."""
 
 import threading
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from whisperbatch.records import AudioFile
 
 
 def sample_of(path: Path) -> str | None:
-    """A digest of a sample of a file's bytes; None when they cannot be read."""
+    """Return a digest of a sample of a file's bytes; None if they cannot be read."""
     try:
         return sample(path)
     except (OSError, ValueError):
@@ -17,7 +17,7 @@ def sample_of(path: Path) -> str | None:
 
 
 class FileDigest:
-    """The digest of one recording; any thread may ask for it."""
+    """The digest of one recording; any thread may call it."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class FileDigest:
         is_over: Callable[[], bool] = lambda: False,
         known: str | None = None,
     ) -> None:
-        """Read nothing yet; ``known`` is the digest where it need not be read. ``is_over()`` breaks off reading."""
+        """Read nothing yet; ``known`` is the digest if it need not be computed. ``is_over()`` stops reading."""
         self._audio, self._sample, self._is_over = audio, sample, is_over
         if sample is not None and not sample.startswith(SAMPLED):
             known = sample
@@ -35,11 +35,11 @@ class FileDigest:
 
     @property
     def known(self) -> str | None:
-        """The digest if it has been read, and the recording is still as it was found; None otherwise."""
+        """The digest if it has been computed and the recording has not changed since it was found; else None."""
         return self._known if self.is_as_found() else None
 
-    def ask(self) -> str | None:
-        """The digest; None when the file cannot be read or is not what it was when it was found."""
+    def compute(self) -> str | None:
+        """Return the digest; None if the file cannot be read or has changed since it was found."""
         with self._lock:
             if not self._is_read and self._sample is not None:
                 audio = self._audio
@@ -48,7 +48,7 @@ class FileDigest:
             return self._known
 
     def is_as_found(self) -> bool:
-        """Whether the recording has the size and mtime that it had when it was found."""
+        """Whether the recording still has the size and mtime that it had when it was found."""
         try:
             status = self._audio.path.stat()
         except (OSError, ValueError):

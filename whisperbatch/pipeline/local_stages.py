@@ -1,7 +1,7 @@
-"""What is done with a file where the model runs in this process: load, decode, write.
+"""The stages of a run whose model is in this process: load, decode, write.
 
-Each stage ends when what feeds it has ended, or when the run is aborted. A stage touches files only through the desk
-and the board.
+Each stage ends when the stage before it has ended, or when the run is aborted. A stage changes jobs only through
+``FileFlow`` and ``OpenFiles``.
 """
 
 import threading
@@ -23,35 +23,35 @@ from whisperbatch.pipeline.retry_policy import ExclusiveLoading, Retry
 from whisperbatch.pipeline.text_settings import clip_settings, settings_of
 from whisperbatch.records import WINDOW_S, Clip, ClipFailed, ClipText, Event, Segments, Transcript
 
-MAX_BATCHES_AHEAD, MIN_CLIPS_AHEAD = 4, 64  # loaded and not yet decoded
-UNKNOWN_BATCH_SIZE = 16  # until the engine has chosen
-GRACE_S, GRACE_LOOK_S = 5.0, 0.05  # for the loader's last word on a file whose clips are all in the engine
-N_WRITERS = 4  # each waits for the disk most of the time
-TRY_LOOK_S = 0.05  # how often an idle engine looks for new clips and for those that are tried again
-VOTES_LOOK_S = 0.005  # likewise, when all it holds waits for votes of clips to come: loading needs the processor
+MAX_BATCHES_AHEAD, MIN_CLIPS_AHEAD = 4, 64  # clips loaded and not yet decoded
+UNKNOWN_BATCH_SIZE = 16  # until the engine has chosen one
+GRACE_S, GRACE_LOOK_S = 5.0, 0.05  # for the loader's FileLoaded of a file whose clips are all in the engine
+N_WRITERS = 4  # they mostly wait for the disk
+TRY_LOOK_S = 0.05  # between an idle engine's checks for new clips and for retries
+VOTES_LOOK_S = 0.005  # the same, when all its clips wait for language votes of later clips: loading needs the processor
 
 
 class LocalStages:
-    """The queues of one run and the work between them; each method runs in threads of its own."""
+    """The queues of one run and the stages between them; ``load`` and ``decode`` run in threads of their own."""
 
     def __init__(
         self,
-        desk: FileFlow,
+        flow: FileFlow,
         open_engine: Callable[[], Engine],
-        keeper: ClipCache,
-        diarizing: SpeakerFinder | None = None,
+        clip_cache: ClipCache,
+        speaker_finder: SpeakerFinder | None = None,
     ) -> None:
-        """Make the queues; ``open_engine`` is called once, in the engine's thread, when a file is to be loaded.
+        """Make the queues; ``open_engine`` is called once, in the engine's thread, when a file must be loaded.
 
-        Without ``find_speakers`` nobody looks for speakers.
+        Without ``speaker_finder`` no speakers are found.
         """
-        options = desk.options
+        options = flow.options
         batch_size = options.batch.max_batch_size or UNKNOWN_BATCH_SIZE
         n_clips = max(MIN_CLIPS_AHEAD, MAX_BATCHES_AHEAD * batch_size)
-        self.desk, self.board, self.options = desk, desk.board, options
-        desk.withdraw = self._withdraw
-        self.keeper = keeper
-        self._diarizing = diarizing
+        self.flow, self.open_files, self.options = flow, flow.open_files, options
+        flow.withdraw = self._withdraw
+        self.clip_cache = clip_cache
+        self._speaker_finder = speaker_finder
         self.clips: Batcher[Clip] = Batcher(
             batch_size,
             options.batch.max_wait_s,
@@ -63,33 +63,33 @@ class LocalStages:
         timeout = {} if timeout_s is None else {"timeout_s": timeout_s}
         self._workers = [LoadWorker(options.load, options.speech, **timeout) for _ in range(options.n_load_workers)]
         self._open_engine = open_engine
-        self._alone = ExclusiveLoading()
-        self._tries = ClipRetries(options.failures.retries)
+        self._exclusive_loading = ExclusiveLoading()
+        self._clip_retries = ClipRetries(options.failures.retries)
         self._loaders = len(self._workers)
         self._loaders_lock = threading.Lock()
         self._engine_wanted, self._engine_ready = threading.Event(), threading.Event()
-        self._no_drain = threading.Event()  # cleared while a stop waits for the last words of loaders
+        self._no_drain = threading.Event()  # cleared while a stop waits for FileLoaded of loaders
         self._no_drain.set()
         self._needs_engine = False
         self._facts: EngineFacts | None = None
         self._cancelled: set[int] = set()
 
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """What is to run side by side, with its name."""
-        self._workers[0].warm()  # the others start with their first file: one short file should not wait for them
+        """Yield the functions to run in threads, with their names."""
+        self._workers[0].warm()  # the others start with their first file: a single short file should not wait for them
         for index, worker in enumerate(self._workers):
             yield f"load-{index}", partial(self.load, worker)
         yield "engine", self.decode
-        if self._diarizing is not None:
-            yield from self._diarizing.threads()
+        if self._speaker_finder is not None:
+            yield from self._speaker_finder.threads()
         for index in range(N_WRITERS):
-            yield f"writer-{index}", lambda: self.desk.write(self._transcript)
+            yield f"writer-{index}", lambda: self.flow.write(self._transcript)
 
     def abort(self) -> None:
-        """Wake every stage; what is queued is dropped."""
+        """Wake every stage and drop the queues."""
         self.clips.abort()
-        if self._diarizing is not None:
-            self._diarizing.abort()
+        if self._speaker_finder is not None:
+            self._speaker_finder.abort()
         for event in (self._no_drain, self._engine_wanted, self._engine_ready):
             event.set()
 
@@ -99,28 +99,28 @@ class LocalStages:
             worker.close()
 
     def want_engine(self) -> None:
-        """Have the engine opened now; UsageError when speakers are wanted and their weights are missing."""
-        if self._diarizing is not None:
-            self._diarizing.open()
+        """Open the engine now; UsageError if speakers are requested and their weights are missing."""
+        if self._speaker_finder is not None:
+            self._speaker_finder.open()
         self._needs_engine = True
         self._engine_wanted.set()
 
     def drain(self, is_over: threading.Event) -> None:
-        """Let what is in the engine come to its end, and end the other files; ``is_over`` cuts it short."""
+        """Finish files that are in the engine, and interrupt the others; ``is_over`` cuts this short."""
         self._no_drain.clear()
         self.clips.abort()
         self._engine_wanted.set()
-        self.board.interrupt(INTERRUPTED, spare=lambda job: job.is_in_engine)
+        self.open_files.interrupt(INTERRUPTED, spare=lambda job: job.is_in_engine)
         until_s = time.monotonic() + GRACE_S
-        while self.board.has_unfinished() and time.monotonic() < until_s and not is_over.wait(GRACE_LOOK_S):
+        while self.open_files.has_unfinished() and time.monotonic() < until_s and not is_over.wait(GRACE_LOOK_S):
             pass
-        self.board.interrupt(INTERRUPTED, spare=lambda job: job.may_finish)
+        self.open_files.interrupt(INTERRUPTED, spare=lambda job: job.may_finish)
         self.close()
         self._no_drain.set()
 
     def load(self, worker: LoadWorker) -> None:
-        """Load files with one worker, clip by clip, until no more come."""
-        while jobs := self.desk.files.take(1, idle=True):
+        """Load files with one load worker, clip by clip, until no more come."""
+        while jobs := self.flow.files.take(1, idle=True):
             (job,) = jobs
             job.started_s = time.monotonic()
             self._load_with_retries(job, worker)
@@ -133,11 +133,11 @@ class LocalStages:
     def decode(self) -> None:
         """Feed the engine until no more clips come; the engine is left empty and open.
 
-        It is not opened before a file has to be transcribed: when all is done already, no model is loaded.
+        It is opened only when a file must be transcribed: if everything is done already, no model is loaded.
         """
         self._engine_wanted.wait()
         if not self._needs_engine:
-            self._end_whole()
+            self._end_complete()
             return
         engine = self._open_engine()
         self._facts = engine.facts
@@ -150,63 +150,65 @@ class LocalStages:
             while True:
                 again, clips = self._next(engine)
                 self._pass_on_cancellations(engine, held)
-                again, clips = ([c for c in some if self.board.find(c.file_id) is not None] for some in (again, clips))
+                again, clips = (
+                    [c for c in some if self.open_files.find(c.file_id) is not None] for some in (again, clips)
+                )
                 if again or clips:
                     held.update(clip.file_id for clip in clips)
-                    self.board.emit(batch_event(again + clips, len(self.clips)))
+                    self.open_files.emit(batch_event(again + clips, len(self.clips)))
                     engine.admit(again + clips)
-                    self._tries.admitted(again + clips)
-                    self._count_in(clips)
-                elif engine.idle and self.clips.finished and not self._tries.waits:
+                    self._clip_retries.admitted(again + clips)
+                    self._count_in_engine(clips)
+                elif engine.idle and self.clips.finished and not self._clip_retries.is_waiting:
                     break
                 for result in engine.step():
                     if isinstance(result, ClipText):
-                        self._tries.ended(result.file_id, result.index)
+                        self._clip_retries.ended(result.file_id, result.index)
                     self._deliver(result)
-                self.keeper.flush()
+                self.clip_cache.flush()
         finally:
             for file_id in held:
                 engine.cancel(file_id)
         self._no_drain.wait()
-        self._end_whole()
+        self._end_complete()
 
-    def _end_whole(self) -> None:
-        """No more texts come; whoever looks for speakers goes on with those that are there."""
-        if self._diarizing is not None:
-            self._diarizing.close()
+    def _end_complete(self) -> None:
+        """Expect no more texts; the speaker finder continues with those that it has."""
+        if self._speaker_finder is not None:
+            self._speaker_finder.close()
         else:
-            self.desk.whole.close()
+            self.flow.complete.close()
 
-    def _put_whole(self, job: Job) -> bool:
-        """Hand on a file whose text is whole; False when the run takes no more."""
-        if self._diarizing is not None:
-            self._diarizing.end(job)
+    def _put_complete(self, job: Job) -> bool:
+        """Pass on a file whose text is complete; return False if the run takes no more."""
+        if self._speaker_finder is not None:
+            self._speaker_finder.end(job)
             return True
-        return self.desk.whole.put(job)
+        return self.flow.complete.put(job)
 
     def _load_with_retries(self, job: Job, worker: LoadWorker) -> None:
-        """Load a file; what may pass is tried again, and a folder that went away is waited for."""
-        if not self.desk.settle(job):
+        """Load a file; retries after errors that may pass, and waits for a folder that went away."""
+        if not self.flow.prepare(job):
             return
-        if self._diarizing is not None:
-            job.reuse = job.reuse or self.keeper.reused(job)
-            self._diarizing.open()
-        n_tries, retry = 0, Retry(0.0)
+        if self._speaker_finder is not None:
+            job.reuse = job.reuse or self.clip_cache.reused(job)
+            self._speaker_finder.open()
+        n_clip_retries, retry = 0, Retry(0.0)
         while job.is_to_load:
-            with self._alone.hold(alone=retry.alone):
-                error = self.desk.error_of(job, lambda job: self._load_one(job, worker), LoadError, "while loading")
+            with self._exclusive_loading.hold(alone=retry.alone):
+                error = self.flow.error_of(job, lambda job: self._load_one(job, worker), LoadError, "while loading")
             if error is None:
                 return
-            n_tries += not self.desk.waited_for(job)
-            again = self.desk.retry(error, job, n_tries)
+            n_clip_retries += not self.flow.waited_for_folder(job)
+            again = self.flow.retry(error, job, n_clip_retries)
             if again is None:
-                self.desk.fail(job, error)
+                self.flow.fail(job, error)
                 return
-            if self.desk.ended.wait(again.pause_s):  # it might have passed; a later run tries it
-                self.desk.interrupt(job)
+            if self.flow.stopping.wait(again.pause_s):  # the error might pass; a later run tries again
+                self.flow.interrupt(job)
                 self._withdraw(job)
                 return
-            retry, fresh = again, self.board.again(job)
+            retry, fresh = again, self.open_files.reopen(job)
             self._withdraw(job)
             if fresh is None:
                 return
@@ -214,105 +216,105 @@ class LocalStages:
             job.is_to_load = True
 
     def _withdraw(self, job: Job) -> None:
-        """Take a file's clips back from every room."""
-        self.keeper.forget(job)
-        if self._diarizing is not None:
-            self._diarizing.forget(job)
+        """Cancel a file's clips in every stage."""
+        self.clip_cache.forget(job)
+        if self._speaker_finder is not None:
+            self._speaker_finder.forget(job)
         self.clips.discard(lambda clip: clip.file_id == job.file_id)
         self._cancelled.add(job.file_id)
 
     def _load_one(self, job: Job, worker: LoadWorker) -> None:
         if job.reuse is None:
             self.want_engine()
-        self.board.emit(Event("loading", job.audio.path))
+        self.open_files.emit(Event("loading", job.audio.path))
         for item in worker.load(job.file_id, job.audio.path, clip_settings(self.options, job.audio)):
             if isinstance(item, Clip):
                 job.expect(item)
-                if not self._pass_on(job, item) or self.board.find(job.file_id) is None:
-                    self.desk.interrupt(job)
+                if not self._pass_on(job, item) or self.open_files.find(job.file_id) is None:
+                    self.flow.interrupt(job)
                     self._withdraw(job)
                     return
             else:
-                content = self.desk.content_of(job)
-                told: dict[str, Any] = {"duration_s": item.duration_s, "n_clips": item.n_clips}
-                told["n_waiting"] = len(self.clips)
-                if self.desk.is_member:
-                    told["content"] = content
-                self.board.emit(Event("loaded", job.audio.path, told))
-                is_whole = job.loaded(item) or job.reuse is not None
-                if is_whole and not self._put_whole(job):
-                    self.desk.interrupt(job)
+                content = self.flow.content_of(job)
+                data: dict[str, Any] = {"duration_s": item.duration_s, "n_clips": item.n_clips}
+                data["n_waiting"] = len(self.clips)
+                if self.flow.is_pool_worker:
+                    data["content"] = content
+                self.open_files.emit(Event("loaded", job.audio.path, data))
+                is_complete = job.loaded(item) or job.reuse is not None
+                if is_complete and not self._put_complete(job):
+                    self.flow.interrupt(job)
 
     def _pass_on(self, job: Job, clip: Clip) -> bool:
-        """Hand a clip on to the engine, unless its text is known, and to who looks for speakers; False at the end."""
+        """Pass a clip to the speaker finder and, unless its text is known, to the engine; False if the run ends."""
         if job.reuse is not None:
-            job.in_engine()
-        elif (known := self.keeper.recall(job, clip)) is not None:
-            job.in_engine()
+            job.count_in_engine()
+        elif (known := self.clip_cache.recall(job, clip)) is not None:
+            job.count_in_engine()
             self._deliver(known)
         elif not self.clips.put(clip):
             return False
-        return self._diarizing is None or self._diarizing.take(job, clip)
+        return self._speaker_finder is None or self._speaker_finder.take(job, clip)
 
     def _next(self, engine: Engine) -> tuple[list[Clip], list[Clip]]:
-        """Clips for the engine: those that are tried again, and new ones; an idle engine waits for either."""
+        """Return clips for the engine: retries and new ones; an idle engine waits for either."""
         limit = engine.capacity
-        again = self._tries.due(limit, at_once=self.desk.ended.is_set())
-        waits = bool(again) or self._tries.waits
+        again = self._clip_retries.due(limit, at_once=self.flow.stopping.is_set())
+        waits = bool(again) or self._clip_retries.is_waiting
         clips = self.clips.take(limit - len(again), idle=engine.idle and not waits) if limit > len(again) else []
         if not (again or clips):
             if waits and engine.idle:
-                self.desk.ended.wait(TRY_LOOK_S)
+                self.flow.stopping.wait(TRY_LOOK_S)
             elif not (engine.idle or engine.can_step()):
-                self.desk.ended.wait(VOTES_LOOK_S)
+                self.flow.stopping.wait(VOTES_LOOK_S)
         return again, clips
 
-    def _count_in(self, clips: list[Clip]) -> None:
+    def _count_in_engine(self, clips: list[Clip]) -> None:
         for clip in clips:
-            if (job := self.board.find(clip.file_id)) is not None:
-                job.in_engine()
+            if (job := self.open_files.find(clip.file_id)) is not None:
+                job.count_in_engine()
 
     def _pass_on_cancellations(self, engine: Engine, held: set[int]) -> None:
-        """Take from the engine what nobody waits for: files that failed, were interrupted, or are done with."""
+        """Cancel in the engine files that failed, were interrupted, or have otherwise ended."""
         while self._cancelled:
             engine.cancel(self._cancelled.pop())
-        for file_id in [one for one in held if self.board.find(one) is None]:
+        for file_id in [one for one in held if self.open_files.find(one) is None]:
             engine.cancel(file_id)
             held.discard(file_id)
-            self._tries.forget(file_id)
+            self._clip_retries.forget(file_id)
 
     def _deliver(self, result: Segments | ClipText | ClipFailed) -> None:
-        job = self.board.find(result.file_id)
+        job = self.open_files.find(result.file_id)
         if job is None:
             return
         if isinstance(result, ClipFailed):
-            if not self._tries.takes(result, job.audio.path):
-                self.desk.fail(job, result.error)
+            if not self._clip_retries.schedule(result, job.audio.path):
+                self.flow.fail(job, result.error)
             return
         is_text = isinstance(result, ClipText)
         with job.lock:
-            was_told = is_text and result.index in job.decoded_s
+            was_reported = is_text and result.index in job.decoded_s
             decoded_s = job.assembly.add(result) if isinstance(result, ClipText) else result.decoded_s
             new_s = job.progress(result.index, decoded_s)
-            is_whole = is_text and job.assembly.complete
+            is_complete = is_text and job.assembly.complete
         if isinstance(result, ClipText):
-            self.keeper.note(job, result)
-        segments = [] if was_told else job.assembly.in_file_time(result.index, result.segments)
-        self.board.emit(Event("progress", job.audio.path, {"audio_s": new_s, "segments": segments}))
-        if is_whole:
-            self._put_whole(job)
+            self.clip_cache.add(job, result)
+        segments = [] if was_reported else job.assembly.in_file_time(result.index, result.segments)
+        self.open_files.emit(Event("progress", job.audio.path, {"audio_s": new_s, "segments": segments}))
+        if is_complete:
+            self._put_complete(job)
 
     def _transcript(self, job: Job) -> Transcript | None:
-        """What was said in a whole file, and by whom; None when the model could not be had."""
+        """Return a complete file's transcript, with speakers if requested; None if there is no model."""
         text = job.reuse or self._text(job)
-        return text if text is None or self._diarizing is None else self._diarizing.named(job, text)
+        return text if text is None or self._speaker_finder is None else self._speaker_finder.named(job, text)
 
     def _text(self, job: Job) -> Transcript | None:
-        """What was heard in a whole file; None when the model could not be had, which no clip of it needed."""
+        """Return a complete file's text; None if no model was opened, since no clip of it needed one."""
         self._engine_ready.wait()
         if self._facts is None:
             return None
-        self.keeper.forget(job)
+        self.clip_cache.forget(job)
         return job.assembly.build(
             model=self._facts.model,
             revision=self._facts.revision,

@@ -1,6 +1,6 @@
-"""Recordings that are done or have failed to folders of their own, after the journal knows how they ended.
+"""Move recordings that are done or failed to their folders, after the journal knows how they ended.
 
-What has changed since it was read stays: its new content is not done.
+A recording that has changed since it was read stays: its new content is not done.
 """
 
 import os
@@ -19,16 +19,16 @@ from whisperbatch.records import Outcome, Status
 
 
 class Mover:
-    """Moves recordings, one at a time; ``tell`` hears of those that cannot be."""
+    """Moves recordings, one at a time; ``notice`` is called for those that cannot be moved."""
 
     def __init__(
-        self, options: OutputOptions, namer: Namer, journal: Journal | None, tell: Callable[[Path, str], None]
+        self, options: OutputOptions, namer: Namer, journal: Journal | None, notice: Callable[[Path, str], None]
     ) -> None:
         """Move nothing yet."""
-        self._options, self._namer, self._journal, self._tell = options, namer, journal, tell
+        self._options, self._namer, self._journal, self._notice = options, namer, journal, notice
 
-    def settle(self, job: Job, outcome: Outcome) -> Outcome:
-        """The outcome, with the recording's new place if it has one."""
+    def move(self, job: Job, outcome: Outcome) -> Outcome:
+        """Move the recording if it is due; return the outcome, with the new path if there is one."""
         target, read = self._target(job, outcome), _as_read(job)
         if target is None or read is None:
             return outcome
@@ -36,7 +36,7 @@ class Mover:
         try:
             place = move_to(job.audio.path, target, read)
         except WriteError as err:
-            self._tell(job.audio.path, f"{err.message}; it stays here and is moved by the next run")
+            self._notice(job.audio.path, f"{err.message}; it stays here, and the next run moves it")
             return outcome
         if key is not None:
             if self._journal is not None:
@@ -45,7 +45,7 @@ class Mover:
         return replace(outcome, moved_to=place)
 
     def _target(self, job: Job, outcome: Outcome) -> Path | None:
-        """Where the recording is to go; None when it is to stay."""
+        """Return the recording's target; None if it stays."""
         options = self._options
         is_done = outcome.status is Status.DONE or (outcome.status is Status.SKIPPED and bool(outcome.outputs))
         if is_done and options.move_done is not None:
@@ -55,26 +55,26 @@ class Mover:
         return None
 
     def _base(self, job: Job) -> str:
-        """The stem of the recording's outputs; its own when nothing was written."""
+        """Return the stem of the recording's outputs; its own stem if nothing was written."""
         key = self._key(job)
         entry = None if self._journal is None or key is None else self._journal.look(key)
         return (entry and entry.base) or self._namer.known_base(job.audio) or job.audio.path.stem
 
     def _key(self, job: Job) -> Key | None:
-        """The journal's key of the recording; None when it asks for a folder that it may not have."""
+        """Return the recording's journal key; None if it requests a folder that is not allowed."""
         try:
             return Key(absolute(job.audio.path), absolute(folder_of(job.audio, self._options)))
         except WriteError:
             return None
 
     def _key_at(self, key: Key, place: Path, outcome: Outcome) -> Key:
-        """The journal's key of the moved recording; what failed is tried again with outputs beside it, or elsewhere."""
+        """Return the moved recording's journal key; a failed file's outputs then go beside it or to the same folder."""
         is_beside = outcome.status is Status.FAILED and self._options.output_dir is None
         return Key(absolute(place), absolute(place.parent) if is_beside else key.folder)
 
 
 def _as_read(job: Job) -> os.stat_result | None:
-    """What tells the recording from others (not what it is a link to), if it is as it was read; None otherwise."""
+    """Return the recording's own status, not a link target's, if it is unchanged since it was read; else None."""
     try:
         own, status = job.audio.path.lstat(), job.audio.path.stat()
     except (OSError, ValueError):

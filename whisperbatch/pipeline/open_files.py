@@ -1,4 +1,4 @@
-"""Which files are open and how each ended: the one place where a file becomes an Outcome."""
+"""The open jobs of a run, and their outcomes: the one place where a job becomes an Outcome."""
 
 import itertools
 import queue
@@ -22,31 +22,31 @@ SIGNAL_LOOK_S = 0.2
 
 @dataclass(eq=False)
 class Job:
-    """A file on its way; its loader, the engine and the writer each hold it in turn.
+    """A file in progress; its loader, the engine and the writer use it in turn.
 
     Attributes:
-        file_id: The run's number for it.
+        file_id: Number of the job in this run.
         audio: The file.
-        assembly: Its clips' texts so far; touched under ``lock`` only.
-        started_s: When loading began, by the monotonic clock.
+        assembly: Texts of its clips so far; used under ``lock`` only.
+        started_s: When loading began, on the monotonic clock.
         duration_s: Length of its audio, 0 until known.
-        decoded_s: How much of each clip has been decoded, by index.
-        entry: What the journal knew when the file became this run's; None without a claim.
-        sample: Tells its content from other files'; None until it was taken.
-        kept: Outputs that lie there already, and stay.
-        extent_s: How far the clips reach that have come so far.
-        is_to_load: Whether it is to be transcribed, and so loaded.
-        n_in_engine: How many of its clips the engine has taken, or need no engine.
-        n_deaths: How many members of a crew died that had it.
-        transcript: What a crew heard in it.
-        hook: What is to run when it has ended; None until then, or for nothing.
-        is_failed_before: True when its failure is an earlier run's and was not tried again.
-        content: The digest of all its bytes, or of those that a transcript which is taken was made of.
-        twin: The recording of the same content whose transcript is taken.
-        group: The copies that wait for it.
-        is_alone: Whether it waits for no copy: one has failed for good.
-        reuse: Its text, when only its speakers are to be found.
-        voices: Who speaks on each of its channels; None until that is known.
+        decoded_s: Seconds decoded of each clip, by index.
+        entry: Its journal entry when this run claimed it; None without a claim.
+        sample: Digest of a sample of its bytes; None until computed.
+        kept_outputs: Outputs that exist already, and stay.
+        extent_s: End of the latest clip so far.
+        is_to_load: Whether it must be loaded and transcribed.
+        n_in_engine: Number of its clips that the engine has taken, or that need no engine.
+        n_deaths: Number of pool workers that died while they had it.
+        transcript: Its transcript from a worker pool.
+        hook: The hook that its end makes due; None until then, or if there is none.
+        is_failed_before: Whether it failed in an earlier run and was not tried again.
+        content: Digest of all its bytes, or of those that its reused transcript was made from.
+        twin: The recording with the same content whose transcript is used.
+        group: Copies that wait for it.
+        skips_dedupe: Whether it must not wait for a copy, since one has failed permanently.
+        reuse: Its text, if only its speakers are missing.
+        voices: The speakers of each channel; None until known.
         speakers_fault: Why its speakers could not be found.
     """
 
@@ -58,7 +58,7 @@ class Job:
     decoded_s: dict[int, float] = field(default_factory=dict)
     entry: Entry | None = None
     sample: str | None = None
-    kept: tuple[Path, ...] = ()
+    kept_outputs: tuple[Path, ...] = ()
     extent_s: float = 0.0
     is_to_load: bool = False
     n_in_engine: int = 0
@@ -69,7 +69,7 @@ class Job:
     content: FileDigest | None = None
     twin: Path | None = None
     group: Group["Job"] | None = None
-    is_alone: bool = False
+    skips_dedupe: bool = False
     reuse: Transcript | None = None
     voices: tuple[Voices, ...] | None = None
     speakers_fault: str | None = None
@@ -78,7 +78,7 @@ class Job:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def expect(self, clip: Clip) -> None:
-        """Tell the assembly of a clip that is on its way to the engine."""
+        """Announce a clip that is on its way to the engine to the assembly."""
         with self.lock:
             self.starts[clip.index] = clip.start_s
             self.extent_s = max(self.extent_s, clip.start_s + clip.duration_s)
@@ -92,50 +92,50 @@ class Job:
             )
 
     def progress(self, index: int, decoded_s: float) -> float:
-        """Seconds of a clip that have been decoded since this was asked last."""
+        """Record progress of a clip; return the seconds decoded since the last call."""
         before_s = self.decoded_s.get(index, 0.0)
         self.decoded_s[index] = max(before_s, decoded_s)
         return max(0.0, decoded_s - before_s)
 
     def loaded(self, last: FileLoaded) -> bool:
-        """Whether the transcript is whole, now that the loader is done."""
+        """Record that the loader is done; return whether the transcript is complete."""
         with self.lock:
             self.duration_s, self.n_clips = last.duration_s, last.n_clips
             self.assembly.loaded(last)
             return self.assembly.complete
 
-    def in_engine(self) -> None:
-        """Count a clip that the engine has taken, or that needs none."""
+    def count_in_engine(self) -> None:
+        """Count a clip that the engine has taken, or that needs no engine."""
         with self.lock:
             self.n_in_engine += 1
 
     @property
     def is_in_engine(self) -> bool:
-        """Whether all of its clips that have come so far are in the engine."""
+        """Whether the engine has all of its clips so far."""
         with self.lock:
             return 0 < self.n_in_engine == len(self.starts) or self.n_clips == 0
 
     @property
     def may_finish(self) -> bool:
-        """Whether the file needs neither the loader nor a place in the engine any more."""
+        """Whether the file no longer needs the loader or room in the engine."""
         with self.lock:
             return self.n_clips is not None and self.n_in_engine == self.n_clips
 
 
 class OpenFiles:
-    """Open files and outcomes; any thread may call it.
+    """Open jobs and outcomes; any thread may call it.
 
-    A file is open from ``open`` until ``resolve``. ``claim`` keeps a file from being interrupted by other threads: what
-    has begun to be written is written. A thread that interrupts the run has done with what it had claimed itself.
+    A job is open from ``open`` until ``resolve``. ``claim`` protects it from interruption by other threads: a write
+    that has begun is finished. The interrupting thread must have finished with every job it claimed.
     """
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
-        """Hold nothing yet; ``on_event`` is never called by two threads at once."""
+        """Start empty; ``on_event`` is never called by two threads at once."""
         self.fatal: WhisperbatchError | None = None
         self._numbers = itertools.count()
         self._open: dict[int, Job] = {}
-        self._claimed: dict[int, int] = {}  # by file, the thread that has it
-        self._of_path: dict[Path, list[int]] = {}  # open files of a path, the oldest first
+        self._claimed: dict[int, int] = {}  # by job, the thread that claimed it
+        self._of_path: dict[Path, list[int]] = {}  # open jobs of a path, oldest first
         self._source_ended = False
         self._lock = threading.Lock()
         self._outcomes: queue.SimpleQueue[tuple[Job, Outcome] | None] = queue.SimpleQueue()
@@ -143,12 +143,12 @@ class OpenFiles:
         self._event_lock = threading.Lock()
 
     def emit(self, event: Event) -> None:
-        """Hand an event to the run's listener."""
+        """Pass an event to the run's listener."""
         with self._event_lock:
             self._on_event(event)
 
     def open(self, audio: AudioFile) -> Job | None:
-        """A new open file; None when the run takes no more."""
+        """Open a job for a file; None if the run takes no more files."""
         with self._lock:
             if self._source_ended:
                 return None
@@ -158,23 +158,23 @@ class OpenFiles:
             return job
 
     def older(self, job: Job) -> list[Job]:
-        """Open files of the same path that came before: their contents are older, or the same."""
+        """Return open jobs of the same path that were opened before: their contents are older, or the same."""
         with self._lock:
             numbers = self._of_path.get(job.audio.path, [])
             return [self._open[one] for one in numbers[: numbers.index(job.file_id) if job.file_id in numbers else 0]]
 
     def find(self, file_id: int) -> Job | None:
-        """The open file of that number; None when it has ended."""
+        """Return the open job with that number; None if it has ended."""
         with self._lock:
             return self._open.get(file_id)
 
     def has_unfinished(self) -> bool:
-        """Whether an open file that is not claimed still needs its loader or a place in the engine."""
+        """Whether an unclaimed open job still needs its loader or room in the engine."""
         with self._lock:
             return any(number not in self._claimed and not job.may_finish for number, job in self._open.items())
 
     def claim(self, job: Job) -> bool:
-        """Whether the file is still open; it then can no more be interrupted."""
+        """Claim a job, so that it cannot be interrupted; return False if it has ended or is claimed."""
         with self._lock:
             if job.file_id not in self._open or job.file_id in self._claimed:
                 return False
@@ -182,50 +182,56 @@ class OpenFiles:
             return True
 
     def seize(self, job: Job) -> bool:
-        """Whether the file is still open and this thread's, from now on or since it claimed it."""
+        """Claim a job for this thread unless it already has; return False if it has ended or another thread has it."""
         with self._lock:
             is_mine = self._claimed.get(job.file_id) == threading.get_ident()
         return is_mine or self.claim(job)
 
     def resolve(self, job: Job, outcome: Outcome) -> bool:
-        """Whether this outcome is the file's; False when it had ended before."""
+        """End a job with an outcome; return False if it had ended before."""
         with self._lock:
-            if not self._take(job):
+            if not self._remove(job):
                 return False
             self._outcomes.put((job, outcome))
             self._end_when_all_ended()
             return True
 
     def fail(self, job: Job, error: WhisperbatchError) -> bool:
-        """Resolve a file as failed."""
+        """Resolve a job as failed."""
         return self.resolve(job, failure(job, error))
 
-    def again(self, job: Job) -> Job | None:
-        """The same file anew, under another number, for another try; None when it has ended meanwhile."""
+    def reopen(self, job: Job) -> Job | None:
+        """Reopen a job under a new number, for another try; None if it has ended meanwhile."""
         with self._lock:
-            if not self._take(job):
+            if not self._remove(job):
                 return None
             fresh = Job(next(self._numbers), job.audio, Assembly(job.audio), job.started_s)
-            fresh.entry, fresh.sample, fresh.kept, fresh.reuse = job.entry, job.sample, job.kept, job.reuse
-            fresh.content, fresh.group, fresh.is_alone, fresh.twin = job.content, job.group, job.is_alone, job.twin
+            fresh.entry, fresh.sample, fresh.kept_outputs, fresh.reuse = (
+                job.entry,
+                job.sample,
+                job.kept_outputs,
+                job.reuse,
+            )
+            fresh.content, fresh.group, fresh.twin = job.content, job.group, job.twin
+            fresh.skips_dedupe = job.skips_dedupe
             self._open[fresh.file_id] = fresh
             self._of_path.setdefault(job.audio.path, []).insert(0, fresh.file_id)
             return fresh
 
     def end_of_source(self) -> None:
-        """No more files come."""
+        """Note that no more files come."""
         with self._lock:
             if not self._source_ended:
                 self._source_ended = True
                 self._end_when_all_ended()
 
     def interrupt(self, reason: str, spare: Callable[[Job], bool] = lambda job: False) -> None:
-        """Take no more files and resolve the open ones that are neither in another thread's claim nor to be spared."""
+        """Take no more files, and resolve open jobs that are neither claimed by another thread nor spared."""
         with self._lock:
             free = (None, threading.get_ident())
             for file_id in [n for n, job in self._open.items() if self._claimed.get(n) in free and not spare(job)]:
                 job = self._open[file_id]
-                self._take(job)
+                self._remove(job)
                 outcome = Outcome(job.audio.path, Status.INTERRUPTED, reason=reason, audio_s=job.duration_s)
                 self._outcomes.put((job, outcome))
             if not self._source_ended:
@@ -235,16 +241,16 @@ class OpenFiles:
                 self._outcomes.put(None)
 
     def next_outcome(self) -> tuple[Job, Outcome] | None:
-        """The next file that ended, and how; None when all have. Blocks.
+        """Wait for the next job that ended, and return it with its outcome; None when all have ended.
 
-        Trap: a signal that comes right before a wait without end is handled only when that wait is over.
+        Trap: a signal that arrives just before a wait without a timeout is handled only after that wait.
         """
         while True:
             with suppress(queue.Empty):
                 return self._outcomes.get(timeout=SIGNAL_LOOK_S)
 
-    def _take(self, job: Job) -> bool:
-        """Whether the file was open; it is no more. Under the lock."""
+    def _remove(self, job: Job) -> bool:
+        """Remove an open job; return False if it was not open. Call under the lock."""
         if self._open.pop(job.file_id, None) is None:
             return False
         self._claimed.pop(job.file_id, None)
@@ -260,7 +266,7 @@ class OpenFiles:
 
 
 def failure(job: Job, error: WhisperbatchError) -> Outcome:
-    """The outcome of a file that failed."""
+    """Return the outcome of a job that failed."""
     if error.path is None:
         error.path = job.audio.path
     wall_s = time.monotonic() - job.started_s
@@ -270,7 +276,7 @@ def failure(job: Job, error: WhisperbatchError) -> Outcome:
 
 
 def batch_event(clips: Sequence[Clip], n_waiting: int) -> Event:
-    """What is told of clips that go to the engine together, and of how many wait behind them."""
+    """Return the event for clips that go to the engine together; ``n_waiting`` more wait."""
     data = {
         "n_clips": len(clips),
         "n_files": len({clip.file_id for clip in clips}),

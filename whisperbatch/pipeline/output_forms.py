@@ -1,7 +1,7 @@
-"""What an output's form says: its format, its shape, the replacement rules and the speakers that it was made with.
+"""The forms of outputs: format, shape, replacement rules and speakers that an output was made with.
 
-Comes in: options, and outputs that the journal knows. Goes out: forms, and whether outputs have the one asked for. A
-form is the format with a part for each thing it depends on: ``srt#1f2e3d4c#r5a6b7c8d#s:9e0f1a2b``. Used by the planner.
+A form is the format with a part for each thing that it depends on: ``srt#1f2e3d4c#r5a6b7c8d#s:9e0f1a2b``. The journal
+keeps the form of each output; this module checks whether it is the requested one.
 """
 
 from whisperbatch.journal import Output
@@ -15,34 +15,34 @@ RULES = "#r"
 
 
 class OutputForms:
-    """The forms that a run's files ask for; any thread may call it."""
+    """The requested forms of a run's outputs; any thread may call it."""
 
     def __init__(self, options: RunOptions, speakers: SpeakerMarks) -> None:
-        """Ask for what the options do."""
+        """Take the requested forms from the options."""
         self._options, self._speakers = options.output, speakers
 
     def of(self, audio: AudioFile, name: str, transcript: Transcript) -> str:
-        """The form of an output in a format, made from a transcript."""
-        return self._asked(audio, name) + mark_of(transcript)
+        """Return the form of an output in format ``name``, made from a transcript."""
+        return self._requested(audio, name) + mark_of(transcript)
 
     def has(self, audio: AudioFile, output: Output) -> bool:
-        """Whether an output has the form that is asked for."""
-        is_made = without_mark(output.format) == self._asked(audio, output.name)
+        """Whether an output has the requested form."""
+        is_made = without_mark(output.format) == self._requested(audio, output.name)
         return is_made and self._speakers.fit(output.format, audio)
 
     def fit(self, audio: AudioFile, output: Output) -> bool:
-        """Whether an output has the form that is asked for, or was corrected by hand and so is kept as it is."""
+        """Whether an output has the requested form, or was corrected by hand and so is kept."""
         return self.has(audio, output) or not is_as_left(output)
 
     def has_other_rules(self, audio: AudioFile, output: Output) -> bool:
-        """Whether an output was made with other replacement rules than are asked for."""
+        """Whether an output was made with other replacement rules than the requested ones."""
         _, mark, named = without_mark(output.format).partition(RULES)
         return mark + named != self._rules_part(audio)
 
-    def _asked(self, audio: AudioFile, name: str) -> str:
+    def _requested(self, audio: AudioFile, name: str) -> str:
         return form(name, self._options) + self._rules_part(audio)
 
     def _rules_part(self, audio: AudioFile) -> str:
-        """The part of a form that names the replacement rules."""
+        """Return the part of a form that names the replacement rules."""
         rules = rules_of(audio, self._options)
         return f"{RULES}{rules.digest[:8]}" if rules.digest else ""

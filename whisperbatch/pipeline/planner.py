@@ -78,7 +78,7 @@ class Planner:
         key = self._key(job)
         entry = journal.look(key)
         if self._is_dry:
-            is_others = entry is not None and journal.is_in_hand(entry)
+            is_others = entry is not None and journal.is_claimed(entry)
             if is_others:
                 return Decision(is_claimed_by_other_run=True)
             known = None if entry is None else self._from_journal(job, entry)
@@ -132,21 +132,21 @@ class Planner:
         self.intend(job, transcript, {})
         self.done(job, transcript, {path.suffix[1:]: path for path in outputs}, outputs, 0.0)
 
-    def making_told(self, job: Job) -> str:
+    def recipe_key(self, job: Job) -> str:
         """What the file's text depends on beside the recording, as one text."""
-        making = self._recipes.of(job.audio)
-        return f"{making.revision or making.model} {making.settings}"
+        recipe = self._recipes.of(job.audio)
+        return f"{recipe.revision or recipe.model} {recipe.settings}"
 
-    def transcript_told(self, job: Job) -> str:
+    def transcript_key(self, job: Job) -> str:
         """What the file's transcript depends on beside the recording, its speakers included, as one text."""
-        return f"{self.making_told(job)} {self._speakers.asked(job.audio)}"
+        return f"{self.recipe_key(job)} {self._speakers.requested(job.audio)}"
 
     def is_claimed_by_other_run(self, job: Job) -> bool:
         """Whether another run still has the file in hand."""
         if self.journal is None:
             return False
         entry = self.journal.look(self._key(job))
-        return entry is not None and self.journal.is_in_others_hand(entry)
+        return entry is not None and self.journal.is_claimed_by_other_run(entry)
 
     def intend(
         self, job: Job, transcript: Transcript, texts: Mapping[Path, tuple[str, Content]], new: Collection[Path] = ()
@@ -196,8 +196,8 @@ class Planner:
         """Note why a file failed."""
         if self.journal is None or job.entry is None:
             return
-        making, recording = self._recipes.of(job.audio), self.recording(job)
-        self.journal.failed(job.entry, recording, making, error.message, is_permanent=is_permanent, hook=job.hook)
+        recipe, recording = self._recipes.of(job.audio), self.recording(job)
+        self.journal.failed(job.entry, recording, recipe, error.message, is_permanent=is_permanent, hook=job.hook)
 
     def give_up(self, job: Job) -> None:
         """End the claim on a file with which nothing was done."""
@@ -268,8 +268,8 @@ class Planner:
         if found is None and self._options.journal.dedupe and self.journal.knows_size(job.audio.size):
             recording = self.recording(job)
             assert job.content is not None
-            makings = self._recipes.candidates(job.audio)
-            found = earlier_transcripts.of_the_same_content(self.journal, key, makings, agrees, recording, job.content)
+            recipes = self._recipes.candidates(job.audio)
+            found = earlier_transcripts.of_the_same_content(self.journal, key, recipes, agrees, recording, job.content)
         return decision if found is None else self._speakers.added(found.taken(decision), job.audio)
 
     def _clean(self, folder: Path) -> None:

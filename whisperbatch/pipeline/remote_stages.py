@@ -1,6 +1,6 @@
-"""Files given to a worker pool: the longest first, and again when the worker that had them died.
+"""The stages of a run with a worker pool: submit files, the longest first, and again if their worker died.
 
-``file_flow`` decides what is to be done for a file before it is handed over, and its transcript is written here.
+``file_flow`` decides what to do for a file before it is submitted; its transcript is written in this process.
 """
 
 import itertools
@@ -15,27 +15,27 @@ from whisperbatch.pipeline.clip_cache import ClipStore
 from whisperbatch.pipeline.file_digest import FileDigest
 from whisperbatch.pipeline.file_flow import INTERRUPTED, FileFlow
 from whisperbatch.pipeline.open_files import Job
-from whisperbatch.pipeline.worker_protocol import Ended, Finished, Order, WorkerEvent, WorkerLost, WorkerPool
+from whisperbatch.pipeline.worker_protocol import ClipFinished, FileEnded, FileTask, WorkerEvent, WorkerLost, WorkerPool
 from whisperbatch.records import Event, Outcome, Status
 
-MAX_LOOK_AHEAD = 1_000  # files, among which the longest is looked for
-N_WRITERS = 4  # each waits for the disk most of the time
-MAX_DEATHS = 2  # of members that had a file, the second time nothing but it
+MAX_LOOK_AHEAD = 1_000  # files among which the longest is chosen
+N_WRITERS = 4  # they mostly wait for the disk
+MAX_DEATHS = 2  # of workers that had a file; the second had no other
 DIED = "the process that transcribed it died ({why}){again}"
 
 
 class LookAhead:
-    """Jobs to be handed over; any thread may call it.
+    """A queue of jobs, the longest first; any thread may call it.
 
-    The longest goes first, by the size of its file, so that no long one is left over in the end. It looks at ``most``
-    jobs at a time, and one that so many others have overtaken goes before them.
+    The largest file goes first, so that no long one remains at the end. It chooses among ``most`` jobs at a time; a job
+    that ``most`` others have overtaken goes before them.
     """
 
     def __init__(self, most: int) -> None:
-        """Hold nothing."""
+        """Start empty."""
         self._most = most
         self._came = itertools.count()
-        self._jobs: dict[int, tuple[int, Job]] = {}  # by file number: when it came
+        self._jobs: dict[int, tuple[int, Job]] = {}  # by job number, with the number of jobs taken before it came
         self._n_taken = self._n_out = 0
         self._is_ended = self._is_aborted = False
         self._changed = threading.Condition()
@@ -47,12 +47,12 @@ class LookAhead:
             self._add(job)
 
     def put_back(self, job: Job) -> None:
-        """Add a job that was there before, whether there is room or not."""
+        """Add a job again, even if there is no room."""
         with self._changed:
             self._add(job)
 
     def take(self) -> Job | None:
-        """The next job; None when there will be none. ``settled`` is to be called when it is dealt with."""
+        """Return the next job; None if aborted. Call ``done_with_one`` when it is dealt with."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._is_aborted)
             if self._is_aborted:
@@ -63,20 +63,20 @@ class LookAhead:
             self._changed.notify_all()
             return job
 
-    def settled(self) -> bool:
-        """Note that a job is dealt with; whether no other waits and none more is expected."""
+    def done_with_one(self) -> bool:
+        """Count a job as dealt with; return whether no other waits and no more are expected."""
         with self._changed:
             self._n_out -= 1
             return self._is_over
 
     def end(self) -> bool:
-        """No job comes that was not there before; whether none waits."""
+        """Expect no new jobs; return whether none waits."""
         with self._changed:
             self._is_ended = True
             return self._is_over
 
     def abort(self) -> None:
-        """Give out nothing more."""
+        """Give out no more jobs."""
         with self._changed:
             self._is_aborted = True
             self._jobs.clear()
@@ -99,134 +99,134 @@ class LookAhead:
 
 
 class RemoteStages:
-    """The files that a crew has; see ``run`` for what its methods are for."""
+    """Files that a worker pool transcribes; see ``run.TranscribeStages``."""
 
-    def __init__(self, desk: FileFlow, crew: WorkerPool, shelf: ClipStore) -> None:
-        """Hand over nothing yet; finished clips of long files are kept on the shelf."""
-        self._desk, self._board, self._crew, self._shelf = desk, desk.board, crew, shelf
+    def __init__(self, flow: FileFlow, pool: WorkerPool, clip_store: ClipStore) -> None:
+        """Submit nothing yet; finished clips of long files go to ``clip_store``."""
+        self._flow, self._open_files, self._pool, self._clip_store = flow, flow.open_files, pool, clip_store
         self._ahead = LookAhead(MAX_LOOK_AHEAD)
-        self._given: set[int] = set()  # to the crew; jobs that it holds or waits to take
-        self._told: set[str] = set()
+        self._submitted: set[int] = set()  # jobs that the pool has or will take
+        self._reported: set[str] = set()
         self._lock = threading.Lock()
 
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """What is to run side by side, with its name."""
+        """Yield the functions to run in threads, with their names."""
         yield "look-ahead", self._look_ahead
-        yield "tidings", self._hear
-        for index in range(self._crew.n_hands):
-            yield f"hand-{index}", self._hand_over
+        yield "messages", self._process_messages
+        for index in range(self._pool.max_waiting):
+            yield f"submit-{index}", self._submit_files
         for index in range(N_WRITERS):
-            yield f"writer-{index}", lambda: self._desk.write(lambda job: job.transcript)
+            yield f"writer-{index}", lambda: self._flow.write(lambda job: job.transcript)
 
     def want_engine(self) -> None:
-        """Have models opened now."""
-        self._crew.warm()
+        """Make the workers open their models now."""
+        self._pool.warm()
 
     def drain(self, is_over: threading.Event) -> None:
-        """Let what the members' engines hold come to its end, and end the other files."""
+        """Finish files that the pool has, and interrupt the others."""
         self._ahead.abort()
-        self._crew.drain()
+        self._pool.drain()
         with self._lock:
-            given = set(self._given)
-        self._board.interrupt(INTERRUPTED, spare=lambda job: job.file_id in given)
+            submitted = set(self._submitted)
+        self._open_files.interrupt(INTERRUPTED, spare=lambda job: job.file_id in submitted)
 
     def abort(self) -> None:
         """Wake every thread."""
         self._ahead.abort()
-        self._crew.let_go()
+        self._pool.end_run()
 
     def close(self) -> None:
-        """Nothing: the crew outlives the run."""
+        """Do nothing: the pool outlives the run."""
 
     def _look_ahead(self) -> None:
-        while jobs := self._desk.files.take(1, idle=True):
+        while jobs := self._flow.files.take(1, idle=True):
             self._ahead.put(jobs[0])
         if self._ahead.end():
-            self._crew.rest()
+            self._pool.flush()
 
-    def _hand_over(self) -> None:
+    def _submit_files(self) -> None:
         while (job := self._ahead.take()) is not None:
-            self._hand(job)
-            if self._ahead.settled():
-                self._crew.rest()
+            self._submit(job)
+            if self._ahead.done_with_one():
+                self._pool.flush()
 
-    def _hand(self, job: Job) -> None:
+    def _submit(self, job: Job) -> None:
         if not job.is_to_load:
             job.started_s = time.monotonic()
-            if not self._desk.settle(job):
+            if not self._flow.prepare(job):
                 return
-        if self._board.find(job.file_id) is None:
+        if self._open_files.find(job.file_id) is None:
             return
         with self._lock:
-            self._given.add(job.file_id)
+            self._submitted.add(job.file_id)
         audio = replace(
             job.audio,
             path=absolute(job.audio.path),
             root=job.audio.root and absolute(job.audio.root),
-            options=replace(job.audio.options, replace=None),  # rules are many, and are applied here
+            options=replace(job.audio.options, replace=None),  # rules may be many, and are applied here
         )
-        order = Order(job.file_id, audio, bool(job.n_deaths), self._shelf.kept(job), job.reuse)
-        if not self._crew.hand(order):
-            self._ungive(job.file_id)
-            self._desk.interrupt(job)
+        task = FileTask(job.file_id, audio, bool(job.n_deaths), self._clip_store.stored(job), job.reuse)
+        if not self._pool.submit(task):
+            self._take_back(job.file_id)
+            self._flow.interrupt(job)
 
-    def _hear(self) -> None:
-        for tiding in self._crew.tidings():
-            match tiding:
+    def _process_messages(self) -> None:
+        for message in self._pool.messages():
+            match message:
                 case WorkerEvent(None, kind, data, path):
-                    self._tell(Event(kind, path, data))
-                case WorkerEvent(int(number), kind, data) if job := self._board.find(number):
+                    self._emit(Event(kind, path, data))
+                case WorkerEvent(int(number), kind, data) if job := self._open_files.find(number):
                     if kind == "loading":
                         job.started_s = time.monotonic()
                     job.duration_s = data.get("duration_s", job.duration_s)
                     if kind == "loaded":
                         job.content = FileDigest(job.audio, job.sample, known=data.get("content"))
-                    told = {key: value for key, value in data.items() if key != "content"}
-                    self._board.emit(Event(kind, job.audio.path, told))
-                case Finished(number, index, mark, text) if job := self._board.find(number):
-                    self._shelf.keep([(job, index, mark, text)])
-                case Ended(number, outcome) if job := self._ungive(number):
+                    fields = {key: value for key, value in data.items() if key != "content"}
+                    self._open_files.emit(Event(kind, job.audio.path, fields))
+                case ClipFinished(number, index, mark, text) if job := self._open_files.find(number):
+                    self._clip_store.store([(job, index, mark, text)])
+                case FileEnded(number, outcome) if job := self._take_back(number):
                     self._end(job, outcome)
-                case WorkerLost(number, why, is_to_blame) if job := self._ungive(number):
+                case WorkerLost(number, why, is_to_blame) if job := self._take_back(number):
                     self._lose(job, why, is_to_blame)
 
-    def _tell(self, event: Event) -> None:
-        """Tell what is about no file; what every member says of the run is said once."""
+    def _emit(self, event: Event) -> None:
+        """Emit an event about no open file; a notice about the run that every worker sends is emitted once."""
         if event.kind == "notice" and event.path is None:
-            if event.data["text"] in self._told:
+            if event.data["text"] in self._reported:
                 return
-            self._told.add(event.data["text"])
-        self._board.emit(event)
+            self._reported.add(event.data["text"])
+        self._open_files.emit(event)
 
     def _end(self, job: Job, outcome: Outcome) -> None:
         job.duration_s = outcome.audio_s or job.duration_s
         if outcome.status is Status.DONE:
             job.transcript = outcome.transcript
-            if not self._desk.whole.put(job):
-                self._desk.interrupt(job)
+            if not self._flow.complete.put(job):
+                self._flow.interrupt(job)
         elif outcome.status is Status.FAILED:
             assert outcome.error is not None
-            self._desk.fail(job, outcome.error)
+            self._flow.fail(job, outcome.error)
         elif outcome.status is Status.SKIPPED:
-            self._desk.leave(job, outcome.reason)
+            self._flow.skip(job, outcome.reason)
         else:
-            self._desk.interrupt(job)
+            self._flow.interrupt(job)
 
     def _lose(self, job: Job, why: str, is_to_blame: bool) -> None:
-        """Hand a file out again whose member died, or give it up."""
-        if self._desk.ended.is_set():
-            self._desk.interrupt(job)
+        """Submit a file again whose worker died, or fail it."""
+        if self._flow.stopping.is_set():
+            self._flow.interrupt(job)
             return
         n_deaths = job.n_deaths + is_to_blame
-        if n_deaths >= MAX_DEATHS or n_deaths > self._desk.options.failures.retries:
-            again = ", and so did the next one, which had nothing else" if n_deaths > 1 else ""
-            self._desk.fail(job, WorkerDiedError(DIED.format(why=why, again=again)))
-        elif (fresh := self._board.again(job)) is not None:
+        if n_deaths >= MAX_DEATHS or n_deaths > self._flow.options.failures.retries:
+            again = ", and so did the next one, which had no other file" if n_deaths > 1 else ""
+            self._flow.fail(job, WorkerDiedError(DIED.format(why=why, again=again)))
+        elif (fresh := self._open_files.reopen(job)) is not None:
             fresh.n_deaths, fresh.is_to_load = n_deaths, True
             self._ahead.put_back(fresh)
 
-    def _ungive(self, number: int) -> Job | None:
-        """The open job of that number, which the crew has no more."""
+    def _take_back(self, number: int) -> Job | None:
+        """Return the open job with that number, which the pool no longer has."""
         with self._lock:
-            self._given.discard(number)
-        return self._board.find(number)
+            self._submitted.discard(number)
+        return self._open_files.find(number)

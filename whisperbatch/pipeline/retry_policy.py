@@ -1,8 +1,8 @@
-"""What is tried again after a failure, when, and how; pure but for looks at the disk.
+"""The retry policy: what is retried after a failure, when and how; pure except for checks of the disk.
 
-An error passes or lasts. What may pass (I/O, memory) is tried again with growing pauses; a file on which a load process
-died or hung once more, alone. What lasts (this is no audio) is noted as such, and a later run does not try it again
-unless told to. Between the two lies what only a later run may try again: a full disk, a file that has gone.
+An error may pass or last. Errors that may pass (I/O, memory) are retried with growing pauses; a file on which a load
+process died or hung is retried once, alone. Errors that last (the file is not audio) are recorded, and a later run does
+not try again without --retry-failed. Others only a later run tries again: a full disk, a file that is gone.
 """
 
 import errno
@@ -18,10 +18,10 @@ from whisperbatch.files import IrregularFileError, open_regular
 from whisperbatch.options import FailureOptions
 from whisperbatch.records import AudioFile
 
-PAUSES_S = (0.5, 2.0, 8.0, 30.0)  # before the next try; the last one is for all that come after it
-AWAY_S = 300.0  # a folder that is away for longer ends the run
-LOOK_S = 1.0  # how often it is looked for
-WENT_AWAY = "this folder went away; the run goes on when it is back"
+PAUSES_S = (0.5, 2.0, 8.0, 30.0)  # before each retry; the last value repeats
+AWAY_S = 300.0  # a folder that is away longer ends the run
+LOOK_S = 1.0  # between checks for it
+WENT_AWAY = "this folder went away; the run continues when it is back"
 PASSING = frozenset(
     getattr(errno, name)
     for name in (
@@ -35,14 +35,14 @@ UNREACHABLE = PASSING - {errno.EAGAIN, errno.EBUSY, errno.ENOMEM, errno.EMFILE, 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How a file is tried again: after a pause, and with no other file being loaded."""
+    """How a file is retried: after a pause, and, if ``alone``, while no other file is loaded."""
 
     pause_s: float
     alone: bool = False
 
 
 def retry_of(error: WhisperbatchError, path: Path, n_tries: int, retries: int) -> Retry | None:
-    """How a file is tried again that failed for the ``n_tries``-th time; None when it is not."""
+    """Return how to retry a file that failed for the ``n_tries``-th time; None if it is not retried."""
     if isinstance(error, WorkerDiedError):
         return Retry(0.0, alone=True) if n_tries == 1 and retries > 0 else None
     if n_tries > retries or not may_pass(error, path):
@@ -51,20 +51,20 @@ def retry_of(error: WhisperbatchError, path: Path, n_tries: int, retries: int) -
 
 
 def may_pass(error: WhisperbatchError, path: Path) -> bool:
-    """Whether the same may go well in a moment."""
+    """Whether a retry in a moment may succeed."""
     if isinstance(error, WorkerStartError):
         return True
     if any(isinstance(e, MemoryError) or (isinstance(e, OSError) and e.errno in PASSING) for e in _chain(error)):
         return True
-    why_not = _errno(path)
+    number = _errno(path)
     was_gone = any(isinstance(e, FileNotFoundError) for e in _chain(error))
-    if was_gone and why_not is None:  # its folder was away for a moment
+    if was_gone and number is None:  # its folder was away for a moment
         return True
-    return isinstance(error, LoadError) and why_not in PASSING  # the load process has but a sentence to tell
+    return isinstance(error, LoadError) and number in PASSING  # the load process reports only a message
 
 
 def lasts(error: WhisperbatchError, path: Path) -> bool:
-    """Whether the same would fail again in a later run: the file can be read, or the model cannot do what is asked."""
+    """Whether a later run would fail too: the file is readable, or the model cannot do what is requested."""
     if isinstance(error, WorkerDiedError | RefusedError):
         return True
     is_about_content = isinstance(error, LoadError) and not isinstance(error, WorkerStartError)
@@ -79,19 +79,19 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 class ExclusiveLoading:
-    """Lets many load, or one alone: memory may be why it failed beside others; any thread may call it."""
+    """Lets many files load, or one alone, which may have failed for lack of memory; any thread may call it."""
 
     def __init__(self) -> None:
-        """Nobody loads."""
+        """Start with no file loading."""
         self._n_loading = self._n_waiting = 0
         self._is_alone = False
         self._changed = threading.Condition()
 
     @contextmanager
     def hold(self, *, alone: bool) -> Iterator[None]:
-        """Wait for one's turn, and have it."""
+        """Wait for permission to load, and hold it."""
         with self._changed:
-            self._n_waiting += alone  # who comes later waits behind it
+            self._n_waiting += alone  # later callers wait behind it
             self._changed.wait_for(lambda: not self._is_alone and not (self._n_loading if alone else self._n_waiting))
             self._n_waiting -= alone
             self._n_loading += 1
@@ -106,23 +106,23 @@ class ExclusiveLoading:
 
 
 class Mounts:
-    """Whether the folders that files were found in are still there; any thread may call it.
+    """Checks that folders of recordings are still mounted; any thread may call it.
 
     A network folder that goes away leaves nothing, an error, or an empty folder on another device.
     """
 
     def __init__(self) -> None:
-        """Know none."""
+        """Start with no folder."""
         self._devices: dict[Path, int] = {}
 
     def seen(self, audio: AudioFile) -> None:
-        """Remember where a file was found."""
+        """Remember the device of a file's folder."""
         root = audio.root
         if root is not None and root not in self._devices and (device := _device(root)) is not None:
             self._devices[root] = device
 
     def is_away(self, audio: AudioFile) -> bool:
-        """Whether the folder that the file was found in cannot be reached now."""
+        """Whether the folder of a file cannot be reached now."""
         if audio.root is None:
             return _errno(audio.path) in UNREACHABLE
         device = _device(audio.root)
@@ -130,11 +130,13 @@ class Mounts:
             return device is None and audio.root in self._devices
         if _errno(audio.path) is not None:
             return True
-        self._devices[audio.root] = device  # mounted anew, with the file in it
+        self._devices[audio.root] = device  # mounted again, with the file in it
         return False
 
-    def wait_for(self, audio: AudioFile, ended: threading.Event, tell: Callable[[Path], None]) -> bool:
-        """Whether the folder was away and is there again, or ``ended`` was set meanwhile; ``tell`` hears of it.
+    def wait_for(self, audio: AudioFile, stopping: threading.Event, notify: Callable[[Path], None]) -> bool:
+        """Wait for the folder if it is away, until ``stopping`` is set; return whether it was away.
+
+        ``notify`` is called once with the folder.
 
         Raises:
             RunError: It does not come back.
@@ -142,24 +144,24 @@ class Mounts:
         if not self.is_away(audio):
             return False
         folder, until_s = audio.root or audio.path.parent, time.monotonic() + AWAY_S
-        tell(folder)
-        while self.is_away(audio) and not ended.wait(LOOK_S):
+        notify(folder)
+        while self.is_away(audio) and not stopping.wait(LOOK_S):
             if time.monotonic() > until_s:
                 raise RunError("this folder went away and did not come back; run again when it is there", folder)
         return True
 
 
 class FailureLimit:
-    """Counts files that failed, and ends the run when they are too many; any thread may call it."""
+    """Counts failed files, and ends the run at the limit; any thread may call it."""
 
     def __init__(self, options: FailureOptions) -> None:
-        """Count none."""
+        """Start at 0."""
         self._options = options
         self._n_failed = 0
         self._lock = threading.Lock()
 
     def count(self) -> None:
-        """One more failed; RunError when that is one too many."""
+        """Count one more; RunError at the limit."""
         limit = 1 if self._options.fail_fast else self._options.max_failures
         with self._lock:
             self._n_failed += 1
@@ -167,11 +169,11 @@ class FailureLimit:
         if limit is not None and n_failed >= limit:
             flag = "--fail-fast" if self._options.fail_fast else f"--max-failures {limit}"
             failed = "a file" if n_failed == 1 else f"{n_failed} files"
-            raise RunError(f"{failed} failed, which ends the run ({flag}); run again to go on")
+            raise RunError(f"{failed} failed, which ends the run ({flag}); run again to continue")
 
 
 def unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> WhisperbatchError:
-    """An error of ``kind`` that names what nobody foresaw, with its cause kept."""
+    """Return an error of ``kind`` that describes an unexpected exception, which is its cause."""
     reason = str(err).strip().partition("\n")[0]
     error = kind(f"unexpected {type(err).__name__} {when}" + (f": {reason}" if reason else ""))
     error.__cause__ = err
@@ -186,11 +188,11 @@ def _device(folder: Path) -> int | None:
 
 
 def _errno(path: Path) -> int | None:
-    """Why the file cannot be read; None when it can be."""
+    """Return the errno with which reading the file fails; None if it can be read."""
     try:
         with open_regular(path) as stream:
             stream.read(1)
-    except IrregularFileError:  # it is what it is, and will be so tomorrow
+    except IrregularFileError:  # this will not change
         return None
     except OSError as err:
         return err.errno or errno.EIO

@@ -1,9 +1,9 @@
-"""Starting the threads of a run, and ending them: at the end, on stop, on an error that ends the run."""
+"""Run a pipeline: start its threads, and end them at the end, on a stop, or on an error that ends the run."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from typing import Protocol
+from typing import NotRequired, Protocol, TypedDict
 
 from whisperbatch.engine import Engine
 from whisperbatch.errors import RunError, WhisperbatchError
@@ -22,23 +22,23 @@ from whisperbatch.pipeline.worker_protocol import WorkerPool
 from whisperbatch.records import AudioFile, Event, Outcome
 from whisperbatch.speakers import Diarizer
 
-STOP_LOOK_S = 0.2  # how often a stop that the caller owns is looked at beside waiting for it
-JOIN_S = 60.0  # a step of a large model on a CPU may take as long
+STOP_LOOK_S = 0.2  # longest wait for the caller's stop event before the end of the run is checked
+JOIN_S = 60.0  # a step of a large model on a CPU may take this long
 
 
 class TranscribeStages(Protocol):
-    """Who transcribes what the desk decides on: the stages of this process, or those who hand it to a crew."""
+    """The stages that transcribe: those of this process, or those that submit files to a worker pool."""
 
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """What is to run side by side, with its name."""
+        """Yield the functions to run in threads, with their names."""
         ...
 
     def want_engine(self) -> None:
-        """Have the model opened without waiting for a file."""
+        """Open the model without waiting for a file."""
         ...
 
     def drain(self, is_over: threading.Event) -> None:
-        """Let what the engine holds come to its end, and end the other files; ``is_over`` cuts it short."""
+        """Finish files that are in the engine, and interrupt the others; ``is_over`` cuts this short."""
         ...
 
     def abort(self) -> None:
@@ -46,8 +46,17 @@ class TranscribeStages(Protocol):
         ...
 
     def close(self) -> None:
-        """End the processes that are the run's own."""
+        """End the processes that belong to the run."""
         ...
+
+
+class RunParts(TypedDict):
+    """What a caller passes through a backend to ``run``, whose docstring explains it."""
+
+    on_event: Callable[[Event], None]
+    stop: threading.Event
+    journal: NotRequired[Journal | None]
+    at_once: NotRequired[bool]
 
 
 def run(
@@ -55,95 +64,95 @@ def run(
     options: RunOptions,
     *,
     open_engine: Callable[[], Engine] | None = None,
-    crew: WorkerPool | None = None,
+    pool: WorkerPool | None = None,
     namer: Namer,
     on_event: Callable[[Event], None],
     stop: threading.Event,
     journal: Journal | None = None,
     revision: Callable[[], str | None] = lambda: None,
     at_once: bool = False,
-    shelf: ClipStore | None = None,
+    clip_store: ClipStore | None = None,
     open_diarizer: Callable[[], Diarizer] | None = None,
 ) -> Iterator[Outcome]:
-    """Each file's outcome as it ends.
+    """Yield the outcome of each file as it ends.
 
     Args:
-        source: Files, as they come.
+        source: The files, in the order they arrive.
         options: All settings.
-        open_engine: Gives the engine; called once, in the engine's thread, when the first file is to be loaded.
-        crew: Transcribes elsewhere, in place of an engine here.
-        namer: Where outputs go.
-        on_event: Called from several threads, never by two at once; should return soon.
-        stop: Set it to end the run: what the engine holds is finished and written, other files come out as interrupted.
-        journal: What is done; None keeps none, and what lies on disk tells it.
-        revision: Which weights the model's name stands for, None when that shows only once the model is open.
-        at_once: Open the engine without waiting for a file: a drop folder's first file should not wait for a model.
-        shelf: Where finished clips of long files are kept; None means the journal. A crew's member has one.
-        open_diarizer: Gives what finds speakers; the first one before any file is loaded. None looks for none.
+        open_engine: Opens the engine; called once, in the engine's thread, when the first file must be loaded.
+        pool: Transcribes in workers instead of an engine in this process.
+        namer: Names the outputs.
+        on_event: Called with each event from several threads, never by two at once; should return soon.
+        stop: When set, the run ends: files in the engine are finished and written, others are interrupted.
+        journal: Records what is done; with None the outputs on disk decide.
+        revision: Returns which weights the model's name means; None if known only once the model is open.
+        at_once: Open the engine without waiting for a file, so that a drop folder's first file need not wait.
+        clip_store: Stores finished clips of long files; None means the journal. Only a pool worker has one.
+        open_diarizer: Opens a diarizer, the first one before any file is loaded; None finds no speakers.
 
     Raises:
-        RunError, UsageError: Out of the iterator, after the outcomes of the files that were open.
+        RunError, UsageError: Raised by the iterator, after the outcomes of the open files.
     """
     planner = Planner(options, namer, journal, revision)
-    desk = FileFlow(options, OpenFiles(on_event), namer, planner, is_member=shelf is not None)
-    shelf = shelf or JournalClipStore(journal)
-    if crew is not None:
-        hands: TranscribeStages = RemoteStages(desk, crew, shelf)
+    flow = FileFlow(options, OpenFiles(on_event), namer, planner, is_pool_worker=clip_store is not None)
+    clip_store = clip_store or JournalClipStore(journal)
+    if pool is not None:
+        stages: TranscribeStages = RemoteStages(flow, pool, clip_store)
     else:
         assert open_engine is not None
-        diarizing = None if open_diarizer is None else SpeakerFinder(desk, open_diarizer)
-        hands = LocalStages(desk, open_engine, ClipCache(shelf, planner.making_told), diarizing)
-    return _Run(source, desk, hands, Mover(options.output, namer, journal, desk.tell), stop).outcomes(at_once)
+        speaker_finder = None if open_diarizer is None else SpeakerFinder(flow, open_diarizer)
+        stages = LocalStages(flow, open_engine, ClipCache(clip_store, planner.recipe_key), speaker_finder)
+    return _Run(source, flow, stages, Mover(options.output, namer, journal, flow.notice), stop).outcomes(at_once)
 
 
 class _Run:
-    """The threads of one run; owned by the thread that takes the outcomes."""
+    """The threads of one run; owned by the thread that iterates the outcomes."""
 
     def __init__(
-        self, source: Iterable[AudioFile], desk: FileFlow, hands: TranscribeStages, mover: Mover, stop: threading.Event
+        self, source: Iterable[AudioFile], flow: FileFlow, stages: TranscribeStages, mover: Mover, stop: threading.Event
     ) -> None:
         self._source = source
-        self._desk, self._board, self._hands, self._mover = desk, desk.board, hands, mover
-        self._hooks = desk.hooks
+        self._flow, self._open_files, self._stages, self._mover = flow, flow.open_files, stages, mover
+        self._hooks = flow.hooks
         self._stop = stop
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
 
     def outcomes(self, at_once: bool) -> Iterator[Outcome]:
         if at_once:
-            self._hands.want_engine()
+            self._stages.want_engine()
         with ExitStack() as last:
             last.callback(self._shut_down)
             last.enter_context(self._hooks)
             self._start()
-            while (ended := self._board.next_outcome()) is not None:
+            while (ended := self._open_files.next_outcome()) is not None:
                 due = self._hooks.left_due(ended[0])
-                outcome = self._mover.settle(*ended)
-                self._board.emit(Event("finished", outcome.path, {"outcome": outcome}))
+                outcome = self._mover.move(*ended)
+                self._open_files.emit(Event("finished", outcome.path, {"outcome": outcome}))
                 self._hooks.ended(ended[0], outcome, due)
                 yield outcome
-            self._hooks.finish(self._stop, is_hurried=self._board.fatal is not None)
-        if self._board.fatal is not None:
-            raise self._board.fatal
+            self._hooks.finish(self._stop, is_hurried=self._open_files.fatal is not None)
+        if self._open_files.fatal is not None:
+            raise self._open_files.fatal
         if not self._stop.is_set():
-            self._desk.planner.finish()
+            self._flow.planner.finish()
 
     def _start(self) -> None:
-        self._spawn("source", lambda: self._desk.find(self._source))
-        for name, work in self._hands.threads():
+        self._spawn("source", lambda: self._flow.find(self._source))
+        for name, work in self._stages.threads():
             self._spawn(name, work)
         for name, work in self._hooks.threads():
             self._spawn(name, work)
-        self._spawn("waiting", self._desk.waiting.work)
+        self._spawn("waiting", self._flow.claimed_files.work)
         self._spawn("stop", self._watch_stop)
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=self._guarded, args=(name, work), name=f"whisperbatch-{name}", daemon=True)
+        thread = threading.Thread(target=self._run_thread, args=(name, work), name=f"whisperbatch-{name}", daemon=True)
         self._threads.append(thread)
         thread.start()
 
-    def _guarded(self, name: str, work: Callable[[], None]) -> None:
-        """Top of a thread: whatever ends it unforeseen ends the run, and no file is left open."""
+    def _run_thread(self, name: str, work: Callable[[], None]) -> None:
+        """Top of a thread: an unexpected error ends the run and leaves no file open."""
         try:
             work()
         except WhisperbatchError as err:
@@ -154,24 +163,24 @@ class _Run:
             self._end_early(error, error.message)
 
     def _end_early(self, error: WhisperbatchError | None, reason: str) -> None:
-        if error is not None and self._board.fatal is None:
-            self._board.fatal = error
-        self._desk.abort()
-        self._hands.abort()
-        self._board.interrupt(reason)
-        self._hands.close()
+        if error is not None and self._open_files.fatal is None:
+            self._open_files.fatal = error
+        self._flow.abort()
+        self._stages.abort()
+        self._open_files.interrupt(reason)
+        self._stages.close()
 
     def _watch_stop(self) -> None:
         while not self._ended.is_set():
             if self._stop.wait(STOP_LOOK_S):
-                self._desk.take_no_more()
-                self._hands.drain(self._ended)
+                self._flow.take_no_more()
+                self._stages.drain(self._ended)
                 return
 
     def _shut_down(self) -> None:
         self._ended.set()
         self._end_early(None, INTERRUPTED)
         for thread in self._threads:
-            # the source may hang in someone else's iterator or in a read of a terminal; it is left behind
+            # the source may hang in a foreign iterator or in a read from a terminal; it is left behind
             if thread.name != "whisperbatch-source":
                 thread.join(JOIN_S)

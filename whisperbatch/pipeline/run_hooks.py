@@ -1,8 +1,7 @@
-"""When hooks run: for each recording that is done or has failed, after the journal knows that it is due.
+"""Run hooks for recordings that are done or failed, after the journal has recorded the hook as due.
 
-Comes in: recordings that ended, from the thread that takes the outcomes. Goes out: notices about hooks that failed.
-Hooks run in threads of their own. With a journal each runs at least once: what a run leaves due is run by the next one
-that has the same command, or that meets the recording.
+Hooks run in threads of their own; a hook that fails causes a notice. With a journal each runs at least once: hooks that
+a run leaves due are run by the next one that has the same command, or that processes the same recording.
 """
 
 import hashlib
@@ -25,44 +24,44 @@ from whisperbatch.outputs.paths import absolute, folder_of, rules_of
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.records import Event, Outcome, Status
 
-MAX_WAITING = 10_000  # hooks; the next outcome waits for room
-LOOK_S = 0.2  # how often a stop is looked for beside waiting
+MAX_WAITING = 10_000  # hooks; above that the next outcome waits for room
+LOOK_S = 0.2  # between checks for a stop
 N_ID = 32  # hexadecimal digits
 KINDS = {Status.DONE: "done", Status.FAILED: "failed"}
 
 
 class Hooks:
-    """The hooks of one run. ``note`` is for any thread, the rest for the one that takes the outcomes."""
+    """The hooks of one run; ``note`` is for any thread, the rest for the one that iterates the outcomes."""
 
     def __init__(self, options: RunOptions, journal: Journal | None, emit: Callable[[Event], None]) -> None:
-        """Run nothing yet; ``emit`` is given a notice for each hook that failed."""
+        """Run nothing yet; ``emit`` gets a notice for each hook that fails."""
         self._options, self._journal, self._emit = options, journal, emit
         given = {"done": options.hooks.on_done, "failed": options.hooks.on_failed}
         self._commands = {kind: command for kind, command in given.items() if command}
         self._waiting: Batcher[DueHook] = Batcher(1, 0.0, max_items=MAX_WAITING)
         self._running = RunningHooks()
-        self._is_late = threading.Event()  # no further hook is started
+        self._is_late = threading.Event()  # set when no more hooks are started
         self._n_working = 0
-        self._has_ended = threading.Event()  # all threads have
+        self._has_ended = threading.Event()  # set when all threads have
         self._lock = threading.Lock()
         self._n_left = 0
 
     def threads(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """What is to run side by side, with its name."""
+        """Yield the functions to run in threads, with their names."""
         self._n_working = n_threads = self._options.hooks.hook_jobs if self._commands else 0
         for index in range(n_threads):
             yield f"hook-{index}", self._work
 
     def note(self, job: Job, outcome: Outcome) -> None:
-        """Keep what the hook of a recording is to be given, for the journal and for ``ended``."""
+        """Prepare the hook of a recording, for the journal and for ``ended``."""
         kind = KINDS.get(outcome.status)
         if kind is not None and kind in self._commands:
-            told = _told(outcome)
+            payload = _payload(outcome)
             mark = _mark(job, outcome, self._options)
-            job.hook = DueHook(mark, kind, self._commands[kind], {"id": mark, "hook": f"on-{kind}", **told})
+            job.hook = DueHook(mark, kind, self._commands[kind], {"id": mark, "hook": f"on-{kind}", **payload})
 
     def left_due(self, job: Job) -> list[DueHook]:
-        """Hooks of the recording that earlier runs left; to be asked before it is moved."""
+        """Return hooks of the recording that earlier runs left; call this before it is moved."""
         if self._journal is None or not self._commands:
             return []
         try:
@@ -72,7 +71,7 @@ class Hooks:
         return self._journal.hooks.take_of(absolute(job.audio.path), folder, self._commands)
 
     def ended(self, job: Job, outcome: Outcome, old: list[DueHook]) -> None:
-        """Have the recording's hooks run: those left due, then its own."""
+        """Queue the recording's hooks: those left due, then its own."""
         if job.hook is None and not job.is_failed_before:
             self.note(job, outcome)
         own = [job.hook] if job.hook is not None and job.hook.kind == KINDS.get(outcome.status) else []
@@ -80,7 +79,7 @@ class Hooks:
             self._waiting.put(replace(due, path=outcome.moved_to or due.path))
 
     def finish(self, stop: threading.Event, *, is_hurried: bool) -> None:
-        """Wait until all have run; once the run is stopped, only as long as a hook may take."""
+        """Wait until all have run; once the run is stopped, at most as long as one hook may take."""
         self._waiting.close()
         last_s = None
         while self._n_working and not self._has_ended.wait(LOOK_S):
@@ -88,7 +87,7 @@ class Hooks:
                 last_s = time.monotonic() + self._options.hooks.hook_timeout_s
             if last_s is not None and time.monotonic() >= last_s:
                 self._drop()
-        self._tell_left()
+        self._report_left()
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -97,7 +96,7 @@ class Hooks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Start no more hooks and wait for those that run; when the user will not wait, kill them."""
+        """Start no more hooks and wait for running ones; on an interrupt, kill them."""
         self._waiting.close()
         self._drop()
         if kind is not None and issubclass(kind, KeyboardInterrupt | SystemExit):
@@ -109,14 +108,14 @@ class Hooks:
         self._is_late.set()
         self._n_left += len(self._waiting.abort())
 
-    def _tell_left(self) -> None:
+    def _report_left(self) -> None:
         if self._n_left:
             later = "the next run catches up" if self._journal is not None else "without a journal no later run does"
             left = "1 hook was" if self._n_left == 1 else f"{self._n_left} hooks were"
             self._emit(Event("notice", None, {"text": f"{left} not run before the end; {later}"}))
 
     def _work(self) -> None:
-        """Run hooks, one at a time, until no more come: first those that earlier runs left."""
+        """Run hooks one at a time until no more come, first those that earlier runs left."""
         try:
             while (due := self._next_old()) is not None:
                 self._run(due)
@@ -134,41 +133,41 @@ class Hooks:
         return self._journal.hooks.take(self._commands)
 
     def _run(self, due: DueHook) -> None:
-        """Run a hook with this run's command, and note how it ended."""
-        told = dict(due.told)
-        if due.path is not None and (place := os.fspath(absolute(due.path))) != told["path"]:
-            told["moved_to"] = place
+        """Run a hook with this run's command, and record how it ended."""
+        payload = dict(due.payload)
+        if due.path is not None and (place := os.fspath(absolute(due.path))) != payload["path"]:
+            payload["moved_to"] = place
         try:
-            fault = run(call_of(self._commands[due.kind], told), self._options.hooks.hook_timeout_s, self._running)
+            fault = run(call_of(self._commands[due.kind], payload), self._options.hooks.hook_timeout_s, self._running)
         except FileError as err:
             fault = err.message
         if fault is not None:
-            self._tell(due, told, fault)
+            self._report(due, payload, fault)
         elif self._journal is not None:
             self._journal.hooks.succeeded(due.mark)
 
-    def _tell(self, due: DueHook, told: Mapping[str, Any], fault: str) -> None:
+    def _report(self, due: DueHook, payload: Mapping[str, Any], fault: str) -> None:
         n_tries = self._journal.hooks.failed(due.mark) if self._journal is not None else 0
         again = "not tried again"
         if n_tries:
             again = "the next run tries it again" if n_tries < MAX_TRIES else f"given up after {n_tries} tries"
         text = f"--on-{due.kind} failed, {fault}; {again}"
         data = {"text": text, "hook": f"on-{due.kind}", "id": due.mark, "reason": fault}
-        self._emit(Event("notice", Path(told["path"]), data))
+        self._emit(Event("notice", Path(payload["path"]), data))
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
-    """The outcome as plain values, its paths from the root: a later run may be somewhere else."""
-    told = outcome.as_dict()
-    told["path"] = os.fspath(absolute(outcome.path))
-    told["outputs"] = [os.fspath(absolute(path)) for path in outcome.outputs]
+def _payload(outcome: Outcome) -> dict[str, Any]:
+    """Return the outcome as plain values with absolute paths: a later run may have another working directory."""
+    payload = outcome.as_dict()
+    payload["path"] = os.fspath(absolute(outcome.path))
+    payload["outputs"] = [os.fspath(absolute(path)) for path in outcome.outputs]
     if outcome.moved_to is not None:
-        told["moved_to"] = os.fspath(absolute(outcome.moved_to))
-    return told
+        payload["moved_to"] = os.fspath(absolute(outcome.moved_to))
+    return payload
 
 
 def _mark(job: Job, outcome: Outcome, options: RunOptions) -> str:
-    """What stays the same when a hook is repeated: recording, outputs, their shape, and what the text was made with."""
+    """Return an id that stays the same when a hook is repeated: a hash of recording, outputs and settings."""
     transcript = outcome.transcript
     parts = [
         outcome.status.value,

@@ -1,18 +1,18 @@
-"""Whether a watched file is still what it was when it was found.
+"""Detect that a watched file has changed since it was found.
 
-A drop folder gives a file again when it has changed, so what has begun with older content is given up, and no file is
-read that has begun to grow again.
+A drop folder yields a file again when it has changed, so work on its older content is dropped, and no file is read that
+is growing again.
 """
 
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.retry_policy import Mounts
 
-CHANGED = "it has changed since; its new content is taken once it stands still"
-GONE = "it has gone"
+CHANGED = "it has changed; its new content is transcribed once it stops changing"
+GONE = "it no longer exists"
 
 
 def stale(job: Job, mounts: Mounts) -> str | None:
-    """Why a watched file is not what it was; None when it is, or that cannot be told, or it is not a watched one."""
+    """Return why a watched file is stale; None if it is unchanged, cannot be checked, or is not watched."""
     if not job.audio.is_watched:
         return None
     try:

@@ -1,7 +1,7 @@
-"""Which weights a model's name stands for, told without importing torch: the journal compares it before a model loads.
+"""Find which weights a model's name means without importing torch: the journal compares them before a model loads.
 
-A run in which all is done already must not wait for heavy libraries. What cannot be told cheaply is None; the engine
-knows it once it is open.
+A run in which everything is done already must not wait for heavy libraries. The revision is None if it cannot be found
+cheaply; the engine knows it once it is open.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from whisperbatch.options import EngineOptions
 
 
 def revision_of(options: EngineOptions, demo: Path) -> str | None:
-    """The commit in the hub's cache, or a digest of the weights in a folder or file; None when neither is there."""
+    """Return the commit in the hub's cache, or a digest of weights in a folder or file; None if there is neither."""
     try:
         path = demo if options.model == "demo" else local_caches.local(options.model)
         if path is not None:

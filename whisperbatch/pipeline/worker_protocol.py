@@ -1,7 +1,7 @@
-"""What a run asks of a crew that transcribes its files elsewhere, and what both tell each other.
+"""The interface between a run and a worker pool, and the messages that they exchange.
 
-A crew has members, each with load processes, batcher and engine of its own. Files go to them by name and transcripts
-come back; names, journal and outputs stay with the run, so whatever dies elsewhere has written nothing.
+Each worker has load processes, a batcher and an engine of its own. Files go to it by name and transcripts come back;
+names, journal and outputs stay with the run, so a worker that dies has written nothing.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,27 +13,27 @@ from whisperbatch.records import AudioFile, Outcome, Transcript
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """A file to be transcribed.
+class FileTask:
+    """A file to transcribe.
 
     Attributes:
-        number: The run's for it.
+        number: Number of the job in the run.
         audio: The file.
-        is_alone: Whether a member that takes it takes nothing else until it has ended: one died that had it.
-        kept: The mark and text of clips that an earlier run finished, by their index.
-        reuse: Its text, when only its speakers are to be found.
+        is_exclusive: Whether its worker takes no other file until it has ended, since a worker died that had it.
+        finished_clips: Mark and text of clips that an earlier run finished, by index.
+        reuse: Its text, if only its speakers are missing.
     """
 
     number: int
     audio: AudioFile
-    is_alone: bool = False
-    kept: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    is_exclusive: bool = False
+    finished_clips: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     reuse: Transcript | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerEvent:
-    """An event of the run where the file is: kind and data as ``records.Event`` has them; no number, no file."""
+    """An event in a worker: kind and data as in ``records.Event``; ``number`` is None if it is about no file."""
 
     number: int | None
     kind: str
@@ -42,8 +42,8 @@ class WorkerEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A clip of a long file that is worth keeping until the file is done."""
+class ClipFinished:
+    """A finished clip of a long file, to be stored until the file is done."""
 
     number: int
     index: int
@@ -52,8 +52,8 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """How a file ended; when it is done its transcript is there, and nothing is written."""
+class FileEnded:
+    """How a file ended; if done, with its transcript. Nothing is written."""
 
     number: int
     outcome: Outcome
@@ -61,48 +61,48 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The member that had a file is gone, and ``why``; the file may be to blame, unless that is known not to be."""
+    """The worker that had a file has died; with ``is_to_blame`` the file may be the cause."""
 
     number: int
     why: str
     is_to_blame: bool = True
 
 
-Tiding = WorkerEvent | Finished | Ended | WorkerLost
+WorkerMessage = WorkerEvent | ClipFinished | FileEnded | WorkerLost
 
 
 class WorkerPool(Protocol):
-    """Members that take files; any thread may call it."""
+    """Workers that transcribe files; any thread may call it."""
 
     @property
-    def n_hands(self) -> int:
-        """How many files may wait at a time to be taken."""
+    def max_waiting(self) -> int:
+        """The number of ``submit`` calls that may wait at a time."""
         ...
 
     def warm(self) -> None:
-        """Have the members open their models without waiting for a file."""
+        """Make the workers open their models without waiting for a file."""
         ...
 
-    def hand(self, order: Order) -> bool:
-        """Wait until a member takes the file; False when none will any more."""
+    def submit(self, task: FileTask) -> bool:
+        """Wait until a worker takes the file; return False if none will."""
         ...
 
-    def rest(self) -> None:
-        """Nothing more waits to be handed for now: batches need not be waited for to become full."""
+    def flush(self) -> None:
+        """Tell the pool that no file is waiting: workers need not wait for full batches."""
         ...
 
-    def tidings(self) -> Iterator[Tiding]:
-        """What happens, as it happens, until the crew is let go.
+    def messages(self) -> Iterator[WorkerMessage]:
+        """Yield messages as they come, until ``end_run``.
 
         Raises:
-            RunError, UsageError: No member can work.
+            RunError, UsageError: No worker can work.
         """
         ...
 
     def drain(self) -> None:
-        """Take nothing more, and end what has begun; every file that was taken is told of still."""
+        """Take no more files, and finish those begun; every file that was taken is still reported."""
         ...
 
-    def let_go(self) -> None:
-        """The run is over: ``hand`` and ``tidings`` return, and whatever a member still does is told to nobody."""
+    def end_run(self) -> None:
+        """End the run: ``submit`` and ``messages`` return, and later messages of workers are dropped."""
         ...

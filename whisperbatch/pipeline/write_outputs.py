@@ -1,4 +1,4 @@
-"""A file's transcript on disk, with the journal told before and after."""
+"""Write a file's outputs, with a journal entry before and after."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,35 +16,35 @@ from whisperbatch.records import Event, Outcome, Status, Transcript
 from whisperbatch.replacements import corrected
 from whisperbatch.writers import Content, render
 
-MAX_NAMES = 8  # tried for a file while others take them
+MAX_NAMES = 8  # tried for a file while other runs take names
 GONE = "its folder has gone, and the transcript with it; use --output-dir to write elsewhere"
 
 
 class OutputWriter:
-    """Writes transcripts of files that are claimed; any thread may call it."""
+    """Writes the outputs of claimed jobs; any thread may call it."""
 
     def __init__(
         self,
         options: OutputOptions,
-        board: OpenFiles,
+        open_files: OpenFiles,
         namer: Namer,
         planner: Planner,
-        waited_for: Callable[[Job], bool],
+        waited_for_folder: Callable[[Job], bool],
         note: Callable[[Job, Outcome], None],
     ) -> None:
-        """Keep the rooms.
+        """Write nothing yet.
 
-        ``waited_for`` is true when a file's folder was away and is there again; ``note`` is given the outcome before
-        the journal knows that the file is done.
+        ``waited_for_folder`` waits for a file's folder and returns whether it was away; ``note`` gets the outcome
+        before the journal records that the file is done.
         """
-        self._options, self._board, self._namer, self._planner = options, board, namer, planner
-        self._waited_for, self._note = waited_for, note
+        self._options, self._open_files, self._namer, self._planner = options, open_files, namer, planner
+        self._waited_for_folder, self._note = waited_for_folder, note
 
     def put(self, job: Job, transcript: Transcript, reason: str = "") -> None:
         """Write a file's outputs and resolve it as done.
 
         Raises:
-            WriteError: They could not be written; none is half written.
+            WriteError: The outputs could not be written; none is half written.
         """
         transcript = corrected(transcript, rules_of(job.audio, self._options))
         wall_s = time.monotonic() - job.started_s
@@ -52,50 +52,50 @@ class OutputWriter:
         outcome = Outcome(job.audio.path, Status.DONE, transcript, reason=reason, audio_s=audio_s, wall_s=wall_s)
         if self._options.write:
             outcome = self._write(job, transcript, outcome)
-        self._board.resolve(job, outcome)
+        self._open_files.resolve(job, outcome)
 
     def lost_its_folder(self, job: Job) -> bool:
-        """Whether a file is to be written anew, since the folder of its outputs was away for a while."""
-        return self._is_beside(job) and self._waited_for(job)
+        """Whether a file must be written again, since the folder of its outputs was away for a while."""
+        return self._is_beside(job) and self._waited_for_folder(job)
 
     def _write(self, job: Job, transcript: Transcript, outcome: Outcome) -> Outcome:
-        """The outcome with the outputs that are written."""
+        """Write the outputs; return the outcome with their paths."""
         for n_left in reversed(range(MAX_NAMES)):
             places = self._namer.outputs(job.audio, transcript.language)
             if self._is_beside(job):
                 self._require_folder(job)
-            chosen = self._rendered(transcript, {n: path for n, path in places.items() if path not in job.kept})
+            chosen = self._rendered(transcript, {n: path for n, path in places.items() if path not in job.kept_outputs})
             try:
                 self._place(job, transcript, chosen)
                 break
-            except TakenError:  # by another run, say, whose recording has the same name
+            except TakenError:  # for example by another run, for a recording of the same name
                 self._planner.give_back(job, chosen)
                 self._namer.choose_again(job.audio, transcript.language)
                 if not n_left:
                     raise
-        self._tell_of_edited(job, list(places.values()))
+        self._report_edited(job, list(places.values()))
         outcome = replace(outcome, outputs=tuple(places.values()))
         self._note(job, outcome)
-        self._planner.done(job, transcript, places, job.kept, outcome.wall_s)
+        self._planner.done(job, transcript, places, job.kept_outputs, outcome.wall_s)
         return outcome
 
     def _rendered(self, transcript: Transcript, places: Mapping[str, Path]) -> dict[Path, tuple[str, Content]]:
-        """Format and content by path; documents have their own names for titles."""
+        """Return format and content by path; a document's title is its name."""
         options = self._options
         return {
             path: (name, render(transcript, name, options.subtitles, options.documents, path.stem))
             for name, path in places.items()
         }
 
-    def _tell_of_edited(self, job: Job, places: Sequence[Path]) -> None:
-        """Say which outputs somebody has edited, so that the new ones lie under another name."""
+    def _report_edited(self, job: Job, places: Sequence[Path]) -> None:
+        """Emit a notice that names edited outputs, which are why the new ones have another name."""
         if job.entry is None or job.entry.base in (None, self._namer.base(job.audio)):
             return
         kept = [str(path) for path in edited(job.entry)]
         if kept:
-            told = f"{', '.join(kept)} {'was' if len(kept) == 1 else 'were'} edited and kept"
+            text = f"{', '.join(kept)} {'was' if len(kept) == 1 else 'were'} edited and kept"
             made = ", ".join(str(path) for path in places)
-            self._board.emit(Event("notice", job.audio.path, {"text": f"{told}; the new transcript is {made}"}))
+            self._open_files.emit(Event("notice", job.audio.path, {"text": f"{text}; the new transcript is {made}"}))
 
     def _place(self, job: Job, transcript: Transcript, chosen: Mapping[Path, tuple[str, Content]]) -> None:
         new = self._namer.new(job.audio, chosen)
@@ -104,11 +104,11 @@ class OutputWriter:
         write_all(texts, makes_folders=not self._is_beside(job), new=new)
 
     def _is_beside(self, job: Job) -> bool:
-        elsewhere = self._options.output_dir or self._options.move_done or job.audio.options.output
-        return elsewhere is None
+        folder = self._options.output_dir or self._options.move_done or job.audio.options.output
+        return folder is None
 
     def _require_folder(self, job: Job) -> None:
-        """Wait for a folder that is away: writing beside its recordings must not make it anew, on another device."""
-        self._waited_for(job)
+        """Wait for a folder that is away: writing beside recordings must not create it again, on another device."""
+        self._waited_for_folder(job)
         if not job.audio.path.parent.is_dir():
             raise WriteError(GONE)

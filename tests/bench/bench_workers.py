@@ -1,6 +1,6 @@
-"""How a run grows with its members: ``python tests/bench/bench_crew.py [--ray]`` prints a table; nothing is asserted.
+"""How a run grows with its workers: ``python tests/bench/bench_workers.py [--ray]`` prints a table.
 
-Members have the fake engine, which takes a fixed time for each clip and no core, so that a machine of two cores shows
+Workers have the fake engine, which takes a fixed time for each clip and no core, so that a machine of two cores shows
 what four devices would give. Told is the time from the first batch to the last file, and the whole command's.
 """
 
@@ -16,7 +16,7 @@ import ray_runs
 from pools import events, fill, start
 
 
-def run(folder: Path, n_members: int, step_s: float, *, on_ray: bool) -> tuple[float, float]:
+def run(folder: Path, n_workers: int, step_s: float, *, on_ray: bool) -> tuple[float, float]:
     """Seconds from the first batch to the last file, and of the whole command."""
     for old in (
         *folder.glob("*.txt"),
@@ -27,9 +27,9 @@ def run(folder: Path, n_members: int, step_s: float, *, on_ray: bool) -> tuple[f
         old.unlink()
     began_s = time.monotonic()
     if on_ray:
-        process = ray_runs.start_on_ray(folder, step_s=step_s, actors=n_members)
+        process = ray_runs.start_on_ray(folder, step_s=step_s, actors=n_workers)
     else:
-        process = start(folder, "--device", f"cpu:{n_members}", step_s=step_s)
+        process = start(folder, "--device", f"cpu:{n_workers}", step_s=step_s)
     _, told = process.communicate()
     if process.returncode:
         raise SystemExit(told.decode())
@@ -46,13 +46,13 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as base:
         fill(folder := Path(base) / "audio", given.files)
-        print("members  seconds  times one  whole command  times one", flush=True)
+        print("workers  seconds  times one  whole command  times one", flush=True)
         first: tuple[float, float] | None = None
-        for n_members in (1, 2, 4):
-            work_s, whole_s = run(folder, n_members, given.step, on_ray=given.ray)
+        for n_workers in (1, 2, 4):
+            work_s, whole_s = run(folder, n_workers, given.step, on_ray=given.ray)
             first = first or (work_s, whole_s)
             ratios = f"{first[0] / work_s:9.2f}  {whole_s:13.1f}  {first[1] / whole_s:9.2f}"
-            print(f"{n_members:7}  {work_s:7.1f}  {ratios}", flush=True)
+            print(f"{n_workers:7}  {work_s:7.1f}  {ratios}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Several devices, many machines. Each option is declared once; see the package."""
+"""Options of Ray clusters. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from whisperbatch.options import BACKENDS
 
-_CREW = "Many machines"
+_MANY_MACHINES = "Many machines"
 
 BackendKind = StrEnum("BackendKind", {name.upper(): name for name in BACKENDS})  # type: ignore[misc]  # members of options
 Backend = Annotated[
@@ -15,8 +15,8 @@ Backend = Annotated[
     typer.Option(
         "--backend",
         metavar="|".join(BACKENDS),
-        rich_help_panel=_CREW,
-        help="local is this machine (see --device); ray is a Ray cluster, which sees the same folders.",
+        rich_help_panel=_MANY_MACHINES,
+        help="local: this machine (see --device); ray: a Ray cluster that sees the same folders.",
     ),
 ]
 RayAddress = Annotated[
@@ -24,8 +24,8 @@ RayAddress = Annotated[
     typer.Option(
         "--ray-address",
         metavar="ADDRESS",
-        rich_help_panel=_CREW,
-        help="A cluster that runs and this machine is in, as in auto or head:6379 (default: one is started here).",
+        rich_help_panel=_MANY_MACHINES,
+        help="Running Ray cluster that this machine belongs to: auto, or host:port (default: start one here).",
         show_default=False,
     ),
 ]
@@ -34,8 +34,8 @@ Actors = Annotated[
     typer.Option(
         "--actors",
         metavar="N",
-        rich_help_panel=_CREW,
-        help="How many models (default: one a GPU, or one a node where there are none).",
+        rich_help_panel=_MANY_MACHINES,
+        help="Number of models (default: one for each GPU, or for each node without GPUs).",
         show_default=False,
     ),
 ]
@@ -44,8 +44,8 @@ CpusPerActor = Annotated[
     typer.Option(
         "--cpus-per-actor",
         metavar="N",
-        rich_help_panel=_CREW,
-        help="Cores of each (default: those of its node, shared out).",
+        rich_help_panel=_MANY_MACHINES,
+        help="Cores of each actor (default: a node's cores, divided among its actors).",
         show_default=False,
     ),
 ]
