@@ -59,7 +59,7 @@ def test_how_far_the_run_is_comes_now_and_then(tmp_path: Path, monkeypatch, is_e
     path, view = tmp_path / "events.jsonl", screen.Screen(Report())
     view.is_endless = is_endless
     view.tally.began_s -= 10.0
-    with listening(view.on_event, str(path)) as listen, screen.telling(listen, view):
+    with listening(view.on_event, str(path)) as listen, screen.reporting_progress(listen, view):
         for event in (
             Event("queued", DONE.path),
             Event("queued", PATH),
@@ -153,7 +153,7 @@ def test_a_recording_is_no_report(flag: str, tmp_path: Path, capsys: pytest.Capt
     other.write_bytes(b"RIFF")
     flag = "--report" if flag == "page" else flag
     assert main(["transcribe", flag, str(path), str(other), "--model", "demo", "--no-journal"]) == 2
-    assert "holds something else and is left alone" in capsys.readouterr().err
+    assert "has other content and is left alone" in capsys.readouterr().err
     assert path.read_bytes().startswith(b"RIFF, a recording")
 
 

@@ -15,7 +15,7 @@ from whisperbatch import events, report
 from whisperbatch.cli import main
 from whisperbatch.cli.params import names
 from whisperbatch.engine.model.model_names import OPENAI_NAMES
-from whisperbatch.engine.model.random_models import SHAPES, Shape
+from whisperbatch.engine.model.random_models import SHAPES, ModelShape
 from whisperbatch.records import Outcome, Status, Transcript
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -39,14 +39,14 @@ def table(text: str, start: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def n_parameters(shape: Shape) -> tuple[int, int]:
+def n_parameters(shape: ModelShape) -> tuple[int, int]:
     """Of encoder and decoder, as openai-whisper's model has them; biases and norms are left out."""
     d = shape.d_model
     encoder = 12 * d * d * shape.n_encoder_layers + 3 * d * (shape.n_mels + d) + N_AUDIO * d
     return encoder, 16 * d * d * shape.n_decoder_layers + (shape.n_vocab + 448) * d
 
 
-def work(shape: Shape, n_beams: int) -> float:
+def work(shape: ModelShape, n_beams: int) -> float:
     """Multiplications and additions of a window: an encoder pass, and as many decoder steps as it has tokens."""
     encoder, decoder = n_parameters(shape)
     d, layers = shape.d_model, shape.n_decoder_layers

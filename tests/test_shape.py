@@ -36,17 +36,24 @@ GROUND_IMPORTS = {
 
 HOMES = {
     # speakers has two networks of its own beside Whisper; engine/scheduling is policy on plain values
-    "torch": ("engine/placement.py", "engine/model/", "engine/device/", "engine/kernels/", "demo/", "speakers/"),
-    "transformers": ("engine/model/", "demo/"),
+    "torch": (
+        "engine/placement.py",
+        "engine/model/",
+        "engine/device/",
+        "engine/kernels/",
+        "demo/training/",
+        "speakers/",
+    ),
+    "transformers": ("engine/model/", "demo/training/"),
     "huggingface_hub": ("engine/model/", "speakers/weights.py"),
-    "safetensors": ("engine/model/", "demo/", "speakers/build.py"),
-    "tokenizers": ("engine/model/", "demo/"),
-    "whisper": ("demo/",),
-    "faster_whisper": ("demo/",),
-    "ctranslate2": ("demo/",),
-    "jiwer": ("demo/",),
-    "soxr": ("demo/",),
-    "librosa": ("audio/decode.py", "engine/model/log_mel.py", "demo/"),
+    "safetensors": ("engine/model/", "demo/training/", "speakers/build.py"),
+    "tokenizers": ("engine/model/", "demo/training/"),
+    "whisper": ("demo/training/",),
+    "faster_whisper": ("demo/training/",),
+    "ctranslate2": ("demo/training/",),
+    "jiwer": ("demo/training/",),
+    "soxr": ("demo/training/",),
+    "librosa": ("audio/decode.py", "engine/model/log_mel.py", "demo/training/"),
     "soundfile": ("audio/decode.py",),
     "onnxruntime": ("audio/vad.py", "speakers/onnx.py"),
     "silero_vad": (),
@@ -57,7 +64,7 @@ HOMES = {
         "audio/decode.py",
         "audio/mixdown.py",
         "cli/commands/info.py",
-        "demo/samples.py",
+        "demo/training/samples.py",
     ),
     "ray": ("backends/ray_workers.py",),
     "matplotlib": ("bench/plot.py",),
@@ -177,7 +184,7 @@ def _import_faults(path: str, name: str) -> Iterator[str]:
 
 def test_the_architecture_page_lists_the_same_layers():
     text = (REPOSITORY / ".github" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    rows = text[text.index("| floor | rooms |") :].split("\n\n")[0].splitlines()[2:]
+    rows = text[text.index("| layer | packages |") :].split("\n\n")[0].splitlines()[2:]
     assert [set(re.findall(r"`(\w+)`", row.split("|")[2])) for row in rows] == [set(floor) for floor in FLOORS[:-1]]
 
 

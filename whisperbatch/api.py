@@ -123,7 +123,7 @@ def run_options_from(**options: Any) -> RunOptions:
             given[name] = Path(given[name])
     for name in ("on_done", "on_failed", "on_end"):
         if name in given:
-            given[name] = parse_hook(given[name], f"--{name.replace('_', '-')}")
+            given[name] = parse_hook(given[name], name)
     given["subtitles"], given["documents"] = _pop_subtitles(given), _pop_documents(given)
     speakers = speaker_options(*(given.pop(name, None) for name in _SPEAKERS))
     groups = {

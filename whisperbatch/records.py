@@ -142,14 +142,9 @@ class Clip:
 class FileLoaded:
     """The load worker's final message about a file.
 
-    Attributes:
-        file_id: The run's number for the file.
-        n_clips: The number of clips it was cut into; 0 gives an empty transcript.
-        duration_s: Its length in seconds.
-        damage: One sentence about what could not be decoded; None when all of it was.
-        speech_s: Seconds of speech found; None when no speech detection ran.
-        notices: Sentences about things that are not damage: the channel or track that was taken, time stamps that jump.
-        channel_names: The names of its channels, when they are several tracks.
+    ``n_clips`` may be 0, which gives an empty transcript. ``damage`` is one sentence, or None when all was decoded.
+    ``speech_s`` is None when no speech detection ran. ``notices`` are sentences about things that are not damage: the
+    channel or track that was taken, time stamps that jump. ``channel_names`` are set when its channels are tracks.
     """
 
     file_id: int
@@ -390,16 +385,11 @@ class Outcome:
 class Event:
     """Something that happened in a run, for progress displays and logs.
 
-    ``kind`` is one of the following, and ``data`` has plain values:
-
-    - queued, loading: nothing.
-    - loaded: duration_s, n_clips, n_waiting (clips of all files that are waiting for the engine).
-    - batch: n_clips, n_files, audio_s, n_waiting.
-    - progress: audio_s (decoded of that file since its last such event), segments (start, end and text of each, in
-      the file's time).
-    - notice: text (about the run, or about ``path``).
-    - finished: outcome (an Outcome).
-    - standing, added by the CLI: the progress of the run (``screen.Tally``).
+    ``kind`` is one of queued, loading, loaded, batch, progress, notice, finished; ``data`` has plain values. loaded:
+    duration_s, n_clips, n_waiting (clips of all files that wait for the engine). batch: n_clips, n_files, audio_s,
+    n_waiting. progress: audio_s (decoded of that file since its last such event), segments (start, end and text of
+    each, in the file's time). notice: text (about the run, or about ``path``). finished: outcome (an Outcome). The CLI
+    adds standing (the run's progress; ``screen.Tally``).
     """
 
     kind: str

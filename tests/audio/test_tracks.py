@@ -124,9 +124,9 @@ def test_a_track_is_spelled_in_one_way(given: str | int | None, track: str | Non
 
 @pytest.mark.parametrize("given", ["0", "-1", "", "1.5", "klingon", "und", "deutsch!", 0])
 def test_a_track_that_makes_no_sense_is_refused(given: str | int):
-    with pytest.raises(UsageError, match="--track"):
+    with pytest.raises(UsageError, match="`track`"):
         parse_track(given)
-    with pytest.raises(UsageError, match="--track"):
+    with pytest.raises(UsageError, match="`track`"):
         LoadOptions(track=str(given))
 
 

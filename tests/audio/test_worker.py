@@ -55,7 +55,7 @@ def test_one_bad_file_costs_only_itself(tmp_path: Path, long_wav: Path):
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"nothing")
     with LoadWorker(speech=NO_VAD) as worker:
-        with pytest.raises(LoadError, match="not audio") as caught:
+        with pytest.raises(LoadError, match="not a readable audio") as caught:
             list(worker.load(0, bad, SETTINGS))
         assert caught.value.path == bad
         assert isinstance(list(worker.load(1, long_wav, SETTINGS))[-1], FileLoaded)

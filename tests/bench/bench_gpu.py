@@ -23,7 +23,7 @@ from whisperbatch.bench.material import forced
 from whisperbatch.bench.stages import profile
 from whisperbatch.engine import open_engine
 from whisperbatch.engine.kernels import cuda
-from whisperbatch.engine.model.random_models import SHAPES, Shape
+from whisperbatch.engine.model.random_models import SHAPES, ModelShape
 from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.errors import WhisperbatchError
 from whisperbatch.options import DecodeOptions, EngineOptions, RunOptions
@@ -94,7 +94,7 @@ def clips_of(n: int) -> list[Clip]:
     return [Clip(k, 0, 0.0, waves[k % 8], ClipSettings(language="en")) for k in range(n)]
 
 
-def step_bytes(engine: ContinuousEngine, shape: Shape, n_beams: int, n_slots: int, reach: int) -> int:
+def step_bytes(engine: ContinuousEngine, shape: ModelShape, n_beams: int, n_slots: int, reach: int) -> int:
     """What a step must read: the decoder's weights, each window's audio once, each row's tokens up to ``reach``."""
     d, n_layers, itemsize = shape.d_model, shape.n_decoder_layers, engine.device._decoder.dtype.itemsize
     weights = n_layers * 14 * d * d + shape.n_vocab * d  # 4 + 2 square maps of attention, two of four times the width
@@ -138,7 +138,7 @@ def ours(arguments: argparse.Namespace, shape: str, n_beams: int, bytes_s: float
             whole_s = seconds(lambda: hear(engine, clips), arguments.device, arguments.rounds)  # noqa: B023
             best = max(best, len(clips) * WINDOW_S / whole_s)
             n_slots = engine.device.n_slots
-            step_s = engine.device.trial(n_slots)
+            step_s = engine.device.time_step(n_slots)
             share = step_bytes(engine, SHAPES[shape], n_beams, n_slots, 32) / (step_s or 1.0) / bytes_s
             print(
                 f"  {shape}, beams {n_beams}, batch {n_slots}, graphs {graphs}: "
@@ -179,7 +179,7 @@ def cross_attention(arguments: argparse.Namespace, shape: str, bytes_s: float) -
                 "sdpa": lambda: F.scaled_dot_product_attention(q, k, v),  # noqa: B023
             }
             if (kernels := cuda.find(k.device, dtype, 64)) is not None:
-                ways["ours"] = lambda: kernels.heard(q, k, v, None)  # noqa: B023
+                ways["ours"] = lambda: kernels.cross_attention(q, k, v, None)  # noqa: B023
             told = []
             for name, way in ways.items():
                 took_s = seconds(lambda: [way() for _ in range(20)], arguments.device) / 20  # noqa: B023

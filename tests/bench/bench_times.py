@@ -20,9 +20,9 @@ import whisper
 
 import whisperbatch
 from whisperbatch import demo
-from whisperbatch.demo import grammar, peers
-from whisperbatch.demo.evaluate import folded
-from whisperbatch.demo.speak import Speaker, random_voice
+from whisperbatch.demo.training import grammar, peers
+from whisperbatch.demo.training.evaluate import folded
+from whisperbatch.demo.training.speak import Speaker, random_voice
 from whisperbatch.records import SAMPLE_RATE
 
 

@@ -78,7 +78,7 @@ def main() -> None:
     spent: dict[str, float] = {}
     for owner, name in (
         (word_alignment.Aligner, "align"),
-        (word_alignment, "sharpened"),
+        (word_alignment, "normalised_attention"),
         (word_alignment, "first_frames"),
     ):
         watched(owner, name, spent)

@@ -52,7 +52,7 @@ OPENAI = """
 import sys
 from pathlib import Path
 import soundfile, whisper
-from whisperbatch.demo import peers
+from whisperbatch.demo.training import peers
 folder, model = sys.argv[1:]
 loaded = peers.openai_whisper(Path(model))
 for path in sorted(Path(folder).glob("*.wav")):

@@ -63,7 +63,7 @@ def openai_whisper(model: str, recordings: Sequence[real_speech.Spoken]) -> Told
     """openai-whisper with its command line's defaults."""
     import whisper
 
-    from whisperbatch.demo import peers
+    from whisperbatch.demo.training import peers
 
     loaded, found = peers.openai_whisper(real_speech.weights() / f"hf-{model}"), {}
     asked = {"beam_size": 5, "best_of": 5, "fp16": False, "temperature": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}

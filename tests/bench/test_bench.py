@@ -71,7 +71,7 @@ def test_sizes_are_doubled_until_they_no_longer_help():
     sizes = [row.batch_size for row in throughput.by_batch_size(slow, clips(1), (), 1, lambda row, number: None)]
     assert sizes[0] == 1
     assert sizes == [2**k for k in range(len(sizes))]
-    assert sizes[-1] < throughput.MOST
+    assert sizes[-1] < throughput.MAX_SIZE
 
 
 def test_sizes_without_memory_are_left_out():
@@ -263,15 +263,15 @@ def test_rates(given: str, rate: float):
 
 @pytest.mark.parametrize("given", ["0/s", "fast", "5/day", "-1/s", ""])
 def test_what_is_no_rate_is_refused(given: str):
-    with pytest.raises(UsageError, match="--arrivals"):
+    with pytest.raises(UsageError, match="`arrivals`"):
         parse_rate(given)
 
 
 def test_counts():
-    assert parse_counts("8,1,2,2", "--x") == (1, 2, 8)
+    assert parse_counts("8,1,2,2", "x") == (1, 2, 8)
     for given in ("", "0", "1,a", "-1"):
-        with pytest.raises(UsageError, match="--x"):
-            parse_counts(given, "--x")
+        with pytest.raises(UsageError, match="`x`"):
+            parse_counts(given, "x")
 
 
 def test_the_command_measures_recordings(sample_audio: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -311,9 +311,9 @@ def test_the_share_of_speakers_is_measured_in_a_whole_run(monkeypatch, sample_au
     assert cli.main([*line.split(), "--speakers", "--json", str(told)]) == 0
     assert json.loads(told.read_text())["profile"]["speakers_s"] > 0
     assert [fake.n_added > 0 for fake in fakes] == [True]
-    assert "beside it: speakers" in capsys.readouterr().out
+    assert "in parallel: speakers" in capsys.readouterr().out
     assert cli.main("bench --model demo --speakers".split()) == 2
-    assert "--speakers is of a whole run; name recordings" in capsys.readouterr().err
+    assert "--speakers measures a whole run, so it needs recordings" in capsys.readouterr().err
 
 
 def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFixture[str], sample_audio: Path):
@@ -330,9 +330,9 @@ def test_random_weights_say_so_and_are_for_bench_alone(capsys: pytest.CaptureFix
 
 
 def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_path: Path, capsys):
-    monkeypatch.setattr(throughput, "MOST", 2)
-    monkeypatch.setattr(batch_size, "MOST", 4)
-    monkeypatch.setattr(batch_size, "FLOOR", 1)  # so few may be shared by several engines
+    monkeypatch.setattr(throughput, "MAX_SIZE", 2)
+    monkeypatch.setattr(batch_size, "MAX_SLOTS", 4)
+    monkeypatch.setattr(batch_size, "MIN_SLOTS", 1)  # so few may be shared by several engines
     told, graph = tmp_path / "bench.json", tmp_path / "bench.png"
     plain = (
         f"bench --model random:tiny --rounds 1 --tokens-per-window 2 --price-per-hour 2 --json {told} --plot {graph}"
@@ -343,7 +343,7 @@ def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_pa
     assert own["batch_size"] == 4
     assert [row["batch_size"] for row in figures["batches"]] == [1, 2]
     assert f"auto: {own['batch_size']}" in seen.out
-    assert f"by itself ({own['batch_size']} at once)" in seen.err
+    assert f"auto (batch size {own['batch_size']})" in seen.err
     assert own["cost_per_audio_hour"] == pytest.approx(2 / own["rtfx"])
     assert own["speed_up"] == pytest.approx(own["windows_s"] / figures["batches"][0]["windows_s"])
     assert seen.err.count("random weights") == 1
@@ -355,7 +355,7 @@ def test_where_no_size_is_named_the_runs_own_is_the_last_row(monkeypatch, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("--profile", "name recordings"),
+        ("--profile", "needs recordings"),
         ("--batch-sizes 0", "--batch-sizes '0'"),
         ("--rounds 0", "--rounds"),
         ("--tokens-per-window 300", "from 1 to 224"),

@@ -127,7 +127,7 @@ def test_the_environment_may_name_the_file(told, tmp_path: Path):
 @pytest.mark.parametrize(
     ("file", "sentence"),
     [
-        ('modle = "x"', "whisperbatch: my.toml: unknown setting 'modle' (is model meant?)"),
+        ('modle = "x"', "whisperbatch: my.toml: unknown setting 'modle' (did you mean model?)"),
         ("dry-run = true", "whisperbatch: my.toml: unknown setting 'dry-run'"),
         ("[watch]\nsettle = 1", "whisperbatch: my.toml: unknown setting 'watch'"),
         ("beam-size = true", "whisperbatch: my.toml: beam_size cannot be True"),
@@ -136,7 +136,7 @@ def test_the_environment_may_name_the_file(told, tmp_path: Path):
         ("quiet = 1", "whisperbatch: my.toml: quiet must be true or false"),
         ('beam-size = "x"', "whisperbatch: my.toml: beam_size: "),
         ('progress = "huge"', "whisperbatch: my.toml: progress: 'huge' is not one of"),
-        ("beam-size =", "whisperbatch: the settings in my.toml are no TOML: "),
+        ("beam-size =", "whisperbatch: the settings in my.toml are not valid TOML: "),
     ],
 )
 def test_a_file_that_makes_no_sense_is_one_sentence_and_exit_code_2(told, file, sentence):
@@ -160,14 +160,14 @@ def test_a_variable_that_makes_no_sense_is_told_by_its_name(told):
 def test_a_variable_that_names_no_option_is_a_notice_and_no_more(told):
     code, run, lines = told("x.wav", MODLE="small", FULL="1", SETTLE="3")
     assert (code, run is not None) == (0, True)
-    assert lines == ["WHISPERBATCH_MODLE names no option and is ignored (is WHISPERBATCH_MODEL meant?)"]
+    assert lines == ["WHISPERBATCH_MODLE is ignored: there is no such option (did you mean WHISPERBATCH_MODEL?)"]
     assert told("x.wav", BEAM_SIZE="")[1][0].decode.beam_size == 5  # an empty one is none
 
 
 def test_every_option_of_a_run_can_be_set_by_a_variable():
     names = {name.removeprefix("--").replace("-", "_").upper() for name in legacy.DECLARED}
     names -= {"JSON", "DRY_RUN", "HELP_ALL"}
-    assert config.strangers({config.PREFIX + name: "1" for name in names}, legacy.DECLARED) == []
+    assert config.unknown_variables({config.PREFIX + name: "1" for name in names}, legacy.DECLARED) == []
     assert len(names) > 60
 
 
@@ -193,7 +193,7 @@ def test_recordings_do_not_move_to_where_they_are_looked_for(told, tmp_path: Pat
         code, run, lines = told("watch", "in", flag, place)
         assert (code, run) == (2, None)
         assert lines == [
-            f"whisperbatch: {flag} {Path(place)} is the drop folder in or holds it; name one beside or below it"
+            f"whisperbatch: {flag} {Path(place)} is or contains the drop folder in; name a folder beside or below it"
         ]
     for place in ("in/done", "done"):
         code, (run, _), _ = told("watch", "in", flag, place)

@@ -39,7 +39,7 @@ def test_a_fetch_tells_size_and_place_first_and_how_far_it_is(tmp_path: Path, de
         lines = done.stderr.splitlines()
         n_bytes = sum(file.stat().st_size for file in demo_folder.iterdir() if file.name != "README.md")
         cache = tmp_path / "hf" / "hub"
-        assert lines[0] == f"fetching {REPO}: {download.spelled(n_bytes)} into {cache}"
+        assert lines[0] == f"fetching {REPO}: {download.format_bytes(n_bytes)} into {cache}"
         shares = [
             int(match[1]) for line in lines[1:-1] if (match := re.search(r"(\d+)% of .* a second, .* left", line))
         ]
@@ -163,7 +163,7 @@ def test_an_unknown_name_is_answered_with_near_ones_and_no_network(tmp_path: Pat
         said = caught.value.message
         assert f"did you mean {meant}" in said
         assert "known: tiny, base, small" in said
-    assert model_names.near("xyzzy") == []
+    assert model_names.suggestions("xyzzy") == []
 
 
 def _http(status: int) -> Exception:
@@ -203,14 +203,14 @@ def test_a_model_that_the_hub_does_not_know_is_one_sentence(tmp_path: Path, demo
 def test_a_disk_that_is_too_small_is_told_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", lambda place: usage(0, 0, 10**9))
-    checkpoint._require_room("a/b", 10**9, tmp_path / "not" / "yet")
-    with pytest.raises(ModelError, match=r"takes 2\.00 GB and .* has 1\.00 GB left; .*--model-dir"):
-        checkpoint._require_room("a/b", 2 * 10**9, tmp_path / "not" / "yet")
+    checkpoint._require_space("a/b", 10**9, tmp_path / "not" / "yet")
+    with pytest.raises(ModelError, match=r"needs 2\.00 GB and .* has 1\.00 GB free; .*--model-dir"):
+        checkpoint._require_space("a/b", 2 * 10**9, tmp_path / "not" / "yet")
 
 
 def test_a_pace_tells_a_line_at_most_every_few_seconds():
     now_s, lines = [0.0], []
-    pace = download.Pace("a/b", 2_000_000_000, lines.append, lambda: now_s[0])
+    pace = download.DownloadProgress("a/b", 2_000_000_000, lines.append, lambda: now_s[0])
     for _ in range(200):
         now_s[0] += 1.0
         pace.add(10_000_000)

@@ -69,8 +69,8 @@ def test_time_left_is_told_once_the_speed_is_known(view: screen.LiveScreen, ago_
     feed(view, ("queued", "a", {}), ("loading", "a", {}), ("loaded", "a", {"duration_s": 100.0, "n_clips": 4}))
     feed(view, ("progress", "a", {"audio_s": decoded_s, "segments": ()}))
     view.tally.began_s -= ago_s
-    assert ("left" in " ".join(view.how_far())) is is_told
-    assert (view.tally.standing().data["seconds_left"] is not None) is is_told
+    assert ("left" in " ".join(view.progress())) is is_told
+    assert (view.tally.progress().data["seconds_left"] is not None) is is_told
 
 
 def test_silence_tells_nothing_of_the_models_speed(view: screen.LiveScreen):
@@ -78,7 +78,7 @@ def test_silence_tells_nothing_of_the_models_speed(view: screen.LiveScreen):
         feed(view, ("queued", name, {}), ("loading", name, {}), ("loaded", name, {"duration_s": 100.0, "n_clips": 0}))
     view.tally.began_s -= 60.0
     feed(view, ("finished", "a", {"outcome": Outcome(Path("a"), Status.DONE, audio_s=100.0)}))
-    assert view.how_far() == ["1/2 files", "1:40/3:20 audio"]
+    assert view.progress() == ["1/2 files", "1:40/3:20 audio"]
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 160])
@@ -89,9 +89,9 @@ def test_all_figures_are_seen_at_every_width(view: screen.LiveScreen, columns: i
     lines = drawn(view, columns)
     assert max(map(len, lines)) <= columns
     text = "\n".join(lines)
-    for part in view.how_far():
+    for part in view.progress():
         assert part in text, part
-    assert len(view.how_far()) == 5
+    assert len(view.progress()) == 5
     assert "…" not in text
 
 

@@ -152,7 +152,7 @@ def test_a_flag_without_meaning_is_told_in_one_line(told, action, dashed):
     code, run, lines = told("x.wav", given, value_for(action))
     assert code == 0
     assert run[0] == plain
-    assert lines == [f"{flag.replace('_', '-')} has no meaning here and is ignored"]
+    assert lines == [f"{flag.replace('_', '-')} has no effect in whisperbatch and is ignored"]
 
 
 def test_true_and_false_turn_options_on_and_off(monkeypatch):
@@ -197,7 +197,7 @@ def test_shaping_reaches_the_run(told, command):
 
 def test_shaping_what_has_no_cues_is_told(told):
     assert told("x.wav", "--subtitles", "standard")[2] == [
-        "shaping has no effect on txt, json; add --format srt, vtt or ass"
+        "subtitle options have no effect on txt, json; add --format srt, vtt or ass"
     ]
     assert told("x.wav", "--subtitles", "standard", "--format", "txt,vtt")[2] == []
     assert told("x.wav")[2] == []
@@ -290,7 +290,7 @@ def test_convert_makes_two_transcripts_of_one_name_no_one_text(folder, capfd):
     for more in ([], ["--overwrite"]):
         line = ["convert", "x/talk.json", "y/talk.json", "--format", "txt", "-o", f"out{len(more)}", *more]
         assert app.run(line) == 1
-        assert "was just made from another transcript" in capfd.readouterr().err
+        assert "was just written from another transcript" in capfd.readouterr().err
         assert (folder / f"out{len(more)}" / "talk.txt").read_text() == render(TALK, "txt")
 
 
@@ -321,7 +321,7 @@ def test_convert_takes_a_folder_and_keeps_its_tree(tree, capfd):
     told = capfd.readouterr().err.splitlines()
     assert told == [
         "wrote out/a/talk.srt", "wrote out/b/talk.srt",
-        "passed over 2 JSON files that are not transcripts, as in/package.json"]  # fmt: skip
+        "ignored 2 JSON files that are not transcripts, such as in/package.json"]  # fmt: skip
     assert made_below(tree) == ["out/a/talk.srt", "out/b/talk.srt"]
     assert app.run(["convert", "in", "--format", "srt"]) == 0
     assert "in/b/talk.srt" in made_below(tree)
@@ -378,7 +378,7 @@ def test_times_that_jump_back_are_put_in_order_and_it_is_said(folder, capfd):
     (folder / "back.json").write_text(json.dumps({"segments": told}))
     assert app.run(["convert", "back.json", "ours.json", "--format", "srt,json,txt", "-o", "out"]) == 0
     said = [line for line in capfd.readouterr().err.splitlines() if "jump" in line]
-    assert said == ["back.json: its times jump back in 1 place; what is made from it is in the order of time"]
+    assert said == ["back.json: its times jump back in 1 place; the outputs are sorted by time"]
     assert (folder / "out" / "back.txt").read_text() == "At 2.\nAt 5.\nAt 7.\n"
     assert [one["start"] for one in json.loads((folder / "out" / "back.json").read_text())["segments"]] == [2, 5, 7]
 

@@ -39,12 +39,12 @@ def test_status_tells_counts_reasons_and_hours(here: Path, capsys: pytest.Captur
     assert cli.main(["status", "--journal", "journal"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"failed: {here}/in/bad.wav: is not audio (tried once)",
-        "1 done, 1 failed, 0 in hand, 0 pending; 2.00 hours of audio done",
+        "1 done, 1 failed, 0 in progress, 0 pending; 2.00 hours of audio done",
     ]
     assert cli.main(["status", "in", "--journal", "journal"]) == 0
-    assert "1 done, 1 failed, 0 in hand, 1 pending" in capsys.readouterr().out
+    assert "1 done, 1 failed, 0 in progress, 1 pending" in capsys.readouterr().out
     assert cli.main(["status", "in/new.wav", "--journal", "journal"]) == 0
-    assert "0 done, 0 failed, 0 in hand, 1 pending" in capsys.readouterr().out
+    assert "0 done, 0 failed, 0 in progress, 1 pending" in capsys.readouterr().out
 
 
 def test_status_as_json_tells_every_file(here: Path, capsys: pytest.CaptureFixture[str]):
@@ -79,17 +79,17 @@ def test_status_of_a_folder_that_has_gone_tells_what_is_known_of_it(here: Path, 
 
 def test_forget_leaves_what_was_written(here: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["forget", "in", "--journal", "journal"]) == 0
-    assert "forgot 2 files" in capsys.readouterr().err
+    assert "removed 2 files from the journal" in capsys.readouterr().err
     assert (here / "in" / "done.txt").exists()
     assert cli.main(["forget", "in", "--journal", "journal"]) == 2
-    assert "knows nothing of in" in capsys.readouterr().err
+    assert "has no entries for in" in capsys.readouterr().err
 
 
 def test_what_is_in_hand_is_not_forgotten(here: Path, capsys: pytest.CaptureFixture[str]):
     with Journal(here / "journal") as journal:
         journal.claim(Key(here / "in" / "done.wav", here / "in"))
         assert cli.main(["forget", "in/done.wav", "--journal", "journal"]) == 2
-    assert "a run works on it" in capsys.readouterr().err
+    assert "a run is working on it" in capsys.readouterr().err
 
 
 WOULD = "would transcribe to"

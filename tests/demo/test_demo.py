@@ -12,8 +12,8 @@ from transformers import WhisperConfig, WhisperTokenizerFast
 from whisper.tokenizer import get_tokenizer
 
 from sounds import read
-from whisperbatch.demo import evaluate, grammar, peers
-from whisperbatch.demo.vocabulary import N_VOCAB, Vocabulary
+from whisperbatch.demo.training import evaluate, grammar, peers
+from whisperbatch.demo.training.vocabulary import N_VOCAB, Vocabulary
 from whisperbatch.records import N_SAMPLES
 
 MAX_BYTES = 18_000_000
@@ -96,7 +96,7 @@ def test_training_runs_and_its_model_loads_in_a_peer(tmp_path: Path):
     command = [
         sys.executable,
         "-m",
-        "whisperbatch.demo.train",
+        "whisperbatch.demo.training.train",
         "--work",
         str(tmp_path),
         "--steps",

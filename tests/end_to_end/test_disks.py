@@ -250,7 +250,7 @@ def test_overwrite_does_not_replace_a_folder(tmp_path: Path, transcribe):
     (tmp_path / "in" / "talk.srt" / "within").mkdir(parents=True)
     told = transcribe("in", "--overwrite")
     assert told.code == 1
-    assert "a folder has its name; use --output-dir to write elsewhere" in line(told, "talk.wav")
+    assert "a folder already has that name; use --output-dir to write elsewhere" in line(told, "talk.wav")
     assert set(outputs(tmp_path / "in")) == {f"other.{name}" for name in ("txt", "srt", "json")}
     assert (tmp_path / "in" / "talk.srt" / "within").is_dir()
     assert transcribe("in").code == 0  # under another name

@@ -124,7 +124,7 @@ def test_help_of_a_command_is_its_own_and_a_slip_is_met(capsys):
     assert "Usage: whisperbatch fetch" in out
     code, out, err = printed(capsys, "help", "exitcodes")
     assert (code, out) == (2, "")
-    assert "is exit-codes meant?" in err
+    assert "did you mean exit-codes?" in err
     assert "'whisperbatch help' lists them" in printed(capsys, "help", "zzz")[2]
 
 
@@ -187,25 +187,28 @@ def test_a_shell_completes_commands_topics_models_and_options(shell: str, tmp_pa
 
 
 WRONG = [
-    ({"n_models": 0}, "no model is cached: fetch one with 'whisperbatch fetch turbo'"),
-    ({"n_models": 0, "is_hub_reachable": False}, "the hub cannot be reached: fetch one where there is a network"),
-    ({"is_offline": True}, "HF_HUB_OFFLINE is set, so no model is fetched: unset it"),
-    ({"has_nvidia": True, "driver": "550.54"}, "NVIDIA GPU (driver 550.54) but torch is a build for CPUs: install one"),
+    ({"n_models": 0}, "no model is cached: download one with 'whisperbatch fetch turbo'"),
+    (
+        {"n_models": 0, "is_hub_reachable": False},
+        "the hub cannot be reached: run 'whisperbatch fetch turbo'",
+    ),
+    ({"is_offline": True}, "HF_HUB_OFFLINE is set, so models are not downloaded: unset it"),
+    ({"has_nvidia": True, "driver": "550.54"}, "NVIDIA GPU (driver 550.54) but torch is a CPU-only build: install one"),
     ({"has_nvidia": True, "torch_cuda": "12.8"}, "built for CUDA 12.8, cannot use it: update the driver"),
     ({"has_bfloat16": False}, "neither AVX512-BF16 nor AMX"),
-    ({"omp": "1"}, "OMP_NUM_THREADS=1 keeps the model to so many of 8 cores: unset it"),
+    ({"omp": "1"}, "OMP_NUM_THREADS=1 limits the model to 1 of 8 cores: unset it"),
     (
         {"n_allowed": 1.5},
-        "may use 1.5 of 8 cores and torch starts 8 threads, which wait for each other: set OMP_NUM_THR",
+        "may use 1.5 of 8 cores, but torch starts 8 threads, which wait for each other: set OMP_NUM_THR",
     ),
-    ({"n_allowed": 2.0, "n_threads": 2}, "may use 2 of 8 cores: allow it more"),
+    ({"n_allowed": 2.0, "n_threads": 2}, "may use only 2 of 8 cores: allow more"),
     (
         {"places": {"model cache": Path("/c")}, "free": {"model cache": 5 * 10**8}},
-        "cache /c has 0.50 GB left: make room",
+        "cache /c has 0.50 GB left: free some space",
     ),
     (
         {"places": {"state folder": Path("/s")}, "closed": {"state folder": "why"}},
-        "/s cannot be written to (why): mend",
+        "/s cannot be written to (why): fix",
     ),
     ({"journal": "it is damaged; name another"}, "it is damaged; name another"),
 ]
@@ -461,7 +464,9 @@ def test_the_end_of_a_run_says_where_the_transcripts_are(monkeypatch):
 def test_a_run_with_nothing_to_do_says_why(monkeypatch):
     done = Outcome(Path("a.wav"), Status.SKIPPED, reason=ALREADY)
     other = Outcome(Path("b.wav"), Status.SKIPPED, reason="failed before")
-    assert "nothing to do: all of it is done already; --redo does it again" in told_at_the_end(monkeypatch, done, done)
+    assert "nothing to do: all files are done already; --redo transcribes them again" in told_at_the_end(
+        monkeypatch, done, done
+    )
     told = told_at_the_end(monkeypatch, done, other)
     assert "nothing to do" not in told
     assert "speed" not in told  # of nothing
@@ -501,10 +506,10 @@ def test_what_was_interrupted_has_not_ended():
         tally.add(Event("finished", path, {"outcome": Outcome(path, Status.INTERRUPTED)}))
     assert (tally.n_found, tally.n_ended, tally.n_interrupted) == (4, 1, 3)
     assert (tally.decoded_s, tally.whole_s) == (10.0, 40.0)
-    assert tally.standing().data["n_ended"] == 1
+    assert tally.progress().data["n_ended"] == 1
     view = screen.Screen(report.Report())
     view.tally = tally
-    assert "nothing in hand" in view.standing()
+    assert "nothing in progress" in view.watch_state()
 
 
 def test_a_run_without_a_model_ends_with_one_line_for_all_files(tmp_path: Path, sample_audio: Path):
@@ -528,7 +533,7 @@ def test_a_log_tells_now_and_then_how_far_a_long_run_is(monkeypatch, capsys):
         view.on_event(Event("loading", Path("a")))
         view.on_event(Event("loaded", Path("a"), {"duration_s": HOUR, "n_clips": 120}))
         view.on_event(Event("progress", Path("a"), {"audio_s": HOUR / 2, "segments": ()}))
-        last.enter_context(screen.telling(view.on_event, view))
+        last.enter_context(screen.reporting_progress(view.on_event, view))
         told, until_s = "", time.monotonic() + 60
         while "audio" not in told and time.monotonic() < until_s:
             told += capsys.readouterr().err

@@ -99,6 +99,7 @@ def test_what_is_copied_is_sent_and_makes_a_wheel(tmp_path: Path):
     (wheel,) = (tmp_path / "out").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {"whisperbatch/demo/model/model.safetensors", "whisperbatch/review/page.js"} <= set(names)
+    assert not [name for name in names if name.startswith("whisperbatch/demo/training/")]
 
 
 def test_a_linter_has_nothing_to_say():

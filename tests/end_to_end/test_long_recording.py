@@ -15,7 +15,7 @@ import whisper
 
 import corpus
 from whisperbatch import transcribe
-from whisperbatch.demo import peers
+from whisperbatch.demo.training import peers
 from whisperbatch.records import SAMPLE_RATE, Transcript
 
 LENGTH_S = 3600 if corpus.WHOLE else 360

@@ -87,11 +87,11 @@ def services() -> Iterator[list[Service]]:
 
 def test_a_service_tells_its_state_in_a_line_and_ends_cleanly(drop: Path, services: list[Service]):
     services.append(service := Service(drop.parent))
-    assert service.until("^watching").endswith("watching: 0 done, nothing in hand; 0:00 of audio since the start")
+    assert service.until("^watching").endswith("watching: 0 done, nothing in progress; 0:00 of audio since the start")
     write_wav(drop / "a.wav", 1)
     write_wav(drop / "b.wav", 99)
     service.until("failed: ")
-    service.until("watching: 1 done, 1 failed, nothing in hand")
+    service.until("watching: 1 done, 1 failed, nothing in progress")
     assert service.end() == 130
     assert "Traceback" not in "".join(service.lines)
     assert service.lines[-1].startswith("1 done, 1 failed; 0.1 s of audio")

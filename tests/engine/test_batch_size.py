@@ -11,7 +11,7 @@ import model_engine
 from whisperbatch import demo
 from whisperbatch.engine import open_engine
 from whisperbatch.engine.device import batch_size
-from whisperbatch.engine.device.batch_size import choose, fitting
+from whisperbatch.engine.device.batch_size import choose, slots_that_fit
 from whisperbatch.errors import UsageError
 from whisperbatch.options import BatchOptions, DecodeOptions, EngineOptions, parse_batch_size
 from whisperbatch.records import ClipSettings
@@ -21,7 +21,7 @@ from whisperbatch.records import ClipSettings
     ("free", "each", "n"), [(100, 10, 8), (160, 10, 16), (9, 10, 1), (None, 10, 256), (1e15, 10, 256), (10, 0, 8)]
 )
 def test_what_fits_is_a_power_of_two(free: float | None, each: int, n: int):
-    assert fitting(free, each) == n
+    assert slots_that_fit(free, each) == n
 
 
 def device(overhead_s: float, each_s: float, limit: int = 10**9):
@@ -57,9 +57,9 @@ def test_trials_end_when_their_time_is_over():
 
 def test_auto_gives_the_text_of_any_other_batch_size(sample_audio, monkeypatch: pytest.MonkeyPatch):
     tried = []
-    trial = model_engine.Runner.trial
-    monkeypatch.setattr(model_engine.Runner, "trial", lambda self, n: tried.append(n) or trial(self, n))
-    monkeypatch.setattr(batch_size, "MOST", 16)
+    time_step = model_engine.Runner.time_step
+    monkeypatch.setattr(model_engine.Runner, "time_step", lambda self, n: tried.append(n) or time_step(self, n))
+    monkeypatch.setattr(batch_size, "MAX_SLOTS", 16)
     engine = open_engine(
         EngineOptions("demo", device="cpu", compute_type="float32"),
         ClipSettings(),
@@ -94,9 +94,9 @@ def test_memory_that_runs_out_in_a_trial_is_no_error(monkeypatch: pytest.MonkeyP
         take(self, n_slots)
 
     monkeypatch.setattr(model_engine.Runner, "resize", full)
-    assert engine.device.trial(8) is None
-    assert engine.device.trial(4) > 0
-    assert choose(64, engine.device.trial) <= 4
+    assert engine.device.time_step(8) is None
+    assert engine.device.time_step(4) > 0
+    assert choose(64, engine.device.time_step) <= 4
 
 
 @pytest.mark.parametrize(("given", "size"), [("auto", None), ("7", 7), (12, 12)])
@@ -107,5 +107,5 @@ def test_a_batch_size_is_auto_or_a_number(given: str | int, size: int | None):
 
 @pytest.mark.parametrize("given", ["many", "-1", "1.5", ""])
 def test_other_batch_sizes_are_refused(given: str):
-    with pytest.raises(UsageError, match="--batch-size"):
+    with pytest.raises(UsageError, match="`batch_size`"):
         parse_batch_size(given)

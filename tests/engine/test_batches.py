@@ -66,14 +66,14 @@ def test_languages_prompts_and_temperatures_do_not_leak():
 
 def openings_of(engine) -> dict[int, list[int]]:
     """What stood before each clip's first try, as it comes about."""
-    seen, make = {}, engine.device._seat
+    seen, make = {}, engine.device._slot_state
 
     def seat(window):
         made = make(window)
         seen.setdefault(window.request.clip.file_id, list(made.opening))
         return made
 
-    engine.device._seat = seat
+    engine.device._slot_state = seat
     return seen
 
 
@@ -91,7 +91,7 @@ def test_a_model_that_knows_one_language_finds_no_other(long_form: str):
 
 def test_a_prefix_that_leaves_no_room_is_told_at_once():
     options = DecodeOptions(beam_size=1, temperatures=(0.0,), prefix="the harbour lay quiet " * 80)
-    with pytest.raises(UsageError, match=r"--prefix has \d+ tokens; a window begins with 216 at most"):
+    with pytest.raises(UsageError, match=r"--prefix has \d+ tokens; a window can begin with at most 216"):
         model_engine.engine(options, 1)
 
 
@@ -118,13 +118,13 @@ def test_a_window_holds_its_own_encoding_and_no_others_and_none_when_it_is_done(
     def encoding(windows):
         encode(windows)
         held.extend(windows)
-        sizes.extend(one.audio.untyped_storage().nbytes() / one.audio.nbytes for one in windows)
+        sizes.extend(one.audio_features.untyped_storage().nbytes() / one.audio_features.nbytes for one in windows)
 
     engine.device.encode = encoding
     model_engine.hear(engine, [model_engine.clip(short(k), k) for k in range(4)])
     assert len(held) >= 4
     assert set(sizes) == {1.0}
-    assert all(window.audio is None for window in held)
+    assert all(window.audio_features is None for window in held)
 
 
 def test_a_sequential_file_costs_a_probe_only_where_its_first_window_is_another():
@@ -144,7 +144,7 @@ CULPRIT = 2
 
 def break_part(engine, place: str, err: Exception, times: list[int]) -> None:
     """Let one part raise while the culprit is before it, as often as ``times`` says."""
-    device, spelling = engine.device, engine.device._spelling
+    device, spelling = engine.device, engine.device._tokenizer
     culprit = four()[CULPRIT].samples
     mel = device._mel.clips([culprit])[0]
     owner, name = {
@@ -159,7 +159,7 @@ def break_part(engine, place: str, err: Exception, times: list[int]) -> None:
     real = getattr(owner, name)
 
     def seated() -> bool:
-        return any(seat.window.request.clip.file_id == CULPRIT for lane in device.lanes for _, seat in lane.slots)
+        return any(seat.window.request.clip.file_id == CULPRIT for lane in device.batches for _, seat in lane.slots)
 
     def is_there(args: tuple) -> bool:
         if place == "features":
@@ -193,7 +193,7 @@ def test_a_fault_in_a_real_part_fails_the_clip_concerned_alone(place: str):
 def test_a_fault_in_the_spelling_fails_the_clip_concerned_alone():
     engine, clips = model_engine.engine(PLAIN, 4), four()
     whole = answers(model_engine.engine(PLAIN, 4), four())
-    cursed, real = whole[CULPRIT].segments[0].tokens, engine.device._spelling.decode
+    cursed, real = whole[CULPRIT].segments[0].tokens, engine.device._tokenizer.decode
 
     def decode(tokens):
         if tuple(tokens) == cursed:
@@ -201,7 +201,7 @@ def test_a_fault_in_the_spelling_fails_the_clip_concerned_alone():
         return real(tokens)
 
     assert [len(whole[k].segments) == 1 and whole[k].segments[0].tokens == cursed for k in range(4)].count(True) == 1
-    engine.device._spelling.decode = decode
+    engine.device._tokenizer.decode = decode
     found = answers(engine, clips)
     assert [isinstance(found[k], ClipFailed) for k in range(4)] == [False, False, True, False]
 
@@ -224,16 +224,18 @@ def test_caches_are_given_back_before_smaller_ones_are_made(monkeypatch: pytest.
     monkeypatch.setattr(cpu_self_attention, "find", lambda *args: None)
     engine = model_engine.engine(PLAIN, 4)
     device, held = engine.device, []
-    caches = engine.device.lanes[0]._caches
-    refs = [weakref.ref(tensor) for part in (caches.heard[0].tensors, caches.said.v) for tensor in part]
+    caches = engine.device.batches[0]._caches
+    refs = [
+        weakref.ref(tensor) for part in (caches.cross_attention[0].tensors, caches.self_attention.v) for tensor in part
+    ]
     del caches
-    make = device._decoder.caches
+    make = device._decoder.new_caches
 
     def making(*args):
         held.append(sum(ref() is not None for ref in refs))
         return make(*args)
 
-    device._decoder.caches = making
+    device._decoder.new_caches = making
     real, times = self_attention_cache.attend, [1]
 
     def attend(*args):

@@ -61,17 +61,17 @@ class StandIn:
     def __init__(self, windows: list[Made]) -> None:
         self._windows = {window.number: window for window in windows}
 
-    def caches(self, n_slots: int, n_group: int) -> Caches:
+    def new_caches(self, n_slots: int, n_group: int) -> Caches:
         heard = [CrossAttentionCache((n_slots, 1, 1, 1), n_group, self.device, torch.float32)]
         return Caches(heard, SelfAttentionCache(1, (n_slots * n_group, 1, N_CONTEXT, 1), self.device, torch.float32))
 
-    def hear(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
+    def fill_cross_attention(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
         numbers = audio[:, None]
-        caches.heard[0].put(slots, numbers, numbers)
+        caches.cross_attention[0].put(slots, numbers, numbers)
 
     def prefill(self, caches: Caches, slots: torch.Tensor, n_group: int, tokens: torch.Tensor) -> torch.Tensor:
         for slot, row in zip(slots.tolist(), tokens, strict=True):
-            caches.said.k[0][slot * n_group : (slot + 1) * n_group, 0, : len(row), 0] = row.float()
+            caches.self_attention.k[0][slot * n_group : (slot + 1) * n_group, 0, : len(row), 0] = row.float()
         return torch.zeros(*tokens.shape, 1)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -81,9 +81,9 @@ class StandIn:
         assert positions.max() < reach <= N_CONTEXT
         made = []
         for row, (token, at) in enumerate(zip(tokens.tolist(), positions.tolist(), strict=True)):
-            caches.said.k[0][row, 0, at, 0] = token
-            window = self._windows[int(caches.heard[0].tensors[0][row // n_group, 0, 0, 0])]
-            made.append(window.logits(caches.said.k[0][row, 0, : at + 1, 0].long().tolist()))
+            caches.self_attention.k[0][row, 0, at, 0] = token
+            window = self._windows[int(caches.cross_attention[0].tensors[0][row // n_group, 0, 0, 0])]
+            made.append(window.logits(caches.self_attention.k[0][row, 0, : at + 1, 0].long().tolist()))
         return torch.stack(made)
 
 
@@ -123,7 +123,7 @@ def ours(windows: list[Made], n_slots: int, n_group: int, options: DecodeOptions
     while left or lane.slots.n_used:
         some, left = left[: lane.slots.n_free], left[lane.slots.n_free :]
         if some:
-            slots = lane.take(some, torch.tensor([[[float(window.number)]] for window in some]))
+            slots = lane.add(some, torch.tensor([[[float(window.number)]] for window in some]))
             lane.begin([(slot, seat_of(w, n_group)) for slot, w in zip(slots, some, strict=True)], START, 0, ())
         for slot, seat, sampled in lane.step():
             found[seat.window.number] = sampled
@@ -197,7 +197,7 @@ def test_a_text_that_goes_in_circles_ends_where_its_audio_has_no_room_for_more(
     monkeypatch: pytest.MonkeyPatch, n_group: int, temperature: float
 ):
     monkeypatch.setattr(quality, "MIN_CIRCLE", 12)
-    monkeypatch.setattr(lanes, "LOOK_EVERY", 4)
+    monkeypatch.setattr(lanes, "CHECK_EVERY", 4)
     looping = {"ends": -30.0, "sample_len": 100, "temperature": temperature}
     windows = [Looping(0, **looping, n_room=21), Looping(1, **looping), Made(2), Made(5, **looping)]
     options = DecodeOptions(beam_size=n_group, best_of=n_group)

@@ -12,7 +12,7 @@ import corpus
 import model_engine
 from beside_faster import first_windows, is_tie, theirs
 from whisperbatch import demo
-from whisperbatch.demo import peers
+from whisperbatch.demo.training import peers
 from whisperbatch.engine.device.logit_rules import Rules
 from whisperbatch.engine.scheduling.hotwords import N_PROMPT, hot_ids
 from whisperbatch.errors import UsageError
@@ -98,13 +98,13 @@ def test_runs_are_banned_where_a_plain_search_finds_them(n: int):
 def test_hotwords_leave_as_much_room_as_there_is_to_the_text_before():
     options, hotwords = DecodeOptions(beam_size=1, temperatures=(0.0,), second_pass=False), "word " * 60
     engine, prompts = model_engine.engine(options, 1), []
-    seat = engine.device._seat
+    seat = engine.device._slot_state
 
     def seating(window):
         prompts.append(list(window.prompt))
         return seat(window)
 
-    engine.device._seat = seating
+    engine.device._slot_state = seating
     wave = corpus.speech(np.random.default_rng(1), 2)
     spelled, prompt = model_engine.spelling(), "garden " * 200
     model_engine.hear(engine, [model_engine.clip(wave, language="en", prompt=prompt, hotwords=hotwords)])
@@ -178,5 +178,5 @@ def test_each_window_of_a_sequential_file_has_its_own_language():
 
 
 def test_a_language_for_all_and_one_for_each_exclude_each_other():
-    with pytest.raises(UsageError, match="--multilingual"):
+    with pytest.raises(UsageError, match="`multilingual`"):
         RunOptions(decode=DecodeOptions(multilingual=True), clip=ClipSettings(language="de"))

@@ -207,9 +207,9 @@ def test_speech_behind_a_texts_end_is_said_in_the_same_window():
     verdict = script(spoken((0.0, 4.0), rest=4.0), further((4.0, 9.0), rest=9.0), further((9.0, 12.0)))
     text, device = hear(verdict, seconds=12.5, speech=((0.0, 12.0),))
     assert device.n_encoded == 1
-    assert [window.given[-1:] for window in device.ended] == [(), (at(4.0),), (at(9.0),)]
+    assert [window.resume_tokens[-1:] for window in device.ended] == [(), (at(4.0),), (at(9.0),)]
     assert [window.start for window in device.ended] == [0, 0, 0]
-    assert device.ended[2].given == (at(0.0), 500, at(4.0), at(4.0), 500, at(9.0), at(9.0))
+    assert device.ended[2].resume_tokens == (at(0.0), 500, at(4.0), at(4.0), 500, at(9.0), at(9.0))
     assert spans(text) == [(0.0, 4.0), (4.0, 9.0), (9.0, 12.0)]
     assert [one.tokens[0] for one in text.segments] == [at(0.0), at(4.0), at(9.0)]
     assert text.suspects == ()
@@ -225,7 +225,11 @@ def test_a_rest_that_is_improbable_is_heard_afresh_and_not_warmer():
     options = DecodeOptions()
     verdict = script(spoken((0.0, 4.0), rest=4.0), further((4.0, 5.0), logprob=-2.0), spoken((0.0, 6.0)))
     text, device = hear(verdict, options, seconds=10.0, speech=((0.0, 10.0),))
-    assert [(window.start, bool(window.given)) for window in device.ended] == [(0, False), (0, True), (400, False)]
+    assert [(w.start, bool(w.resume_tokens)) for w in device.ended] == [
+        (0, False),
+        (0, True),
+        (400, False),
+    ]
     assert spans(text) == [(0.0, 4.0), (4.0, 10.0)]
     assert device.n_encoded == 2
 
@@ -236,7 +240,7 @@ def test_without_spans_of_speech_or_with_words_a_window_of_its_own_hears_the_res
     assert [window.start for window in device.ended] == [0, 400]
     words = replace(ONCE, word_timestamps=True)
     _, device = hear(verdict, words, seconds=10.0, speech=((0.0, 10.0),))
-    assert not any(window.given for window in device.ended)
+    assert not any(window.resume_tokens for window in device.ended)
 
 
 def test_text_on_a_scrap_of_speech_is_left_out_and_told():
@@ -338,7 +342,7 @@ TWO = ((0.0, 4.0), (4.4, 8.0), (8.6, 12.0), (12.4, 16.0))
 def hear_file(clips: Sequence[Clip], chances: Callable[[Window], dict[str, float]], **device: object):
     """The texts of a file's clips, by number, and the device."""
     made = FakeDevice(3, **device)
-    made.chances = chances
+    made.language_probs = chances
     found = run(make(made, ONCE), clips)
     return {index: found[0, index] for _, index in found}, made
 
@@ -457,7 +461,7 @@ class Evenly(FakeDevice):
     def align(self, windows: Sequence[Window]) -> None:
         super().align(windows)
         for window in windows:
-            n = len(window.said)
+            n = len(window.align_tokens)
             window.timings = Timings([window.duration_s * k / n for k in range(n + 1)], [0.9] * n)
 
 
@@ -498,7 +502,7 @@ def test_a_window_that_goes_on_is_aligned_with_its_text_so_far():
     device = Evenly(2, verdict=script(first, rest))
     asked = {"seconds": 20.0, "joins": ((14.0, 30.0),), "speech": ((0.0, 20.0),), "language": "en"}
     (text,) = run(make(device, ONCE), [clip(0, **asked)]).values()
-    assert device.aligned[0][0].said == (500, 501, 502, 503)
+    assert device.aligned[0][0].align_tokens == (500, 501, 502, 503)
     assert [(one.start_s, one.end_s, len(one.text.split())) for one in text.segments] == [
         (0.0, 8.0, 2), (8.0, 14.0, 1), (14.0, 20.0, 1)
     ]  # fmt: skip

@@ -41,10 +41,13 @@ class Feed:
                 self.went[result.file_id] = self.device.n_steps
 
 
-@pytest.mark.parametrize(("n_slots", "n_lanes"), [(16, 1), (16, 2), (5, 1)])
-def test_slots_are_busy_while_there_is_work(n_slots: int, n_lanes: int):
+@pytest.mark.parametrize(("n_slots", "n_batches"), [(16, 1), (16, 2), (5, 1)])
+def test_slots_are_busy_while_there_is_work(n_slots: int, n_batches: int):
     device = FakeDevice(
-        n_slots, n_lanes, lengths, lambda w: bad(w) if len(w.tried) < 2 and w.request.clip.file_id % 9 == 0 else good(w)
+        n_slots,
+        n_batches,
+        lengths,
+        lambda w: bad(w) if len(w.tried) < 2 and w.request.clip.file_id % 9 == 0 else good(w),
     )
     feed = Feed(device, DecodeOptions())
     while device.n_steps < 6000:
@@ -92,9 +95,9 @@ def test_room_is_counted_in_all_lanes():
     device = FakeDevice(8, 2, lambda w: 500 if w.tried else 5, lambda w: good(w) if w.tried else bad(w))
     engine = make(device)
     engine.admit([clip(0), clip(1)])
-    while device.lanes[1].slots.n_used < 2:
+    while device.batches[1].slots.n_used < 2:
         engine.step()
-    assert engine.capacity == 8 + 2  # the first lane and a reserve of a quarter
+    assert engine.capacity == 8 + 2  # the first batch and a reserve of a quarter
 
 
 def test_first_in_is_first_admitted():
@@ -106,8 +109,8 @@ def test_first_in_is_first_admitted():
     assert order == sorted(order)
 
 
-@pytest.mark.parametrize("n_lanes", [1, 2])
-def test_retries_and_second_looks_starve_nobody_and_are_not_starved(n_lanes: int):
+@pytest.mark.parametrize("n_batches", [1, 2])
+def test_retries_and_second_looks_starve_nobody_and_are_not_starved(n_batches: int):
     """Each clip goes within the time that its own windows and those before it may take."""
     speech = ((0.0, 6.0),)
 
@@ -117,7 +120,7 @@ def test_retries_and_second_looks_starve_nobody_and_are_not_starved(n_lanes: int
         silent = file_id % 3 == 0 and not window.is_gap
         return type(decoded)((), "", decoded.temperature, decoded.avg_logprob, 0.0) if silent else decoded
 
-    device = FakeDevice(8, n_lanes, lengths, verdict)
+    device = FakeDevice(8, n_batches, lengths, verdict)
     feed = Feed(device, DecodeOptions(), lambda number: clip(number, seconds=6.0, speech=speech))
     while device.n_steps < 8000:
         feed.turn()
@@ -125,7 +128,7 @@ def test_retries_and_second_looks_starve_nobody_and_are_not_starved(n_lanes: int
     assert any(len(window.tried) == 6 for window in device.ended)
     n_windows = Counter(window.request.clip.file_id for window in device.begun)
     waits = {number: went - feed.came[number] for number, went in feed.went.items()}
-    n_before = 4 if n_lanes == 1 else 40  # tries of older clips; the lane for retries has two slots
+    n_before = 4 if n_batches == 1 else 40  # tries of older clips; the batch for retries has two slots
     assert all(wait <= 220 * (2 * n_windows[number] + n_before) for number, wait in waits.items())
     late = [number for number, came in feed.came.items() if came < 2000 and number not in feed.went]
     assert late == []
@@ -229,7 +232,7 @@ def test_an_empty_voter_counts_as_cast():
 
 def test_when_all_voters_die_each_clip_decides_for_itself():
     def fault(place, windows):
-        if place == "guess" and any(window.request.clip.vote for window in windows):
+        if place == "detect_languages" and any(window.request.clip.vote for window in windows):
             raise RuntimeError("broken")
 
     device = FakeDevice(4, language=by_index({(0, 3): "de"}), fault=fault)
@@ -267,9 +270,9 @@ def test_cancel_frees_the_slots_of_windows_that_run():
     engine = make(device, ONCE)
     engine.admit([clip(0), clip(1), clip(0, 1), clip(2)])
     assert engine.step() == []
-    assert device.lanes[0].slots.n_used == 4
+    assert device.batches[0].slots.n_used == 4
     engine.cancel(0)
-    assert device.lanes[0].slots.n_used == 2
+    assert device.batches[0].slots.n_used == 2
     engine.cancel(1)
     engine.cancel(2)
     assert_empty(engine)
@@ -299,7 +302,7 @@ def test_cancel_forgets_those_that_wait_for_a_slot_and_for_the_other_lane():
     engine = make(device)
     engine.admit([clip(number) for number in range(5)])
     engine.step()
-    assert device.lanes[1].slots.n_used + len(engine._scheduler._ready) > 1
+    assert device.batches[1].slots.n_used + len(engine._scheduler._ready) > 1
     for number in range(5):
         engine.cancel(number)
     assert_empty(engine)
@@ -327,7 +330,7 @@ def test_cancel_forgets_suspects_of_a_fault_and_what_was_not_yet_told():
 def test_cancel_at_any_time_leaves_nothing_and_harms_nobody(seed: int):
     rng = np.random.default_rng(seed)
     cursed = set(rng.integers(0, 40, 3).tolist())
-    places = ("encode", "enter", "guess", "begin", "step", "read")
+    places = ("encode", "insert", "detect_languages", "begin", "step", "read")
 
     def fault(place, windows):
         hit = [w.request.clip.file_id for w in windows if w.request.clip.file_id in cursed]

@@ -17,7 +17,7 @@ from sounds import read
 from whisperbatch.engine import Engine, EngineFacts, open_engine, placement
 from whisperbatch.engine.fake import FakeEngine
 from whisperbatch.engine.model import weights
-from whisperbatch.engine.model.checkpoint import Found
+from whisperbatch.engine.model.checkpoint import FoundModel
 from whisperbatch.engine.model.weights import Checkpoint, shapes_of
 from whisperbatch.errors import InferenceError, ModelError, RefusedError, UsageError
 from whisperbatch.options import EngineOptions
@@ -231,7 +231,9 @@ def test_what_a_model_cannot_do_is_refused_in_a_sentence(demo_folder: Path):
 
 
 def test_an_english_only_model_refuses_other_languages_and_translation():
-    loaded = Checkpoint(Found("tiny.en", Path(), None), {}, {"is_multilingual": False}, {}, None, np.zeros(0)).abilities
+    loaded = Checkpoint(
+        FoundModel("tiny.en", Path(), None), {}, {"is_multilingual": False}, {}, None, np.zeros(0)
+    ).capabilities
     assert "knows English only" in (loaded.refusal(ClipSettings(language="de")) or "")
     assert "not trained to translate" in (loaded.refusal(ClipSettings(language="en", task="translate")) or "")
     assert loaded.refusal(ClipSettings(language="en")) is loaded.refusal(ClipSettings()) is None
@@ -243,7 +245,7 @@ def test_an_english_only_model_refuses_other_languages_and_translation():
 )
 def test_what_a_model_was_trained_for_is_told_by_its_own_name(name: str, translates: bool):
     generation = {"is_multilingual": True, "lang_to_id": {"<|en|>": 1, "<|de|>": 2}}
-    able = Checkpoint(Found(name, Path(), None), {}, generation, {}, None, np.zeros(0)).abilities
+    able = Checkpoint(FoundModel(name, Path(), None), {}, generation, {}, None, np.zeros(0)).capabilities
     assert (able.refusal(ClipSettings(language="de", task="translate")) is None) is translates
 
 
@@ -259,7 +261,7 @@ def test_what_a_training_script_left_in_the_tokenizer_is_not_obeyed(tmp_path: Pa
     assert saved["padding"]
     assert saved["truncation"]
     place = placement.Placement(torch.device("cpu"), "float32")
-    tokenizer = weights.load(Found(str(tmp_path / "tuned"), tmp_path / "tuned", None), place).tokenizer
+    tokenizer = weights.load(FoundModel(str(tmp_path / "tuned"), tmp_path / "tuned", None), place).tokenizer
     assert tokenizer.encode(text, add_special_tokens=False).ids == expected
 
 

@@ -203,14 +203,14 @@ def test_int8_is_eight_bits_before_what_auto_means(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_engine_in_eight_bits_holds_eight_bits():
-    found = checkpoint.Found("demo", demo.FOLDER, None, is_demo=True)
+    found = checkpoint.FoundModel("demo", demo.FOLDER, None, is_demo=True)
     loaded = weights.load(found, placement.Placement(torch.device("cpu"), "int8_float32"))
     assert {one.dtype for one in loaded.tensors.values()} == {torch.float32}
     runner = Runner(loaded, WhisperTokenizer(loaded), DecodeOptions(beam_size=1, temperatures=(0.0,)), 2)
-    (lane,) = runner.lanes
-    assert all(isinstance(one, Int8CrossAttentionCache) for one in lane._caches.heard)
+    (lane,) = runner.batches
+    assert all(isinstance(one, Int8CrossAttentionCache) for one in lane._caches.cross_attention)
     plain = Runner(replace(loaded, in_eight_bits=False), WhisperTokenizer(loaded), DecodeOptions(beam_size=1), 2)
-    assert runner.bytes_a_slot < plain.bytes_a_slot
+    assert runner.bytes_per_slot < plain.bytes_per_slot
 
 
 def test_torch_attends_to_what_is_seen():

@@ -15,7 +15,7 @@ from whisperbatch.engine.device import cuda_graphs
 from whisperbatch.engine.device.cuda_graphs import CudaGraphs
 from whisperbatch.engine.device.decode_batch import DecodeBatch
 from whisperbatch.engine.device.logit_rules import Rules
-from whisperbatch.engine.device.step_plan import Shape
+from whisperbatch.engine.device.step_plan import PassShape
 from whisperbatch.engine.device.stopwatch import Stopwatch
 from whisperbatch.engine.device.token_choice import N_STRETCH, TokenChoices, agree
 from whisperbatch.engine.model.decoder import Decoder
@@ -65,7 +65,7 @@ def test_a_pass_is_recorded_when_it_comes_back_and_trusted_after_two_checks():
 
 
 def test_each_key_is_a_recording_of_its_own_up_to_a_limit(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cuda_graphs, "MOST", 3)
+    monkeypatch.setattr(cuda_graphs, "MAX_RECORDINGS", 3)
     recorder, passes = Pretending(), None
     passes = CudaGraphs(recorder, 8, are_equal)
     for key in range(5):
@@ -105,7 +105,7 @@ def test_a_replay_that_raises_while_it_is_checked_ends_recording():
     recorder, work = Pretending(Raising), Sum()
     run_on(CudaGraphs(recorder, 8, are_equal), work, range(5))
     assert recorder.told == [
-        "CUDA graphs are off for this run, which makes it slower and changes no text: launch failed"
+        "CUDA graphs are off for this run, which is slower but does not change the text: launch failed"
     ]
 
 
@@ -193,11 +193,11 @@ def test_whatever_is_wrong_with_recording_the_text_is_that_of_eager_passes(kind,
 def test_recordings_go_with_their_lane():
     engine = recording_engine(GREEDY, 2, Pretending())
     model_engine.hear(engine, some(1))
-    lane = engine.device.lanes[0]
+    lane = engine.device.batches[0]
     assert lane._graphs._recordings
     engine.resize(1)
     assert not lane._graphs._recordings
-    assert engine.device.lanes[0]._graphs.is_on
+    assert engine.device.batches[0]._graphs.is_on
 
 
 # that the pass is fit for it
@@ -226,35 +226,38 @@ class Asking(TorchDispatchMode):
 
 DEMANDING = DecodeOptions(beam_size=2, best_of=2, repetition_penalty=1.1, no_repeat_ngram_size=3)
 SHAPES = [
-    Shape(4, 64, 0, True, False),
-    Shape(4, 64, 0, True, True),
-    Shape(3, 96, 3, False, False),
-    Shape(4, 448, 3, True, True),
+    PassShape(4, 64, 0, True, False),
+    PassShape(4, 64, 0, True, True),
+    PassShape(3, 96, 3, False, False),
+    PassShape(4, 448, 3, True, True),
 ]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @torch.inference_mode()
-def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: Shape):
+def test_a_pass_asks_the_host_nothing_and_done_twice_it_is_the_same(shape: PassShape):
     found = model_engine.loaded()
     decoder = Decoder(found.tensors, found.config)
     rules = Rules(model_engine.spelling(), DEMANDING, decoder.n_vocab, decoder.device)
     lane = DecodeBatch(decoder, rules, DEMANDING, 4, 2)
-    lane._at[0], lane._at[1], lane._warmth[:] = 9, 4, 0.5
+    lane._row_counts[0], lane._row_counts[1], lane._temperatures[:] = 9, 4, 0.5
     with Asking() as mode:
         first = lane._pass(shape, Stopwatch())
     assert mode.n_calls > 100
     assert mode.asked == []
-    held = [cache.clone() for cache in (*lane._caches.said.k, *lane._caches.said.v)]
+    held = [cache.clone() for cache in (*lane._caches.self_attention.k, *lane._caches.self_attention.v)]
     again = lane._pass(shape, Stopwatch())
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert all(torch.equal(a, b) for a, b in zip(held, (*lane._caches.said.k, *lane._caches.said.v), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(held, (*lane._caches.self_attention.k, *lane._caches.self_attention.v), strict=True)
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 @torch.inference_mode()
-def test_a_pass_stays_on_its_device(shape: Shape, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
+def test_a_pass_stays_on_its_device(shape: PassShape, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch):
     """On a device that is no CPU and holds no numbers, what mixes devices or depends on what tensors hold raises."""
     monkeypatch.setitem(N_STRETCH, "meta", N_STRETCH["cuda"])
     found, device = model_engine.loaded(), torch.device("meta")
@@ -280,14 +283,14 @@ def test_the_encoders_passes_are_recorded_too_and_give_the_same():
     generator = torch.Generator().manual_seed(0)
     for number in range(cuda_graphs.N_CHECKS + 3):
         for n in (2, 1):
-            mel = torch.randn(n, *device._held.shape[1:], generator=generator)
+            mel = torch.randn(n, *device._encoder_input.shape[1:], generator=generator)
             torch.testing.assert_close(device._encoded(mel), device._encoder(mel))
-        assert device._passes._n_checked.get(2, 0) == min(number, cuda_graphs.N_CHECKS)
+        assert device._encoder_graphs._n_checked.get(2, 0) == min(number, cuda_graphs.N_CHECKS)
     assert len(device.recorder.recordings) == 2
     assert device.recorder.n_replays == 2 * (cuda_graphs.N_CHECKS + 2)
     device.recorder = None
     device.resize(2)
-    assert device._passes is None
+    assert device._encoder_graphs is None
 
 
 # float16
@@ -298,9 +301,9 @@ def test_what_a_window_left_behind_does_not_reach_the_next_one():
     """A float16 window may become infinite; the next one in its slot looks at its own positions only."""
     found = model_engine.loaded()
     decoder = Decoder({name: one.half() for name, one in found.tensors.items()}, found.config)
-    caches, slot = decoder.caches(1, 1), torch.tensor([0])
-    decoder.hear(caches, slot, torch.zeros(1, decoder.n_audio, decoder.d_model, dtype=torch.float16))
-    for cache in (*caches.said.k, *caches.said.v):
+    caches, slot = decoder.new_caches(1, 1), torch.tensor([0])
+    decoder.fill_cross_attention(caches, slot, torch.zeros(1, decoder.n_audio, decoder.d_model, dtype=torch.float16))
+    for cache in (*caches.self_attention.k, *caches.self_attention.v):
         cache.fill_(torch.nan)
     decoder.prefill(caches, slot, 1, torch.tensor([[1, 2, 3]]))
     logits = decoder.step(caches, 1, 1, torch.tensor([4]), torch.tensor([3]), 32)

@@ -22,18 +22,18 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 
 class WithoutLineage(InTorch):
-    def said(self, qkv, k, v, lineage, positions, n_group):
-        return super().said(qkv, k, v, torch.zeros_like(lineage), positions, n_group)
+    def self_attention(self, qkv, k, v, lineage, positions, n_group):
+        return super().self_attention(qkv, k, v, torch.zeros_like(lineage), positions, n_group)
 
 
 class WithoutKeeping(InTorch):
-    def said(self, qkv, k, v, lineage, positions, n_group):
-        return super().said(qkv, k.clone(), v.clone(), lineage, positions, n_group)
+    def self_attention(self, qkv, k, v, lineage, positions, n_group):
+        return super().self_attention(qkv, k.clone(), v.clone(), lineage, positions, n_group)
 
 
 class OfOtherSlots(InTorch):
-    def heard(self, q, k, v, slots, scales=None):
-        return super().heard(q, k, v, None, scales)
+    def cross_attention(self, q, k, v, slots, scales=None):
+        return super().cross_attention(q, k, v, None, scales)
 
 
 class ElseWhere(InTorch):
@@ -47,8 +47,8 @@ class WithoutLimit(InTorch):
 
 
 class NotANumber(InTorch):
-    def heard(self, q, k, v, slots, scales=None):
-        return super().heard(q, k, v, slots, scales) * torch.nan
+    def cross_attention(self, q, k, v, slots, scales=None):
+        return super().cross_attention(q, k, v, slots, scales) * torch.nan
 
 
 def test_kernels_are_trusted_when_they_are_right():
@@ -76,7 +76,7 @@ def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slot
 
     def init(lane: DecodeBatch, *args: object) -> None:
         made(lane, *args)
-        lane._is_ahead = lane._beams.n_kept >= lane.n_group
+        lane._runs_ahead = lane._beams.max_candidates >= lane.n_group
 
     with monkeypatch.context() as patch:
         for module in (encoder, decoder):
@@ -85,7 +85,7 @@ def fused_engine(monkeypatch: pytest.MonkeyPatch, options: DecodeOptions, n_slot
     monkeypatch.setattr(DecodeBatch, "__init__", init)
     engine.device.recorder, engine.device.n_together = Pretending(), 8
     engine.resize(n_slots)
-    assert all(isinstance(lane._caches.said, BeamSelfAttentionCache) for lane in engine.device.lanes)
+    assert all(isinstance(lane._caches.self_attention, BeamSelfAttentionCache) for lane in engine.device.batches)
     return engine
 
 
@@ -106,7 +106,7 @@ def test_an_engine_around_kernels_hears_what_one_around_torch_hears(monkeypatch,
     with monkeypatch.context() as patch:
         patch.setattr(decoder.cpu_self_attention, "find", lambda *args: None)
         plain = model_engine.engine(options, n_slots)
-    assert all(type(lane._caches.said) is SelfAttentionCache for lane in plain.device.lanes)
+    assert all(type(lane._caches.self_attention) is SelfAttentionCache for lane in plain.device.batches)
     exact, ties = model_engine.hear(plain, clips), []
     found = model_engine.hear(fused_engine(monkeypatch, options, n_slots), clips)
     assert found.keys() == exact.keys()
@@ -129,7 +129,7 @@ def test_kernels_for_bytes_are_trusted_when_they_are_right():
 
 
 def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(UsageError, match="8 bits need Triton"):
+    with pytest.raises(UsageError, match="8-bit compute types need Triton"):
         CudaInt8CrossAttentionCache((4, 3, 1500, 32), CPU)
     monkeypatch.setattr(cross_attention_cache, "find_for_bytes", lambda *args: InTorch())
     held, slots = CudaInt8CrossAttentionCache((4, 3, 1500, 32), CPU), torch.tensor([3, 1])
@@ -138,8 +138,8 @@ def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
     for read, new in zip(held.read(slots), (k, v), strict=True):
         assert (read - new).abs().max() < 0.03
     q = torch.randn(2, 3, 5, 32, generator=torch.Generator().manual_seed(3)).half()
-    exact = InTorch().heard(q.double(), k.double(), v.double(), None)
-    assert (held.find(q, slots) - exact).abs().max() < 0.03
+    exact = InTorch().cross_attention(q.double(), k.double(), v.double(), None)
+    assert (held.attend_slots(q, slots) - exact).abs().max() < 0.03
     held.move(3, 0)
     assert (held.attend(q) - exact).abs().max() < 0.03
     held.close()
@@ -149,10 +149,10 @@ def test_bytes_are_put_read_moved_and_heard(monkeypatch: pytest.MonkeyPatch):
 def test_what_is_read_aside_waits_for_windows_that_were_moved(monkeypatch: pytest.MonkeyPatch):
     """A CPU cannot show the race; that the wait comes after the moves, and with each of them, it can."""
     engine, done = fused_engine(monkeypatch, DecodeOptions(beam_size=1, temperatures=(0.0,)), 20), []
-    (lane,) = engine.device.lanes
+    (lane,) = engine.device.batches
     move = lane._beams.move
     monkeypatch.setattr(lane._beams, "move", lambda *args: (done.append("move"), move(*args)))
-    monkeypatch.setattr(lane._aside, "wait", lambda: done.append("wait"))
+    monkeypatch.setattr(lane._reader, "wait", lambda: done.append("wait"))
     model_engine.hear(engine, [model_engine.clip(wave, k) for k, wave in enumerate(crowd(12))])
     assert "move" in done
     assert done[-1] == "wait"
@@ -184,12 +184,12 @@ def test_what_is_heard_is_what_torch_hears(dtype: torch.dtype, n: int, n_queries
     kernels.put(slots, *new, k, v)
     assert all(torch.equal(held[slots], one) for held, one in zip((k, v), new, strict=True))
     q = 2 * random(n, n_queries, 20, 64, dtype=dtype, seed=3).transpose(1, 2)
-    found = kernels.heard(q, k, v, slots)
-    exact = InTorch().heard(q.double(), k.double(), v.double(), slots)
+    found = kernels.cross_attention(q, k, v, slots)
+    exact = InTorch().cross_attention(q.double(), k.double(), v.double(), slots)
     assert (found.double() - exact).abs().max() < limit
-    assert torch.equal(kernels.heard(q[-1:], k, v, slots[-1:]), found[-1:])
-    exact = InTorch().heard(q.double(), k.double(), v.double(), None)
-    assert (kernels.heard(q, k, v, None).double() - exact).abs().max() < limit
+    assert torch.equal(kernels.cross_attention(q[-1:], k, v, slots[-1:]), found[-1:])
+    exact = InTorch().cross_attention(q.double(), k.double(), v.double(), None)
+    assert (kernels.cross_attention(q, k, v, None).double() - exact).abs().max() < limit
 
 
 @pytest.mark.gpu
@@ -209,9 +209,9 @@ def test_what_is_heard_in_bytes_is_nearly_what_torch_hears(n: int, n_queries: in
     assert (read_v - v)[:, :, 8:].abs().max() < 0.03
     q = random(n, n_queries, 20, 64, dtype=torch.float16, seed=3).transpose(1, 2)
     q[..., 5] /= 20
-    found, exact = held.find(q, slots), InTorch().heard(q.double(), k.double(), v.double(), None)
+    found, exact = held.attend_slots(q, slots), InTorch().cross_attention(q.double(), k.double(), v.double(), None)
     assert (found - exact).abs().max() < 0.05
-    assert torch.equal(kernels.heard(q[-1:], *held.tensors[:2], slots[-1:], held._scales), found[-1:])
+    assert torch.equal(kernels.cross_attention(q[-1:], *held.tensors[:2], slots[-1:], held._scales), found[-1:])
 
 
 @pytest.mark.gpu
@@ -225,10 +225,10 @@ def test_what_is_said_is_what_torch_says(dtype: torch.dtype, n_group: int):
     positions = torch.tensor([0, 1, 64, 447], device="cuda").repeat_interleave(n_group)
     qkv = random(n_rows, 3 * 6 * 64, dtype=dtype, seed=3)
     theirs = [one.double() for one in (k, v)], of.clone()
-    found = kernels.said(qkv, k, v, of, positions, n_group)
-    exact = InTorch().said(qkv.double(), *theirs[0], theirs[1], positions, n_group)
+    found = kernels.self_attention(qkv, k, v, of, positions, n_group)
+    exact = InTorch().self_attention(qkv.double(), *theirs[0], theirs[1], positions, n_group)
     assert (found.double() - exact).abs().max() < cuda.LIMITS[dtype]
     assert torch.equal(of, theirs[1])
     assert all(torch.equal(one.double(), other) for one, other in zip((k, v), theirs[0], strict=True))
-    assert torch.equal(kernels.said(qkv[-n_group:], k[-n_group - 3 :], v[-n_group - 3 :], of[-n_group - 3 :],
+    assert torch.equal(kernels.self_attention(qkv[-n_group:], k[-n_group - 3 :], v[-n_group - 3 :], of[-n_group - 3 :],
                                     positions[-n_group:], n_group), found[-n_group:])  # fmt: skip

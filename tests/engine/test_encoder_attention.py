@@ -123,7 +123,7 @@ def test_a_part_that_fails_is_told_of_when_all_have_ended(failing: int, threads)
         ended.append(last - first)
 
     with pytest.raises(MemoryError):
-        llvm_ir.spread(10, run)
+        llvm_ir.parallel_for(10, run)
     assert ended == [5]
 
 

@@ -16,7 +16,7 @@ from whisperbatch.options import DecodeOptions
 from whisperbatch.records import ClipFailed, ClipText
 
 ONCE = DecodeOptions(temperatures=(0.0,))
-PLACES = ("encode", "enter", "guess", "begin", "step", "read")
+PLACES = ("encode", "insert", "detect_languages", "begin", "step", "read")
 
 
 def numbers(windows: Sequence[Window]) -> list[int]:
@@ -71,19 +71,19 @@ def text_of(answers: dict) -> dict:
     return {key: (one.language, one.segments) for key, one in answers.items() if isinstance(one, ClipText)}
 
 
-@pytest.mark.parametrize("n_lanes", [1, 2])
+@pytest.mark.parametrize("n_batches", [1, 2])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_fault_fails_the_clips_concerned_and_nobody_else(place: str, n_lanes: int):
+def test_a_fault_fails_the_clips_concerned_and_nobody_else(place: str, n_batches: int):
     clips = mixed(20)
-    whole = run(make(FakeDevice(8, n_lanes, verdict=verdict)), clips)
+    whole = run(make(FakeDevice(8, n_batches, verdict=verdict)), clips)
     curse = Curse(place, {5, 6, 8, 12})
-    answers = run(make(FakeDevice(8, n_lanes, verdict=verdict, fault=curse)), clips)
+    answers = run(make(FakeDevice(8, n_batches, verdict=verdict, fault=curse)), clips)
     assert set(answers) == {(one.file_id, one.index) for one in clips}
     failed = {key for key, answer in answers.items() if isinstance(answer, ClipFailed)}
     assert curse.n > 0
     assert {number for number, _ in failed} <= {5, 6, 8, 12}
     concerned = {(one.file_id, one.index) for one in clips if one.file_id in curse.cursed}
-    assert failed == {key for key in concerned if place != "guess" or key not in {(5, 2)} or key in failed}
+    assert failed == {key for key in concerned if place != "detect_languages" or key not in {(5, 2)} or key in failed}
     kept = text_of(answers)
     assert kept == {key: one for key, one in text_of(whole).items() if key not in failed}
 
@@ -177,14 +177,14 @@ def test_samples_that_cannot_be_counted_fail_their_clip():
 # memory
 
 
-@pytest.mark.parametrize("n_lanes", [1, 2])
+@pytest.mark.parametrize("n_batches", [1, 2])
 @pytest.mark.parametrize("times", [{1}, {2, 3}, {4, 6}])
 @pytest.mark.parametrize("place", PLACES)
-def test_lack_of_memory_halves_the_slots_and_loses_nothing(place: str, times: set[int], n_lanes: int):
+def test_lack_of_memory_halves_the_slots_and_loses_nothing(place: str, times: set[int], n_batches: int):
     clips = mixed(20)
-    whole = run(make(FakeDevice(8, n_lanes, verdict=verdict)), clips)
+    whole = run(make(FakeDevice(8, n_batches, verdict=verdict)), clips)
     shortage = Shortage(place, times)
-    device = FakeDevice(8, n_lanes, verdict=verdict, fault=shortage)
+    device = FakeDevice(8, n_batches, verdict=verdict, fault=shortage)
     answers = run(make(device), clips)
     assert shortage.told == len(times)
     assert text_of(answers) == text_of(whole)
@@ -192,7 +192,7 @@ def test_lack_of_memory_halves_the_slots_and_loses_nothing(place: str, times: se
     assert device.sizes == [8, 4, 2][: 1 + len(times)]
 
 
-@pytest.mark.parametrize("place", ["encode", "enter", "begin", "step"])
+@pytest.mark.parametrize("place", ["encode", "insert", "begin", "step"])
 def test_the_slots_shrink_until_it_fits(place: str):
     clips, shortage = mixed(20), Shortage(place, too_many=1)
     device = FakeDevice(8, verdict=verdict, fault=shortage)
@@ -280,7 +280,7 @@ def test_votes_forget_what_was_cast_once_it_is_decided():
 
 
 @pytest.mark.parametrize("n_voters", [1, 2])
-@pytest.mark.parametrize("at", ["guess", "step"])
+@pytest.mark.parametrize("at", ["detect_languages", "step"])
 def test_a_voter_that_failed_may_come_again_without_its_vote(at: str, n_voters: int):
     n_left = itertools.count()
 

@@ -13,7 +13,7 @@ import corpus
 import model_engine
 from engine_batches import LADDER, PLAIN, answers, assert_same, crowd, four, short
 from graph_recorder import Pretending
-from whisperbatch.demo.evaluate import folded
+from whisperbatch.demo.training.evaluate import folded
 from whisperbatch.engine import open_engine, placement
 from whisperbatch.engine.device.cuda_graphs import N_CHECKS
 from whisperbatch.engine.device.runner import Runner
@@ -50,7 +50,7 @@ def engine(
     told: list[str] | None = None,
 ) -> ContinuousEngine:
     """An engine over the demo model on a device; on the CPU its recorder pretends."""
-    found = checkpoint.Found("demo", model_engine.demo.FOLDER, None, is_demo=True)
+    found = checkpoint.FoundModel("demo", model_engine.demo.FOLDER, None, is_demo=True)
     loaded = weights.load(found, placement.Placement(torch.device(device), compute_type))
     spelling, notices = WhisperTokenizer(loaded), [] if told is None else told
     runner = Runner(loaded, spelling, decode, n_slots, notices.append)
@@ -97,9 +97,9 @@ def test_graphs_on_and_off_give_the_same_and_stay_on(device: str, compute_type: 
     texts = model_engine.hear(replaying, clips)
     eager = model_engine.hear(engine(device, options, 12, compute_type=compute_type, graphs=False), clips)
     assert told == []
-    passes = replaying.device.lanes[0]._graphs
+    passes = replaying.device.batches[0]._graphs
     assert passes.is_on
-    for of in (passes, replaying.device._passes)[: 1 if device == "cpu" else 2]:  # a CPU encodes but once here
+    for of in (passes, replaying.device._encoder_graphs)[: 1 if device == "cpu" else 2]:  # a CPU encodes but once here
         assert any(n == N_CHECKS for n in of._n_checked.values())
     if compute_type == "float32":
         assert_all_same(texts, eager)
@@ -132,15 +132,15 @@ def test_the_decoder_gives_what_float32_on_the_cpu_gives(device: str, compute_ty
 
 def logprobs(device: str, compute_type: str) -> torch.Tensor:
     """Log-probabilities (2, n_rows, n_vocab) after two steps, on the host in float32."""
-    found = checkpoint.Found("demo", model_engine.demo.FOLDER, None, is_demo=True)
+    found = checkpoint.FoundModel("demo", model_engine.demo.FOLDER, None, is_demo=True)
     place = placement.Placement(torch.device(device), compute_type)
     loaded = weights.load(found, place)
     decoder = Decoder(loaded.tensors, loaded.config)
     mel = LogMel(loaded.filters, place.device, place.dtype).clips([short(0), short(1)])
     audio = Encoder(loaded.tensors, loaded.config)(mel)
-    spelling, caches = WhisperTokenizer(loaded), decoder.caches(2, 2)
+    spelling, caches = WhisperTokenizer(loaded), decoder.new_caches(2, 2)
     slots = torch.tensor([0, 1], device=place.device)
-    decoder.hear(caches, slots, audio)
+    decoder.fill_cross_attention(caches, slots, audio)
     opening = torch.tensor([spelling.opening("en", "transcribe", timed=False)] * 2, device=place.device)
     decoder.prefill(caches, slots, 2, opening)
     found_here = []

@@ -98,17 +98,17 @@ def test_slots_that_nothing_sits_in_take_no_memory():
     before = resident_bytes()
     runner.resize(n_slots)
     empty = resident_bytes() - before
-    lane = runner.lanes[0]
+    lane = runner.batches[0]
     windows = [Window(None, 0, N_FRAMES) for _ in range(n_slots)]  # type: ignore[arg-type]
     audio = torch.ones(1, loaded.config["max_source_positions"], loaded.config["d_model"])
     with torch.inference_mode():
         for window in windows[:4]:
-            lane.take([window], audio)
+            lane.add([window], audio)
         few = resident_bytes() - before
         for window in windows[4:]:
-            lane.take([window], audio)
+            lane.add([window], audio)
     full = resident_bytes() - before
-    assert full > n_slots * runner.bytes_a_slot / 8  # the keys and values of what is heard, if not of what is said
+    assert full > n_slots * runner.bytes_per_slot / 8  # the keys and values of what is heard, if not of what is said
     assert empty < full / 8
     assert few < full / 4
     runner.close()

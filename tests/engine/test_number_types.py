@@ -9,12 +9,12 @@ import torch.nn.functional as F  # noqa: N812
 
 import corpus
 import model_engine
-from whisperbatch.demo.evaluate import folded
+from whisperbatch.demo.training.evaluate import folded
 from whisperbatch.engine import placement
 from whisperbatch.engine.device.runner import Runner
 from whisperbatch.engine.model import checkpoint, weights
 from whisperbatch.engine.model.encoder import Encoder
-from whisperbatch.engine.model.linear import mapping
+from whisperbatch.engine.model.linear import linear_map
 from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
 from whisperbatch.options import DecodeOptions
@@ -48,15 +48,15 @@ def test_packed_weights_multiply_as_plain_ones(n_rows: int, is_gelu: bool):
     bias = torch.randn(131, generator=generator)
     exact = F.linear(x.bfloat16().float(), weight.bfloat16().float(), bias.bfloat16().float())
     exact = F.gelu(exact) if is_gelu else exact
-    made = mapping(weight.bfloat16(), bias.bfloat16(), is_gelu=is_gelu)(x.bfloat16())
+    made = linear_map(weight.bfloat16(), bias.bfloat16(), is_gelu=is_gelu)(x.bfloat16())
     assert made.dtype == torch.bfloat16
     torch.testing.assert_close(made.float(), exact, rtol=2e-2, atol=2e-2)
-    plain = mapping(weight, bias, is_gelu=is_gelu)(x)
+    plain = linear_map(weight, bias, is_gelu=is_gelu)(x)
     torch.testing.assert_close(plain, F.gelu(F.linear(x, weight, bias)) if is_gelu else F.linear(x, weight, bias))
 
 
 def engine(compute_type: str) -> ContinuousEngine:
-    found = checkpoint.Found("demo", model_engine.demo.FOLDER, None, is_demo=True)
+    found = checkpoint.FoundModel("demo", model_engine.demo.FOLDER, None, is_demo=True)
     loaded, options = weights.load(found, placement.Placement(torch.device("cpu"), compute_type)), DecodeOptions()
     spelling = WhisperTokenizer(loaded)
     return ContinuousEngine(

@@ -30,7 +30,7 @@ def beside(n_engines: int, n_slots: int, options: DecodeOptions = OPTIONS) -> Pa
     """Engines over the one loaded model."""
     spelled, votes = model_engine.spelling(), LanguageVotes()
     runners = [Runner(model_engine.loaded(), spelled, options, n_slots)]
-    runners += [runners[0].beside() for _ in range(n_engines - 1)]
+    runners += [runners[0].for_another_thread() for _ in range(n_engines - 1)]
     for runner in runners:
         runner.resize(n_slots)
     engines = [ContinuousEngine(one, spelled, options, EngineFacts("demo"), print, votes) for one in runners]
@@ -313,27 +313,27 @@ def test_a_voter_that_is_cancelled_elsewhere_keeps_nobody_waiting():
 
 
 def test_engines_are_as_many_as_cores_where_steps_are_short():
-    assert batch_size.abreast(32, 0.01, 2, 256) == (2, 32)
-    assert batch_size.abreast(16, 0.01, 2, 256) == (2, 32)
-    assert batch_size.abreast(16, 0.01, 2, 32) == (2, 16)
-    assert batch_size.abreast(64, 0.01, 2, 256) == (2, 64)
-    assert batch_size.abreast(32, 0.01, 3, 256) == (2, 32)
-    assert batch_size.abreast(32, 0.01, 64, 256) == (4, 32)
-    assert batch_size.abreast(32, 0.01, 4, 32) == (4, 8)
-    assert batch_size.abreast(16, 0.01, 2, 256, 64 << 20) == (2, 12)
-    assert batch_size.abreast(16, 0.01, 2, 256, 1 << 30) == (2, 8)
+    assert batch_size.share(32, 0.01, 2, 256) == (2, 32)
+    assert batch_size.share(16, 0.01, 2, 256) == (2, 32)
+    assert batch_size.share(16, 0.01, 2, 32) == (2, 16)
+    assert batch_size.share(64, 0.01, 2, 256) == (2, 64)
+    assert batch_size.share(32, 0.01, 3, 256) == (2, 32)
+    assert batch_size.share(32, 0.01, 64, 256) == (4, 32)
+    assert batch_size.share(32, 0.01, 4, 32) == (4, 8)
+    assert batch_size.share(16, 0.01, 2, 256, 64 << 20) == (2, 12)
+    assert batch_size.share(16, 0.01, 2, 256, 1 << 30) == (2, 8)
 
 
 def test_one_engine_stays_alone_where_others_have_no_core_no_memory_or_nothing_to_win():
-    assert batch_size.abreast(32, 0.01, 1, 256) == (1, 32)
-    assert batch_size.abreast(8, 0.01, 2, 8) == (1, 8)
-    assert batch_size.abreast(2, 0.01, 2, 2) == (1, 2)
-    assert batch_size.abreast(32, 0.2, 2, 256) == (1, 32)
+    assert batch_size.share(32, 0.01, 1, 256) == (1, 32)
+    assert batch_size.share(8, 0.01, 2, 8) == (1, 8)
+    assert batch_size.share(2, 0.01, 2, 2) == (1, 2)
+    assert batch_size.share(32, 0.2, 2, 256) == (1, 32)
 
 
 @pytest.mark.parametrize(("n_slots", "n_engines"), [(None, 2), (4, 1)])
 def test_only_auto_asks_for_several(n_slots: int | None, n_engines: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(batch_size, "MOST", 16)
+    monkeypatch.setattr(batch_size, "MAX_SLOTS", 16)
     monkeypatch.setattr(batch_size, "SHORT_STEP_S", 1e9)
     monkeypatch.setattr(placement, "n_threads", lambda: 2)
     engine = build.build(

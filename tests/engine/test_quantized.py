@@ -43,12 +43,12 @@ def one_thread():
 def test_products_in_bytes_are_near_to_torchs_own(n_rows: int, is_gelu: bool, one_thread: None):
     x, weight, bias = random(n_rows, 96), random(131, 96, seed=1) / 10, random(131, seed=2)
     exact = F.linear(x, weight, bias)
-    made = quantized.mapping(weight, bias, is_gelu=is_gelu)(x)
+    made = quantized.linear_map(weight, bias, is_gelu=is_gelu)(x)
     assert (made.shape, made.dtype) == (exact.shape, torch.float32)
     assert (
         relative(made, F.gelu(exact) if is_gelu else exact) < 0.012
     )  # 0.007 to 0.009 are seen; 7 bits give twice that
-    assert relative(quantized.mapping(weight)(x), F.linear(x, weight)) < 0.016
+    assert relative(quantized.linear_map(weight)(x), F.linear(x, weight)) < 0.016
 
 
 @NEEDS_BYTES
@@ -58,14 +58,17 @@ def test_numbers_that_bytes_hold_exactly_are_multiplied_exactly():
     x, weight = (torch.randint(-127, 128, shape, generator=generator).float() for shape in ((40, 64), (32, 64)))
     x[:, 0], weight[:, 0] = 127.0, -127.0  # so that every scale is 1
     bias = torch.arange(32.0)
-    assert torch.equal(quantized.mapping(weight, bias)(x), F.linear(x, weight, bias))
+    assert torch.equal(quantized.linear_map(weight, bias)(x), F.linear(x, weight, bias))
 
 
 @NEEDS_BYTES
 @pytest.mark.parametrize(("d_in", "d_out", "is_gelu"), [(96, 131, True), (384, 1536, True), (64, 51_865, False)])
 @torch.inference_mode()
 def test_a_row_is_the_same_whatever_stands_beside_it(d_in: int, d_out: int, is_gelu: bool, one_thread: None):
-    made, x = quantized.mapping(random(d_out, d_in), random(d_out, seed=1), is_gelu=is_gelu), random(2 * N_BLOCK, d_in)
+    made, x = (
+        quantized.linear_map(random(d_out, d_in), random(d_out, seed=1), is_gelu=is_gelu),
+        random(2 * N_BLOCK, d_in),
+    )
     x[7] *= 1e4  # what stands out is its own row's business
     whole = made(x)
     for first, n in ((0, 1), (3, 1), (5, 9), (N_BLOCK - 3, 8), (2 * N_BLOCK - 1, 1)):
@@ -82,7 +85,7 @@ def test_a_row_is_the_same_whatever_stands_beside_it(d_in: int, d_out: int, is_g
 def test_nothing_much_and_nothing_at_all_give_the_bias():
     weight, bias = random(32, 64), random(32, seed=1)
     weight[3] = 0.0
-    made = quantized.mapping(weight, bias)
+    made = quantized.linear_map(weight, bias)
     assert torch.equal(made(torch.zeros(2, 64)), bias.expand(2, -1))
     torch.testing.assert_close(made(torch.full((2, 64), 1e-38)), bias.expand(2, -1))
     assert torch.equal(made(random(5, 64))[:, 3], bias[3].expand(5))
@@ -111,7 +114,9 @@ def test_bytes_are_for_float32_on_a_cpu_and_only_when_they_are_asked_for():
     weight, x = random(32, 64), random(3, 64)
     assert not quantized.is_faster(weight.bfloat16())
     assert not quantized.is_faster(weight.to("meta"))
-    plain, asked = (linear.Maps({"a.weight": weight}, None, in_eight_bits=wanted).of(weight)(x) for wanted in (0, 1))
+    plain, asked = (
+        linear.Maps({"a.weight": weight}, None, in_eight_bits=wanted).from_weight(weight)(x) for wanted in (0, 1)
+    )
     assert torch.equal(plain, F.linear(x, weight))
     assert not torch.equal(asked, plain)
     assert relative(asked, plain) < 0.016

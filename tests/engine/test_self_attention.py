@@ -33,8 +33,10 @@ def test_a_step_finds_what_torch_finds_and_keeps_what_it_says(shape, dtype: torc
     for seed in range(3):
         given = made(shape, dtype, seed)
         exact = {key: value.double() if value.is_floating_point() else value.clone() for key, value in given.items()}
-        found = cpu_self_attention.find(dtype, n_heads, n_context, d_head, n_group).said(**given, n_group=n_group)
-        truth = InTorch().said(**exact, n_group=n_group)
+        found = cpu_self_attention.find(dtype, n_heads, n_context, d_head, n_group).self_attention(
+            **given, n_group=n_group
+        )
+        truth = InTorch().self_attention(**exact, n_group=n_group)
         torch.testing.assert_close(found.double(), truth, rtol=0, atol=CLOSE[dtype])
         for key in ("k", "v", "lineage"):
             assert torch.equal(given[key].double(), exact[key].double()), key
@@ -44,8 +46,8 @@ def test_scores_of_any_size_are_weighed():
     given = made(SHAPES[0], torch.float32, 0)
     given["qkv"] *= 30.0
     exact = {key: value.double() if value.is_floating_point() else value.clone() for key, value in given.items()}
-    found = cpu_self_attention.find(torch.float32, *SHAPES[0][:4]).said(**given, n_group=5)
-    torch.testing.assert_close(found.double(), InTorch().said(**exact, n_group=5), rtol=1e-5, atol=1e-3)
+    found = cpu_self_attention.find(torch.float32, *SHAPES[0][:4]).self_attention(**given, n_group=5)
+    torch.testing.assert_close(found.double(), InTorch().self_attention(**exact, n_group=5), rtol=1e-5, atol=1e-3)
     assert found.isfinite().all()
 
 
@@ -56,7 +58,7 @@ def test_the_number_of_threads_and_the_neighbours_change_no_bit(n_threads: int):
     alone = {key: value[5:10].clone() for key, value in whole.items()}
     try:
         torch.set_num_threads(n_threads)
-        assert torch.equal(kernel.said(**whole, n_group=5)[5:10], kernel.said(**alone, n_group=5))
+        assert torch.equal(kernel.self_attention(**whole, n_group=5)[5:10], kernel.self_attention(**alone, n_group=5))
     finally:
         torch.set_num_threads(before)
 

@@ -130,11 +130,12 @@ def test_plain_decoding_is_what_it_was_before(monkeypatch: pytest.MonkeyPatch):
 def test_heads_that_a_model_does_not_name_are_openai_whispers():
     fresh = whisper.model.Whisper(model_engine.peer().dims)
     sizes = fresh.dims.n_text_layer, fresh.dims.n_text_head
-    assert word_alignment.heads(None, *sizes) == [tuple(pair) for pair in fresh.alignment_heads.indices().T.tolist()]
-    assert word_alignment.heads([[2, 1], [1, 3]], *sizes) == [(2, 1), (1, 3)]
+    own = [tuple(pair) for pair in fresh.alignment_heads.indices().T.tolist()]
+    assert word_alignment.alignment_heads(None, *sizes) == own
+    assert word_alignment.alignment_heads([[2, 1], [1, 3]], *sizes) == [(2, 1), (1, 3)]
     deep = [[7, 0], [10, 17], [25, 6]]  # a distilled model may name its teacher's
-    assert word_alignment.heads([*deep, [1, 3]], *sizes) == [(1, 3)]
-    assert word_alignment.heads([*deep, [0, 99]], *sizes) == word_alignment.heads(None, *sizes)
+    assert word_alignment.alignment_heads([*deep, [1, 3]], *sizes) == [(1, 3)]
+    assert word_alignment.alignment_heads([*deep, [0, 99]], *sizes) == word_alignment.alignment_heads(None, *sizes)
 
 
 def test_weights_are_sharpened_as_openai_whisper_does():
@@ -143,7 +144,7 @@ def test_weights_are_sharpened_as_openai_whisper_does():
     scores = 4 * torch.randn(len(sizes), 3, 12, 57, generator=generator)
     scores[0, :, :, 20:25] = -1000.0  # weights that vanish for all tokens
     n_tokens, n_audio = torch.tensor(sizes).T
-    found = word_alignment.sharpened(scores, n_tokens, n_audio)
+    found = word_alignment.normalised_attention(scores, n_tokens, n_audio)
     for (n, m), one, mine in zip(sizes, scores, found, strict=True):
         weights = one[:, :n, :m].softmax(dim=-1)
         std, mean = torch.std_mean(weights, dim=-2, keepdim=True, unbiased=False)
@@ -153,7 +154,9 @@ def test_weights_are_sharpened_as_openai_whisper_does():
 
 def test_text_too_long_for_the_pass_has_times_all_the_same():
     decoder = Decoder(model_engine.loaded().tensors, model_engine.loaded().config)
-    aligner = word_alignment.Aligner(decoder, word_alignment.heads(None, decoder.n_layers, decoder.n_heads), 50_257)
+    aligner = word_alignment.Aligner(
+        decoder, word_alignment.alignment_heads(None, decoder.n_layers, decoder.n_heads), 50_257
+    )
     audio = torch.zeros(decoder.n_audio, decoder.d_model)
     with torch.inference_mode():
         (timings,) = aligner.align([audio], [[50_258, 50_259, 50_359, 50_363]], [[11] * 460], [3000])

@@ -8,6 +8,7 @@ import pytest
 from command_lines import parsed
 from whisperbatch import api, cli
 from whisperbatch.cli import app
+from whisperbatch.cli.flags import with_flags
 from whisperbatch.errors import UsageError
 from whisperbatch.options import (
     ALL_FORMATS,
@@ -60,10 +61,29 @@ def test_the_defaults_are_the_same(monkeypatch, tmp_path, command: str):
         ("--load-timeout", "nan"),
     ],
 )
-def test_a_number_without_bounds_is_told_before_anything_is_done(tmp_path, capsys, flag: str, value: str):
+def test_a_number_without_bounds_is_reported_before_anything_is_done(tmp_path, capsys, flag: str, value: str):
     assert app.run(["transcribe", str(tmp_path), flag, value]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"whisperbatch: {flag}")
+
+
+@pytest.mark.parametrize(
+    ("python", "command_line"),
+    [
+        ("`beam_size` must be 1 or more", "--beam-size must be 1 or more"),
+        ("`ray_address` needs `backend=ray`", "--ray-address needs --backend ray"),
+        ("give `journal` or `use_journal=False`, not both", "give --journal or --no-journal, not both"),
+        ("`write=False` writes no files; add `formats=srt`", "--stdout writes no files; add --format srt"),
+        ("`sample_len` and `temperatures`", "`sample_len` and --temperature"),  # the first has no flag
+    ],
+)
+def test_an_error_names_the_argument_for_python_and_the_flag_for_the_command_line(python: str, command_line: str):
+    assert with_flags(python) == command_line
+
+
+def test_a_python_caller_is_not_shown_a_flag():
+    with pytest.raises(UsageError, match=r"^`beam_size` must be 1 or more$"):
+        api.run_options_from(beam_size=0)
 
 
 def test_shaped_subtitles_turn_word_times_on(monkeypatch, tmp_path):

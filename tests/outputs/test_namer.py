@@ -608,9 +608,9 @@ def test_names_and_folders_that_cannot_be_are_told(here):
     Path("a.txt").mkdir()
     for path, told in [
         (Path("n" * 300), "too long"),
-        (Path("file/a.txt"), "a file lies where its folder should be"),
-        (Path("file/deep/a.txt"), "a file lies where its folder should be"),
-        (Path("a.txt"), "a folder has its name"),
+        (Path("file/a.txt"), "there is a file where its folder should be"),
+        (Path("file/deep/a.txt"), "there is a file where its folder should be"),
+        (Path("a.txt"), "a folder already has that name"),
     ]:
         with pytest.raises(WriteError, match=told) as caught:
             write_all({path.with_name("b.json"): "{}", path: "text"})

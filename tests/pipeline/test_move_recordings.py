@@ -110,7 +110,7 @@ def test_a_recording_that_asks_for_a_folder_it_may_not_have_costs_only_itself(tm
         "1.wav": Status.FAILED,
         "2.wav": Status.DONE,
     }
-    assert "asks for" in told["1.wav"].reason
+    assert "its output folder" in told["1.wav"].reason
     assert names(tmp_path / "failed") == ["1.wav"]
 
 
@@ -309,7 +309,7 @@ def test_a_file_that_grows_while_it_is_copied_stays(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(move_file.shutil, "copyfileobj", slow)
     (tmp_path / "a.wav").write_bytes(b"mine")
-    with pytest.raises(WriteError, match="it changed meanwhile"):
+    with pytest.raises(WriteError, match="it changed during the move"):
         move_to(tmp_path / "a.wav", tmp_path / "out" / "a.wav")
     assert tree(tmp_path) == {"a.wav": b"mine and more"}
 
@@ -359,7 +359,7 @@ def test_a_file_that_takes_the_name_during_a_move_stays(
     known, sync, rename = source.lstat(), move_file.sync, Path.rename
     if moment == "before it is named":
         next_take(source)
-        with pytest.raises(WriteError, match="it changed meanwhile"):
+        with pytest.raises(WriteError, match="it changed during the move"):
             move_to(source, tmp_path / "done" / "a.wav", known)
         assert tree(tmp_path) == {"a.wav": b"next"}
         return
@@ -377,7 +377,7 @@ def test_a_file_that_grows_once_it_has_its_new_name_stays(tmp_path: Path, monkey
     source, sync = tmp_path / "a.wav", move_file.sync
     source.write_bytes(b"mine")
     monkeypatch.setattr(move_file, "sync", lambda folder: (source.write_bytes(b"mine and more"), sync(folder)))
-    with pytest.raises(WriteError, match="it changed meanwhile"):
+    with pytest.raises(WriteError, match="it changed during the move"):
         move_to(source, tmp_path / "done" / "a.wav")
     assert tree(tmp_path) == {"a.wav": b"mine and more"}
 

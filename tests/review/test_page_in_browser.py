@@ -383,7 +383,9 @@ def test_a_link_opens_the_page_at_a_second_of_a_transcript(page: Any, desk: Path
     assert until(lambda: at_s(page) >= 9.0 and now(page) >= 4)
     page.get(link_into(desk / "review.html", Path("/elsewhere/none.json"), 3.0))
     assert until(
-        lambda: css(page, "#said")[0].get_attribute("textContent") == "/elsewhere/none.json is not on this page."
+        lambda: (
+            css(page, "#announcement")[0].get_attribute("textContent") == "/elsewhere/none.json is not on this page."
+        )
     )
     assert css(page, "#files [aria-current]")[0].text.startswith("b clear")
 
@@ -415,7 +417,7 @@ def test_what_is_checked_stays_so_in_the_browser_and_in_the_saved_file(page: Any
     assert names(page) == ["a", "<"]
     choose(page, "filter", "unchecked")
     assert names(page) == ["c"]
-    page.execute_script("show(files.find((one) => one.told.name.startsWith('a')))")
+    page.execute_script("show(files.find((one) => one.entry.name.startsWith('a')))")
     file = saved(page, desk, "a missing")
     before, after = json.loads((desk / "a missing.wav.json").read_text()), json.loads(file.read_text())
     assert after["whisperbatch"] == before["whisperbatch"] | {"checked": True}

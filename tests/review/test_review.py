@@ -492,7 +492,7 @@ def test_a_recording_is_shown_once_by_its_newest_transcript(apart: Path, capsys:
         assert main(["review", "out/a", *more]) == 0
         (told,) = told_by(apart / "review.html")
         assert (told["outputs"], told["audio"]) == (["out/a/talk.wav.json"], recording)
-        assert "1 transcript is left out, as out/a/talk.json: there is a newer one" in capsys.readouterr().err
+        assert "1 transcript is left out, such as out/a/talk.json: there is a newer one" in capsys.readouterr().err
     os.utime(new, (0, 0))
     assert main(["review", "out/a"]) == 0
     assert told_by(apart / "review.html")[0]["outputs"] == ["out/a/talk.json"]

@@ -221,7 +221,7 @@ def test_without_paths_it_looks_in_all_that_the_journal_knows(here: Path, capsys
     ("argv", "sentence"),
     [
         (["two", "words"], 'whisperbatch search "two words"'),
-        (["...", "in"], "no word to look for"),
+        (["...", "in"], "no word to search for"),
         (["a", "in", "--limit", "-1"], "--limit"),
         (["a", "empty"], "no transcripts found"),
         ([" ".join("abcdefghij" * 11), "in"], "too many words"),

@@ -297,7 +297,7 @@ def test_reference_clips_name_speakers(folder: Path, tmp_path: Path):
     ("names", "fault"),
     [
         ((), "has no reference clips"),
-        (("Ada/notes.txt",), "reference clip of Ada is not audio"),
+        (("Ada/notes.txt",), "reference clip of Ada is not a readable audio"),
         (("Ada/0.wav",), "shorter than 0.5 s or silent"),
     ],
 )

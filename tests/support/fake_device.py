@@ -64,7 +64,7 @@ class SlotState:
     left: int | None = None
 
 
-class FakeLane:
+class FakeBatch:
     """Slots, and nothing else."""
 
     def __init__(self, n_slots: int) -> None:
@@ -92,7 +92,7 @@ class FakeDevice:
     """Runs windows by the book that the tests write.
 
     Attributes:
-        n_slots: Of the first lane; a second one for retries has a quarter, unless ``n_lanes`` is 1.
+        n_slots: Of the first batch; a second one for retries has a quarter, unless ``n_batches`` is 1.
         length: Steps that a window's try takes.
         verdict: What is decoded of it.
         language: Of a window's clip, with certainty.
@@ -101,7 +101,7 @@ class FakeDevice:
     """
 
     n_slots: int = 4
-    n_lanes: int = 1
+    n_batches: int = 1
     length: Callable[[Window], int] = lambda window: 3
     verdict: Callable[[Window], Decoded] = good
     language: Callable[[Window], str] = lambda window: "en"
@@ -123,38 +123,38 @@ class FakeDevice:
     def resize(self, n_slots: int) -> None:
         self.n_slots = n_slots
         self.sizes.append(n_slots)
-        self.lanes = [FakeLane(n_slots), FakeLane(max(1, n_slots // 4))][: self.n_lanes]
+        self.batches = [FakeBatch(n_slots), FakeBatch(max(1, n_slots // 4))][: self.n_batches]
 
-    def lane_of(self, window: Window) -> FakeLane:
-        return self.lanes[-1 if window.tried else 0]
+    def batch_for(self, window: Window) -> FakeBatch:
+        return self.batches[-1 if window.tried else 0]
 
     def encode(self, windows: Sequence[Window]) -> None:
         self.fault("encode", windows)
         self.n_encoded += len(windows)
         self.groups.append(len(windows))
         for window in windows:
-            must(window.audio is None, "encoded twice")
-            window.audio = "heard"
+            must(window.audio_features is None, "encoded twice")
+            window.audio_features = "heard"
             self.encoded.append(window)
 
-    def enter(self, lane: FakeLane, windows: Sequence[Window]) -> list[int]:
-        must(lane in self.lanes, "a lane that is gone")
-        self.fault("enter", windows)
-        must(all(window.audio for window in windows), "seated before it was encoded")
-        seated = [seat.window for one in self.lanes for _, seat in one.slots]
+    def insert(self, batch: FakeBatch, windows: Sequence[Window]) -> list[int]:
+        must(batch in self.batches, "a batch that is gone")
+        self.fault("insert", windows)
+        must(all(window.audio_features for window in windows), "seated before it was encoded")
+        seated = [seat.window for one in self.batches for _, seat in one.slots]
         must(not any(window in seated for window in windows), "seated twice")
-        return [lane.slots.put(SlotState(window)) for window in windows]
+        return [batch.slots.put(SlotState(window)) for window in windows]
 
-    def guess(self, lane: FakeLane, slots: Sequence[int]) -> list[dict[str, float]]:
-        seats = dict(lane.slots)
-        self.fault("guess", [seats[slot].window for slot in slots])
-        return [self.chances(seats[slot].window) for slot in slots]
+    def detect_languages(self, batch: FakeBatch, slots: Sequence[int]) -> list[dict[str, float]]:
+        seats = dict(batch.slots)
+        self.fault("detect_languages", [seats[slot].window for slot in slots])
+        return [self.language_probs(seats[slot].window) for slot in slots]
 
-    def chances(self, window: Window) -> dict[str, float]:
+    def language_probs(self, window: Window) -> dict[str, float]:
         return {code: 0.9 if code == self.language(window) else 0.1 for code in ("en", "de")}
 
-    def begin(self, lane: FakeLane, seated: Sequence[tuple[int, Window]]) -> None:
-        seats = dict(lane.slots)
+    def begin(self, batch: FakeBatch, seated: Sequence[tuple[int, Window]]) -> None:
+        seats = dict(batch.slots)
         must(all(seats[slot].window is window for slot, window in seated), "another's slot")
         must(all(window.request.language for _, window in seated), "begun before its language was known")
         self.fault("begin", [window for _, window in seated])
@@ -162,19 +162,19 @@ class FakeDevice:
             seats[slot].left = self.length(window)
             self.begun.append(window)
 
-    def step(self, lane: FakeLane) -> list[tuple[int, Window, SampledTokens]]:
-        seats = list(lane.slots)
+    def step(self, batch: FakeBatch) -> list[tuple[int, Window, SampledTokens]]:
+        seats = list(batch.slots)
         self.fault("step", [seat.window for _, seat in seats])
         must(all(seat.left for _, seat in seats), "stepped before it began")
-        if lane is self.lanes[0]:
+        if batch is self.batches[0]:
             self.n_steps += 1
-            self.busy.append(len(seats) / len(lane.slots))
+            self.busy.append(len(seats) / len(batch.slots))
         for _, seat in seats:
             seat.left -= 1
         found = [(slot, seat.window, SampledTokens((), 0.0)) for slot, seat in seats if seat.left == 0]
         for _, window, _ in found:
             if not (window.tried or window.prompt):
-                window.chances = self.chances(window)
+                window.language_probs = self.language_probs(window)
         self.ended += [window for _, window, _ in found]
         return found
 
@@ -185,8 +185,8 @@ class FakeDevice:
     def align(self, windows: Sequence[Window]) -> None:
         self.fault("align", windows)
         for window in windows:
-            assert window.audio, "aligned without what was heard"
-            n_tokens = len(window.said)
+            assert window.audio_features, "aligned without what was heard"
+            n_tokens = len(window.align_tokens)
             window.timings = Timings([0.5 * k for k in range(n_tokens + 1)], [0.9] * n_tokens)
         self.aligned.append(list(windows))
 
@@ -194,7 +194,7 @@ class FakeDevice:
         return isinstance(err, FakeOutOfMemoryError)
 
     def close(self) -> None:
-        self.lanes = []
+        self.batches = []
 
 
 def make(device: FakeDevice, options: DecodeOptions | None = None, **speller: Iterable[str]) -> ContinuousEngine:
@@ -238,7 +238,7 @@ def run(
 def assert_empty(engine: ContinuousEngine) -> None:
     """No slot is taken, nobody waits anywhere."""
     assert engine.idle
-    assert [lane.slots.n_used for lane in engine.device.lanes] == [0] * len(engine.device.lanes)
+    assert [batch.slots.n_used for batch in engine.device.batches] == [0] * len(engine.device.batches)
     assert engine._scheduler.n_parked == 0
     assert not engine._scheduler.take(1, lambda window: True)
     assert not any(engine._quarantine)

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.device.cuda_graphs import Recorder, Recording, Work
+from whisperbatch.engine.device.cuda_graphs import Pass, Recorder, Recording
 
 
 class Replayed:
     """A pass that is run again, into the same outputs."""
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        self.outputs: Sequence[Tensor] = [made.clone() for made in work()]
+    def __init__(self, run_pass: Pass) -> None:
+        self._work = run_pass
+        self.outputs: Sequence[Tensor] = [made.clone() for made in run_pass()]
         self.n_replays = 0
 
     def replay(self) -> None:
@@ -25,13 +25,13 @@ class Replayed:
 class Pretending(Recorder):
     """Records on a CPU; ``kind`` makes the recordings."""
 
-    def __init__(self, kind: Callable[[Work], Recording] = Replayed) -> None:
+    def __init__(self, kind: Callable[[Pass], Recording] = Replayed) -> None:
         self.is_on, self._on_notice, self._kind = True, lambda text: self.told.append(text), kind
         self.told: list[str] = []
         self.recordings: list[Recording] = []
 
-    def record(self, work: Work) -> Recording:
-        made = self._kind(work)
+    def record(self, run_pass: Pass) -> Recording:
+        made = self._kind(run_pass)
         self.recordings.append(made)
         return made
 
@@ -57,11 +57,11 @@ class Frozen(Replayed):
         self.n_replays += 1
 
 
-def unable(err: Exception) -> Callable[[Work], Recording]:
+def unable(err: Exception) -> Callable[[Pass], Recording]:
     """A device that can't record."""
 
-    def record(work: Work) -> Recording:
-        work()
+    def record(run_pass: Pass) -> Recording:
+        run_pass()
         raise err
 
     return record

@@ -16,7 +16,7 @@ from transformers import WhisperForConditionalGeneration
 from whisper.tokenizer import get_tokenizer
 
 from whisperbatch import demo
-from whisperbatch.demo import peers
+from whisperbatch.demo.training import peers
 from whisperbatch.engine import EngineFacts, placement
 from whisperbatch.engine.device.runner import Runner
 from whisperbatch.engine.model import checkpoint, weights
@@ -49,7 +49,7 @@ def peer() -> whisper.model.Whisper:
 
 @functools.cache
 def _loaded(folder: Path) -> weights.Checkpoint:
-    found = checkpoint.Found("demo", folder, None, is_demo=folder == demo.FOLDER)
+    found = checkpoint.FoundModel("demo", folder, None, is_demo=folder == demo.FOLDER)
     return weights.load(found, placement.Placement(torch.device("cpu"), "float32"))
 
 
@@ -88,7 +88,7 @@ def spelling(*, as_openai: bool = False) -> WhisperTokenizer:
     """
     is_partial = as_openai and FOLDER == demo.FOLDER
     made = WhisperTokenizer(replace(loaded(), tokenizer=Tiktoken()) if is_partial else loaded())
-    made._abilities = replace(made._abilities, can_translate=True)
+    made._capabilities = replace(made._capabilities, can_translate=True)
     if as_openai:
         made._suppressed = made._suppressed_first = None
     return made

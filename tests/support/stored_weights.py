@@ -15,7 +15,7 @@ import torch
 import whisper
 from safetensors.torch import load_file, save_file
 
-from whisperbatch.demo import peers
+from whisperbatch.demo.training import peers
 
 QUANTISED = {"q4_0": 2, "q5_0": 6, "q5_1": 7, "q8_0": 8}  # ggml's number of the type; the same as of the file here
 MAGIC = 0x67676D6C

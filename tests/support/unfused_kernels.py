@@ -10,14 +10,18 @@ from whisperbatch.engine.kernels.cuda import Scales
 class InTorch:
     """As ``triton_kernels.Kernels``."""
 
-    def heard(self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None) -> Tensor:
+    def cross_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None
+    ) -> Tensor:
         at = slice(len(q)) if slots is None else slots
         k, v = k[at], v[at]
         if scales is not None:
             k, v = (((held.float() - 128) * scale[at]).to(q.dtype) for held, scale in zip((k, v), scales, strict=True))
         return F.scaled_dot_product_attention(q, k, v)
 
-    def said(self, qkv: Tensor, k: Tensor, v: Tensor, lineage: Tensor, positions: Tensor, n_group: int) -> Tensor:
+    def self_attention(
+        self, qkv: Tensor, k: Tensor, v: Tensor, lineage: Tensor, positions: Tensor, n_group: int
+    ) -> Tensor:
         n_rows, (_, n_heads, n_context, d_head) = len(qkv), k.shape
         rows, at = torch.arange(n_rows, device=k.device), torch.arange(n_context, device=k.device)
         q, new_k, new_v = (part.view(n_rows, n_heads, d_head) for part in qkv.chunk(3, dim=-1))

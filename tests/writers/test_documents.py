@@ -267,7 +267,7 @@ def test_the_command_line_and_python_say_the_same():
     made = api.run_options_from(formats="docx", paragraph_pause=3, timestamps_in_text=False).output
     assert made.documents == DocumentOptions(3, False)
     for pause in (0, -1, float("inf"), float("nan")):
-        with pytest.raises(UsageError, match="--paragraph-pause must be above 0"):
+        with pytest.raises(UsageError, match="`paragraph_pause` must be above 0"):
             DocumentOptions(pause)
 
 
@@ -356,7 +356,7 @@ def test_docx_is_printed_for_one_file_and_not_among_others(folder: Path, capfdbi
     assert capfdbinary.readouterr().out == b""
     assert app.run(["transcribe", str(folder), "--model", "demo", "--format", "docx", "--stdout"]) == 2
     printed = capfdbinary.readouterr()
-    assert (printed.out, b"--stdout prints docx of a single file only" in printed.err) == (b"", True)
+    assert (printed.out, b"--stdout can print docx for a single file only" in printed.err) == (b"", True)
     (folder / "list.jsonl").write_text('{"path": "talk.json", "format": "docx"}\n{"path": "more.json"}\n')
     assert app.run(["convert", "--from-file", "list.jsonl", "--format", "md", "--stdout"]) == 1
     assert b"==> more.json <==" in capfdbinary.readouterr().out

@@ -225,7 +225,7 @@ def test_in_a_folder_json_comes_first_and_its_outputs_are_not_read(folder: Path,
     assert {path.name for path in (folder / "out").iterdir()} == {"ours.tsv", "theirs.tsv", "timed.tsv"}
     assert "From elsewhere." in (folder / "out" / "theirs.tsv").read_text()
     assert (folder / "out" / "ours.tsv").read_text() == render(TALK, "tsv")
-    assert "passed over 1 file that is not a transcript: in/broken.ass" in told
+    assert "ignored 1 file that is not a transcript: in/broken.ass" in told
     assert "notes.txt" not in told
 
 

@@ -305,11 +305,11 @@ def test_a_preset_gives_way_to_what_is_given():
 
 @pytest.mark.parametrize(
     ("given", "told"),
-    [({"max_line_width": 0}, "--max-line-width"), ({"max_line_count": -1}, "--max-line-count"),
-     ({"max_words_per_line": 0}, "--max-words-per-line"), ({"min_cue_s": 0}, "--min-cue"),
-     ({"max_cue_s": -1}, "--max-cue"), ({"max_cps": math.nan}, "--max-cps"), ({"max_cps": math.inf}, "--max-cps"),
+    [({"max_line_width": 0}, "`max_line_width`"), ({"max_line_count": -1}, "`max_line_count`"),
+     ({"max_words_per_line": 0}, "`max_words_per_line`"), ({"min_cue_s": 0}, "`min_cue`"),
+     ({"max_cue_s": -1}, "`max_cue`"), ({"max_cps": math.nan}, "`max_cps`"), ({"max_cps": math.inf}, "`max_cps`"),
      ({"break_at": "x"}, "words, sentences"),
-     ({"min_cue_s": 3, "max_cue_s": 2}, "--min-cue must not be above"), ({"measure": "x"}, "characters, columns")],
+     ({"min_cue_s": 3, "max_cue_s": 2}, "`min_cue` must not be above"), ({"measure": "x"}, "characters, columns")],
 )  # fmt: skip
 def test_shaping_that_makes_no_sense_is_told(given, told):
     with pytest.raises(UsageError, match=told):
@@ -549,5 +549,5 @@ def test_times_are_in_order_and_text_is_whole_in_every_format(transcript, shapin
 def test_transcripts_in_order_stay_as_they_are():
     transcript = transcript_of(said("one two"), said("three", at_s=2.0))
     assert time_order.in_order(transcript) is transcript
-    assert time_order.n_jumps(transcript) == 0
-    assert time_order.n_jumps(transcript_of(*transcript.segments[::-1])) == 1
+    assert time_order.n_out_of_order(transcript) == 0
+    assert time_order.n_out_of_order(transcript_of(*transcript.segments[::-1])) == 1

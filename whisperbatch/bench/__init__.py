@@ -1,11 +1,11 @@
-"""Throughput against batch size, waiting and load workers; where the time goes; what it costs.
+"""Benchmarks: throughput by batch size, waiting time and load workers; time by stage; cost.
 
-Comes in: recordings, or none; options. Goes out: a ``Report`` of plain figures. Leaves: material (what is decoded),
-throughput (the engine alone, by batch size), arrivals (latency while clips come by themselves), loading (load workers),
-stages (where a whole run's time goes), plot (the graph).
+Modules: measure (runs all parts, returns a ``Report``), material (the clips to decode), throughput (the engine alone,
+by batch size), arrivals (latency while clips arrive one by one), loading (load workers), stages (time of a whole run
+by stage), plot (the graph).
 
-Every figure is measured here and now; a median says how far its rounds lay apart. With random weights or forced tokens
-the report says so: such figures are of speed alone.
+Every figure is measured on this machine, now; a median comes with the spread of its rounds. The report says if weights
+were random or tokens forced: such figures are about speed only.
 """
 
 from whisperbatch.bench.arrivals import ArrivalRow

@@ -1,4 +1,4 @@
-"""How fast recordings are decoded and searched for speech, by the number of load workers."""
+"""Measure how fast recordings are decoded and searched for speech, by the number of load workers."""
 
 import queue
 import threading
@@ -12,12 +12,12 @@ from whisperbatch.errors import FileError
 from whisperbatch.options import RunOptions
 from whisperbatch.records import FileLoaded
 
-MIN_FILES = 4  # a worker; recordings are loaded again and again
+MIN_FILES = 4  # per worker; recordings are loaded repeatedly
 
 
 @dataclass(frozen=True, slots=True)
 class LoadRow:
-    """Audio seconds a second that so many load workers give, with speech detection and without."""
+    """Audio seconds loaded per second by ``n_workers`` load workers, with speech detection and without."""
 
     n_workers: int
     rtfx: float
@@ -25,7 +25,7 @@ class LoadRow:
 
 
 def by_workers(paths: Sequence[Path], options: RunOptions, n_workers: int) -> LoadRow:
-    """The row of so many workers."""
+    """Measure ``n_workers`` load workers."""
     without = replace(options.speech, vad=False)
     return LoadRow(
         n_workers,
@@ -65,7 +65,7 @@ def _work(worker: LoadWorker, todo: "queue.SimpleQueue[Path]", options: RunOptio
 
 
 def _load(worker: LoadWorker, path: Path, options: RunOptions) -> float:
-    """Load a recording and drop it; its seconds, 0 when it can't be read."""
+    """Load a recording and drop it; returns its seconds, 0 if it can't be read."""
     try:
         ends = [item for item in worker.load(0, path, options.clip) if isinstance(item, FileLoaded)]
     except FileError:

@@ -1,4 +1,4 @@
-"""What is decoded in a measurement: the clips of recordings, or windows of noise."""
+"""Make the clips that a benchmark decodes: those of recordings, or windows of noise."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,12 +11,12 @@ from whisperbatch.errors import FileError, UsageError
 from whisperbatch.options import DecodeOptions, RunOptions
 from whisperbatch.records import N_SAMPLES, Clip
 
-ENDS = 50_256, 50_257  # of English-only and of multilingual models
-TIMES = range(50_363, 51_867)  # timestamps of all vocabularies, which random weights say too
+ENDS = 50_256, 50_257  # end of text of English-only and of multilingual models
+TIMES = range(50_363, 51_867)  # timestamps of all vocabularies, which random weights would produce too
 
 
 def forced(decode: DecodeOptions, n_tokens: int) -> DecodeOptions:
-    """Decoding that gives so many tokens a window, once: no end before them, no second try, no part left over."""
+    """Return options that decode exactly ``n_tokens`` per window, once: no early end, no retry, no rest."""
     return replace(
         decode,
         temperatures=decode.temperatures[:1],
@@ -31,27 +31,27 @@ def forced(decode: DecodeOptions, n_tokens: int) -> DecodeOptions:
 
 
 def noise(options: RunOptions) -> list[Clip]:
-    """A full window of noise, seeded; its language is given, since there is none to hear."""
+    """Return one full window of seeded noise; its language is set, since there is none to detect."""
     wave = (np.random.default_rng(0).normal(size=N_SAMPLES) * 3000).astype(np.int16)
     return [Clip(0, 0, 0.0, wave, replace(options.clip, language=options.clip.language or "en"))]
 
 
 def clips_of(paths: Sequence[Path], options: RunOptions) -> list[Clip]:
-    """The clips of recordings as a run cuts them, each as if it were a file of its own."""
+    """Cut recordings into clips as a run does, each numbered as a file of its own; UsageError if there are none."""
     found: list[Clip] = []
     with LoadWorker(options.load, options.speech) as worker:
         for path in paths:
             try:
-                made = [item for item in worker.load(0, path, options.clip) if isinstance(item, Clip)]
+                cut = [item for item in worker.load(0, path, options.clip) if isinstance(item, Clip)]
             except FileError as err:
                 raise UsageError(f"{path} cannot be measured: {err.message}") from err
-            made.sort(key=lambda clip: clip.index)
-            found += [replace(clip, file_id=len(found) + k, index=0, vote=None) for k, clip in enumerate(made)]
+            cut.sort(key=lambda clip: clip.index)
+            found += [replace(clip, file_id=len(found) + k, index=0, vote=None) for k, clip in enumerate(cut)]
     if not found:
-        raise UsageError("no speech was found in the recordings; name others, or none to measure with noise")
+        raise UsageError("no speech was found in the recordings; give others, or none to measure with noise")
     return found
 
 
 def repeated(clips: Sequence[Clip], n: int) -> list[Clip]:
-    """``n`` clips, the given ones again and again, each as a file of its own."""
+    """Repeat the clips up to ``n``, each numbered as a file of its own."""
     return [replace(clips[k % len(clips)], file_id=k) for k in range(n)]

@@ -1,4 +1,4 @@
-"""A whole measurement, part by part."""
+"""Run a whole benchmark, part by part."""
 
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -20,27 +20,27 @@ from whisperbatch.records import Clip
 from whisperbatch.speakers import Diarizer, open_diarizer
 
 SCHEMA = 1
-FORCED_TOKENS = 100  # a window, where nothing says otherwise: a window full of English speech has about as many
+FORCED_TOKENS = 100  # per window by default: a window full of English speech has about as many
 
 
 @dataclass(slots=True)
 class Report:
-    """What was measured; parts that were not asked for are empty.
+    """Results; parts that were not requested are empty.
 
     Attributes:
-        model: Its name.
-        device: Where it ran.
-        compute_type: In which numbers.
-        machine: In words.
-        material: What was decoded, in words.
+        model: Model name.
+        device: Device it ran on.
+        compute_type: Number type of the weights and activations.
+        machine: Description of the machine.
+        material: Description of what was decoded.
         caveats: Sentences without which the figures would mislead.
-        batches: By batch size, in one engine.
-        by_itself: What a run gets that names no batch size, which on a CPU may be several engines side by side.
-        arrivals: By waiting time.
-        loading: By load workers.
-        profile: Where a run's time goes.
-        price_per_hour: Of the machine.
-        interrupted: Whether somebody ended the measurement; what is missing was not measured then.
+        batches: Figures by batch size, in one engine.
+        by_itself: Figures at the batch size that a run chooses; on a CPU that may be several engines in parallel.
+        arrivals: Figures by waiting time.
+        loading: Figures by number of load workers.
+        profile: Time of a whole run by stage.
+        price_per_hour: Price of the machine per hour.
+        interrupted: True if the benchmark was interrupted; missing parts were not measured.
     """
 
     model: str
@@ -59,29 +59,29 @@ class Report:
 
     @property
     def best(self) -> BatchRow | None:
-        """The batch size of most windows a second."""
+        """The batch size with the most windows per second."""
         return max(self.batches, key=lambda row: row.windows_s, default=None)
 
     @property
     def rows(self) -> list[BatchRow]:
-        """All batch sizes, the one that a run takes by itself at the end."""
+        """All batch sizes, with the one that a run chooses by itself at the end."""
         return [*self.batches, *([self.by_itself] if self.by_itself is not None else [])]
 
     def cost_of(self, row: BatchRow) -> float | None:
-        """What an hour of audio costs at that batch size, with no other work on the machine."""
+        """The cost of an hour of audio at that batch size, with no other work on the machine."""
         return None if self.price_per_hour is None else self.price_per_hour / row.rtfx
 
     def saving_of(self, row: BatchRow) -> float:
-        """The share of the smallest batch size's cost that is saved."""
+        """The share of the smallest batch size's cost that this one saves."""
         return 1.0 - self.batches[0].rtfx / row.rtfx
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values."""
-        told: dict[str, Any] = {"schema": SCHEMA, "version": __version__} | asdict(self)
-        plains = [*told["batches"], *([told["by_itself"]] if self.by_itself is not None else [])]
-        for row, plain in zip(self.rows, plains, strict=True):
+        """The report as plain values."""
+        values: dict[str, Any] = {"schema": SCHEMA, "version": __version__} | asdict(self)
+        plain_rows = [*values["batches"], *([values["by_itself"]] if self.by_itself is not None else [])]
+        for row, plain in zip(self.rows, plain_rows, strict=True):
             plain |= {"cost_per_audio_hour": self.cost_of(row), "saving": self.saving_of(row)}
-        return told
+        return values
 
 
 def measure(
@@ -93,27 +93,27 @@ def measure(
     on_row: Callable[[Report, Any, int], None],
     on_expected: Callable[[float, int], None] = lambda seconds, largest: None,
 ) -> Report:
-    """Measure all that ``bench`` asks for; a KeyboardInterrupt leaves what was measured before it.
+    """Measure everything that ``bench`` requests; after a KeyboardInterrupt, returns what was measured before it.
 
     Args:
-        paths: Recordings; empty measures with windows of noise and forced tokens.
-        options: The run's: model, device, decoding, speech detection, batch size and wait.
-        bench: What is compared.
-        on_notice: Called with a sentence that the user should read.
+        paths: Recordings; if empty, windows of noise and forced tokens are used.
+        options: Options of the run: model, device, decoding, speech detection, batch size and wait.
+        bench: What to compare.
+        on_notice: Called with a sentence for the user.
         on_row: Called with the report so far, each new row and the number of its round.
-        on_expected: Called with the seconds that batch sizes take at most, and the largest size that this counts.
+        on_expected: Called with the most seconds that the batch sizes will take, and the largest size in that estimate.
 
     Raises:
         KeyboardInterrupt: Nothing had been measured.
         UsageError: There is nothing to measure with.
-        ModelError, RunError: The model cannot be had, or does not fit.
+        ModelError, RunError: The model is unavailable, or does not fit.
     """
     n_tokens = bench.tokens_per_window
     if n_tokens is None and (not paths or options.engine.has_random_weights):
         n_tokens = FORCED_TOKENS
     if (bench.profile or options.speakers.enabled) and not paths:
         flag = "--profile" if bench.profile else "--speakers"
-        raise UsageError(f"{flag} is of a whole run; name recordings to measure it with")
+        raise UsageError(f"{flag} measures a whole run, so it needs recordings")
     diarizer = _diarizer(options)
     decode = options.decode if n_tokens is None else material.forced(options.decode, n_tokens)
     options = replace(options, decode=decode)
@@ -128,15 +128,15 @@ def measure(
                 on_expected,
                 report.batches,
             )
-            _beside(report, engine, paths, clips, options, bench, on_row, diarizer)
+            _at_best_size(report, engine, paths, clips, options, bench, on_row, diarizer)
         except KeyboardInterrupt:
             if not report.batches:
                 raise
             return _interrupted(report)
     if not bench.batch_sizes and options.batch.max_batch_size is None:
-        on_notice("measuring the batch size that a run takes by itself")
+        on_notice("measuring the batch size that a run chooses by itself")
         try:
-            with _engine(options, None, lambda text: None) as engine:  # the one before has told
+            with _engine(options, None, lambda text: None) as engine:  # the first engine has already given its notices
                 report.by_itself = throughput.by_itself(engine, clips, bench.rounds, report.batches[0])
         except KeyboardInterrupt:
             return _interrupted(report)
@@ -145,13 +145,13 @@ def measure(
 
 
 def _interrupted(report: Report) -> Report:
-    """The report, with a sentence that it is not whole."""
+    """Mark the report as incomplete."""
     report.interrupted = True
-    report.caveats.append("interrupted: later measurements are missing, and medians are of fewer rounds")
+    report.caveats.append("interrupted: later measurements are missing, and medians cover fewer rounds")
     return report
 
 
-def _beside(
+def _at_best_size(
     report: Report,
     engine: Engine,
     paths: Sequence[Path],
@@ -161,14 +161,14 @@ def _beside(
     on_row: Callable[[Report, Any, int], None],
     diarizer: Diarizer | None,
 ) -> None:
-    """Measure what goes by the best batch size: waiting times, load workers, a whole run."""
+    """Measure the parts that use the best batch size: waiting times, load workers, a whole run."""
     assert report.best is not None
     size = options.batch.max_batch_size or report.best.batch_size
     engine.resize(size)
-    here = next((row for row in report.batches if row.batch_size == size), report.best)
+    at_size = next((row for row in report.batches if row.batch_size == size), report.best)
     for max_wait_s in bench.max_waits if bench.arrivals is not None else ():
         assert bench.arrivals is not None
-        row = arrivals.latency(engine, clips, bench.arrivals, bench.n_arrivals, max_wait_s, here.clips_s)
+        row = arrivals.latency(engine, clips, bench.arrivals, bench.n_arrivals, max_wait_s, at_size.clips_s)
         report.arrivals.append(row)
         on_row(report, row, 1)
     for n_workers in bench.load_workers if paths else ():
@@ -180,7 +180,7 @@ def _beside(
 
 
 def _diarizer(options: RunOptions) -> Diarizer | None:
-    """What finds speakers, when that is measured too; UsageError when it cannot be had."""
+    """Open the diarizer if speakers are measured too; UsageError if it is unavailable."""
     if not options.speakers.enabled:
         return None
     try:
@@ -209,9 +209,9 @@ def _described(engine: Engine, options: RunOptions, n_files: int, n_clips: int, 
     facts = engine.facts
     caveats = []
     if options.engine.has_random_weights:
-        caveats.append(f"{facts.model} has random weights: its speed means something, its text nothing")
+        caveats.append(f"{facts.model} has random weights: its speed is meaningful, its text is not")
     if n_tokens is not None:
-        caveats.append(f"{n_tokens} tokens were forced in each window, whatever was said in it")
+        caveats.append(f"{n_tokens} tokens were forced in each window, whatever its speech")
     return Report(
         facts.model,
         facts.device,

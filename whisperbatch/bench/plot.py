@@ -1,6 +1,6 @@
-"""The graph: throughput against batch size, as PNG, SVG or PDF by its name.
+"""Draw throughput against batch size, as PNG, SVG or PDF by the file's extension.
 
-matplotlib comes with the extra ``plot`` and is imported here alone.
+matplotlib comes with the extra ``plot`` and is imported only here.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ INK, ACCENT, GRID = "#333333", "#0b6e99", "#dddddd"
 
 
 def require() -> None:
-    """Raise UsageError when the graph cannot be drawn here."""
+    """Raise UsageError if matplotlib is not installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError as err:
@@ -20,7 +20,7 @@ def require() -> None:
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write the graph of the batch sizes; UsageError when the file's kind is unknown or it cannot be written."""
+    """Write the graph of the batch sizes; UsageError if its type is unknown or it cannot be written."""
     require()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def draw(report: Report, path: Path) -> None:
     axes.set_xticks(sizes, [str(size) for size in sizes])
     axes.set_ylim(bottom=0, top=1.2 * max(row.windows_s for row in report.rows))
     axes.set_xlabel("batch size (clips)")
-    axes.set_ylabel("windows of 30 s a second")
+    axes.set_ylabel("windows of 30 s per second")
     axes.grid(color=GRID)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -1,7 +1,8 @@
-"""Where the time of a whole run goes: recordings in, transcripts out, in a folder that is thrown away after.
+"""Measure how long each stage of a whole run takes, with outputs in a temporary folder.
 
-The engine's stages are its stopwatch's, which waits for a GPU after each, so that a run on one is slower than it would
-be; idle is when it waited for clips. Writing happens beside the engine's work, so its seconds are no part of the run's.
+The engine's stopwatch waits for a GPU after each stage, so a profiled run on a GPU is slower than a normal one. Idle is
+the time when the engine waited for clips. Writing overlaps with the engine's work, so its seconds are not part of the
+run's.
 """
 
 import tempfile
@@ -26,13 +27,13 @@ class Profile:
     """Seconds of a run.
 
     Attributes:
-        wall_s: From the first recording to the last transcript.
-        audio_s: Of audio in it.
-        engine: Seconds by stage of the engine; ``host`` is what it does between them.
-        idle_s: In which the engine had nothing to do.
-        write_s: That writing all transcripts once takes.
+        wall_s: Time from the first recording to the last transcript.
+        audio_s: Duration of the audio.
+        engine: Seconds by stage of the engine; ``host`` is its time between stages.
+        idle_s: Time when the engine had nothing to do.
+        write_s: Time to write all transcripts once.
         n_failed: Recordings that failed.
-        speakers_s: In which speakers were looked for, beside the engine; None when they were not.
+        speakers_s: Time to find speakers, in parallel with the engine; None if not requested.
     """
 
     wall_s: float
@@ -45,7 +46,7 @@ class Profile:
 
 
 class _Timed:
-    """An engine, and when it worked."""
+    """An engine that counts its busy time."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -60,16 +61,16 @@ class _Timed:
     def step(self) -> Any:
         return self._timed(self._engine.step)
 
-    def _timed(self, work: Any, *given: Any) -> Any:
+    def _timed(self, work: Any, *arguments: Any) -> Any:
         began_s = time.perf_counter()
         try:
-            return work(*given)
+            return work(*arguments)
         finally:
             self.busy_s += time.perf_counter() - began_s
 
 
 class _TimedDiarizer:
-    """A diarizer, and how long it worked."""
+    """A diarizer that counts its busy time."""
 
     def __init__(self, diarizer: Diarizer) -> None:
         self._diarizer = diarizer
@@ -78,24 +79,24 @@ class _TimedDiarizer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._diarizer, name)
 
-    def add(self, *given: Any) -> None:
-        self._timed(self._diarizer.add, *given)
+    def add(self, *arguments: Any) -> None:
+        self._timed(self._diarizer.add, *arguments)
 
-    def finish(self, *given: Any) -> Diarization:
-        found: Diarization = self._timed(self._diarizer.finish, *given)
+    def finish(self, *arguments: Any) -> Diarization:
+        found: Diarization = self._timed(self._diarizer.finish, *arguments)
         return found
 
-    def _timed(self, work: Any, *given: Any) -> Any:
+    def _timed(self, work: Any, *arguments: Any) -> Any:
         began_s = time.perf_counter()
         try:
-            return work(*given)
+            return work(*arguments)
         finally:
             self.busy_s += time.perf_counter() - began_s
 
 
 def profile(engine: Engine, paths: Sequence[Path], options: RunOptions, diarizer: Diarizer | None = None) -> Profile:
-    """The profile of a run over the recordings with an engine that is open and idle; ``diarizer`` finds speakers."""
-    listening = None if diarizer is None else _TimedDiarizer(diarizer)
+    """Profile a run over the recordings, with an open, idle engine and optionally a diarizer."""
+    timed_diarizer = None if diarizer is None else _TimedDiarizer(diarizer)
     with tempfile.TemporaryDirectory(prefix="whisperbatch-bench-") as folder:
         output = replace(options.output, output_dir=Path(folder), overwrite=True)
         options = replace(options, output=output, journal=replace(options.journal, use_journal=False, journal=None))
@@ -109,7 +110,7 @@ def profile(engine: Engine, paths: Sequence[Path], options: RunOptions, diarizer
                 namer=namer,
                 on_event=lambda event: None,
                 stop=threading.Event(),
-                open_diarizer=None if listening is None else lambda: listening,
+                open_diarizer=None if timed_diarizer is None else lambda: timed_diarizer,
             )
         )
         wall_s, after = time.perf_counter() - began_s, engine.work
@@ -122,7 +123,7 @@ def profile(engine: Engine, paths: Sequence[Path], options: RunOptions, diarizer
             max(0.0, wall_s - timed.busy_s),
             _write_s(outcomes, options, namer),
             sum(outcome.status is Status.FAILED for outcome in outcomes),
-            None if listening is None else listening.busy_s,
+            None if timed_diarizer is None else timed_diarizer.busy_s,
         )
 
 
@@ -131,8 +132,8 @@ def _write_s(outcomes: Sequence[Any], options: RunOptions, namer: Namer) -> floa
     for outcome in outcomes:
         if outcome.transcript is not None:
             audio = AudioFile(outcome.path)
-            places = namer.outputs(audio, outcome.transcript.language)
-            output, title = options.output, next(iter(places.values())).stem
-            texts = render_all(outcome.transcript, tuple(places), output.subtitles, output.documents, title)
-            write_all({path: texts[name] for name, path in places.items()})
+            paths_by_format = namer.outputs(audio, outcome.transcript.language)
+            output, title = options.output, next(iter(paths_by_format.values())).stem
+            texts = render_all(outcome.transcript, tuple(paths_by_format), output.subtitles, output.documents, title)
+            write_all({path: texts[name] for name, path in paths_by_format.items()})
     return time.perf_counter() - began_s

@@ -1,7 +1,7 @@
-"""The engine alone, by batch size: no loading, no writing, nothing to wait for.
+"""Measure the engine alone, by batch size: no loading, no writing, no waiting.
 
-Stages are timed in a pass of their own: a device that works on its own is waited for after each of them, and a pass
-that is timed as a whole should not wait.
+Stages are timed in a separate pass, because that waits for the device after each stage, which would slow down a pass
+that is timed as a whole.
 """
 
 import statistics
@@ -20,17 +20,17 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]  # a module elsewhere
 
-MOST = 1024
-MIN_WINDOWS = 4  # in a round
-N_WAVES = 2  # a round decodes so many batches
-LIKELY = 16  # the largest size that is expected to be measured where none is named
-N_FALLS = 2  # larger sizes are not looked for once so many in a row gained nothing
+MAX_SIZE = 1024
+MIN_WINDOWS = 4  # per round
+N_WAVES = 2  # batches per round
+LIKELY = 16  # largest size that the time estimate assumes if no sizes are given
+N_FALLS = 2  # stop after this many larger sizes in a row without a gain
 GAIN = 1.02
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """One pass over clips: seconds, windows that the encoder saw, tokens, audio seconds, seconds by stage."""
+    """Measurements of one pass: seconds, clips, encoded windows, tokens, audio seconds, seconds by stage."""
 
     wall_s: float
     n_clips: int
@@ -46,14 +46,14 @@ class BatchRow:
 
     Attributes:
         batch_size: Clips at once.
-        windows_s: Windows a second.
-        clips_s: Clips a second; one may take several windows.
-        rtfx: Audio seconds a second.
-        tokens_s: Tokens a second.
-        speed_up: Of windows a second over those of the smallest size measured.
+        windows_s: Windows per second.
+        clips_s: Clips per second; a clip may take several windows.
+        rtfx: Audio seconds per second.
+        tokens_s: Tokens per second.
+        speed_up: Windows per second relative to the smallest size measured.
         spread: (slowest - fastest) / median of the rounds.
-        stages: Seconds a window by stage; what is left is the host's.
-        peak_bytes: Most memory in use, of the device or else of this process so far; 0 where nobody tells.
+        stages: Seconds per window by stage; the rest is the host's.
+        peak_bytes: Peak memory of the device, or else of this process so far; 0 if unknown.
     """
 
     batch_size: int
@@ -68,7 +68,7 @@ class BatchRow:
 
 
 def decode(engine: Engine, clips: Sequence[Clip]) -> Spent:
-    """All clips once, as a run would give them to the engine."""
+    """Decode all clips once, admitting them as a run does; RunError if a clip fails."""
     before, began_s = engine.work, time.perf_counter()
     left, n_done = list(clips), 0
     while left or not engine.idle:
@@ -102,35 +102,35 @@ def by_batch_size(
     on_expected: Callable[[float, int], None] = lambda seconds, largest: None,
     rows: list[BatchRow] | None = None,
 ) -> list[BatchRow]:
-    """A row for each size, or for 1, 2, 4, ... when none are named.
+    """Measure each batch size, or 1, 2, 4, ... if none are given.
 
     Args:
-        engine: What is measured.
-        clips: What it decodes.
+        engine: The engine to measure.
+        clips: Clips to decode.
         sizes: Batch sizes, in order.
-        rounds: How often each size is measured.
-        on_row: Called with a size's row after each of its rounds, and with the round's number, from 1.
-        on_expected: Called after the first batch, with how long all of it takes at its speed and the size up to which
-            that counts; larger batches are faster, so it takes no longer than that.
-        rows: Filled with the rows of all sizes measured, also when an exception ends the measurement.
+        rounds: How often to measure each size.
+        on_row: Called after each round of a size with its row and the number of the round, from 1.
+        on_expected: Called after the first batch with the seconds that all sizes would take at its speed, and the
+            largest size in that estimate; larger batches are faster, so it is an upper bound.
+        rows: Filled with the rows of all sizes measured, even if an exception ends the measurement.
     """
     spent: dict[int, list[Spent]] = {}
     split: dict[int, Spent] = {}
     peaks: dict[int, int] = {}
     rows = [] if rows is None else rows
     try:
-        for size in _held(engine, sizes or _doubling(spent)):
+        for size in _fitting(engine, sizes or _doubling(spent)):
             windows = _round(clips, size)
             warm = decode(engine, windows[:size])  # warms up
             if not spent:
                 on_expected(*_expected(clips, sizes, rounds, warm))
             first = decode(engine, windows)
-            if engine.capacity < size:  # out of memory in its midst
+            if engine.capacity < size:  # it ran out of memory in between
                 break
             stages, peak = _split(engine, windows[:size]), _peak_bytes(engine)
             spent[size], split[size], peaks[size] = [first], stages, peak
             on_row(_row(size, spent, split, peaks), 1)
-        for number in range(2, rounds + 1):  # in turn, so that what disturbs one disturbs all
+        for number in range(2, rounds + 1):  # in turn, so that a disturbance affects all sizes alike
             for size in spent:
                 engine.resize(size)
                 spent[size].append(decode(engine, _round(clips, size)))
@@ -138,30 +138,30 @@ def by_batch_size(
     finally:
         rows[:] = [_row(size, spent, split, peaks) for size in peaks]
     if not rows:
-        raise RunError("there is no memory for a single window of this model; try a smaller one")
+        raise RunError("there is not enough memory for a single window of this model; try a smaller one")
     return rows
 
 
 def _expected(clips: Sequence[Clip], sizes: Sequence[int], rounds: int, warm: Spent) -> tuple[float, int]:
-    """Seconds that all sizes take at the speed of a first batch, and the largest of them."""
-    asked = sizes or [2**k for k in range(LIKELY.bit_length())]
-    n_clips = sum(2 * size + rounds * len(_round(clips, size)) for size in asked)  # twice: to warm up, for the stages
-    return (n_clips - warm.n_clips) * warm.wall_s / warm.n_clips, asked[-1]
+    """Estimate the seconds that all sizes take at the speed of a first batch; also returns the largest size."""
+    planned = sizes or [2**k for k in range(LIKELY.bit_length())]
+    n_clips = sum(2 * size + rounds * len(_round(clips, size)) for size in planned)  # twice: to warm up, for the stages
+    return (n_clips - warm.n_clips) * warm.wall_s / warm.n_clips, planned[-1]
 
 
 def by_itself(engine: Engine, clips: Sequence[Clip], rounds: int, smallest: BatchRow) -> BatchRow:
-    """The row of an engine as it is; its speed-up is over the smallest size measured."""
+    """Measure an engine at its own batch size; its speed-up is relative to the smallest size measured."""
     size = engine.capacity
     windows = _round(clips, size)
     decode(engine, windows[:size])  # warms up
     spent = {size: [decode(engine, windows) for _ in range(rounds)]}
     split = {size: _split(engine, windows[:size])}
-    row = _row(size, spent, split, {size: 0})  # the most memory so far is that of the sizes before
+    row = _row(size, spent, split, {size: 0})  # the process peak would be that of earlier sizes
     return replace(row, speed_up=row.windows_s / smallest.windows_s)
 
 
 def _split(engine: Engine, clips: Sequence[Clip]) -> Spent:
-    """A pass whose stages are timed."""
+    """Run a pass with timed stages."""
     engine.measure_stages(True)
     spent = decode(engine, clips)
     engine.measure_stages(False)
@@ -169,22 +169,22 @@ def _split(engine: Engine, clips: Sequence[Clip]) -> Spent:
 
 
 def _round(clips: Sequence[Clip], size: int) -> list[Clip]:
-    """What a round decodes: all clips, as often as it takes, so that every size gets the same mixture."""
+    """Return the clips of a round: all clips, repeated whole, so that every size gets the same mixture."""
     n = max(MIN_WINDOWS, N_WAVES * size)
     return repeated(clips, -(-n // len(clips)) * len(clips))
 
 
 def _doubling(spent: Mapping[int, Sequence[Spent]]) -> Iterator[int]:
     size, n_falls, best = 1, 0, 0.0
-    while size <= MOST and n_falls < N_FALLS:
+    while size <= MAX_SIZE and n_falls < N_FALLS:
         yield size
         speed = spent[size][0].n_windows / spent[size][0].wall_s if size in spent else 0.0
         n_falls = 0 if speed > GAIN * best else n_falls + 1
         best, size = max(best, speed), 2 * size
 
 
-def _held(engine: Engine, sizes: Sequence[int] | Iterator[int]) -> Iterator[int]:
-    """The sizes for which there is memory, the engine resized."""
+def _fitting(engine: Engine, sizes: Sequence[int] | Iterator[int]) -> Iterator[int]:
+    """Yield the sizes that fit in memory, with the engine resized to each."""
     for size in sizes:
         engine.resize(size)
         if engine.capacity < size:
@@ -195,8 +195,8 @@ def _held(engine: Engine, sizes: Sequence[int] | Iterator[int]) -> Iterator[int]
 def _row(
     size: int, spent: Mapping[int, Sequence[Spent]], split: Mapping[int, Spent], peaks: Mapping[int, int]
 ) -> BatchRow:
-    def windows_s(of: int) -> float:
-        return statistics.median(one.n_windows / one.wall_s for one in spent[of])
+    def windows_s(of_size: int) -> float:
+        return statistics.median(one.n_windows / one.wall_s for one in spent[of_size])
 
     rounds = spent[size]
     times = [one.wall_s / one.n_windows for one in rounds]
@@ -220,4 +220,4 @@ def _peak_bytes(engine: Engine) -> int:
     if resource is None:
         return 0
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used if sys.platform == "darwin" else used * 1024  # kilobytes but on macOS
+    return used if sys.platform == "darwin" else used * 1024  # kilobytes except on macOS

@@ -1,8 +1,12 @@
-"""The command line: ``main`` gives back an exit code.
+"""The command line: ``main`` runs a command and returns its exit code.
 
-Leaves: app (commands), params (each option declared once), help and layout (pages that fit the terminal), legacy
-(openai-whisper's spelling), failures (error to sentence and exit code), screen (what people see while it runs), facts
-(``info``), status (what the journal knows), signals. typer, rich and tqdm live here only.
+Modules: app (the commands), commands (what each of them does), params (each option, declared once), settings
+(parameters to options), config (settings from a file and the environment), legacy (openai-whisper's spelling),
+help_page and topics (``--help`` and ``help TOPIC``), text_layout (text that fits the terminal), screen and terminal
+(progress of a run), listeners (event log and report), eta (time left on a CPU), dry_run (``--dry-run``), stdout
+(``--stdout``), find_recordings (the recording of a transcript), diagnosis (faults of the machine, for ``info``),
+signals (Ctrl-C), failures (error to sentence and exit code), flags (Python names in errors to flags). typer, rich and
+tqdm are imported here only.
 """
 
 import os
@@ -10,7 +14,7 @@ import sys
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command line; its exit code."""
+    """Run a command line and return its exit code."""
     _fill_closed_streams()
     from whisperbatch.cli.app import run
 
@@ -18,9 +22,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _fill_closed_streams() -> None:
-    """Put an empty one in the place of each standard stream that is closed, as by ``2>&-``.
+    """Replace each standard stream that is closed, as by ``2>&-``, with an empty one.
 
-    The next file that is opened would take its number otherwise, and whatever is printed.
+    Reason: otherwise the next file to be opened gets the stream's number, and everything printed goes into that file.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:

@@ -1,4 +1,4 @@
-"""The commands. Heavy libraries are imported inside them, after the command line has been understood."""
+"""The commands and their parameters. Heavy libraries are imported inside the commands, after parsing."""
 
 import difflib
 import os
@@ -19,9 +19,9 @@ from whisperbatch.cli.params import (
     RUN,
     RUN_HELP,
     SHAPING,
+    defaults,
     output,
     sources,
-    unasked,
     with_options,
 )
 from whisperbatch.cli.params import bench as bench_params
@@ -34,7 +34,8 @@ from whisperbatch.options import OutputOptions, parse_formats, replacements
 app = typer.Typer(
     name="whisperbatch",
     cls=Group,
-    help="Batch speech transcription: folders, lists and drop folders in, Whisper transcripts beside each file out.",
+    help="Transcribe recordings in batches with Whisper: from folders, lists and drop folders, to transcripts beside "
+    "each file.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -42,14 +43,14 @@ app = typer.Typer(
 
 
 def run(argv: list[str]) -> int:
-    """The exit code of a command line."""
-    with suppress(AttributeError):  # of a standard output that is not Python's own
+    """Run a command line and return its exit code."""
+    with suppress(AttributeError):  # standard output may have been replaced by another object
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # see above
-    arguments, notices, unasked = legacy.translate(argv)
-    for notice in (*notices, *config.strangers(os.environ, legacy.DECLARED)):
+    arguments, notices, reset = legacy.translate(argv)
+    for notice in (*notices, *config.unknown_variables(os.environ, legacy.DECLARED)):
         failures.say(notice)
     try:
-        app(arguments, prog_name="whisperbatch", obj=unasked)
+        app(arguments, prog_name="whisperbatch", obj=reset)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except BaseException as err:
@@ -87,7 +88,7 @@ def transcribe(
     dry_run: output.DryRun = False,
     **given: Any,
 ) -> None:
-    """Transcribe recordings: files, folders with all below them, patterns, lists."""
+    """Transcribe recordings: files, folders and their subfolders, patterns, lists."""
     if not paths and not from_file:
         raise UsageError("nothing to transcribe; name files or folders, or - for a list on standard input")
     named = {"paths": paths, "from_file": from_file, "relative_to": relative_to}
@@ -98,9 +99,9 @@ def transcribe(
     with interruptible() as stop:
         source = with_sidecars(run.sources_of(paths or [], from_file or [], null), options.load.sidecars)
         if dry_run:
-            from whisperbatch.cli.dry_run import tell_plan
+            from whisperbatch.cli.dry_run import print_plan
 
-            if not tell_plan(source, options):
+            if not print_plan(source, options):
                 raise UsageError(run.NOTHING_FOUND)
             return
         is_one = not from_file and len(paths or []) == 1 and Path((paths or [""])[0]).is_file()
@@ -110,7 +111,7 @@ def transcribe(
 @app.command(cls=Command)
 @with_options(RUN | RUN_HELP)
 def watch(
-    folders: Annotated[list[str], typer.Argument(help="Drop folders, watched with all below them.")],
+    folders: Annotated[list[str], typer.Argument(help="Drop folders, watched with their subfolders.")],
     settle: sources.Settle = 2.0,
     rescan: sources.Rescan = 60.0,
     poll: sources.Poll = False,
@@ -119,15 +120,15 @@ def watch(
     move_failed: output.MoveFailed = None,
     **given: Any,
 ) -> None:
-    """Watch drop folders: transcribe what lies there, then what arrives, until Ctrl-C."""
+    """Watch drop folders: transcribe the recordings in them, then new ones as they arrive, until Ctrl-C."""
     given |= {"folders": folders, "settle": settle, "rescan": rescan, "poll": poll, "until_idle": until_idle}
     given |= {"move_done": move_done, "move_failed": move_failed}
     options, watching = settings.run_options(given), settings.watch_options(given)
     from whisperbatch.cli.commands import run
-    from whisperbatch.sources import watch as watched
+    from whisperbatch.sources import watch as watch_folders
 
     with interruptible() as stop:
-        source = watched(folders, watching, stop, on_notice=run.notice, sidecars=options.load.sidecars)
+        source = watch_folders(folders, watching, stop, on_notice=run.notice, sidecars=options.load.sidecars)
         run.execute(source, options, given, stop, heads=True, may_be_empty=True)
 
 
@@ -144,13 +145,13 @@ def convert(
     verbose: run_params.Verbose = False,
     **given: Any,
 ) -> None:
-    """Render transcripts in other formats, from JSON or subtitles: files, folders and all below, patterns, lists."""
+    """Convert transcripts (JSON or subtitles) to other formats: files, folders, patterns, lists."""
     if not paths and not from_file:
         raise UsageError("nothing to convert; name transcripts or folders, or - for a list on standard input")
     given |= {"format": format}
     shaping, documents = settings.shaping_options(given), settings.document_options(given)
     if not format:
-        raise UsageError("say which formats to make, as in: whisperbatch convert talk.json --format srt")
+        raise UsageError("name the formats to write, as in: whisperbatch convert talk.json --format srt")
     from whisperbatch.cli.commands.convert import convert_all
 
     options = OutputOptions(
@@ -169,7 +170,7 @@ def convert(
 @with_options({})
 def review(
     paths: Annotated[
-        list[Path], typer.Argument(help="Transcripts in JSON, srt, vtt, ass or txt with time stamps; folders.")
+        list[Path], typer.Argument(help="Transcripts in JSON, srt, vtt, ass or txt with time stamps, or folders.")
     ],
     page: output.Page = Path("review.html"),
     overwrite: output.ReplacePage = False,
@@ -177,29 +178,29 @@ def review(
     journal: run_params.JournalPath = None,
     verbose: run_params.Verbose = False,
 ) -> None:
-    """Make a page to read, hear and correct transcripts in, those in doubt first, from JSON or subtitles."""
-    from whisperbatch.cli.commands.review import review as make
+    """Make a page for listening to and correcting transcripts (JSON or subtitles), doubtful ones first."""
+    from whisperbatch.cli.commands.review import review as make_page
 
-    raise typer.Exit(make(paths, page, overwrite, recordings or [], journal))
+    raise typer.Exit(make_page(paths, page, overwrite, recordings or [], journal))
 
 
 @app.command(cls=Command)
 @with_options({})
 def search(
-    words: Annotated[str, typer.Argument(help='What to look for: words, a "phrase in quotes", a beginning*.')],
+    words: Annotated[str, typer.Argument(help='Words to find, a "phrase in quotes", or a prefix*.')],
     paths: Annotated[
         list[str] | None,
-        typer.Argument(help="Transcripts, or folders with all below them (default: all that the journal knows)."),
+        typer.Argument(help="Transcripts or folders (default: all transcripts in the journal)."),
     ] = None,
     journal: run_params.JournalPath = None,
     limit: run_params.Limit = 100,
     opens: run_params.Opens = False,
     json: run_params.LinesAsJson = False,
 ) -> None:
-    """Search transcripts for words, and show where they are said."""
-    from whisperbatch.cli.commands.search import search as look
+    """Search transcripts for words, and show where they are spoken."""
+    from whisperbatch.cli.commands.search import search as run_search
 
-    raise typer.Exit(look(words, paths or [], journal, limit, as_json=json, opens=opens))
+    raise typer.Exit(run_search(words, paths or [], journal, limit, as_json=json, opens=opens))
 
 
 @app.command(cls=Command)
@@ -208,41 +209,43 @@ def bench(audio: bench_params.Audio = None, **given: Any) -> None:
     """Measure this machine: throughput against batch size, latency, load workers, cost."""
     from whisperbatch.cli.commands import bench
 
-    bench.bench(audio or [], settings.run_options(unasked() | given), given)
+    bench.bench(audio or [], settings.run_options(defaults() | given), given)
 
 
 @app.command(cls=Command)
 @with_options({})
 def status(
-    paths: Annotated[list[str] | None, typer.Argument(help="Files and folders (default: all that is known).")] = None,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Recordings or folders (default: everything in the journal).")
+    ] = None,
     journal: run_params.JournalPath = None,
     json: run_params.AsJson = False,
 ) -> None:
-    """Tell what is done, what failed and why, what is in hand and what is pending."""
-    from whisperbatch.cli.commands import status as telling
+    """Show which files are done, failed (and why), in progress or pending."""
+    from whisperbatch.cli.commands import status as command
 
-    telling.status(paths or [], journal, as_json=json)
+    command.status(paths or [], journal, as_json=json)
 
 
 @app.command(cls=Command)
 @with_options({})
 def forget(
-    paths: Annotated[list[str], typer.Argument(help="Recordings, or folders with all below them.")],
+    paths: Annotated[list[str], typer.Argument(help="Recordings, or folders with all recordings in them.")],
     journal: run_params.JournalPath = None,
 ) -> None:
-    """Let the journal forget recordings; what was written stays where it is."""
-    from whisperbatch.cli.commands import status as telling
+    """Remove recordings from the journal; their transcripts stay where they are."""
+    from whisperbatch.cli.commands import status as command
 
-    telling.forget(paths, journal)
+    command.forget(paths, journal)
 
 
 @app.command(cls=Command)
 @with_options({})
 def fetch(
-    model: Annotated[str, typer.Argument(help="The model's name; speakers: what --speakers needs.")],
+    model: Annotated[str, typer.Argument(help="The model's name, or speakers for the models that --speakers needs.")],
     model_dir: model_params.ModelDir = None,
 ) -> None:
-    """Download a model ahead of an offline run; its size and place are told first."""
+    """Download a model before an offline run, after showing its size and location."""
     from whisperbatch.cli.commands.fetch import fetch_model
 
     failures.say(f"{model} is in {fetch_model(model, model_dir)}")
@@ -251,7 +254,7 @@ def fetch(
 @app.command(cls=Command)
 @with_options({})
 def info(model_dir: model_params.ModelDir = None) -> None:
-    """Show versions, devices, number formats, models in the cache, decoders."""
+    """Show versions, devices, number formats, cached models, decoders, and what is wrong."""
     from whisperbatch.cli.commands import info
 
     print(info.page(model_dir))
@@ -269,7 +272,7 @@ def show_help(
         ),
     ] = None,
 ) -> None:
-    """Tell of a topic, such as formats, resume or exit-codes; without one, list them."""
+    """Explain a topic, such as formats, resume or exit-codes; without one, list the topics."""
     commands = ctx.find_root().command.commands  # type: ignore[attr-defined]  # the root is a group
     if topic is None:
         print(topics.contents(commands))
@@ -279,5 +282,5 @@ def show_help(
         print(commands[topic].get_help(typer.Context(commands[topic], ctx.parent, topic)))
     else:
         near = difflib.get_close_matches(topic, [*topics.NAMES, *commands], 1)
-        meant = f"is {near[0]} meant?" if near else "'whisperbatch help' lists them"
-        raise UsageError(f"there is no topic '{topic}'; {meant}")
+        hint = f"did you mean {near[0]}?" if near else "'whisperbatch help' lists them"
+        raise UsageError(f"there is no topic '{topic}'; {hint}")

@@ -1,6 +1,6 @@
 """Settings from WHISPERBATCH_* variables and a TOML file: the command line wins, then the environment, then the file.
 
-Both become defaults of the command that is run, before its own options are read.
+Both become defaults of the command before its own options are parsed.
 """
 
 import difflib
@@ -18,57 +18,62 @@ from whisperbatch.errors import UsageError
 PREFIX = "WHISPERBATCH_"
 CONFIG = f"{PREFIX}CONFIG"
 NO_SETTINGS = frozenset(("config", "version", "help", "help_all", "json", "dry_run"))
-NO_OPTIONS = frozenset(("config", "full"))  # variables of ours all the same; the second is the tests'
+NO_OPTIONS = frozenset(("config", "full"))  # variables that are not options; the tests use the second
 
 
 def apply(ctx: typer.Context, given: Path | None, known: Iterable[str]) -> None:
-    """Set the command's defaults; ``known`` are the names of all commands' options.
+    """Set the command's defaults from the settings file and the environment.
 
-    What the command line says shall be as if unasked (``ctx.obj``) stays so.
+    Options that the command line reset to "not given" (``ctx.obj``) keep that state.
+
+    Args:
+        ctx: The command's context.
+        given: The settings file; None takes the one in WHISPERBATCH_CONFIG, if any.
+        known: The names of all commands' options.
 
     Raises:
-        UsageError: The file cannot be read or makes no sense, or a value does not.
+        UsageError: The file cannot be read or is not valid, or a value is not.
     """
     names = {name.lstrip("-").replace("-", "_") for name in known} - NO_SETTINGS
-    named = given or (Path(os.environ[CONFIG]).expanduser() if os.environ.get(CONFIG) else None)
+    path = given or (Path(os.environ[CONFIG]).expanduser() if os.environ.get(CONFIG) else None)
     params = {param.name: param for param in ctx.command.params if param.name in names - (ctx.obj or set())}
     defaults: dict[str, Any] = {}
-    if named is not None:
-        for key, value in _read(named, names).items():
+    if path is not None:
+        for key, value in _read(path, names).items():
             if key in params:
-                defaults[key] = _fitting(ctx, params[key], value, f"{named}: {key}")
+                defaults[key] = _converted(ctx, params[key], value, f"{path}: {key}")
     for name, text in _environment(os.environ, names).items():
         if name in params:
-            defaults[name] = _fitting(ctx, params[name], text, PREFIX + name.upper())
+            defaults[name] = _converted(ctx, params[name], text, PREFIX + name.upper())
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
 
 
-def strangers(environment: Mapping[str, str], known: Iterable[str]) -> list[str]:
-    """A sentence for each variable with our prefix that names no option."""
+def unknown_variables(environment: Mapping[str, str], known: Iterable[str]) -> list[str]:
+    """Return a notice for each variable with our prefix that does not name an option."""
     names = {name.lstrip("-").replace("-", "_") for name in known} - NO_SETTINGS
-    told = []
+    notices = []
     for variable in sorted(environment):
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name not in names | NO_OPTIONS:
-            told.append(f"{variable} names no option and is ignored{_meant(name, names, PREFIX, str.upper)}")
-    return told
+            notices.append(f"{variable} is ignored: there is no such option{_meant(name, names, PREFIX, str.upper)}")
+    return notices
 
 
 def _environment(environment: Mapping[str, str], names: set[str]) -> dict[str, str]:
-    """Values by the option's name; an empty one is none."""
+    """Return the values of variables by option name; an empty variable counts as not set."""
     return {name: text for name in names if (text := environment.get(PREFIX + name.upper(), ""))}
 
 
 def _read(path: Path, names: set[str]) -> dict[str, Any]:
-    """The file's values by the option's name."""
+    """Return the values in a settings file by option name."""
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        read = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise UsageError(f"the settings in {path} cannot be read: {err.strerror}") from err
-    except ValueError as err:  # TOML's own, and that of text which is not UTF-8
-        raise UsageError(f"the settings in {path} are no TOML: {err}") from err
+    except ValueError as err:  # not TOML, or not UTF-8
+        raise UsageError(f"the settings in {path} are not valid TOML: {err}") from err
     settings = {}
-    for key, value in told.items():
+    for key, value in read.items():
         name = key.replace("-", "_")
         if name not in names:
             raise UsageError(f"{path}: unknown setting '{key}'{_meant(name, names, '', str)}")
@@ -76,8 +81,8 @@ def _read(path: Path, names: set[str]) -> dict[str, Any]:
     return settings
 
 
-def _fitting(ctx: typer.Context, param: Any, value: Any, where: str) -> Any:
-    """The value as the option takes it; UsageError, with the place that it comes from, when it makes no sense."""
+def _converted(ctx: typer.Context, param: Any, value: Any, where: str) -> Any:
+    """Return the value as the option takes it; UsageError names ``where`` an invalid value comes from."""
     is_flag, is_many = getattr(param, "is_flag", False), getattr(param, "multiple", False)
     if isinstance(value, dict | date | time) or (isinstance(value, bool) and not is_flag):
         raise UsageError(f"{where} cannot be {'a table' if isinstance(value, dict) else value}")
@@ -88,15 +93,15 @@ def _fitting(ctx: typer.Context, param: Any, value: Any, where: str) -> Any:
     elif not is_flag:
         value = [str(value)] if is_many else str(value)
     if isinstance(value, str) and value.startswith("~/"):
-        value = os.path.expanduser(value)  # noqa: PTH111  (no shell has seen it)
+        value = os.path.expanduser(value)  # noqa: PTH111  (no shell has expanded it)
     try:
         param.process_value(ctx, value)
     except (typer.BadParameter, ValueError) as err:
-        told = str(getattr(err, "message", err)).removeprefix("Value error, ")  # as some versions of Typer begin
-        raise UsageError(f"{where}: {told}") from err
+        reason = str(getattr(err, "message", err)).removeprefix("Value error, ")  # added by some versions of Typer
+        raise UsageError(f"{where}: {reason}") from err
     return value
 
 
 def _meant(name: str, names: set[str], prefix: str, spelled: Any) -> str:
     near = difflib.get_close_matches(name, names, 1)
-    return f" (is {prefix}{spelled(near[0])} meant?)" if near else ""
+    return f" (did you mean {prefix}{spelled(near[0])}?)" if near else ""

@@ -1,4 +1,4 @@
-"""What is wrong with this machine, each with how to mend it: a pure function over facts."""
+"""Diagnosis of this machine: what is wrong and how to fix it, as a pure function over facts."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -11,25 +11,25 @@ ENOUGH = {"model cache": 4 * GB, "spool folder": GB, "state folder": GB // 10}  
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a machine; the defaults are those of one where nothing is wrong.
+    """Facts about a machine; the defaults describe one with nothing wrong.
 
     Attributes:
-        n_models: That are cached.
-        is_hub_reachable: Whether a model could be fetched; None when that was not asked.
-        is_offline: Whether HF_HUB_OFFLINE is set.
-        has_nvidia: Whether a driver or its tools are there, whatever torch says.
-        driver: Its version.
-        torch_cuda: The CUDA that torch is built for; None in a build for CPUs.
-        has_cuda: Whether torch can use a CUDA device.
-        has_mps: Whether it can use an Apple GPU.
-        has_bfloat16: Whether the CPU multiplies bfloat16 natively.
-        n_cores: Of the machine.
-        n_allowed: How many of them this process may use, a container's share may end in a fraction.
-        n_threads: That torch uses.
-        omp: The variable OMP_NUM_THREADS.
-        free: Bytes by folder, as ``ENOUGH`` names them.
-        places: Where these folders are.
-        closed: Why nothing can be written to one, for those that are closed.
+        n_models: The number of cached models.
+        is_hub_reachable: True if a model could be fetched; None if that was not checked.
+        is_offline: HF_HUB_OFFLINE is set.
+        has_nvidia: An NVIDIA driver or its tools are installed, whatever torch reports.
+        driver: Version of the NVIDIA driver.
+        torch_cuda: The CUDA version that torch is built for; None in a build for CPUs.
+        has_cuda: torch can use a CUDA device.
+        has_mps: torch can use an Apple GPU.
+        has_bfloat16: The CPU multiplies bfloat16 natively.
+        n_cores: The number of cores of the machine.
+        n_allowed: The number of cores that this process may use; in a container this may be a fraction.
+        n_threads: The number of threads that torch uses.
+        omp: Value of the variable OMP_NUM_THREADS.
+        free: Free bytes by folder, under the names in ``ENOUGH``.
+        places: Paths of these folders.
+        closed: Why a folder cannot be written to, for those that cannot.
         journal: Why the journal cannot be opened.
     """
 
@@ -53,20 +53,20 @@ class Facts:
 
 
 def findings(facts: Facts) -> list[str]:
-    """A sentence for each thing that is wrong: what, and what mends it."""
+    """Return a sentence for each fault: what is wrong, and how to fix it."""
     return [*_models(facts), *_device(facts), *_threads(facts), *_folders(facts)]
 
 
 def _models(facts: Facts) -> Iterator[str]:
     if facts.is_offline:
-        yield "HF_HUB_OFFLINE is set, so no model is fetched: unset it to fetch one"
+        yield "HF_HUB_OFFLINE is set, so models are not downloaded: unset it to download one"
     elif not facts.n_models and facts.is_hub_reachable is False:
         yield (
-            "no model is cached and the hub cannot be reached: fetch one where there is a network with 'whisperbatch "
-            "fetch turbo' and copy the cache, name a mirror in HF_ENDPOINT, or try --model demo"
+            "no model is cached and the hub cannot be reached: run 'whisperbatch fetch turbo' where there is a network "
+            "and copy the cache, name a mirror in HF_ENDPOINT, or try --model demo"
         )
     elif not facts.n_models:
-        yield "no model is cached: fetch one with 'whisperbatch fetch turbo' (1.6 GB), or try --model demo"
+        yield "no model is cached: download one with 'whisperbatch fetch turbo' (1.6 GB), or try --model demo"
 
 
 def _device(facts: Facts) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _device(facts: Facts) -> Iterator[str]:
     driver = f" (driver {facts.driver})" if facts.driver else ""
     if facts.has_nvidia and facts.torch_cuda is None:
         yield (
-            f"there is an NVIDIA GPU{driver} but torch is a build for CPUs: install one for CUDA with 'pip install "
+            f"there is an NVIDIA GPU{driver} but torch is a CPU-only build: install one for CUDA with 'pip install "
             "--force-reinstall torch', or run with --device cpu"
         )
     elif facts.has_nvidia:
@@ -85,7 +85,7 @@ def _device(facts: Facts) -> Iterator[str]:
         )
     if not facts.has_bfloat16:
         yield (
-            "this CPU has neither AVX512-BF16 nor AMX, so the model computes in float32, which takes longer: "
+            "this CPU has neither AVX512-BF16 nor AMX, so the model computes in float32, which is slower: "
             "--compute-type int8, --beam-size 1 or a smaller model makes up for it"
         )
 
@@ -94,18 +94,18 @@ def _threads(facts: Facts) -> Iterator[str]:
     n_whole = max(1, math.ceil(facts.n_allowed))
     if facts.omp and facts.omp.isdigit() and int(facts.omp) < n_whole:
         yield (
-            f"OMP_NUM_THREADS={facts.omp} keeps the model to so many of {n_whole} cores: unset it, unless other "
+            f"OMP_NUM_THREADS={facts.omp} limits the model to {facts.omp} of {n_whole} cores: unset it, unless other "
             "programs need them"
         )
     if facts.n_allowed < facts.n_cores:
         share = f"{facts.n_allowed:g} of {facts.n_cores} cores"
         if facts.n_threads > n_whole:
             yield (
-                f"this process may use {share} and torch starts {facts.n_threads} threads, which wait for each other: "
+                f"this process may use {share}, but torch starts {facts.n_threads} threads, which wait for each other: "
                 f"set OMP_NUM_THREADS={n_whole}"
             )
         else:
-            yield f"this process may use {share}: allow it more (docker run --cpus, taskset) to be faster"
+            yield f"this process may use only {share}: allow more (docker run --cpus, taskset) for more speed"
 
 
 def _folders(facts: Facts) -> Iterator[str]:
@@ -116,8 +116,8 @@ def _folders(facts: Facts) -> Iterator[str]:
     }
     for name, place in facts.places.items():
         if name in facts.closed:
-            yield f"the {name} {place} cannot be written to ({facts.closed[name]}): mend that, or {instead[name]}"
+            yield f"the {name} {place} cannot be written to ({facts.closed[name]}): fix that, or {instead[name]}"
         elif facts.free.get(name, ENOUGH[name]) < ENOUGH[name]:
-            yield f"the {name} {place} has {facts.free[name] / GB:.2f} GB left: make room, or {instead[name]}"
+            yield f"the {name} {place} has {facts.free[name] / GB:.2f} GB left: free some space, or {instead[name]}"
     if facts.journal is not None:
         yield facts.journal

@@ -1,4 +1,4 @@
-"""``--dry-run``: what a run would do with each recording, and how much that is in all."""
+"""``--dry-run``: prints what a run would do with each recording, and totals."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -23,34 +23,34 @@ from whisperbatch.transcripts import Assembly
 
 TRANSCRIBE, WRITE, SKIP, FAIL = "to transcribe", "to write from JSON", "skipped", "failed"
 SAME = "to write from the transcript of the same recording"
-MAX_HEADERS = 10_000  # read for their lengths; a list may name millions of files
+MAX_HEADERS = 10_000  # headers to read for durations; a list may name millions of files
 
 
 @dataclass(slots=True)
 class _Plan:
-    """What a run would do; counts of it, and what is to be transcribed."""
+    """The decisions of a run so far: counts, and recordings to transcribe."""
 
     planner: pipeline.Planner
     namer: Namer
     options: RunOptions
     copies: CopyJobs | None
-    firsts: dict[int, AudioFile | None] = field(default_factory=dict)  # by size; None once it has its place
+    firsts: dict[int, AudioFile | None] = field(default_factory=dict)  # by size; None once it is in ``copies``
     counts: Counter[str] = field(default_factory=Counter)
     n_bytes: int = 0
     paths: list[Path] = field(default_factory=list)
 
     def of(self, audio: AudioFile) -> str:
-        """What would be done with a recording, and why."""
+        """Return a sentence: what a run would do with a recording, and why."""
         try:
-            kind, told = self._decided(audio)
+            kind, sentence = self._decided(audio)
         except WhisperbatchError as err:
-            kind, told = FAIL, f"failed: {err.message}"
+            kind, sentence = FAIL, f"failed: {err.message}"
         self.counts[kind] += 1
         if kind == TRANSCRIBE:
             self.n_bytes += audio.size
             if len(self.paths) < MAX_HEADERS:
                 self.paths.append(audio.path)
-        return told
+        return sentence
 
     def _decided(self, audio: AudioFile) -> tuple[str, str]:
         if (fault := fault_of(self.options, audio)) is not None:
@@ -58,25 +58,25 @@ class _Plan:
         job = Job(0, audio, Assembly(audio))
         decision = self._placed(job, self.planner.decide(job))
         if decision.is_claimed_by_other_run:
-            return SKIP, "skipped: another run has it in hand"
+            return SKIP, "skipped: another run is working on it"
         if decision.is_settled:
             return (SKIP, f"skipped: {decision.skip}") if decision.skip else (FAIL, f"failed: {decision.failed}")
         reuse, twin = decision.reuse, decision.twin
         language = reuse.language if reuse else audio.options.language or self.options.clip.language or ""
-        made = {
+        outputs = {
             name: path for name, path in self.namer.outputs(job.audio, language).items() if path not in decision.outputs
         }
-        verb = f"would write {', '.join(made)} from JSON" if reuse else "would transcribe"
+        verb = f"would write {', '.join(outputs)} from JSON" if reuse else "would transcribe"
         if decision.adds_speakers:
             verb = "would find the speakers and write them"
         elif twin is not None:
-            verb = f"would write {', '.join(made)} from the transcript of {twin}"
+            verb = f"would write {', '.join(outputs)} from the transcript of {twin}"
         why = f" ({decision.why})" if decision.why else ""
-        told = f"{verb} to {', '.join(str(path) for path in made.values())}{why}"
-        return SAME if twin is not None and not decision.adds_speakers else WRITE if reuse else TRANSCRIBE, told
+        sentence = f"{verb} to {', '.join(str(path) for path in outputs.values())}{why}"
+        return SAME if twin is not None and not decision.adds_speakers else WRITE if reuse else TRANSCRIBE, sentence
 
     def _placed(self, job: Job, decision: Decision) -> Decision:
-        """The decision; of copies only the first would be transcribed. One alone of its size is not read for that."""
+        """Return the decision: of copies only the first is transcribed. A file of a unique size is not read."""
         if self.copies is None or not decision.is_work:
             return decision
         first = self.firsts.setdefault(job.audio.size, job.audio)
@@ -88,7 +88,7 @@ class _Plan:
         return self.copies.place(job, decision)
 
     def totals(self) -> str:
-        """How much it is in all."""
+        """Return the number of recordings by what would be done."""
         parts = []
         for kind in (TRANSCRIBE, WRITE, SAME, SKIP, FAIL):
             if self.counts[kind]:
@@ -96,7 +96,7 @@ class _Plan:
         return ", ".join(parts)
 
     def _size(self) -> str:
-        """Hours, as far as headers tell them, and bytes."""
+        """Return hours, as far as headers give durations, and bytes."""
         lengths = header_durations_s(self.paths)
         known = [length for length in lengths if length is not None]
         size = _spelled(self.n_bytes)
@@ -106,8 +106,8 @@ class _Plan:
         return f"{least}{sum(known) / 3600:.2f} hours of audio, {size}"
 
 
-def tell_plan(source: Iterable[AudioFile], options: RunOptions) -> int:
-    """Print each recording and what would be done with it, and why; how many there are."""
+def print_plan(source: Iterable[AudioFile], options: RunOptions) -> int:
+    """Print what would be done with each recording and why; return the number of recordings."""
     namer, place = Namer(options.output, MEDIA_SUFFIXES), options.journal.journal or default_path()
     with ExitStack() as last:
         is_kept = options.journal.use_journal and place.exists()

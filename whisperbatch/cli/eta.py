@@ -1,4 +1,4 @@
-"""How long a run on a CPU still takes, and what would be faster: one line, when it is long."""
+"""Time left of a long run on a CPU, and what would be faster, as one line."""
 
 import time
 from collections.abc import Callable
@@ -22,13 +22,22 @@ SMALLER = {
     },
 }
 LONG_S = 600.0
-SEEN_S = 15.0  # a speed from less is one of warming up
+SEEN_S = 15.0  # the speed before this is that of warming up
 
 
 def advice(
     done_s: float, whole_s: float, wall_s: float, model: str, n_beams: int, *, in_float32: bool = False
 ) -> str | None:
-    """The line for a run that has done so many of its seconds of audio in ``wall_s``; None when it will not be long."""
+    """Return the line for a run on a CPU, or None if it will not be long.
+
+    Args:
+        done_s: Seconds of audio decoded so far.
+        whole_s: Seconds of audio in all.
+        wall_s: Seconds since the first batch.
+        model: The model's name.
+        n_beams: The beam size.
+        in_float32: The model computes in float32.
+    """
     if done_s <= 0 or wall_s < SEEN_S:
         return None
     left_s = (whole_s - done_s) * wall_s / done_s
@@ -43,32 +52,32 @@ def advice(
     )
 
 
-def advising(screen: Screen, options: RunOptions, is_asked: bool) -> Callable[[Event], None]:
-    """The screen's listener, which says once what would be faster, from what the first batches took.
+def advising(screen: Screen, options: RunOptions, is_wanted: bool) -> Callable[[Event], None]:
+    """Return the screen's listener, extended to say once what would be faster, measured on the first batches.
 
-    Clips that went to the engine together come back at about the same time: those under way count as done.
+    Clips that entered the engine together finish at about the same time, so clips still in it count as decoded.
     """
     began_s: float | None = None
-    n_given = n_heard = 0  # windows
-    is_open = is_asked and options.workers.backend == "local"  # elsewhere this machine tells nothing
+    n_queued = n_decoded = 0  # clips
+    is_open = is_wanted and options.workers.backend == "local"  # this machine says nothing about remote ones
 
     def on_event(event: Event) -> None:
-        nonlocal began_s, is_open, n_given, n_heard
+        nonlocal began_s, is_open, n_queued, n_decoded
         screen.on_event(event)
         if not is_open or screen.is_endless:
             return
         if event.kind == "batch":
-            n_given += event.data["n_clips"]
+            n_queued += event.data["n_clips"]
             if began_s is None:
                 began_s, is_open = time.monotonic(), _is_on_cpu(options)
         elif event.kind == "progress" and began_s is not None:
-            n_heard += 1
+            n_decoded += 1
             tally, wall_s = screen.tally, time.monotonic() - began_s
-            done_s = tally.decoded_s * max(1.0, n_given / n_heard)
-            seen = done_s, tally.whole_s, wall_s, options.engine.model, options.decode.beam_size
-            if (told := advice(*seen)) is not None:
+            done_s = tally.decoded_s * max(1.0, n_queued / n_decoded)
+            measured = done_s, tally.whole_s, wall_s, options.engine.model, options.decode.beam_size
+            if (line := advice(*measured)) is not None:
                 is_open = False
-                screen.line(advice(*seen, in_float32=_place(options)[1] == "float32") or told)
+                screen.line(advice(*measured, in_float32=_place(options)[1] == "float32") or line)
 
     return on_event
 
@@ -79,7 +88,7 @@ def _is_on_cpu(options: RunOptions) -> bool:
 
 
 def _place(options: RunOptions) -> tuple[str, str]:
-    """The kind of the run's first device, and what it computes in."""
+    """Return the kind of the run's first device and its compute type."""
     from whisperbatch.engine.placement import choose  # torch, which most runs have imported by now
 
     place = choose(replace(options.engine, device=options.engine.devices[0]))

@@ -1,7 +1,4 @@
-"""Which recording a transcript is of: beside it, in folders that the user names, or where the journal saw it.
-
-Comes in: a transcript's file. Goes out: the recording's path, None where none is found.
-"""
+"""Finds the recording of a transcript: beside it, in folders that the user names, or where the journal last saw it."""
 
 import functools
 import os
@@ -19,17 +16,17 @@ from whisperbatch.records import Transcript
 from whisperbatch.sources.folders import below
 from whisperbatch.sources.media import is_media
 
-CORRECTED = ".corrected"  # what the review page puts before .json in the name of what it saves
+CORRECTED = ".corrected"  # the review page saves NAME.corrected.json
 
 
 class Recordings:
-    """The recordings of transcripts; owned by one thread, and a context that closes the journal."""
+    """Finds the recordings of transcripts; a context manager for one thread, which closes the journal."""
 
     def __init__(self, folders: Sequence[Path], journal: Path | None = None) -> None:
-        """Look through the folders and open the journal, if there is one.
+        """Scan the folders and open the journal, if there is one.
 
         Raises:
-            UsageError: A folder is none.
+            UsageError: One of the folders does not exist.
         """
         for folder in folders:
             if not os.path.isdir(folder):  # noqa: PTH112  (Path.is_dir raises on names too long)
@@ -44,7 +41,7 @@ class Recordings:
             failures.say(str(err))
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -53,17 +50,17 @@ class Recordings:
             self._journal.close()
 
     def of(self, file: Path, transcript: Transcript, root: Path | None) -> Path | None:
-        """The recording of the transcript in a file, which was found below ``root`` or named (None)."""
+        """Return the recording of the transcript in ``file``, or None; ``root`` is None for a file that was named."""
         beside = _by_name_in(file.parent)
         return (
             _best(beside, file, transcript)
-            or self._at_its_place(file, transcript, root)
+            or self._in_folders(file, transcript, root)
             or _sole(self._moved, file, transcript)
             or self._known(file)
         )
 
-    def _at_its_place(self, file: Path, transcript: Transcript, root: Path | None) -> Path | None:
-        """The recording that has the place in a folder which the transcript has below its root."""
+    def _in_folders(self, file: Path, transcript: Transcript, root: Path | None) -> Path | None:
+        """Return the recording at the same relative path below one of the folders."""
         inside = file.parent.relative_to(root) if root is not None else Path()
         for folder in self._folders:
             if (found := _best(_by_name_in(folder / inside), file, transcript)) is not None:
@@ -71,14 +68,14 @@ class Recordings:
         return None
 
     def _known(self, file: Path) -> Path | None:
-        """The recording that the journal knows a file to be an output of, if it is still there."""
+        """Return the recording whose output the file is, according to the journal, if that recording still exists."""
         if self._journal is None:
             return None
         try:
             places = (file.with_name(f"{stem_of(file)}.json"), file)
             owners = (self._journal.owner(absolute(place)) for place in places)
             recording = next((owner for owner in owners if owner is not None), None)
-        except RunError as err:  # it has failed for good
+        except RunError as err:  # the journal is unusable from now on
             failures.say(str(err))
             self._journal = None
             return None
@@ -87,14 +84,14 @@ class Recordings:
 
 
 def stem_of(file: Path) -> str:
-    """The name of a transcript without its extension, and without what the page adds to corrected ones."""
+    """Return the name of a transcript without its extension and without the review page's ``.corrected``."""
     return file.stem.removesuffix(CORRECTED)
 
 
 def has_better(file: Path) -> bool:
-    """True when a richer transcript of the same recording is beside this one, and is read in its place.
+    """Return True if a richer transcript of the same recording is beside this one and should be read instead.
 
-    JSON is the richest: the others beside it were rendered from it.
+    JSON is the richest: the other formats are rendered from it.
     """
     form, stem = file.suffix.lower()[1:], stem_of(file)
     better = READABLE[: READABLE.index(form)] if form in READABLE else ()
@@ -103,12 +100,12 @@ def has_better(file: Path) -> bool:
 
 
 def is_corrected(file: Path) -> bool:
-    """Whether a transcript is what the review page saved."""
+    """Return True if the review page saved this transcript."""
     return file.name.endswith(f"{CORRECTED}.json")
 
 
 def _best(known: dict[str, list[Path]], file: Path, transcript: Transcript) -> Path | None:
-    """The one of the name, whole name before stem and then the one of the size."""
+    """Return the recording of that name; the full name wins over the stem, then a matching size wins."""
     stem, found = _found(known, file, transcript)
 
     def rank(recording: Path) -> tuple[bool, bool, bytes]:
@@ -118,7 +115,7 @@ def _best(known: dict[str, list[Path]], file: Path, transcript: Transcript) -> P
 
 
 def _sole(known: dict[str, list[Path]], file: Path, transcript: Transcript) -> Path | None:
-    """The only one of the name, or the only one of several that has the size: others' would be somebody else's."""
+    """Return the only recording of that name, or the only one that also has the size; else None, to avoid a mix-up."""
     _, found = _found(known, file, transcript)
     of_size = [recording for recording in found if _size(recording) == transcript.size]
     chosen = found if len(found) == 1 else of_size
@@ -126,9 +123,9 @@ def _sole(known: dict[str, list[Path]], file: Path, transcript: Transcript) -> P
 
 
 def _found(known: dict[str, list[Path]], file: Path, transcript: Transcript) -> tuple[str, list[Path]]:
-    """The name by which a transcript's recording is known, and those that have it."""
+    """Return the name that a transcript's recording should have, and the recordings of that name."""
     stem = stem_of(file)
-    if stem not in known:  # it may have been named by --name "{stem}.{language}"
+    if stem not in known:  # the run may have had --name "{stem}.{language}"
         stem = stem.removesuffix(f".{transcript.language}")
     return stem, known.get(stem, [])
 
@@ -142,7 +139,7 @@ def _by_name_in(folder: Path) -> dict[str, list[Path]]:
 
 
 def _by_name(files: Iterable[Path]) -> dict[str, list[Path]]:
-    """Recordings by their names with and without the extension."""
+    """Return recordings by name with and without the extension."""
     found: dict[str, list[Path]] = {}
     for file in files:
         for name in (file.name, file.stem):

@@ -1,6 +1,7 @@
-"""What ``--help`` prints: a command's options in groups, each with its text; of a run's, those that people use most.
+"""The pages of ``--help``: a command's options in groups; for ``transcribe`` and ``watch`` only the common ones.
 
-``--help-all`` prints the others too. Typer's own tables cut names off and leave the text a quarter of 80 columns.
+``--help-all`` prints the others too. Reason: Typer's own tables truncate names and give the text a quarter of 80
+columns.
 """
 
 from collections.abc import Sequence
@@ -40,14 +41,14 @@ class Group(TyperGroup):
 
 
 def show_all(ctx: typer.Context, wanted: bool) -> None:
-    """Print every option and end, when ``--help-all`` is given."""
+    """Print every option and exit, if ``--help-all`` is given."""
     if wanted and not ctx.resilient_parsing:
         typer.echo(page(ctx, everything=True))
         raise typer.Exit
 
 
 def page(ctx: typer.Context, *, everything: bool = False) -> str:
-    """A command's help; of one that has ``--help-all`` the common options, unless ``everything`` is wanted."""
+    """Return a command's help; if it has ``--help-all``, only the common options unless ``everything`` is True."""
     command: Any = ctx.command
     params = [one for one in command.get_params(ctx) if not getattr(one, "hidden", False)]
     is_short = not everything and any(one.name == ALL for one in params)
@@ -74,17 +75,17 @@ def page(ctx: typer.Context, *, everything: bool = False) -> str:
 
 
 def first_sentence(text: str | None) -> str:
-    """The first line of a docstring."""
+    """Return the first line of a docstring."""
     return (text or "").strip().partition("\n")[0]
 
 
 def option(param: Any) -> tuple[str, str]:
-    """An option's names, with a word for its value when it takes one; what it does, with its default."""
+    """Return an option's names with a placeholder for its value, and its help text with the default."""
     names = ", ".join([*sorted(param.opts, key=lambda name: name.startswith("--")), *param.secondary_opts])
     if param.is_flag:
         return names, param.help + (f" [default: {_side(param)}]" if param.secondary_opts else "")
-    is_said = param.default is None or "(default" in param.help
-    default = "" if is_said else f" [default: {getattr(param.default, 'value', param.default)}]"
+    is_shown = param.default is None or "(default" in param.help
+    default = "" if is_shown else f" [default: {getattr(param.default, 'value', param.default)}]"
     return f"{names} {param.metavar or 'VALUE'}", param.help + default
 
 
@@ -94,7 +95,7 @@ def _side(param: Any) -> str:
 
 
 def _panels(params: Sequence[Any]) -> list[tuple[str, str]]:
-    """Title and text of each group, arguments first, options without a group next, others as they come."""
+    """Return title and text of each group: arguments, options without a group, then the others in order."""
     panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for param in params:
         if param.param_type_name == "argument":

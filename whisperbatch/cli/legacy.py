@@ -1,4 +1,4 @@
-"""Command lines written for openai-whisper, in our spelling. Pure: arguments in, arguments and notices out.
+"""Translates openai-whisper's command lines into ours; a pure function over arguments.
 
 The flags are those of openai-whisper 20250625 (whisper/transcribe.py, MIT).
 """
@@ -15,31 +15,35 @@ ROOT_OPTIONS = ("--help", "-h", "--version", "--install-completion", "--show-com
 RENAMED = {"--output-format": "--format", "--initial-prompt": "--prompt"}
 NO_MEANING = frozenset({"--threads"})
 DECLARED = params.names()
-SPEAKERS = re.compile(r"auto|off|\d+(-\d+)?", re.IGNORECASE)  # what --speakers takes; without it, auto is meant
-NONE_IS_UNASKED = frozenset(("--max-line-width", "--max-line-count", "--max-words-per-line", "--language"))
+SPEAKERS = re.compile(r"auto|off|\d+(-\d+)?", re.IGNORECASE)  # values of --speakers; without one, auto is meant
+NONE_IS_RESET = frozenset(("--max-line-width", "--max-line-count", "--max-words-per-line", "--language"))
 
 
 class Line(NamedTuple):
-    """Arguments in our spelling; a sentence for each that has no effect here; options that shall be as if unasked.
+    """A translated command line.
 
-    The last stand on the command line, as in ``--overwrite False``, and so no setting may turn them on.
+    Attributes:
+        arguments: Arguments in our spelling.
+        notices: A sentence for each argument that has no effect here.
+        reset: Options that the command line reset to "not given", as ``--overwrite False`` does; no setting may turn
+            them on.
     """
 
     arguments: list[str]
     notices: list[str]
-    unasked: frozenset[str] = frozenset()
+    reset: frozenset[str] = frozenset()
 
 
 def translate(argv: list[str]) -> Line:
-    """The command line in our spelling."""
+    """Translate a command line."""
     out: list[str] = []
     notices: list[str] = []
-    unasked: set[str] = set()
+    reset: set[str] = set()
     rest = list(_with_command(argv))
     while rest:
         argument = rest.pop(0)
         if argument == "--":
-            return Line([*out, argument, *rest], notices, frozenset(unasked))
+            return Line([*out, argument, *rest], notices, frozenset(reset))
         if not argument.startswith("--"):
             out.append(argument)
             continue
@@ -49,23 +53,23 @@ def translate(argv: list[str]) -> Line:
         if flag in NO_MEANING:
             if not equals and rest and not _is_flag(rest[0]):
                 rest.pop(0)
-            notices.append(f"{flag} has no meaning here and is ignored")
+            notices.append(f"{flag} has no effect in whisperbatch and is ignored")
         elif flag == "--fp16":
             value = value if equals else rest.pop(0) if rest else "True"
             out += ["--compute-type", "float32"] if value == "False" else []
-            unasked |= {"compute_type"} if value == "True" else set()
+            reset |= {"compute_type"} if value == "True" else set()
         elif DECLARED.get(flag) is not None and (value or (rest and rest[0])) in ("True", "False"):
             wanted = flag if (value or rest.pop(0)) == "True" else DECLARED[flag]
             out += [wanted] if wanted else []
-            unasked |= set() if wanted else {_name(flag)}
+            reset |= set() if wanted else {_name(flag)}
         elif flag == "--speakers" and not equals and not SPEAKERS.fullmatch((rest or [""])[0]):
             out.append("--speakers=auto")
-        elif flag in NONE_IS_UNASKED and (value or (rest and rest[0])) == "None":
+        elif flag in NONE_IS_RESET and (value or (rest and rest[0])) == "None":
             value = value or rest.pop(0)
-            unasked.add(_name(flag))
+            reset.add(_name(flag))
         else:
             out.append(flag + equals + value)
-    return Line(out, notices, frozenset(unasked))
+    return Line(out, notices, frozenset(reset))
 
 
 def _name(flag: str) -> str:
@@ -73,15 +77,15 @@ def _name(flag: str) -> str:
 
 
 def _is_flag(argument: str) -> bool:
-    """Whether an argument starts an option; ``-1`` is a value (``--suppress_tokens -1``)."""
+    """Return True for an option; ``-1`` is a value (``--suppress_tokens -1``)."""
     return argument.startswith("-") and not argument[1:2].isdigit()
 
 
 def _with_command(argv: list[str]) -> list[str]:
-    """``transcribe`` put in front when the line starts with a recording or an option of it, as openai-whisper's do."""
+    """Put ``transcribe`` in front if the line starts with a recording or an option, as openai-whisper's lines do."""
     if not argv or argv[0] in (*COMMANDS, *ROOT_OPTIONS):
         return argv
     first = argv[0]
-    if first.startswith("-") or os.path.exists(first) or Path(first).suffix:  # noqa: PTH110  (raises never)
+    if first.startswith("-") or os.path.exists(first) or Path(first).suffix:  # noqa: PTH110  (never raises)
         return ["transcribe", *argv]
     return argv

@@ -1,4 +1,4 @@
-"""Who hears what happens in a run beside the screen: an event log, a report."""
+"""Listeners of a run besides the screen: the event log and the report."""
 
 import os
 import sys
@@ -20,15 +20,15 @@ from whisperbatch.review import PageFile, is_page
 
 @contextmanager
 def listening(screen: Callable[[Event], None], events: str | None) -> Iterator[Callable[[Event], None]]:
-    """One listener for the screen and the event log; a screen that has gone ends nothing."""
+    """Yield one listener for the screen and the event log; a closed terminal does not end the run."""
     with ExitStack() as last:
-        log, one = None, threading.Lock()  # a run tells one thing at a time; how far it is comes from elsewhere
+        log, lock = None, threading.Lock()  # events of a run come one at a time; its progress comes from another thread
         if events is not None:
             stream = last.enter_context(_opened(events))
-            log = EventLog(stream, lambda reason: say(f"nothing more is written to {events}: {reason}"))
+            log = EventLog(stream, lambda reason: say(f"no more events are written to {events}: {reason}"))
 
         def listen(event: Event) -> None:
-            with one:
+            with lock:
                 with suppress(OSError):
                     screen(event)
                 if log is not None:
@@ -38,7 +38,7 @@ def listening(screen: Callable[[Event], None], events: str | None) -> Iterator[C
 
 
 def counting_hooks(listen: Callable[[Event], None], report: Report) -> Callable[[Event], None]:
-    """The listener, with hooks that failed noted in the report too."""
+    """Return the listener, extended to add failed hooks to the report."""
 
     def on_event(event: Event) -> None:
         if event.kind == "notice" and "hook" in event.data:
@@ -50,16 +50,16 @@ def counting_hooks(listen: Callable[[Event], None], report: Report) -> Callable[
 
 @contextmanager
 def reporting(path: Path | None) -> Iterator[ReportFile | PageFile | None]:
-    """The report's file, if one is wanted: a review page by its suffix, else JSON.
+    """Yield the report file, or None if none is wanted: a review page for a page suffix, else JSON.
 
-    What is not closed in the end leaves nothing behind.
+    A report that is not closed by the end leaves no file behind.
     """
     if path is None:
         yield None
         return
-    is_for_people = path.suffix.lower() in PAGES
-    _require_ours(path, "--report", is_page(path) if is_for_people else _begins(path, b'{"schema"'))
-    report = review_page(path) if is_for_people else ReportFile(path)
+    wants_page = path.suffix.lower() in PAGES
+    _require_ours(path, "--report", is_page(path) if wants_page else _begins(path, b'{"schema"'))
+    report = review_page(path) if wants_page else ReportFile(path)
     try:
         yield report
     finally:
@@ -67,9 +67,11 @@ def reporting(path: Path | None) -> Iterator[ReportFile | PageFile | None]:
 
 
 def _require_ours(path: Path, flag: str, is_ours: bool) -> None:
-    """Nothing, or UsageError when a file with other content would be replaced or added to: a recording, say."""
+    """Raise UsageError if a file with other content, such as a recording, would be replaced or appended to."""
     if os.path.isfile(path) and path.stat().st_size > 0 and not is_ours:  # noqa: PTH113  (never raises)
-        raise UsageError(f"{flag} {path}: this file holds something else and is left alone; name another or remove it")
+        raise UsageError(
+            f"{flag} {path}: this file has other content and is left alone; name another file or remove it"
+        )
 
 
 def _begins(path: Path, start: bytes) -> bool:
@@ -81,7 +83,7 @@ def _begins(path: Path, start: bytes) -> bool:
 
 
 def _opened(events: str) -> BinaryIO:
-    if events == "-":  # past Python's own buffer, which would complain at exit when the reader has gone
+    if events == "-":  # without Python's buffer, which would raise at exit if the reader has gone
         return open(sys.stdout.fileno(), "wb", buffering=0, closefd=False)
     _require_ours(Path(events), "--events", _begins(Path(events), b'{"v"'))
     try:

@@ -1,6 +1,7 @@
-"""What people see while a run goes on: a live view, one line, plain lines, or failures only; all on standard error.
+"""Progress of a run on standard error: a live view, one line, plain lines, or failures only.
 
-Comes in: the run's events, one at a time, from several threads. ``Tally`` counts them; each screen shows it its way.
+A screen receives the run's events, one at a time, from several threads. ``Tally`` counts them; each screen shows the
+counts in its own way.
 """
 
 import os
@@ -19,11 +20,11 @@ from whisperbatch.records import NOTHING_HEARD, Event, Outcome, Status, Transcri
 from whisperbatch.report import Report
 
 STATE_S = 60.0
-STATE_SHARE = 0.1  # of its time goes by before a run with an end says again how far it is: 70 lines in ten hours
-MAX_IN_HAND = 6  # lines of files being loaded or decoded
-MAX_FAILED = 10  # lines of files that failed, said again at the end
+STATE_SHARE = 0.1  # a run with an end reports its progress again after this share of its time: 70 lines in ten hours
+MAX_OPEN = 6  # lines of files being loaded or decoded
+MAX_FAILED = 10  # lines of failed files, repeated at the end
 MIN_BAR = 12  # columns
-SURE_S, SURE_SHARE = 10.0, 0.05  # before either, the speed is that of a model warming up
+SURE_S, SURE_SHARE = 10.0, 0.05  # before both, the speed is that of a model warming up
 
 
 class Tally:
@@ -35,8 +36,8 @@ class Tally:
         self.n_found = self.n_ended = self.n_failed = self.n_loaded = 0
         self.n_interrupted = self._n_half_done = 0  # half done: loaded, then interrupted
         self.loaded_s = self.decoded_s = 0.0
-        self._is_heard = False  # whether the model has decoded anything: silence is done with faster
-        self.in_hand: dict[Path, tuple[float, float]] = {}  # decoded and whole seconds, 0 when unknown
+        self._has_decoded = False  # the model has decoded something: silence would give too high a speed
+        self.in_progress: dict[Path, tuple[float, float]] = {}  # seconds decoded and in all, 0 when unknown
 
     def add(self, event: Event) -> None:
         """Count an event."""
@@ -44,52 +45,52 @@ class Tally:
         if event.kind == "queued":
             self.n_found += 1
         elif event.kind == "loading" and path is not None:
-            self.in_hand[path] = (0.0, 0.0)
-        elif event.kind == "loaded" and path in self.in_hand:
+            self.in_progress[path] = (0.0, 0.0)
+        elif event.kind == "loaded" and path in self.in_progress:
             self.n_loaded += 1
             self.loaded_s += data["duration_s"]
-            self.in_hand[path] = (self.in_hand[path][0], data["duration_s"])
+            self.in_progress[path] = (self.in_progress[path][0], data["duration_s"])
         elif event.kind == "progress":
             self.decoded_s += data["audio_s"]
-            self._is_heard = True
-            if path in self.in_hand:
-                self.in_hand[path] = (self.in_hand[path][0] + data["audio_s"], self.in_hand[path][1])
+            self._has_decoded = True
+            if path in self.in_progress:
+                self.in_progress[path] = (self.in_progress[path][0] + data["audio_s"], self.in_progress[path][1])
         elif event.kind == "finished":
             status = data["outcome"].status
-            decoded_s, whole_s = (0.0, 0.0) if path is None else self.in_hand.pop(path, (0.0, 0.0))
-            if status is Status.INTERRUPTED:  # it is still to be done
+            decoded_s, whole_s = (0.0, 0.0) if path is None else self.in_progress.pop(path, (0.0, 0.0))
+            if status is Status.INTERRUPTED:  # a later run has to do it
                 self.n_interrupted += 1
                 self._n_half_done += whole_s > 0
                 return
             self.n_ended += 1
             self.n_failed += status is Status.FAILED
-            if status is Status.DONE:  # what holds no speech is done with too
+            if status is Status.DONE:  # parts without speech count as decoded too
                 self.decoded_s += max(0.0, whole_s - decoded_s)
 
     @property
     def whole_s(self) -> float:
-        """Seconds of audio in all: known of loaded files, guessed of the others by their mean."""
+        """Seconds of audio in all: exact for loaded files, estimated from their mean for the others."""
         if not self.n_loaded:
             return 0.0
-        n_unknown = max(0, self.n_found - self.n_ended - len(self.in_hand) - self._n_half_done)
+        n_unknown = max(0, self.n_found - self.n_ended - len(self.in_progress) - self._n_half_done)
         return max(self.loaded_s * (1 + n_unknown / self.n_loaded), self.decoded_s)
 
     @property
     def speed(self) -> float:
-        """RTFx so far."""
+        """Seconds of audio decoded per second so far (RTFx)."""
         wall_s = time.monotonic() - self.began_s
         return self.decoded_s / wall_s if wall_s > 0 else 0.0
 
     @property
     def left_s(self) -> float | None:
-        """Seconds until the run's end at its speed so far; None when nobody can tell, or not yet."""
-        if not self._is_heard or not self.decoded_s:
+        """Seconds until the run's end at its speed so far; None if that cannot be estimated yet."""
+        if not self._has_decoded or not self.decoded_s:
             return None
         is_early = time.monotonic() - self.began_s < SURE_S and self.decoded_s < SURE_SHARE * self.whole_s
         return None if is_early else (self.whole_s - self.decoded_s) / self.speed
 
-    def standing(self, *, is_endless: bool = False) -> Event:
-        """How far the run is, for programs; a drop folder's has no end to tell the time until."""
+    def progress(self, *, is_endless: bool = False) -> Event:
+        """Return the run's progress for programs; a watch has no end and so no time left."""
         left_s = None if is_endless or self.left_s is None else round(self.left_s)
         data: dict[str, Any] = {"n_files": self.n_found, "n_ended": self.n_ended, "n_failed": self.n_failed}
         data |= {"audio_seconds": round(self.decoded_s, 1), "audio_seconds_expected": round(self.whole_s, 1)}
@@ -104,13 +105,13 @@ class Screen:
         self.report = report
         self.verbose = verbose
         self.tally = Tally()
-        self.is_quiet = False  # what is no failure, and of no file, is not said then
-        self.is_endless = False  # whether it is a drop folder's, which has no end in sight
-        self.lists_failed: str | None = "whisperbatch status"  # the command that does; None without a journal
+        self.is_quiet = False  # hide notices that are not about a file
+        self.is_endless = False  # the run watches drop folders
+        self.lists_failed: str | None = "whisperbatch status"  # the command that lists them; None without a journal
         self._failed: list[str] = []  # the first lines of failures
 
     def on_event(self, event: Event) -> None:
-        """Take in one event of the run."""
+        """Count and show one event of the run."""
         self.tally.add(event)
         if event.kind == "finished":
             self.finished(event.data["outcome"])
@@ -128,49 +129,49 @@ class Screen:
         if outcome.status is Status.FAILED:
             error = outcome.error
             place = f" ({error.path})" if error is not None and error.path not in (None, outcome.path) else ""
-            told = f"failed: {outcome.path}: {outcome.reason}{place}"
-            self._failed += [told] if len(self._failed) < MAX_FAILED else []
-            self.line(told)
+            line = f"failed: {outcome.path}: {outcome.reason}{place}"
+            self._failed += [line] if len(self._failed) < MAX_FAILED else []
+            self.line(line)
         elif outcome.status is Status.INTERRUPTED and self.verbose:
             self.line(f"interrupted: {outcome.path}")
         elif outcome.transcript is not None:
             for warning in self.warnings(outcome.transcript):
                 self.line(f"{outcome.path}: {warning}")
 
-    def failed_again(self) -> list[str]:
-        """The failures, for the end, as the first of them have left the terminal by then; only so many."""
+    def repeated_failures(self) -> list[str]:
+        """Return the first failures to show again at the end, because they may have scrolled out of the terminal."""
         n_more = self.report.counts[Status.FAILED] - len(self._failed)
         if n_more <= 0:
             return self._failed
         return [*self._failed, f"and {n_more} more" + (f"; all: {self.lists_failed}" if self.lists_failed else "")]
 
     def warnings(self, transcript: Transcript) -> Sequence[str]:
-        """What to say of a transcript in lines of their own."""
+        """Return the warnings of a transcript to show, a line each."""
         return transcript.warnings
 
     def state(self) -> None:
-        """Show how far the run is; called once a minute, more and more seldom when it has an end."""
+        """Show the run's progress; called once a minute, and ever less often if the run has an end."""
 
-    def standing(self) -> str:
-        """How far a run is that has no end in sight."""
+    def watch_state(self) -> str:
+        """Return the state of a watch in a line."""
         counts, tally = self.report.counts, self.tally
         parts = [f"{counts[status]} {status.value}" for status in Status if counts[status] or status is Status.DONE]
         n_open = max(0, tally.n_found - tally.n_ended - tally.n_interrupted)
-        parts += [f"{n_open} in hand"] if n_open else ["nothing in hand"]
+        parts += [f"{n_open} in progress"] if n_open else ["nothing in progress"]
         return f"watching: {', '.join(parts)}; {clock(tally.decoded_s)} of audio since the start"
 
-    def how_far(self) -> list[str]:
-        """How far a run is: files, seconds of audio, RTFx, the time left; what is known of it."""
+    def progress(self) -> list[str]:
+        """Return what is known of a run's progress: files, seconds of audio, RTFx, time left."""
         tally, whole_s, left_s = self.tally, self.tally.whole_s, self.tally.left_s
         parts = [f"{tally.n_ended}/{tally.n_found} files"]
         parts += [f"{tally.n_failed} failed"] if tally.n_failed else []
         parts += [f"{clock(tally.decoded_s)}/{clock(whole_s)} audio"] if whole_s else []
-        if left_s is not None and not self.is_endless:  # else its speed is mostly that of who brings files
+        if left_s is not None and not self.is_endless:  # the speed of a watch depends on how often files arrive
             parts += [f"{tally.speed:.1f}x", f"{clock(left_s)} left"]
         return parts
 
-    def is_worth_telling(self, whole: bool) -> bool:
-        """Whether the counts say more than the error does, if one ended the run."""
+    def has_summary(self, whole: bool) -> bool:
+        """Return True if files have ended, so that counts say more than the error (if any) that ended the run."""
         n_ended = self.report.n_files - (0 if whole else self.report.counts[Status.INTERRUPTED])
         return n_ended > 0
 
@@ -179,51 +180,51 @@ class Screen:
         say(text)
 
     def refresh(self) -> None:
-        """Show the tally anew."""
+        """Redraw the counts."""
 
     def close(self, whole: bool) -> None:
-        """End the view; ``whole`` when no error ended the run."""
+        """End the view; ``whole`` is True if no error ended the run."""
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """End the view; a terminal that has gone ends nothing else."""
+        """End the view; a closed terminal raises nothing."""
         with suppress(OSError):
             self.close(kind is None)
 
 
 class PlainScreen(Screen):
-    """A line a file, and a summary."""
+    """One line for each file, and a summary."""
 
     def finished(self, outcome: Outcome) -> None:
         """Show how a file ended."""
         super().finished(outcome)
         if outcome.status is Status.DONE and outcome.transcript is not None:
-            is_heard = any(segment.text.strip() for segment in outcome.transcript.segments)
-            language = outcome.transcript.language if is_heard else NOTHING_HEARD
+            has_text = any(segment.text.strip() for segment in outcome.transcript.segments)
+            language = outcome.transcript.language if has_text else NOTHING_HEARD
             how = f", {outcome.reason}" if outcome.reason else ""
             self.line(f"done: {outcome.path} ({outcome.audio_s:.1f} s, {language}{how})")
         elif outcome.status is Status.SKIPPED:
             self.line(f"skipped: {outcome.path} ({outcome.reason})")
 
     def warnings(self, transcript: Transcript) -> Sequence[str]:
-        """All but what the line of a done file says."""
+        """Return all warnings but those that the line of a done file shows."""
         return [warning for warning in transcript.warnings if warning != NOTHING_HEARD]
 
     def state(self) -> None:
-        """Show how far the run is."""
-        self.line(self.standing() if self.is_endless else f"so far: {', '.join(self.how_far())}")
+        """Show the run's progress."""
+        self.line(self.watch_state() if self.is_endless else f"so far: {', '.join(self.progress())}")
 
     def close(self, whole: bool) -> None:
         """Show the summary."""
-        if self.is_worth_telling(whole):
+        if self.has_summary(whole):
             self.line(self.report.summary())
 
 
 class BarScreen(Screen):
-    """tqdm's one line, in seconds of audio."""
+    """tqdm's progress bar, in seconds of audio."""
 
     def __init__(self, report: Report, verbose: bool = False) -> None:
         """Open the bar."""
@@ -246,14 +247,14 @@ class BarScreen(Screen):
     def close(self, whole: bool) -> None:
         """Close the bar and show the summary."""
         self._bar.close()
-        if self.is_worth_telling(whole):
+        if self.has_summary(whole):
             say(self.report.summary())
-            for told in self.failed_again():
-                say(told)
+            for line in self.repeated_failures():
+                say(line)
 
 
 class LiveScreen(Screen):
-    """rich's live view: an overall bar, what is in hand, failures as they come, a closing table."""
+    """rich's live view: an overall bar, the files in progress, failures as they happen, a closing table."""
 
     def __init__(self, report: Report, verbose: bool = False) -> None:
         """Open the view."""
@@ -261,26 +262,26 @@ class LiveScreen(Screen):
         from whisperbatch.cli.terminal import OneAtATime, live
 
         self._n_outputs = self._n_already = 0
-        self._output: Path | None = None  # the first
+        self._output: Path | None = None  # the first output
         self._console = OneAtATime(stderr=True, highlight=False)
         self._live = ExitStack()
         self._live.enter_context(live(self, self._console))
 
     def __rich__(self) -> Any:
-        """The view as it is now; called by rich's thread."""
+        """Return the current view; called by rich's thread."""
         from rich.console import Group
         from rich.text import Text
 
         tally = self.tally
         if self.is_endless and tally.n_found == tally.n_ended + tally.n_interrupted:
-            return Text(self.standing(), style="dim")
+            return Text(self.watch_state(), style="dim")
         lines: list[Any] = [self._overall()]
-        in_hand = sorted(tally.in_hand.copy().items(), key=lambda one: (not one[1][0], not one[1][1]))
-        for path, (decoded_s, whole_s) in in_hand[:MAX_IN_HAND]:  # those being decoded, then loaded, then loading
-            how_far = f"{decoded_s / whole_s:4.0%}" if whole_s else " ..."
-            lines.append(Text(f"  {how_far}  {shown(path)}", overflow="ellipsis", no_wrap=True, style="dim"))
-        if len(in_hand) > MAX_IN_HAND:
-            lines.append(Text(f"        and {len(in_hand) - MAX_IN_HAND} more", style="dim"))
+        in_progress = sorted(tally.in_progress.copy().items(), key=lambda one: (not one[1][0], not one[1][1]))
+        for path, (decoded_s, whole_s) in in_progress[:MAX_OPEN]:  # decoding first, then loaded, then loading
+            share = f"{decoded_s / whole_s:4.0%}" if whole_s else " ..."
+            lines.append(Text(f"  {share}  {shown(path)}", overflow="ellipsis", no_wrap=True, style="dim"))
+        if len(in_progress) > MAX_OPEN:
+            lines.append(Text(f"        and {len(in_progress) - MAX_OPEN} more", style="dim"))
         return Group(*lines)
 
     def _overall(self) -> Any:
@@ -289,7 +290,7 @@ class LiveScreen(Screen):
         from rich.table import Table
         from rich.text import Text
 
-        tally, parts = self.tally, self.how_far()
+        tally, parts = self.tally, self.progress()
         bar = ProgressBar(total=tally.whole_s or 1.0, completed=tally.decoded_s, pulse=not tally.decoded_s)
         row = Table.grid(padding=(0, 1), expand=True)
         row.add_column(ratio=1, min_width=MIN_BAR)
@@ -318,20 +319,20 @@ class LiveScreen(Screen):
     def close(self, whole: bool) -> None:
         """Leave the closing table."""
         self._live.close()
-        if self.is_worth_telling(whole):
+        if self.has_summary(whole):
             self._console.print(self._closing())
             for line in self._where():
                 self._console.print(line, overflow="fold", markup=False)
-            for told in self.failed_again():
-                self.line(told)
+            for line in self.repeated_failures():
+                self.line(line)
 
     def _where(self) -> Iterator[str]:
-        """What a reader of the table asks next: where the transcripts are, why nothing was done."""
+        """Yield what the table leaves open: where the transcripts are, or why nothing was done."""
         if self._output is not None:
             more = f" and {self._n_outputs - 1} more" if self._n_outputs > 1 else ""
             yield f"wrote {shown(self._output)}{more}"
         elif self._n_already == self.report.n_files:
-            yield "nothing to do: all of it is done already; --redo does it again"
+            yield "nothing to do: all files are done already; --redo transcribes them again"
 
     def _closing(self) -> Any:
         from rich import box
@@ -353,7 +354,7 @@ class LiveScreen(Screen):
 
 
 def _packed(parts: Sequence[str], width: int) -> list[str]:
-    """The parts on as few lines as hold them whole."""
+    """Put the parts on as few lines as possible without breaking one."""
     lines = [""]
     for part in parts:
         if lines[-1] and len(lines[-1]) + 2 + len(part) > width:
@@ -363,13 +364,13 @@ def _packed(parts: Sequence[str], width: int) -> list[str]:
 
 
 @contextmanager
-def telling(listen: Callable[[Event], None], screen: Screen) -> Iterator[None]:
-    """Has who listens told how far a run is, once a minute; of one with an end in sight more and more seldom."""
+def reporting_progress(listen: Callable[[Event], None], screen: Screen) -> Iterator[None]:
+    """Send ``listen`` the run's progress once a minute, and ever less often if the run has an end."""
     began_s, ended, is_endless = time.monotonic(), threading.Event(), screen.is_endless
 
     def work() -> None:
         while not ended.wait(STATE_S if is_endless else max(STATE_S, STATE_SHARE * (time.monotonic() - began_s))):
-            listen(screen.tally.standing(is_endless=is_endless))
+            listen(screen.tally.progress(is_endless=is_endless))
 
     threading.Thread(target=work, daemon=True).start()
     try:
@@ -379,14 +380,14 @@ def telling(listen: Callable[[Event], None], screen: Screen) -> Iterator[None]:
 
 
 def clock(seconds: float) -> str:
-    """``M:SS`` or ``H:MM:SS``."""
+    """Format seconds as ``M:SS`` or ``H:MM:SS``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def open_screen(kind: ProgressKind, quiet: bool, verbose: bool, report: Report) -> Screen:
-    """The screen that was asked for; by itself a live view in a terminal, plain lines elsewhere."""
+    """Return the screen of a kind; ``AUTO`` means the live view in a terminal and plain lines elsewhere."""
     if quiet or kind is ProgressKind.NONE:
         screen = Screen(report, verbose)
         screen.is_quiet = quiet

@@ -1,4 +1,4 @@
-"""A command's parameters to options."""
+"""Turns a command's parameters into options."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -42,7 +42,7 @@ from whisperbatch.records import ClipSettings
 
 
 def run_options(given: dict[str, Any]) -> RunOptions:
-    """The run's options from a command's parameters."""
+    """Return a run's options from a command's parameters."""
     formats = parse_formats(given["format"] or DEFAULT_FORMATS)
     return RunOptions(
         engine=EngineOptions(
@@ -96,12 +96,14 @@ def run_options(given: dict[str, Any]) -> RunOptions:
 
 
 def watch_options(given: dict[str, Any]) -> WatchOptions:
-    """How the folders are watched; UsageError when recordings would move to where they are looked for."""
+    """Return the watch options; raise UsageError if recordings would be moved into the place they are searched in."""
     moves = {flag: given[flag[2:].replace("-", "_")] for flag in ("--move-done", "--move-failed")}
     for flag, place in moves.items():
         for folder in map(Path, given["folders"]):
             if place is not None and _holds(place, folder):
-                raise UsageError(f"{flag} {place} is the drop folder {folder} or holds it; name one beside or below it")
+                raise UsageError(
+                    f"{flag} {place} is or contains the drop folder {folder}; name a folder beside or below it"
+                )
     return WatchOptions(
         given["settle"],
         given["until_idle"],
@@ -112,7 +114,7 @@ def watch_options(given: dict[str, Any]) -> WatchOptions:
 
 
 def _holds(place: Path, folder: Path) -> bool:
-    """Whether a place is a folder or one above it, also by another name of it."""
+    """Return True if a place is the folder or one above it, under any of its names."""
     above = folder.resolve()
     if above.is_relative_to(place.resolve()):
         return True
@@ -138,7 +140,7 @@ def _decode_options(given: dict[str, Any]) -> DecodeOptions:
 
 def _hook_options(given: dict[str, Any]) -> HookOptions:
     names = ("on_done", "on_failed", "on_end")
-    commands = {name: parse_hook(given[name], f"--{name.replace('_', '-')}") for name in names}
+    commands = {name: parse_hook(given[name], name) for name in names}
     return HookOptions(**commands, hook_timeout_s=given["hook_timeout"], hook_jobs=given["hook_jobs"])
 
 
@@ -155,7 +157,7 @@ def _journal_options(given: dict[str, Any]) -> JournalOptions:
 
 
 def shaping_options(given: dict[str, Any]) -> SubtitleOptions:
-    """How subtitles are shaped, from a command's parameters."""
+    """Return the subtitle options from a command's parameters."""
     names = ("max_line_width", "max_line_count", "max_words_per_line", "max_cps")
     values = {name: given[name] for name in names} | {
         "highlight_words": given["highlight_words"] or None,
@@ -166,12 +168,12 @@ def shaping_options(given: dict[str, Any]) -> SubtitleOptions:
     shaping = subtitle_options(given["subtitles"] and str(given["subtitles"]), values)
     formats = parse_formats(given["format"] or DEFAULT_FORMATS)
     if shaping != SubtitleOptions() and SHAPED.isdisjoint(formats):
-        failures.say(f"shaping has no effect on {', '.join(formats)}; add --format srt, vtt or ass")
+        failures.say(f"subtitle options have no effect on {', '.join(formats)}; add --format srt, vtt or ass")
     return shaping
 
 
 def document_options(given: dict[str, Any]) -> DocumentOptions:
-    """How documents are divided, from a command's parameters; says so where that has no effect."""
+    """Return the document options from a command's parameters; print a notice if they have no effect."""
     documents = DocumentOptions(given["paragraph_pause"], given["timestamps_in_text"])
     formats = parse_formats(given["format"] or DEFAULT_FORMATS)
     is_divided = any(name in DOCUMENTS and (name != "txt" or documents.has_stamps(name)) for name in formats)

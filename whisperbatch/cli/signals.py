@@ -1,4 +1,4 @@
-"""What signals do to a run: the first Ctrl-C or SIGTERM drains it, the second leaves at once, a hang-up is survived."""
+"""Signals: the first Ctrl-C or SIGTERM drains the run, the second quits at once; a hang-up is ignored."""
 
 import os
 import signal
@@ -11,24 +11,24 @@ from whisperbatch.report import EXIT_INTERRUPTED
 
 STOPPING = "Stopping after the files in progress. Press Ctrl-C again to stop now."
 CONTINUE = "run the same command to continue"
-SHOW_CURSOR = b"\x1b[?25h"  # a live view hides it
+SHOW_CURSOR = b"\x1b[?25h"  # the live view hides it
 
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets."""
+    """Yield an event that the first Ctrl-C or SIGTERM sets."""
     stop = threading.Event()
 
     def handle(number: int, frame: object) -> None:
         if stop.is_set():
-            leave_at_once()
+            quit_at_once()
         stop.set()
-        # from a thread of its own, since this one may be in the middle of a line
+        # in a separate thread, since this one may be in the middle of writing a line
         threading.Thread(target=say, args=(STOPPING,), daemon=True).start()
 
     handlers: dict[signal.Signals, Callable[[int, object], None]] = {signal.SIGINT: handle, signal.SIGTERM: handle}
     if hasattr(signal, "SIGHUP"):
-        handlers[signal.SIGHUP] = _survivor()
+        handlers[signal.SIGHUP] = _hang_up_handler()
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield stop
@@ -37,10 +37,10 @@ def interruptible() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def leave_at_once() -> None:
-    """End the process without unwinding, which would wait for the step that the model is in.
+def quit_at_once() -> None:
+    """End the process without unwinding, which would wait for the model's current step.
 
-    Journal and outputs are true at every instant, and load processes end with the pipes to them.
+    Journal and outputs are consistent at every moment, and load workers end when their pipes close.
     """
     with suppress(OSError):
         if os.isatty(2):
@@ -49,17 +49,19 @@ def leave_at_once() -> None:
     os._exit(EXIT_INTERRUPTED)
 
 
-def _survivor() -> Callable[[int, object], None]:
-    """A handler for a terminal that goes away: what is said from then on goes nowhere, and the run goes on."""
-    terminals = [number for number in (0, 1, 2) if _is_terminal(number)]  # one that has gone would not say so any more
+def _hang_up_handler() -> Callable[[int, object], None]:
+    """Return a handler for a terminal that closes: output is discarded from then on, and the run goes on."""
+    terminals = [
+        number for number in (0, 1, 2) if _is_terminal(number)
+    ]  # a closed one no longer reports that it is a terminal
 
-    def survive(number: int, frame: object) -> None:
+    def discard_output(number: int, frame: object) -> None:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for terminal in terminals:
             os.dup2(nowhere, terminal)
         os.close(nowhere)
 
-    return survive
+    return discard_output
 
 
 def _is_terminal(number: int) -> bool:

@@ -1,4 +1,4 @@
-"""``--stdout``: transcripts on standard output, for another program or a person to read."""
+"""``--stdout``: prints transcripts on standard output."""
 
 import sys
 from pathlib import Path
@@ -10,15 +10,17 @@ from whisperbatch.writers.content import Content, encoded
 
 
 def require_printable(name: str, *, heads: bool) -> None:
-    """Nothing, or UsageError when standard output cannot take a format: a binary file is for a file or a pipe."""
+    """Raise UsageError if a format cannot be printed: a binary one needs a file or a pipe, and a single recording."""
     if name in BINARY and heads:
-        raise UsageError(f"--stdout prints {name} of a single file only, since it is binary; leave --stdout out")
+        raise UsageError(f"--stdout can print {name} for a single file only, because it is binary; leave out --stdout")
     if name in BINARY and sys.stdout.isatty():
-        raise UsageError(f"--stdout does not print {name} on a terminal, since it is binary; add > FILE or a pipe")
+        raise UsageError(
+            f"--stdout cannot print {name} on a terminal, because it is binary; redirect it with > FILE or a pipe"
+        )
 
 
 def put(path: Path, content: Content, *, heads: bool, ends_line: bool = False) -> None:
-    """Print a transcript, behind its path where there are several; ``ends_line`` adds a line end that it lacks."""
+    """Print a transcript, with its path as a heading if ``heads``; ``ends_line`` adds a missing final line end."""
     head = f"==> {failures.shown(path)} <==\n" if heads else ""
     end = b"\n" if ends_line and isinstance(content, str) and not content.endswith("\n") else b""
     sys.stdout.buffer.write(head.encode() + encoded(content) + end)

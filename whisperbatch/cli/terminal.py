@@ -1,4 +1,4 @@
-"""rich's live display without copies of it left behind. Imports rich, so only a live view may import this leaf."""
+"""rich's live display without leftover frames. Imports rich, so only the live view may import this module."""
 
 import threading
 from collections.abc import Iterator
@@ -12,25 +12,25 @@ REFRESH_S = 0.2
 
 
 class OneAtATime(Console):
-    """A console on which a thread draws to the end before another begins.
+    """A console on which one thread finishes drawing before another begins.
 
-    rich asks how tall the frame on the screen is, draws, and only then writes: a frame that another thread writes in
-    between makes the first thread go up too few lines, and the old frame stays above what it wrote.
+    Reason: rich reads the height of the frame on the screen, draws, and only then writes. A frame that another thread
+    writes in between makes the first thread move up too few lines, and the old frame stays on the screen.
     """
 
     def __init__(self, **traits: Any) -> None:
-        """As rich's."""
+        """Take rich's arguments."""
         self._drawing = threading.RLock()
         super().__init__(**traits)
 
     def __enter__(self) -> Self:
-        """Begin to draw; what is drawn is written at the end."""
+        """Begin to draw; the drawing is written at the end."""
         self._drawing.acquire()
         super().__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Write what was drawn."""
+        """Write the drawing."""
         try:
             super().__exit__(*error)
         finally:
@@ -39,22 +39,22 @@ class OneAtATime(Console):
 
 @contextmanager
 def live(view: Any, console: OneAtATime) -> Iterator[None]:
-    """Draw the view several times a second, below all that is printed meanwhile; it is gone at the end."""
-    # rich's own thread would take its two locks in the other order, and wait for ever for one that prints
-    drawn, ended = Live(view, console=console, auto_refresh=False, transient=True), threading.Event()
+    """Draw the view several times a second, below everything printed meanwhile; erase it at the end."""
+    # rich's own refresh thread takes its two locks in the other order and can deadlock with a thread that prints
+    display, ended = Live(view, console=console, auto_refresh=False, transient=True), threading.Event()
 
     def work() -> None:
-        with suppress(OSError):  # a terminal that has gone
+        with suppress(OSError):  # the terminal may have closed
             while not ended.wait(REFRESH_S):
                 with console:
-                    drawn.refresh()
+                    display.refresh()
 
     with console:
-        drawn.start()
+        display.start()
     threading.Thread(target=work, daemon=True).start()
     try:
         yield
     finally:
         ended.set()
         with console:
-            drawn.stop()
+            display.stop()

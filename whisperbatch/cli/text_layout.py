@@ -1,4 +1,4 @@
-"""Text for a terminal of any width, broken between words only: names, paths and commands to copy stay whole."""
+"""Wraps text for a terminal of any width, between words only: names, paths and commands to copy stay whole."""
 
 import re
 import shutil
@@ -6,31 +6,31 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 MAX_COLUMNS = 100
-_NAMES = 28  # columns of names, where at least twice as many are left for the text
+_NAMES = 28  # width of the column of names; narrower if the text would get less than three fifths of the line
 _ROW = re.compile(r"( +)(\S+(?: \S+)*) {2,}(\S.*)")
 
 
 def columns() -> int:
-    """Characters in a line: as many as the terminal has, at most ``MAX_COLUMNS``."""
+    """Return the width of a line: the terminal's, at most ``MAX_COLUMNS``."""
     return min(MAX_COLUMNS, shutil.get_terminal_size().columns)
 
 
 def filled(text: str, indent: str = "", hanging: str | None = None) -> str:
-    """A paragraph as wide as the terminal; ``hanging`` is the indent of its second line and those after it."""
+    """Return a paragraph wrapped to the terminal; ``hanging`` is the indent of all lines but the first."""
     return textwrap.fill(
         text,
         columns(),
         initial_indent=indent,
         subsequent_indent=indent if hanging is None else hanging,
-        break_on_hyphens=False,  # an option's name would be broken
+        break_on_hyphens=False,  # it would break the names of options
         break_long_words=False,
     )
 
 
 def rows(pairs: Iterable[tuple[str, str]], indent: str = "  ", start: int | None = None) -> str:
-    """Names with a text each, side by side; the text of a name that does not fit starts below it.
+    """Return names and their texts as two columns; the text of a name that does not fit starts below it.
 
-    The texts start at column ``start`` where that leaves them half the line, else further to the left.
+    The texts start at column ``start`` if that leaves them at least three fifths of the line, else further left.
     """
     at = min(start or _NAMES, columns() * 2 // 5)
     return "\n".join(line for name, text in pairs for line in _row(indent + name, text, " " * at))
@@ -45,11 +45,11 @@ def _row(name: str, text: str, margin: str) -> Iterator[str]:
         yield filled(text, name.ljust(len(margin)), margin)
     else:
         yield filled(name.lstrip(), indent)
-        yield filled(text, margin if is_fitting else indent + "    ")  # a path that is longer than the column
+        yield filled(text, margin if is_fitting else indent + "    ")  # a path longer than the column
 
 
 def fitted(block: str) -> str:
-    """A block that is written with indents: unchanged where it fits, else its table or its commands wrapped."""
+    """Return an indented block unchanged if it fits; otherwise wrap its table or its commands."""
     lines = block.split("\n")
     if max(map(len, lines)) <= columns():
         return block
@@ -58,7 +58,7 @@ def fitted(block: str) -> str:
 
 
 def _table(lines: list[str], start: int) -> str:
-    """A table of two columns whose texts start at column ``start``, some of them on several lines."""
+    """Wrap a table of two columns whose texts start at column ``start`` and may span several lines."""
     pairs: list[tuple[str, str]] = []
     indent = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
     for line in lines:
@@ -71,7 +71,7 @@ def _table(lines: list[str], start: int) -> str:
 
 
 def _command(line: str) -> str:
-    """A command that a shell still understands when it is copied from several lines."""
+    """Wrap a command with backslashes, so that it can be copied into a shell."""
     indent = line[: len(line) - len(line.lstrip())]
     parts = textwrap.wrap(
         line.strip(),

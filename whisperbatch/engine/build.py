@@ -41,7 +41,7 @@ def build(
     else:
         placement.share_python()
     spelling = WhisperTokenizer(loaded)
-    if (told := loaded.abilities.refusal(settings)) is not None:
+    if (told := loaded.capabilities.refusal(settings)) is not None:
         raise UsageError(told)
     facts = EngineFacts(found.name, found.revision, str(place.device), place.compute_type)
     runner = Runner(loaded, spelling, decode, n_slots or 1, on_notice)
@@ -53,21 +53,21 @@ def build(
 
 def _sized(runner: Runner, place: placement.Placement, n_sharing: int) -> list[Runner]:
     """Runners with as many slots as fit and help; several, each for a thread, where that is faster."""
-    most = batch_size.fitting(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_a_slot)
+    most = batch_size.slots_that_fit(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_per_slot)
     seconds: dict[int, float | None] = {}
 
     def seconds_of(n_slots: int) -> float | None:
-        seconds[n_slots] = runner.trial(n_slots)
+        seconds[n_slots] = runner.time_step(n_slots)
         return seconds[n_slots]
 
     on_cpu = place.device.type == "cpu"
     budget_s = batch_size.BUDGET_S if runner.recorder is None else batch_size.RECORDING_BUDGET_S
-    n_slots = batch_size.choose(min(most, batch_size.FLOOR) if on_cpu else most, seconds_of, budget_s=budget_s)
+    n_slots = batch_size.choose(min(most, batch_size.MIN_SLOTS) if on_cpu else most, seconds_of, budget_s=budget_s)
     n_engines, step_s = 1, seconds[n_slots]
     if on_cpu and step_s is not None:
-        n_slots = min(most, batch_size.ON_CPU) if n_slots == batch_size.FLOOR else n_slots
-        n_engines, n_slots = batch_size.abreast(n_slots, step_s, placement.n_threads(), most, runner.bytes_a_slot)
-    runners = [runner, *(runner.beside() for _ in range(n_engines - 1))]
+        n_slots = min(most, batch_size.CPU_SLOTS) if n_slots == batch_size.MIN_SLOTS else n_slots
+        n_engines, n_slots = batch_size.share(n_slots, step_s, placement.n_threads(), most, runner.bytes_per_slot)
+    runners = [runner, *(runner.for_another_thread() for _ in range(n_engines - 1))]
     for one in runners:
         one.resize(n_slots)
     return runners

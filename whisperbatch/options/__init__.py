@@ -1,9 +1,10 @@
-"""What can be set, one frozen dataclass a room; checked once, at the edge, where each is made.
+"""The options of every package, as frozen dataclasses that check their values when they are created.
 
-The CLI and the API make these; rooms receive theirs whole. A value that makes no sense raises UsageError. Leaves:
+The CLI and the Python API create them; a package receives its own dataclass. An invalid value raises UsageError, which
+names the argument as a Python caller spells it, in backticks; the CLI turns that into a flag. Modules:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), workers (several devices, many
-machines), output (formats, names, subtitles, documents), replacements (rules from files), speakers (who speaks), hooks
-(commands to run), run (journal, failures, all of it), bench (measurements).
+machines), output (formats, names, subtitles, documents), replacements (rules from files), speakers (speaker
+diarization), hooks (commands to run), run (journal, failures, all options of a run), bench (measurements).
 """
 
 from whisperbatch.options.audio import (

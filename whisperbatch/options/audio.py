@@ -1,4 +1,4 @@
-"""Drop folders, load workers, speech detection."""
+"""Options of drop folders, load workers and speech detection."""
 
 import math
 import re
@@ -13,47 +13,45 @@ from whisperbatch.options.checks import require
 LONG_FORMS = ("clips", "sequential")
 CHANNELS = ("mix", "split")
 ALL_TRACKS = "all"
-MAX_PAD_S = 5.0  # both pads and some speech must fit into a clip
+MAX_PAD_S = 5.0  # both pads and some speech must fit in a clip
 
 
 def parse_times(given: str) -> tuple[float, ...]:
-    """Seconds out of a list with commas, as openai-whisper's ``--clip_timestamps`` has it, or UsageError."""
+    """Parse seconds separated by commas, as openai-whisper's ``--clip_timestamps`` takes them; may raise UsageError."""
     try:
         return tuple(float(part) for part in given.split(",") if part.strip())
     except ValueError as err:
-        raise UsageError(f"--clip-timestamps '{given}' is no list of seconds such as 0,30,60,90") from err
+        raise UsageError(f"`clip_timestamps` '{given}' is not a list of seconds such as 0,30,60,90") from err
 
 
 def parse_names(given: str) -> tuple[str, ...]:
-    """Names out of a list with commas."""
+    """Parse names separated by commas."""
     return tuple(part.strip() for part in given.split(","))
 
 
 def parse_track(given: str | int | None) -> str | None:
-    """An audio track as ``LoadOptions`` has it, out of a number, a language or ``all``; None stays None.
+    """Parse an audio track (a number, a language or ``all``) into the form that ``LoadOptions`` takes; None stays None.
 
     Raises:
-        UsageError: It is neither.
+        UsageError: It is none of these.
     """
-    asked = str(given).strip().casefold()
-    if given is None or asked == ALL_TRACKS:
+    track = str(given).strip().casefold()
+    if given is None or track == ALL_TRACKS:
         return None if given is None else ALL_TRACKS
-    if asked.isascii() and asked.isdigit() and int(asked) > 0:
-        return str(int(asked))
-    if re.fullmatch("[a-z]{2,3}([-_].*)?", asked) and (code := tagged_language(asked)):
+    if track.isascii() and track.isdigit() and int(track) > 0:
+        return str(int(track))
+    if re.fullmatch("[a-z]{2,3}([-_].*)?", track) and (code := tagged_language(track)):
         return code
     with suppress(UsageError):
-        return parse_language(asked)
-    raise UsageError(
-        f"--track '{given}' is neither a track's number (the first is 1), nor a language such as de, nor all"
-    )
+        return parse_language(track)
+    raise UsageError(f"`track` '{given}' is not a track number (the first is 1), a language such as de, or all")
 
 
 def load_workers_for(n_cores: int, *, beside_gpu: bool = False) -> int:
-    """How many load workers so many cores are given when nobody says.
+    """Return the default number of load workers on a machine with ``n_cores`` cores.
 
-    One for two cores, at most 8, where the model runs on these cores too; beside a GPU all but one, at most 32: a GPU
-    hears thousands of seconds of audio a second, and a core decodes some hundreds.
+    Where the model runs on the same cores: one for every two cores, at most 8. Beside a GPU: one for each core but one,
+    at most 32, because a GPU transcribes thousands of seconds of audio per second and a core decodes some hundreds.
     """
     return min(32, max(1, n_cores - 1)) if beside_gpu else min(8, max(1, n_cores // 2))
 
@@ -63,11 +61,11 @@ class WatchOptions:
     """How drop folders are watched.
 
     Attributes:
-        settle_s: Seconds that a file must stand still before it is taken.
-        until_idle_s: Seconds of quiet that end the watch; None means never.
-        rescan_s: Seconds between two looks through the folders, whatever the system tells of.
-        poll: Look every few seconds and do not ask the system to tell of changes.
-        leave_out: Folders in the watched ones that are none of their business, such as those that recordings move to.
+        settle_s: Seconds that a file must stay unchanged before it is queued.
+        until_idle_s: End the watch after this many seconds without a new file; None means never.
+        rescan_s: Seconds between two scans of the folders, even if the operating system reports no change.
+        poll: Scan every few seconds instead of subscribing to change events.
+        leave_out: Folders inside the watched ones to ignore, such as those that recordings are moved to.
     """
 
     settle_s: float = 2.0
@@ -78,24 +76,24 @@ class WatchOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        require(0 <= self.settle_s < math.inf, "--settle must not be negative")
-        require(self.until_idle_s is None or self.until_idle_s > 0, "--until-idle must be above 0 seconds")
-        require(0 < self.rescan_s < math.inf, "--rescan must be above 0 seconds")
+        require(0 <= self.settle_s < math.inf, "`settle` must not be negative")
+        require(self.until_idle_s is None or self.until_idle_s > 0, "`until_idle` must be above 0 seconds")
+        require(0 < self.rescan_s < math.inf, "`rescan` must be above 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """The load workers.
+    """How load workers read recordings.
 
     Attributes:
-        n_workers: How many processes (0: as many as suit the machine, see ``load_workers_for``).
-        channels: ``mix`` (to one) or ``split`` (each is transcribed by itself).
-        channel_names: What split channels are called, in order.
-        track: Which of several audio tracks, as ``parse_track`` gives it: its number from 1, a language's code, or
-            ``all`` (each is transcribed by itself); None means the one that ffmpeg takes, or the next with speech.
-        sidecars: Whether settings beside recordings count, see ``sources.sidecars``.
-        max_duration_s: A longer recording is refused.
-        spool_dir: Where sequential mode keeps a recording's samples while it runs; None means the user's cache.
+        n_workers: The number of processes; 0 lets ``load_workers_for`` choose.
+        channels: ``mix`` (into one) or ``split`` (each is transcribed separately).
+        channel_names: Names of split channels, in order.
+        track: The audio track to transcribe, as ``parse_track`` returns it: its number from 1, a language code, or
+            ``all`` (each is transcribed separately); None means the one that ffmpeg selects, or the next with speech.
+        sidecars: Read settings files beside recordings, see ``sources.sidecars``.
+        max_duration_s: Refuse longer recordings.
+        spool_dir: Folder for the samples of recordings that sequential mode is working on; None means the user's cache.
     """
 
     n_workers: int = 0
@@ -108,12 +106,15 @@ class LoadOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges and names."""
-        require(self.n_workers >= 0, "--load-workers must be 1 or more, or 0 for as many as suit the machine")
+        require(self.n_workers >= 0, "`load_workers` must be 1 or more, or 0 to let the machine decide")
         require(self.channels in CHANNELS, f"unknown channels '{self.channels}'; choose from {', '.join(CHANNELS)}")
         names = self.channel_names
-        require(all(names) and len(set(names)) == len(names), "--channel-names must differ and not be empty")
-        require(self.track == parse_track(self.track), f"--track '{self.track}' is to be given as parse_track gives it")
-        require(self.max_duration_s > 0, "--max-duration must be above 0 seconds")
+        require(all(names) and len(set(names)) == len(names), "`channel_names` must differ and not be empty")
+        require(
+            self.track == parse_track(self.track),
+            f"`track` '{self.track}' must be in the form that parse_track returns",
+        )
+        require(self.max_duration_s > 0, "`max_duration` must be above 0 seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,11 @@ class SpeechOptions:
     """Speech detection.
 
     Attributes:
-        vad: Whether it runs; without it, clips are cut where it is quietest.
-        vad_threshold: The probability from which on a frame is speech.
-        vad_min_silence_s: Speech ends where there is none for so long.
-        vad_min_speech_s: Speech that is no longer is left out.
-        vad_pad_s: What is kept on both sides of speech.
+        vad: Detect speech; without it, clips are cut at the quietest places.
+        vad_threshold: A frame is speech if its speech probability is at least this.
+        vad_min_silence_s: A silence this long ends a stretch of speech.
+        vad_min_speech_s: Ignore stretches of speech no longer than this.
+        vad_pad_s: Audio to keep on both sides of speech.
     """
 
     vad: bool = True
@@ -136,7 +137,7 @@ class SpeechOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        require(0 < self.vad_threshold < 1, "--vad-threshold must be between 0 and 1")
-        require(self.vad_min_silence_s >= 0, "--vad-min-silence must not be negative")
-        require(self.vad_min_speech_s >= 0, "--vad-min-speech must not be negative")
-        require(0 <= self.vad_pad_s <= MAX_PAD_S, f"--vad-pad must be from 0 to {MAX_PAD_S:.0f} seconds")
+        require(0 < self.vad_threshold < 1, "`vad_threshold` must be between 0 and 1")
+        require(self.vad_min_silence_s >= 0, "`vad_min_silence` must not be negative")
+        require(self.vad_min_speech_s >= 0, "`vad_min_speech` must not be negative")
+        require(0 <= self.vad_pad_s <= MAX_PAD_S, f"`vad_pad` must be from 0 to {MAX_PAD_S:.0f} seconds")

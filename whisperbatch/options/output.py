@@ -1,4 +1,4 @@
-"""Formats, names, the shape of subtitles and of documents."""
+"""Options of outputs: formats, names, the layout of subtitles and of documents."""
 
 import hashlib
 import os
@@ -11,19 +11,19 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
 from whisperbatch.wording import Rules
 
-ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # what ``all`` means, as in openai-whisper
+ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # the meaning of ``all``, as in openai-whisper
 FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass", "md", "docx", "rttm")
-SHAPED = frozenset(("vtt", "srt", "ass"))  # those that SubtitleOptions shape
-DOCUMENTS = frozenset(("txt", "md", "docx"))  # those that DocumentOptions shape
-BINARY = frozenset(("docx",))  # those that are not text
+SHAPED = frozenset(("vtt", "srt", "ass"))  # formats that SubtitleOptions applies to
+DOCUMENTS = frozenset(("txt", "md", "docx"))  # formats that DocumentOptions applies to
+BINARY = frozenset(("docx",))  # formats that are not text
 DEFAULT_FORMATS = ("txt", "json")
-READABLE = ("json", "srt", "vtt", "ass", "txt")  # transcripts can be read from these, the richest first
+READABLE = ("json", "srt", "vtt", "ass", "txt")  # readable formats, the richest first
 BREAKS = ("words", "sentences")
 MEASURES = ("characters", "columns", "wide")
 
 
 def parse_formats(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """The formats named by repeats, commas and ``all``, each once, in the order given; UsageError on an unknown one."""
+    """Parse formats given by repeats, commas and ``all``; return each once, in order. May raise UsageError."""
     names: list[str] = []
     for part in ",".join(given).split(","):
         name = part.strip().lower()
@@ -39,18 +39,18 @@ def parse_formats(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class SubtitleOptions:
-    """How srt, vtt and ass are cut into cues and lines; the default is what openai-whisper does unasked.
+    """How srt, vtt and ass are cut into cues and lines; the defaults are openai-whisper's.
 
     Attributes:
         max_line_width: Most characters in a line.
-        max_line_count: Most lines in a cue; with ``max_line_width``, cues no longer keep to segments.
+        max_line_count: Most lines in a cue; with ``max_line_width``, a cue may cross segment boundaries.
         max_words_per_line: Most words in a cue.
-        highlight_words: A cue a word, the word underlined.
-        break_at: ``words`` (where openai-whisper breaks) or ``sentences``.
-        min_cue_s: Cues are shown so long at least, where their neighbours leave room.
-        max_cue_s: Longer cues are split.
-        max_cps: Characters a second; cues that are faster are shown longer, where there is room.
-        measure: How characters count for widths and ``max_cps``: each as one (``characters``), wide ones as two
+        highlight_words: Write one cue per word, with the word underlined.
+        break_at: ``words`` (as openai-whisper) or ``sentences``.
+        min_cue_s: Shortest time to show a cue, where its neighbours leave room.
+        max_cue_s: Split cues that last longer.
+        max_cps: Most characters per second; faster cues are shown longer, where there is room.
+        measure: How to count characters for widths and ``max_cps``: each as one (``characters``), wide ones as two
             (``columns``), or wide ones as one and others as half (``wide``).
     """
 
@@ -68,19 +68,18 @@ class SubtitleOptions:
         """Check the ranges and names."""
         for name in ("max_line_width", "max_line_count", "max_words_per_line"):
             value = getattr(self, name)
-            require(value is None or value >= 1, f"--{name.replace('_', '-')} must be 1 or more")
+            require(value is None or value >= 1, f"`{name}` must be 1 or more")
         for name in ("min_cue_s", "max_cue_s", "max_cps"):
             value = getattr(self, name)
-            flag = "--" + name.removesuffix("_s").replace("_", "-")
-            require(value is None or 0 < value < float("inf"), f"{flag} must be above 0")
+            require(value is None or 0 < value < float("inf"), f"`{name.removesuffix('_s')}` must be above 0")
         shortest, longest = self.min_cue_s or 0.0, self.max_cue_s or float("inf")
-        require(shortest <= longest, "--min-cue must not be above --max-cue")
+        require(shortest <= longest, "`min_cue` must not be above `max_cue`")
         require(self.break_at in BREAKS, f"unknown break '{self.break_at}'; choose from {', '.join(BREAKS)}")
         require(self.measure in MEASURES, f"unknown measure '{self.measure}'; choose from {', '.join(MEASURES)}")
 
     @property
     def needs_words(self) -> bool:
-        """Whether it cannot be done without the times of words."""
+        """True if this layout needs word times."""
         limits = (self.max_line_width, self.max_line_count, self.max_words_per_line, self.max_cue_s)
         return self.highlight_words or self.break_at != "words" or any(limit is not None for limit in limits)
 
@@ -94,7 +93,7 @@ PRESETS: dict[str, SubtitleOptions] = {  # after Netflix's Timed Text Style Guid
 
 
 def subtitle_options(preset: str | None, given: Mapping[str, Any]) -> SubtitleOptions:
-    """The preset with what is given in its place; a None is not given. UsageError on an unknown preset."""
+    """Return the preset, overridden by the values given that are not None; an unknown preset raises UsageError."""
     require(preset in (None, *PRESETS), f"unknown subtitles '{preset}'; choose from {', '.join(PRESETS)}")
     base = SubtitleOptions() if preset is None else PRESETS[preset]
     return replace(base, **{name: value for name, value in given.items() if value is not None})
@@ -106,7 +105,7 @@ class DocumentOptions:
 
     Attributes:
         paragraph_pause_s: A pause of this many seconds starts a new paragraph.
-        timestamps_in_text: Each paragraph begins with its time; None means so in md and docx, and not in txt.
+        timestamps_in_text: Begin each paragraph with its time; None means yes in md and docx, no in txt.
     """
 
     paragraph_pause_s: float = 2.0
@@ -114,29 +113,29 @@ class DocumentOptions:
 
     def __post_init__(self) -> None:
         """Check the range."""
-        require(0 < self.paragraph_pause_s < float("inf"), "--paragraph-pause must be above 0")
+        require(0 < self.paragraph_pause_s < float("inf"), "`paragraph_pause` must be above 0")
 
     def has_stamps(self, name: str) -> bool:
-        """True when the paragraphs of a format begin with their times; without them txt has no paragraphs."""
+        """Return True if paragraphs of a format begin with their times; without times, txt has no paragraphs."""
         return name != "txt" if self.timestamps_in_text is None else self.timestamps_in_text
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """Where transcripts go and what they are called.
+    """Where transcripts are written and how they are named.
 
     Attributes:
-        formats: Which of FORMATS to write.
-        output_dir: Mirror the tree here; None means beside the audio.
-        relative_to: Folder that a listed file's place under ``output_dir`` counts from; None means the current one.
+        formats: The formats to write, out of FORMATS.
+        output_dir: Folder to mirror the input tree in; None means beside the recordings.
+        relative_to: Base folder for the place of listed files under ``output_dir``; None means the current folder.
         name: Template with ``{stem}`` and ``{language}``.
-        overwrite: Replace outputs that are in the way.
-        write: False writes nothing at all (``--stdout``).
-        subtitles: How srt, vtt and ass are shaped.
-        documents: How txt, md and docx are divided.
-        move_done: Where recordings go that are done; without an ``output_dir``, their outputs go there too.
-        move_failed: Where recordings go that failed.
-        replace: Replacement rules, applied to every text; None means none.
+        overwrite: Replace files that are in the way.
+        write: Write files; False writes nothing at all (``--stdout``).
+        subtitles: Layout of srt, vtt and ass.
+        documents: Layout of txt, md and docx.
+        move_done: Folder to move finished recordings to; without ``output_dir``, their outputs are written there too.
+        move_failed: Folder to move failed recordings to.
+        replace: Replacement rules for every text; None means none.
     """
 
     formats: tuple[str, ...] = DEFAULT_FORMATS
@@ -152,20 +151,22 @@ class OutputOptions:
     replace: Rules | None = None
 
     def __post_init__(self) -> None:
-        """Check formats and template."""
+        """Check the formats and the template."""
         parse_formats(self.formats)
         try:
             rendered = self.name.format(stem="stem", language="en")
         except (KeyError, IndexError, ValueError) as err:
-            raise UsageError(f"--name '{self.name}' may only use {{stem}} and {{language}}") from err
-        require("{stem}" in self.name, "--name must contain {stem}")
-        require("/" not in rendered and os.sep not in rendered and "\0" not in rendered, "--name must not hold folders")
+            raise UsageError(f"`name` '{self.name}' may only use {{stem}} and {{language}}") from err
+        require("{stem}" in self.name, "`name` must contain {stem}")
+        require(
+            "/" not in rendered and os.sep not in rendered and "\0" not in rendered, "`name` must not contain folders"
+        )
 
 
 def form(name: str, output: OutputOptions) -> str:
-    """A format with a digest of all that its bytes depend on besides the transcript, as in ``srt#1f2e3d4c``.
+    """Return a format with a digest of all options that its bytes depend on, as in ``srt#1f2e3d4c``.
 
-    The name alone stands for the defaults. The journal keeps it for each output: when it changes, the output is
+    The name alone stands for the defaults. The journal stores this for each output: when it changes, the output is
     rendered again from the transcript.
     """
     parts = []

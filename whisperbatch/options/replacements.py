@@ -1,8 +1,8 @@
-r"""Replacement rules from files: ``wrong -> right`` and ``/regular expression/flags -> right``, a rule a line.
+r"""Replacement rules from files: ``wrong -> right`` and ``/regular expression/flags -> right``, one rule a line.
 
 Regular expressions are those of the package ``regex``, which can stop one that runs for minutes. ``[de]`` on a line of
-its own limits the rules below it to a language, ``[all]`` ends that; lines that begin with # and blank lines are left
-out.
+its own limits the rules below it to a language, ``[all]`` ends that; blank lines and lines that begin with # are
+ignored.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from whisperbatch.languages import parse_language
 from whisperbatch.options.checks import require
 from whisperbatch.wording import Rule, Rules
 
-MAX_BYTES = 1_000_000  # of a file; a glossary of 10,000 names has a third of that
+MAX_BYTES = 1_000_000  # size of a file; a glossary of 10,000 names takes a third of that
 MAX_RULES = 10_000
 MAX_LINE = 1_000  # characters
 N_DIGEST = 16
@@ -27,27 +27,27 @@ ARROW = "->"
 ALL = "all"
 
 BLANKLESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"  # in sets of ``regex``
-_EDGE = rf"[\w--[{BLANKLESS}]]"  # what no whole word has before or after it
+_EDGE = rf"[\w--[{BLANKLESS}]]"  # a word is not whole if one of these comes before or after it
 _SECTION = re.compile(r"\[([^\]]*)\]")
 _EXPRESSION = re.compile(r"/((?:\\.|[^/\\])+)/(\w*)\s*->(.*)")
 _GROUP = re.compile(r"\\(\d{1,2}|.|$)")
 
 
 def read_rules(paths: Iterable[Path]) -> Rules:
-    """The rules of all files, in order.
+    """Read the rules of all files, in order.
 
     Raises:
-        UsageError: A file cannot be read, or one of its lines makes no sense; the sentence names file and line.
+        UsageError: A file cannot be read, or one of its lines is not valid; the message names file and line.
     """
-    made: list[Rule] = []
+    rules: list[Rule] = []
     for path in paths:
-        made += _of_file(path)
-        require(len(made) <= MAX_RULES, f"{path}: there are more than {MAX_RULES} replacement rules")
-    return Rules(_digest(made), tuple(made)) if made else Rules()
+        rules += _of_file(path)
+        require(len(rules) <= MAX_RULES, f"{path}: there are more than {MAX_RULES} replacement rules")
+    return Rules(_digest(rules), tuple(rules)) if rules else Rules()
 
 
 def replacements(given: Rules | str | Path | Iterable[str | Path] | None) -> Rules | None:
-    """Rules out of what a Python caller gives: rules, the name of a file, or several; None stays None."""
+    """Return the rules that a Python caller gives as rules, a file name or several file names; None stays None."""
     if given is None or isinstance(given, Rules):
         return given
     return read_rules([Path(given)] if isinstance(given, str | Path) else [Path(one) for one in given])
@@ -59,7 +59,7 @@ def _of_file(path: Path) -> tuple[Rule, ...]:
         return _parsed(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
     except OSError as err:
         raise UsageError(f"the replacement rules in {path} cannot be read: {err.strerror or err}") from err
-    except ValueError as err:  # a NUL in its name
+    except ValueError as err:  # a NUL in the file name
         raise UsageError(f"the replacement rules in {str(path)!r} cannot be read: {err}") from err
 
 
@@ -69,7 +69,7 @@ def _parsed(path: Path, state: tuple[int, ...]) -> tuple[Rule, ...]:
 
 
 def parse_rules(data: bytes, path: Path) -> Iterator[Rule]:
-    """The rules in a file's bytes; UsageError names the file and line that makes no sense."""
+    """Yield the rules in a file's bytes; UsageError names the file and line that is not valid."""
     language: str | None = None
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), start=1):
         try:
@@ -93,7 +93,7 @@ def _checked(line: bytes) -> str:
         raise UsageError("this is not UTF-8 text") from err
     require(len(text) <= MAX_LINE, f"the line is longer than {MAX_LINE} characters")
     controls = [c for c in text if unicodedata.category(c) in ("Cc", "Zl", "Zp") and c != "\t"]
-    require(not controls, "the line holds a control character")
+    require(not controls, "the line contains a control character")
     return text
 
 
@@ -131,7 +131,7 @@ def _expression(text: str) -> _Found:
 
 
 def _n_groups(pattern: str, flags: str) -> int:
-    """How many groups an expression has; UsageError when it is not valid."""
+    """Return the number of groups in an expression; raise UsageError if it is not valid."""
     import regex
 
     try:
@@ -141,7 +141,7 @@ def _n_groups(pattern: str, flags: str) -> int:
 
 
 def _parts(right: str, n_groups: int) -> tuple[str | int, ...]:
-    r"""A replacement with its ``\1`` apart; ``\0`` is the whole match and ``\\`` a backslash."""
+    r"""Split a replacement into text and group numbers (``\1``); ``\0`` is the whole match, ``\\`` a backslash."""
     parts: list[str | int] = []
     at = 0
     for found in _GROUP.finditer(right):

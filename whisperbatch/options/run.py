@@ -1,4 +1,4 @@
-"""The journal, failures, and all of a run."""
+"""Options of the journal and of failures, and ``RunOptions``, which holds all options of a run."""
 
 import math
 import os
@@ -21,16 +21,16 @@ YEAR_S = 365 * 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class JournalOptions:
-    """The journal of what is done.
+    """How the journal is used.
 
     Attributes:
-        use_journal: False keeps none; what lies on disk then tells what is done.
-        journal: Where it lies; None means the user's state folder.
-        redo: Do again what was done before; after an interruption the same again goes on where it was.
-        redo_scope: Which redo is meant by "the same again", any text.
-        retry_failed: Try again what failed for a reason that seemed to last.
-        dedupe: Take the transcript of a recording with the same content, in this run or in the journal, for its copies
-            and for what was renamed or moved.
+        use_journal: Keep a journal; without one, the files on disk decide what is done.
+        journal: Path of the journal; None means the default one in the user's state folder.
+        redo: Transcribe finished files again; if interrupted, a run with the same ``redo_scope`` continues.
+        redo_scope: Any text that identifies the command, so that it can continue an interrupted ``redo``.
+        retry_failed: Retry files that failed for a reason that seemed permanent.
+        dedupe: Reuse the transcript of a recording with the same content, from this run or the journal, for copies and
+            for recordings that were renamed or moved.
     """
 
     use_journal: bool = True
@@ -41,21 +41,21 @@ class JournalOptions:
     dedupe: bool = True
 
     def __post_init__(self) -> None:
-        """Check that the parts go together."""
-        require(self.use_journal or self.journal is None, "give --journal or --no-journal, not both")
-        require(self.use_journal or not self.redo, "--redo needs the journal; use --overwrite without one")
-        require(self.use_journal or not self.retry_failed, "--retry-failed needs the journal")
+        """Check that the options fit together."""
+        require(self.use_journal or self.journal is None, "give `journal` or `use_journal=False`, not both")
+        require(self.use_journal or not self.redo, "`redo` needs the journal; use `overwrite` without one")
+        require(self.use_journal or not self.retry_failed, "`retry_failed` needs the journal")
 
 
 @dataclass(frozen=True, slots=True)
 class FailureOptions:
-    """What happens when a file fails.
+    """How failures are handled.
 
     Attributes:
-        retries: How often a file is tried again after an error that may pass.
-        load_timeout_s: Seconds without a sign of life after which a load process is stopped; None means its own.
-        max_failures: How many files may fail before the run is ended; None means any number.
-        fail_fast: End the run with the first failure.
+        retries: Most retries of a file after an error that may be temporary.
+        load_timeout_s: Seconds without progress after which a load worker is stopped; None means its own default.
+        max_failures: End the run when this many files have failed; None means never.
+        fail_fast: End the run at the first failure.
     """
 
     retries: int = 2
@@ -65,20 +65,20 @@ class FailureOptions:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        require(self.retries >= 0, "--retries must not be negative")
+        require(self.retries >= 0, "`retries` must not be negative")
         timeout_s = self.load_timeout_s
         require(
-            timeout_s is None or 0 < timeout_s <= YEAR_S, "--load-timeout must be above 0 seconds and within a year"
+            timeout_s is None or 0 < timeout_s <= YEAR_S, "`load_timeout` must be above 0 seconds and within a year"
         )
-        require(self.max_failures is None or self.max_failures >= 1, "--max-failures must be 1 or more")
+        require(self.max_failures is None or self.max_failures >= 1, "`max_failures` must be 1 or more")
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """All of a run.
+    """All options of a run.
 
     Attributes:
-        words_for_speakers: Word times are on only because speakers are looked for; a text without them will do.
+        words_for_speakers: Word times are on only because speakers are wanted; a transcript without them is acceptable.
     """
 
     engine: EngineOptions = field(default_factory=EngineOptions)
@@ -97,13 +97,13 @@ class RunOptions:
 
     @property
     def n_load_workers(self) -> int:
-        """The number of load workers to start."""
+        """Number of load workers to start."""
         return self.load.n_workers or load_workers_for(os.cpu_count() or 2, beside_gpu=self.engine.is_on_gpu)
 
     def __post_init__(self) -> None:
-        """Check what clips ask for; whether the model can do it is the engine's to say.
+        """Check options against each other; the engine checks whether the model supports them.
 
-        Shaped subtitles and speakers turn word times on.
+        Subtitle layout options and speakers turn word times on.
         """
         if self.output.subtitles.needs_words and not self.decode.word_timestamps:
             object.__setattr__(self, "decode", replace(self.decode, word_timestamps=True))
@@ -113,12 +113,12 @@ class RunOptions:
         self.hooks.check_formats(self.output.formats if self.output.write else ())
         clip = self.clip
         is_plain = self.workers.backend == "local" or self.engine.devices in (("auto",), ("cpu",))
-        require(is_plain, "--device names devices of this machine; with --backend ray each actor has its own")
+        require(is_plain, "`device` names devices of this machine; with `backend=ray` each actor has its own")
         require(
             clip.language in (None, *LANGUAGES), f"unknown language '{clip.language}'; give a code such as en or de"
         )
-        require_text(clip.prompt, "--prompt")
-        require_text(clip.hotwords, "--hotwords")
+        require_text(clip.prompt, "`prompt`")
+        require_text(clip.hotwords, "`hotwords`")
         require(clip.task in TASKS, f"unknown task '{clip.task}'; choose from {', '.join(TASKS)}")
         require(
             clip.long_form in LONG_FORMS,
@@ -126,10 +126,10 @@ class RunOptions:
         )
         require(
             clip.language is None or not self.decode.multilingual,
-            "--multilingual finds the language of each clip, so --language cannot be given with it",
+            "`multilingual` detects the language of each clip, so `language` cannot be given with it",
         )
         times = (0.0, *clip.clip_timestamps)
         require(
             all(one <= two < math.inf for one, two in pairwise(times)),
-            "--clip-timestamps must be seconds that grow, as in 0,30,60,90",
+            "`clip_timestamps` must be increasing seconds, as in 0,30,60,90",
         )

@@ -1,6 +1,7 @@
-"""Where transcripts go and what they are called; files on disk, each whole or not there.
+"""Output files: choose their names, write them atomically, and move finished recordings.
 
-namer (the path of each output, free and reserved), paths (the same as arithmetic on paths), siblings (recordings beside
-a recording), provenance (whether a file was made from a transcript), atomic (a set of files, each whole or not there),
-move_file (a recording to another folder).
+Modules: namer (chooses and reserves a free name for each recording), paths (folders and file names, computed without
+disk access), siblings (recordings in the same folder, whose outputs could clash), existing (outputs of earlier runs),
+provenance (whether a file was made from a transcript), atomic (write several files, each complete or absent), move_file
+(move a recording to another folder).
 """

@@ -1,6 +1,7 @@
-"""A set of files on disk, each whole or not there.
+"""Write several files so that each is complete or absent.
 
-Temporary files lie in the target's own folder, are synced and renamed; those of dead runs are removed.
+Each is written to a temporary file in the target's folder, synced and renamed. ``remove_stale`` deletes temporary files
+of dead runs.
 """
 
 import errno
@@ -31,21 +32,29 @@ _REASONS = {
     errno.EACCES: f"no permission to write there; {_ELSEWHERE}",
     errno.EPERM: f"no permission to write there; {_ELSEWHERE}",
     errno.ENAMETOOLONG: "the path is too long for the file system; use --output-dir or --name for a shorter one",
-    errno.ENOENT: f"its folder has gone; {_ELSEWHERE}",
-    errno.EISDIR: f"a folder has its name; {_ELSEWHERE}",
-    errno.ENOTDIR: f"a file lies where its folder should be; {_ELSEWHERE}",
-    errno.EEXIST: f"a file lies where its folder should be; {_ELSEWHERE}",
+    errno.ENOENT: f"its folder no longer exists; {_ELSEWHERE}",
+    errno.EISDIR: f"a folder already has that name; {_ELSEWHERE}",
+    errno.ENOTDIR: f"there is a file where its folder should be; {_ELSEWHERE}",
+    errno.EEXIST: f"there is a file where its folder should be; {_ELSEWHERE}",
 }
 
 
 def write_all(
     texts: Mapping[Path, Content], *, makes_folders: bool = True, new: Collection[Path] = ()
 ) -> tuple[Path, ...]:
-    r"""The paths written, text in UTF-8 with ``\n``; WriteError when one could not be, none half written.
+    r"""Write all files, text as UTF-8 with ``\n``; returns their paths.
 
-    At those in ``new`` nothing lay; what has come there meanwhile is not replaced: TakenError, and none is written.
-    Nothing is renamed before all of it lies on the disk. JSON is renamed first, since it tells whose the others
-    are: a run killed in between finds it and renders what is missing.
+    Nothing is renamed before every file is on disk. JSON is renamed first, since it shows what the others belong to:
+    after a crash in between, the next run finds it and renders what is missing.
+
+    Args:
+        texts: Content by path.
+        makes_folders: Create missing folders.
+        new: Paths that must still be free.
+
+    Raises:
+        TakenError: Another file has appeared at a path in ``new``; it is not replaced, and nothing is written.
+        WriteError: A file could not be written; no file is left half written.
     """
     waiting: list[tuple[Path, Path]] = []
     placed: list[Path] = []
@@ -82,17 +91,17 @@ def write_all(
 
 
 def temporary_beside(path: Path) -> Path:
-    """A hidden name in the same folder that no other process and no other call takes."""
+    """Return a hidden name in the same folder, unique across processes and calls."""
     return path.parent / f"{PREFIX}{_HOST}-{os.getpid()}-{RUN}-{next(_numbers)}.tmp"
 
 
 def reason(error: OSError) -> str:
-    """Why the operating system refused, and what to try."""
+    """Describe why the operating system refused, and what to try."""
     return _REASONS.get(error.errno or 0) or error.strerror or str(error)
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove temporary files that dead runs of this machine left in a folder; what cannot be removed stays."""
+    """Remove temporary files that dead runs of this machine left in a folder; ignores those it cannot remove."""
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries]
@@ -113,7 +122,7 @@ def _write(path: Path, text: Content) -> None:
 
 
 def _take(temporary: Path, path: Path) -> bool:
-    """Give a file its name, unless it lies there already; TakenError when another file does."""
+    """Rename a file into place; False if an identical file is already there, TakenError if another file is."""
     try:
         try:
             os.link(temporary, path)
@@ -133,12 +142,12 @@ def _take(temporary: Path, path: Path) -> bool:
 
 
 def sync(folder: Path) -> None:
-    """Make the renames last, where the system lets a folder be synced; the files themselves are on the disk."""
-    if os.name == "nt":  # Windows cannot open folders, and needs no such thing
+    """Sync a folder, so that renames in it are durable, where the system allows that."""
+    if os.name == "nt":  # Windows cannot open folders, and need not
         return
     try:
         number = os.open(folder, os.O_RDONLY)
-    except OSError:  # a folder may be written to and not be read
+    except OSError:  # the folder may be writable but not readable
         return
     try:
         os.fsync(number)

@@ -1,4 +1,4 @@
-"""Outputs that a recording may have from before: transcripts under its names, and the files made from them."""
+"""Find outputs of earlier runs: transcripts under a recording's names, and the files made from them."""
 
 import os
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from whisperbatch.outputs.siblings import names_in
 from whisperbatch.records import AudioFile, Transcript
 from whisperbatch.writers import read_json
 
-MAX_JSON = 1 << 28  # bytes; no transcript is larger, data sets are
+MAX_JSON = 1 << 28  # bytes; transcripts are smaller, data sets may be larger
 _CODES = (*LANGUAGES, UNDETERMINED)
 
 
@@ -32,9 +32,9 @@ class OutputSet:
     """A transcript on disk and the outputs beside it.
 
     Attributes:
-        transcript: What the JSON holds.
-        there: The outputs that were made from it and have the form that is wanted now.
-        stale: Those in another form (shape, replacement rules), which may be replaced.
+        transcript: Contents of the JSON.
+        there: Outputs that were made from it, in the form that is wanted now.
+        stale: Outputs in another form (shape, replacement rules), which may be replaced.
         is_complete: Every output that is wanted is among ``there``.
         is_blocked: Another file is where an output would go.
     """
@@ -47,7 +47,7 @@ class OutputSet:
 
 
 class ExistingOutputs:
-    """Looks for outputs of before in one run's folders; any thread may call it."""
+    """Looks for outputs of earlier runs; any thread may call it."""
 
     def __init__(self, options: OutputOptions) -> None:
         """Look for the outputs that the options name."""
@@ -55,11 +55,11 @@ class ExistingOutputs:
         self._listings: dict[Path, frozenset[str]] = {}  # a folder's names before this run wrote to it
 
     def list_again(self, audio: AudioFile) -> None:
-        """Count what this run has written to a recording's folder as there: the recording comes a second time."""
+        """List a recording's folder again, with this run's own files, since the recording has come a second time."""
         self._listings.pop(folder_of(audio, self._options), None)
 
     def transcripts(self, audio: AudioFile, base: str) -> Iterator[tuple[str, Path, Transcript]]:
-        """The transcripts in JSON under a name, whosoever they are: language in the name, path, transcript."""
+        """Yield language, path and transcript of each JSON file under a name; it may be another recording's."""
         folder = folder_of(audio, self._options)
         for language in self._languages(folder, base, "json"):
             path = folder / file_name(self._options.name, base, language, "json")
@@ -70,14 +70,14 @@ class ExistingOutputs:
                 continue
 
     def outputs_of(self, audio: AudioFile, base: str, language: str, path: Path, transcript: Transcript) -> OutputSet:
-        """The outputs beside a transcript of the recording.
+        """Return the outputs that go with a transcript of the recording.
 
         Args:
             audio: The recording.
             base: The stem under which the transcript is stored.
             language: The language in its name.
             path: Its JSON file.
-            transcript: What that holds.
+            transcript: Contents of that file.
         """
         options = self._options
         taken = {name: one for name, one in places_of(audio, options, base, language).items() if os.path.lexists(one)}
@@ -100,9 +100,9 @@ class ExistingOutputs:
         )
 
     def complete_without_json(self, audio: AudioFile, base: str) -> tuple[Path, ...]:
-        """All outputs, when no JSON is wanted that could prove whose they are and all are there; else nothing.
+        """Return all outputs if they exist and no JSON is wanted that could prove their origin, else nothing.
 
-        Reason: without this, a second run with ``--format srt`` would do everything again under other names.
+        Without this, a second run with ``--format srt`` would do everything again under other names.
         """
         formats = formats_of(audio, self._options)
         if self._options.overwrite or "json" in formats:
@@ -120,7 +120,7 @@ class ExistingOutputs:
         return not any(os.path.lexists(path) for path in places_of(audio, self._options, base, "").values())
 
     def _languages(self, folder: Path, base: str, suffix: str) -> Iterator[str]:
-        """The languages in which an output of that name and format was there before."""
+        """Yield the languages in whose names an output of that format existed before the run."""
         if not has_language(self._options.name):
             yield ""
             return

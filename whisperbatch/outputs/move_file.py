@@ -1,7 +1,7 @@
-"""A recording to another folder, whole or not at all, over nothing that lies there.
+"""Move a recording to another folder, completely or not at all, without replacing anything.
 
-Within a file system it gets its new name before it loses the old one; across file systems it is copied, synced, named,
-and then removed. Killed in between, it lies in both places, and moving it again removes the old one.
+Within a file system the file gets its new name before it loses the old one; across file systems it is copied, synced,
+named, and then removed. After a crash in between it is in both places, and moving it again removes the old one.
 """
 
 import filecmp
@@ -19,13 +19,21 @@ _numbers = itertools.count()
 
 
 def move_to(source: Path, target: Path, known: os.stat_result | None = None) -> Path:
-    """Where the file lies now: at ``target``, or beside it with a number when another file has the name.
+    """Move the file to ``target``, or to a numbered name beside it if another file has that name.
 
-    ``known`` is the source's ``lstat``, as it is now by default: a recorder may give the name to its next file at any
-    moment, which then stays. A target that is the source itself, by another name of its folder, is where it lies.
+    If the target is the source itself, under another name of its folder, nothing is moved.
+
+    Args:
+        source: The recording.
+        target: The new path.
+        known: The ``lstat`` of the file to move, by default the source's now. A recorder may give the name to its next
+            file at any moment; that file stays.
+
+    Returns:
+        The path where the file is now.
 
     Raises:
-        WriteError: It could not be moved, and lies where it lay.
+        WriteError: It could not be moved, and is still at ``source``.
     """
     try:
         known = source.lstat() if known is None else known
@@ -35,20 +43,20 @@ def move_to(source: Path, target: Path, known: os.stat_result | None = None) -> 
                 continue
             if _is_itself(place, source):
                 return place
-            with suppress(FileExistsError):  # somebody was quicker: the next name
+            with suppress(FileExistsError):  # another process was quicker: try the next name
                 if not os.path.lexists(place):
                     _name(source, place, known)
                 sync(place.parent)
-                _take_away(source, place, known)
+                _remove_source(source, place, known)
                 sync(source.parent)
                 return place
     except OSError as err:
         raise WriteError(f"the recording cannot be moved to {target.parent}: {reason(err)}", source) from err
-    raise AssertionError("numbers do not end")
+    raise AssertionError("unreachable: the names are endless")
 
 
 def is_copy(place: Path, source: Path) -> bool:
-    """Whether a file is the same as another, byte for byte."""
+    """Return whether two files are the same byte for byte."""
     try:
         if place.is_symlink() or source.is_symlink():
             return place.resolve() == source.resolve()
@@ -60,7 +68,7 @@ def is_copy(place: Path, source: Path) -> bool:
 
 
 def _is_itself(place: Path, source: Path) -> bool:
-    """Whether both are one entry of one folder, which is mounted twice, say, or has two spellings."""
+    """True if both are one directory entry, reached through a second mount, say, or another spelling."""
     try:
         one, other = place.lstat(), source.lstat()
         is_one_file = os.path.samestat(one, other)
@@ -71,25 +79,26 @@ def _is_itself(place: Path, source: Path) -> bool:
         return False
 
 
-def _take_away(source: Path, place: Path, known: os.stat_result) -> None:
-    """Take a name away from the file that ``place`` has too, and from no other.
+def _remove_source(source: Path, place: Path, known: os.stat_result) -> None:
+    """Remove the source's name from the file that is now also at ``place``.
 
-    What has come under the name meanwhile keeps it. OSError when the file itself was changed; then ``place`` goes.
+    A different file that has since taken the name keeps it. OSError if the file itself was changed; then ``place`` is
+    removed.
     """
     try:
         status = source.lstat()
-        if _told_by(status) == _told_by(known) and status.st_ino == known.st_ino:
+        if _fingerprint(status) == _fingerprint(known) and status.st_ino == known.st_ino:
             aside = source.parent / f"{PREFIX}{os.getpid()}-{next(_numbers)}.moved"
             source.rename(aside)
-            if _told_by(aside.lstat()) == _told_by(known):
+            if _fingerprint(aside.lstat()) == _fingerprint(known):
                 aside.unlink()
                 return
             _put_back(aside, source)
-    except FileNotFoundError:  # somebody else has taken it away
+    except FileNotFoundError:  # another process has removed it
         return
     if os.path.samestat(place.lstat(), source.lstat()):
         place.unlink()
-        raise OSError("it changed meanwhile")
+        raise OSError("it changed during the move")
 
 
 def _put_back(aside: Path, source: Path) -> None:
@@ -100,12 +109,12 @@ def _put_back(aside: Path, source: Path) -> None:
             return
 
 
-def _told_by(status: os.stat_result) -> tuple[int, int]:
+def _fingerprint(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
 def _equal(one: Path, other: Path) -> bool:
-    filecmp.clear_cache()  # it would go by size and time
+    filecmp.clear_cache()  # cached results go by size and time
     return filecmp.cmp(one, other, shallow=False)
 
 
@@ -115,8 +124,8 @@ def _numbered(target: Path) -> Iterator[Path]:
 
 
 def _name(source: Path, place: Path, known: os.stat_result) -> None:
-    """Have the file at ``place`` too; FileExistsError when there is one, OSError when it is no more the one known."""
-    if source.is_symlink():  # what it leads to stays where it is
+    """Put the file at ``place`` as well; FileExistsError if something is there, OSError if the file has changed."""
+    if source.is_symlink():  # move the link, not its target
         place.symlink_to(source.parent.resolve() / source.readlink())
         return
     try:
@@ -136,13 +145,13 @@ def _copy(source: Path, place: Path, known: os.stat_result) -> None:
             os.fsync(outgoing.fileno())
         with suppress(OSError):
             shutil.copystat(source, temporary)
-        if _told_by(source.stat()) != _told_by(known):
-            raise OSError("it changed meanwhile")
+        if _fingerprint(source.stat()) != _fingerprint(known):
+            raise OSError("it changed during the move")
         try:
             os.link(temporary, place)
         except FileExistsError:
             raise
-        except OSError:  # no hard links: hold the name with an empty file of our own
+        except OSError:  # no hard links: reserve the name with an empty file
             os.close(os.open(place, os.O_CREAT | os.O_EXCL))
             temporary.replace(place)
     finally:

@@ -1,4 +1,4 @@
-"""Folders and file names of outputs, as arithmetic on paths; nothing is looked up on disk."""
+"""Compute folders and file names of outputs, without looking at the disk."""
 
 import hashlib
 import os
@@ -12,33 +12,33 @@ from whisperbatch.options import FORMATS, OutputOptions
 from whisperbatch.records import AudioFile
 from whisperbatch.wording import Rules
 
-UNDETERMINED = "und"  # ISO 639-2's code, for a name with {language} when nothing was heard
+UNDETERMINED = "und"  # ISO 639-2's code, for a name with {language} if there is no speech
 
 _MAX_NAME = 255  # bytes, on the file systems people use
 _MAX_SHOWN = _MAX_NAME - max(
     len(f".{name}") for name in FORMATS
 )  # one limit for all, so that a file's set shares a name
 _N_HASH = 8
-MAX_NUMBER = 100_000  # of recordings that had the same name, one after another
+MAX_NUMBER = 100_000  # of successive recordings with the same name
 _CODE = re.compile(r"[a-z]{2,3}")
 
 
 def folder_of(audio: AudioFile, options: OutputOptions) -> Path:
-    """The folder of a recording's outputs: the one it asks for, its place below ``output_dir``, or beside it.
+    """Return the folder of a recording's outputs: its own option, its place below ``output_dir``, or its own folder.
 
-    A recording that moves to ``move_done`` once it is done is expected there.
+    With ``move_done``, that is the folder to which the recording will move.
 
     Raises:
-        WriteError: It asks for a folder that the command does not cover.
+        WriteError: Its own option names a folder outside those that the command allows.
     """
     if audio.options.output is not None:
-        return _asked_folder(audio.options.output, audio, options)
+        return _requested_folder(audio.options.output, audio, options)
     top = options.output_dir or options.move_done
     return audio.path.parent if top is None else mirrored(audio, top, options)
 
 
 def mirrored(audio: AudioFile, top: Path, options: OutputOptions) -> Path:
-    """The folder below ``top`` that a recording's own folder has as its counterpart."""
+    """Return the folder below ``top`` that mirrors the recording's own folder."""
     whole = absolute(audio.path)
     base = absolute(audio.root if audio.root is not None else options.relative_to or Path())
     inside = whole.relative_to(base) if whole.is_relative_to(base) else Path(*whole.parts[1:])
@@ -46,41 +46,43 @@ def mirrored(audio: AudioFile, top: Path, options: OutputOptions) -> Path:
 
 
 def numbered(audio: AudioFile) -> Iterator[str]:
-    """Stems for outputs of a recording that is moved to where others of its name lie."""
+    """Yield numbered stems for outputs of a recording that moves to a folder with others of its name."""
     return (f"{audio.path.stem}-{n}" for n in range(2, MAX_NUMBER))
 
 
 def archived(audio: AudioFile, options: OutputOptions, base: str) -> Path:
-    """Where a recording goes that is done: beside its outputs and under their name, if they go there too."""
+    """Return where a finished recording moves; if its outputs are there under a numbered name, it gets that name."""
     assert options.move_done is not None
     stem, suffix = audio.path.stem, audio.path.suffix
     is_numbered = re.fullmatch(re.escape(stem) + r"-\d+", base) is not None
     return mirrored(audio, options.move_done, options) / (f"{base}{suffix}" if is_numbered else audio.path.name)
 
 
-def _asked_folder(asked: Path, audio: AudioFile, options: OutputOptions) -> Path:
-    """The folder that a line of a list asks for; a list may come from anywhere, so it may not name any place."""
-    where = absolute(asked)
+def _requested_folder(requested: Path, audio: AudioFile, options: OutputOptions) -> Path:
+    """Return the folder that a line of a list names; since lists may be untrusted, only some are allowed."""
+    where = absolute(requested)
     roots = [Path(), audio.path.parent, options.output_dir or Path()]
     if options.write and not any(where.is_relative_to(absolute(root)) for root in roots):
-        told = "lies outside the current folder, the recording's and --output-dir; give an --output-dir above it"
-        raise WriteError(f"the output folder {asked} that it asks for {told}", audio.path)
-    return where if ".." in asked.parts else asked  # behind a link, ``..`` leads elsewhere
+        problem = (
+            "is outside the current folder, the recording's folder and --output-dir; give an --output-dir above it"
+        )
+        raise WriteError(f"its output folder {requested} {problem}", audio.path)
+    return where if ".." in requested.parts else requested  # after a link, ``..`` has another meaning
 
 
 def formats_of(audio: AudioFile, options: OutputOptions) -> tuple[str, ...]:
-    """The formats of a recording's outputs: those it asks for, or the run's."""
+    """Return the formats of a recording's outputs: its own option, or the run's."""
     return audio.options.formats or options.formats
 
 
 def rules_of(audio: AudioFile, options: OutputOptions) -> Rules:
-    """The replacement rules for a recording's text: those it asks for, or the run's."""
+    """Return the replacement rules for a recording's text: its own option, or the run's."""
     return audio.options.replace or options.replace or Rules()
 
 
 def file_name(template: str, base: str, language: str, suffix: str) -> str:
-    """The name of an output; one too long for file systems is cut at a character and told apart by a hash."""
-    code = language if _CODE.fullmatch(language) else UNDETERMINED  # it may come out of a file that others wrote
+    """Return an output's file name; one too long for file systems is cut at a character and ends with a hash."""
+    code = language if _CODE.fullmatch(language) else UNDETERMINED  # it may come from a file that another program wrote
     shown = re.sub(r"[/\\\0]", "_", template.format(stem=base, language=code))
     if len(os.fsencode(shown)) > _MAX_SHOWN:
         end = f"~{short_hash(shown)}"
@@ -91,26 +93,26 @@ def file_name(template: str, base: str, language: str, suffix: str) -> str:
 
 
 def has_language(template: str) -> bool:
-    """Return whether a template for names has the language in it."""
+    """Return whether a name template contains the language."""
     return template.format(stem="stem", language="\0") != template.format(stem="stem", language="")
 
 
 def places_of(audio: AudioFile, options: OutputOptions, base: str, language: str) -> dict[str, Path]:
-    """Where each format of a recording goes under a stem, by the format's name."""
+    """Return the path of each output of a recording under a stem, by format."""
     folder = folder_of(audio, options)
     return {name: folder / file_name(options.name, base, language, name) for name in formats_of(audio, options)}
 
 
 def absolute(path: Path) -> Path:
-    """The path from the root, without ``..``, its links left as they are."""
+    """Return the absolute path without ``..``; links are not resolved."""
     return Path(os.path.abspath(path))  # noqa: PTH100  (resolve would follow links)
 
 
 def folded(name: str) -> str:
-    """A name as a file system that ignores case and composition sees it."""
+    """Return the name as a file system that ignores case and Unicode composition compares it."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def short_hash(text: str) -> str:
-    """Eight hex characters that tell a name or path from others."""
+    """Return eight hex characters that identify a name or path."""
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:_N_HASH]

@@ -1,4 +1,4 @@
-"""Whether a file on disk was made from a transcript."""
+"""Decide whether a file on disk was made from a transcript, and in which shape."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from whisperbatch.writers.content import encoded
 
 
 def is_from(path: Path, name: str, json_file: Path, transcript: Transcript, options: OutputOptions) -> bool:
-    """Whether an output was made from the transcript in the JSON file, or from it and corrected by hand since."""
+    """Return whether an output was made from the transcript in the JSON file, even if corrected by hand since."""
     try:
         if path == json_file or holds(path, name, transcript, options):
             return True
@@ -24,10 +24,10 @@ def is_from(path: Path, name: str, json_file: Path, transcript: Transcript, opti
 
 
 def is_shaped_otherwise(path: Path, name: str, transcript: Transcript, wanted: OutputOptions) -> bool:
-    """Whether an output holds the transcript in another shape than is wanted: unshaped, or as a preset has it.
+    """Return whether an output has the transcript in a shape other than ``wanted``: unshaped, or a preset's.
 
-    Trap: one in a shape that no preset has can't be told from one that was corrected by hand; nor can a document with
-    paragraphs by a pause that is neither the default nor wanted now.
+    Trap: a shape that no preset has can't be distinguished from a correction by hand; nor can a document whose
+    paragraph pause is neither the default nor the one wanted now.
     """
     if name not in SHAPED | DOCUMENTS or holds(path, name, transcript, wanted):
         return False
@@ -35,7 +35,7 @@ def is_shaped_otherwise(path: Path, name: str, transcript: Transcript, wanted: O
 
 
 def _others(name: str, wanted: OutputOptions) -> Iterator[OutputOptions]:
-    """The shapes that a format may have been given before."""
+    """Yield the shapes in which the format may have been written before."""
     if name in SHAPED:
         yield from (replace(wanted, subtitles=shaping) for shaping in (PLAIN, *PRESETS.values()))
         return
@@ -45,9 +45,9 @@ def _others(name: str, wanted: OutputOptions) -> Iterator[OutputOptions]:
 
 
 def is_as_made(path: Path, name: str, transcript: Transcript, wanted: OutputOptions) -> bool:
-    """Whether a file holds the transcript as we write it, in the shape that is wanted or in another.
+    """Return whether a file has the transcript exactly as whisperbatch writes it, in the shape wanted or another.
 
-    JSON that another program or version wrote is told by its spelling: a review page's, an editor's.
+    JSON that another program wrote (a review page, an editor) is recognised by its formatting.
     """
     if name == "json":
         return _is_our_json(path, transcript)
@@ -55,20 +55,20 @@ def is_as_made(path: Path, name: str, transcript: Transcript, wanted: OutputOpti
 
 
 def _is_our_json(path: Path, transcript: Transcript) -> bool:
-    """Whether a transcript's JSON is spelled as ours, and its words are those of its text."""
-    spelled = ((one.text, one.words) for one in transcript.segments if one.words)
+    """True if the JSON is formatted as whisperbatch does it, and the words match the text."""
+    texts = ((one.text, one.words) for one in transcript.segments if one.words)
     try:
         data = read_regular(path)
-        is_spelled = json.dumps(json.loads(data)).encode() == data
+        is_formatted = json.dumps(json.loads(data)).encode() == data
     except (OSError, ValueError, RecursionError):
         return False
-    return is_spelled and all("".join(word.word for word in words) == text for text, words in spelled)
+    return is_formatted and all("".join(word.word for word in words) == text for text, words in texts)
 
 
 def holds(path: Path, name: str, transcript: Transcript, options: OutputOptions) -> bool:
-    """Whether a file holds the transcript in that format and shape, to the byte; its own name is the title."""
+    """Return whether a file is the transcript in that format and shape, byte for byte; its stem is the title."""
     try:
         data = encoded(render(transcript, name, options.subtitles, options.documents, path.stem))
         return path.stat().st_size == len(data) and read_regular(path) == data
-    except (OSError, FileError):  # a shape may want word times that the transcript has not
+    except (OSError, FileError):  # a shape may need word times that the transcript lacks
         return False

@@ -1,4 +1,4 @@
-"""Which recordings lie beside a recording, since those of one stem use their full names."""
+"""Find recordings in the same folder with the same stem, since their outputs must use the full file names."""
 
 import os
 from collections import Counter
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from whisperbatch.outputs.paths import folded
 
-MAX_LISTINGS = 256  # folders kept in mind
+MAX_LISTINGS = 256  # cached folders
 
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """A folder's names, and how many recordings have each stem and each whole name, folded."""
+    """A folder's names, and the number of recordings for each stem and each whole name, folded."""
 
     names: frozenset[str]
     stems: Counter[str]
@@ -20,18 +20,18 @@ class _Listing:
 
 
 class Siblings:
-    """Which recordings lie in the folders that inputs come from; the Namer's, under its lock.
+    """Recordings in the folders of the inputs; owned by the Namer, under its lock.
 
-    What it says is the same whichever recording asks first.
+    Its answers do not depend on the order of the calls.
     """
 
     def __init__(self, suffixes: frozenset[str]) -> None:
-        """Take the suffixes of recordings."""
+        """Create an empty cache; ``suffixes`` are those of recordings."""
         self._suffixes = suffixes
         self._listings: dict[Path, _Listing] = {}
 
     def share_stem(self, path: Path) -> bool:
-        """Whether another recording in the folder takes the same name, so that both use their full ones.
+        """Return whether another recording in the folder would take the same name, so both use their full names.
 
         Trap: beside ``talk.wav`` and ``talk.mp3``, which use full names, ``talk.wav.mp3`` must not be ``talk.wav``.
         """
@@ -41,12 +41,12 @@ class Siblings:
         return listing.stems[stem] > itself or (listing.wholes[stem] > 0 and self._is_full(stem, listing))
 
     def share_whole(self, path: Path) -> bool:
-        """Whether another recording's whole name differs from this one's in case or composition only."""
+        """Return whether another recording's whole name differs only in case or Unicode composition."""
         listing = self._listing(path)
         return listing.wholes[folded(path.name)] > int(self._counts(path, listing))
 
     def _is_full(self, whole: str, listing: _Listing) -> bool:
-        """Whether a recording of that folded name uses its full name."""
+        """True if a recording with that folded name uses its full name."""
         stem = folded(Path(whole).stem)
         return listing.stems[stem] > 1 or (listing.wholes[stem] > 0 and self._is_full(stem, listing))
 
@@ -55,7 +55,7 @@ class Siblings:
 
     def _listing(self, path: Path) -> _Listing:
         known = self._listings.get(path.parent)
-        if known is None or path.name not in known.names:  # it came after the folder was listed
+        if known is None or path.name not in known.names:  # it appeared after the folder was listed
             if len(self._listings) >= MAX_LISTINGS:
                 self._listings.clear()
             names, files = names_in(path.parent)
@@ -69,7 +69,7 @@ class Siblings:
 
 
 def names_in(folder: Path) -> tuple[frozenset[str], list[str]]:
-    """All names in a folder, and those of files; none when it cannot be read."""
+    """Return all names in a folder, and those of files; empty if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             there = list(entries)
@@ -81,5 +81,5 @@ def names_in(folder: Path) -> tuple[frozenset[str], list[str]]:
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # a link that leads in a circle
+    except OSError:  # a circular link
         return False

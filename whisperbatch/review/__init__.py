@@ -1,10 +1,11 @@
-"""The review page: one HTML file to read a run's transcripts in, listen to them and correct them.
+"""The review page: one HTML file in which to read, hear and correct a run's transcripts.
 
-Comes in: outcomes with their transcripts, and how a transcript is spelled as JSON, which is passed in. Goes out: a page
-that needs nothing but itself and the recordings, and asks no network for anything. Leaves: attention (how much a file
-needs a listener, and why), page (the file, written as outcomes come), links (where it finds a recording, and how others
-link into it); page.html, page.css, page.js, speakers.js (who speaks) and documents.js (Markdown and Word files, made in
-the page) are the page's own source.
+The page needs only itself and the recordings, and never uses the network. How a transcript is written as JSON is passed
+in.
+
+Modules: attention (how much a file needs a listener, and why), page (writes the HTML file as files finish), links (from
+the page to a recording, and from other programs into the page). The page's source is page.html, page.css, page.js,
+speakers.js (rename, merge and reassign speakers) and documents.js (make Markdown and Word files in the page).
 """
 
 from whisperbatch.review.attention import Attention, Reason, attention

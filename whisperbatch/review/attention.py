@@ -1,8 +1,8 @@
-"""How much a file needs a listener, and why. Pure.
+"""Rate how much a file needs a listener, and say why.
 
-Each reason has a weight; a file's weight is their sum, so that of two files with a loop the one that also misses speech
-comes first. Weights grow with the seconds concerned and are capped, lest a long file with many small doubts stand above
-one that failed.
+Each reason has a weight; a file's weight is their sum, so that of two files with a loop, the one that also misses
+speech comes first. Weights grow with the seconds concerned and are capped, so that a long file with many small doubts
+never ranks above one that failed.
 """
 
 from collections.abc import Iterator
@@ -10,26 +10,31 @@ from dataclasses import dataclass
 
 from whisperbatch.records import DAMAGED, NOTHING_HEARD, UNCERTAIN_WORD, Outcome, Segment, Status, Transcript
 
-# openai-whisper's limits, at which it decodes again: what still breaks them was kept for want of anything better
+# openai-whisper's limits for decoding again: text that still breaks them was the best that could be had
 LOW_LOGPROB = -1.0
 LOOP_RATIO = 2.4
 SILENCE_PROB = 0.6
-MISSED_S = 2.0  # the engine decodes gaps above this once more; what is left is lost speech
-UNCERTAIN_LANGUAGE = 0.7  # below this the clips disagree, or the model does; music and accents give 0.5 and less
+MISSED_S = 2.0  # the engine retries longer gaps; those that remain are missing speech
+UNCERTAIN_LANGUAGE = 0.7  # below this the clips, or the model, are undecided; music and accents give 0.5 and less
 MANY_WORDS = 0.15  # of a file's words; clear speech stays under one in twenty
-MANY_SPANS = 20  # stretches without text that are named
-SPEECH_WITHOUT_TEXT = "speech without text"  # as the engine calls it
-FEW_WORDS = 8  # below which a share of them says nothing
+MANY_SPANS = 20  # stretches without text that are listed
+SPEECH_WITHOUT_TEXT = "speech without text"  # the engine's name for it
+FEW_WORDS = 8  # with fewer, a share of them means nothing
 _FAILED, _DAMAGED, _LANGUAGE, _NOTICE = 1000.0, 60.0, 25.0, 10.0
-_LONGEST_S = 1e9  # of any recording
-_CAP = 200.0  # of one kind of reason
+_LONGEST_S = 1e9  # no recording is longer
+_CAP = 200.0  # largest weight of one reason
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One sentence to a listener; ``at_s`` is where to listen, None when it is about the whole file.
+    """A sentence for the listener.
 
-    ``spans_s`` are the stretches that it is about, where there are several, each from a start to an end.
+    Attributes:
+        kind: Which check it comes from.
+        text: The sentence.
+        weight: How much it adds to the file's weight.
+        at_s: Where to listen; None if it concerns the whole file.
+        spans_s: (start_s, end_s) of the stretches it concerns, if there are several.
     """
 
     kind: str
@@ -41,7 +46,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Why a file needs a listener, the weightiest reason first; none means that nothing stands out."""
+    """Reasons why a file needs a listener, weightiest first; empty if nothing stands out."""
 
     reasons: tuple[Reason, ...] = ()
 
@@ -52,7 +57,7 @@ class Attention:
 
 
 def attention(outcome: Outcome, transcript: Transcript | None) -> Attention:
-    """What a listener should know of a file; ``transcript`` is what is known of it, wherever it came from."""
+    """Rate a file by its outcome and its transcript, which may come from this run or an earlier one."""
     reasons = list(_of_outcome(outcome))
     if transcript is not None:
         for parts in (_warnings, _coverage, _suspects, _segments, _language, _words):
@@ -62,9 +67,9 @@ def attention(outcome: Outcome, transcript: Transcript | None) -> Attention:
 
 def _of_outcome(outcome: Outcome) -> Iterator[Reason]:
     if outcome.status is Status.FAILED:
-        yield Reason("failed", f"Failed: {outcome.reason or 'no reason is known'}.", _FAILED)
+        yield Reason("failed", f"Failed: {outcome.reason or 'no reason given'}.", _FAILED)
     elif outcome.status is Status.INTERRUPTED:
-        yield Reason("failed", "Interrupted before it was done.", _FAILED / 2)
+        yield Reason("failed", "Interrupted before it finished.", _FAILED / 2)
 
 
 def _warnings(transcript: Transcript) -> Iterator[Reason]:
@@ -74,12 +79,12 @@ def _warnings(transcript: Transcript) -> Iterator[Reason]:
             yield Reason("damage", sentence, _DAMAGED)
         elif warning != NOTHING_HEARD:
             yield Reason("notice", sentence, _NOTICE)
-        elif transcript.speech_s is not None:  # else _coverage says so
-            yield Reason("coverage", "Nothing was heard.", _NOTICE)
+        elif transcript.speech_s is not None:  # otherwise _coverage reports it
+            yield Reason("coverage", "No speech was recognised.", _NOTICE)
 
 
 def _coverage(transcript: Transcript) -> Iterator[Reason]:
-    """Speech without text; and a file in which there is no text at all."""
+    """Report speech without text, and a file without any text."""
     speech_s, covered_s = transcript.speech_s, transcript.covered_s
     missed_s = 0.0 if speech_s is None or covered_s is None else speech_s - covered_s
     if speech_s and missed_s > MISSED_S:
@@ -87,11 +92,11 @@ def _coverage(transcript: Transcript) -> Iterator[Reason]:
         weight = min(_CAP, 20 + 2 * missed_s + 80 * missed_s / speech_s)
         yield Reason("coverage", text, weight, spans_s=_without_text(transcript))
     elif speech_s is None and not transcript.text.strip():
-        yield Reason("coverage", "There is no text, and speech was not looked for.", 10.0)
+        yield Reason("coverage", "There is no text, and speech detection did not run.", 10.0)
 
 
 def _without_text(transcript: Transcript) -> tuple[tuple[float, float], ...]:
-    """Where speech has no text, as the engine found it; else the longest stretches between segments, in order."""
+    """Return where speech has no text, by the engine's suspects or else the longest gaps between segments, in order."""
     found = [
         (start_s, end_s)
         for one in transcript.suspects
@@ -100,12 +105,12 @@ def _without_text(transcript: Transcript) -> tuple[tuple[float, float], ...]:
         and (end_s := _seconds(one.get("end"))) is not None
     ]
     if not found:
-        heard_s = 0.0
+        covered_until_s = 0.0
         for segment in (*transcript.segments, Segment(transcript.duration_s, transcript.duration_s, " end")):
             if segment.text.strip():
-                if segment.start_s - heard_s > MISSED_S:
-                    found.append((heard_s, segment.start_s))
-                heard_s = max(heard_s, segment.end_s)
+                if segment.start_s - covered_until_s > MISSED_S:
+                    found.append((covered_until_s, segment.start_s))
+                covered_until_s = max(covered_until_s, segment.end_s)
     longest = sorted(found, key=lambda span: span[0] - span[1])[:MANY_SPANS]
     return tuple(sorted(longest))
 
@@ -114,16 +119,16 @@ def _suspects(transcript: Transcript) -> Iterator[Reason]:
     for suspect in transcript.suspects:
         start_s, end_s = _seconds(suspect.get("start")), _seconds(suspect.get("end"))
         lasts_s = max(0.0, (end_s or 0.0) - (start_s or 0.0))
-        text = f"Suspect: {str(suspect.get('reason') or 'no reason is told').rstrip('.')}."
+        text = f"Suspect: {str(suspect.get('reason') or 'no reason given').rstrip('.')}."
         yield Reason("suspect", text, min(_CAP, 20 + lasts_s), start_s)
 
 
 def _segments(transcript: Transcript) -> Iterator[Reason]:
-    """Segments beyond openai-whisper's limits, those of a kind in one sentence that leads to the worst."""
-    heard = [segment for segment in transcript.segments if segment.text.strip()]
-    unsure = [one for one in heard if one.avg_logprob < LOW_LOGPROB]
-    loops = [one for one in heard if one.compression_ratio > LOOP_RATIO]
-    silent = [one for one in heard if one.no_speech_prob > SILENCE_PROB]
+    """Report segments beyond openai-whisper's limits, one sentence per kind, with the place of the worst."""
+    with_text = [segment for segment in transcript.segments if segment.text.strip()]
+    unsure = [one for one in with_text if one.avg_logprob < LOW_LOGPROB]
+    loops = [one for one in with_text if one.compression_ratio > LOOP_RATIO]
+    silent = [one for one in with_text if one.no_speech_prob > SILENCE_PROB]
     if unsure:
         worst = min(unsure, key=lambda one: one.avg_logprob)
         text = f"Low log-probability in {_counted(unsure)}, down to {worst.avg_logprob:.2f}."
@@ -134,7 +139,7 @@ def _segments(transcript: Transcript) -> Iterator[Reason]:
         yield Reason("loop", text, _weight(loops), worst.start_s)
     if silent:
         worst = max(silent, key=lambda one: one.no_speech_prob)
-        text = f"Perhaps no speech in {_counted(silent)}, probability up to {worst.no_speech_prob:.2f}."
+        text = f"Possibly no speech in {_counted(silent)}, probability up to {worst.no_speech_prob:.2f}."
         yield Reason("silence", text, _weight(silent) / 2, worst.start_s)
 
 
@@ -163,5 +168,5 @@ def _counted(segments: list[Segment]) -> str:
 
 
 def _seconds(value: object) -> float | None:
-    """A time from a file that anybody may have written; None when it is none."""
+    """Return a time from an untrusted file; None if it is not one."""
     return float(value) if isinstance(value, int | float) and 0 <= value < _LONGEST_S else None

@@ -1,35 +1,35 @@
-// Documents of a transcript with its corrections: Markdown and Word. The rules are those of writers/paragraphs.py, md.py
-// and docx.py; the Word file's fixed parts come from docx.py, in totals.docx. Nothing here touches the page.
+// Make Markdown and Word documents of a corrected transcript, by the rules of writers/paragraphs.py, md.py and docx.py.
+// The Word file's fixed parts come from docx.py, in totals.docx. Nothing here touches the page.
 "use strict";
 
 const PARAGRAPH_PAUSE_S = 2;
 const SECTION_PAUSE_S = 5 * PARAGRAPH_PAUSE_S;
-const LONG = 600; // columns, after which a paragraph ends with its sentence
-const LONGEST = 3 * LONG; // after which it ends with its segment
+const LONG = 600; // columns; from here a paragraph ends with its sentence
+const LONGEST = 3 * LONG; // from here it ends with its segment
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]/g;
-const BLANKLESS = /[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff\uff01-\uff9f]/;
+const SPACELESS = /[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u2e80-\ua4cf\uf900-\ufaff\uff01-\uff9f]/;
 const SENTENCE_END = /[.!?…。！？｡؟۔।]["'”’»)\]}』」）]*$/;
 const NO_END = /^\W*(?:(?:\p{L}\.)*\p{L}|\d{1,2}|mr|mrs|ms|dr|prof|st|jr|sr|vs|approx|bzw|ca|nr|hr|fr|usw|vgl)\.$/iu;
 const RIGHT_TO_LEFT = /^(?:ar|fa|he|ps|sd|ur|yi)$/;
 
-// What one speaker says without a long pause: start, end, label, words without blanks around the first and the last.
+// Paragraphs: text of one speaker without a long pause, with start, end, label and words.
 function paragraphsOf(data) {
-  const made = [];
+  const paragraphs = [];
   for (const { word, label, isFirst } of spokenIn(data)) {
-    let last = made[made.length - 1];
+    let last = paragraphs[paragraphs.length - 1];
     if (!last || last.label !== label || word.start - last.end >= PARAGRAPH_PAUSE_S || isLongEnough(last, word.word, isFirst)) {
       last = { start: word.start, end: word.end, label, columns: 0, words: [] };
-      made.push(last);
+      paragraphs.push(last);
     }
     last.words.push({ ...word });
     last.end = Math.max(last.end, word.end);
     last.columns += word.word.length + (word.word.match(WIDE)?.length ?? 0);
   }
-  for (const { words } of made) {
+  for (const { words } of paragraphs) {
     words[0].word = words[0].word.trimStart();
     words[words.length - 1].word = words[words.length - 1].word.trimEnd();
   }
-  return made.sort((a, b) => a.start - b.start);
+  return paragraphs.sort((a, b) => a.start - b.start);
 }
 
 function* spokenIn(data) {
@@ -46,7 +46,7 @@ function* spokenIn(data) {
 
 function isLongEnough(paragraph, follows, isFirst) {
   const before = paragraph.words[paragraph.words.length - 1].word;
-  if (paragraph.columns < LONG || !(/\s$/.test(before) || /^\s/.test(follows) || BLANKLESS.test(before.slice(-1) + follows[0]))) return false;
+  if (paragraph.columns < LONG || !(/\s$/.test(before) || /^\s/.test(follows) || SPACELESS.test(before.slice(-1) + follows[0]))) return false;
   const last = before.trim().split(/\s/).pop();
   const ends = SENTENCE_END.test(last) && !(last.slice(-2).includes(".") && (NO_END.test(last) || /^\p{Ll}/u.test(follows.trim())));
   return ends || (isFirst && paragraph.columns >= LONGEST);
@@ -59,7 +59,7 @@ function stampOf(seconds) {
 
 function bylineOf(data) {
   let language = data.language ?? "";
-  try { language = new Intl.DisplayNames("en", { type: "language" }).of(language); } catch { /* it stays a code */ }
+  try { language = new Intl.DisplayNames("en", { type: "language" }).of(language); } catch { /* show the code */ }
   const seconds = data.whisperbatch?.duration;
   return [language, seconds ? stampOf(seconds) : ""].filter(Boolean).join(", ");
 }
@@ -67,11 +67,11 @@ function bylineOf(data) {
 // ---- Markdown
 
 function markdownOf(data, title) {
-  const made = paragraphsOf(data);
+  const paragraphs = paragraphsOf(data);
   const starts = new Set();
-  for (let k = 1; k < made.length; k += 1) if (made[k].start - made[k - 1].end >= SECTION_PAUSE_S) starts.add(0).add(k);
+  for (let k = 1; k < paragraphs.length; k += 1) if (paragraphs[k].start - paragraphs[k - 1].end >= SECTION_PAUSE_S) starts.add(0).add(k);
   const blocks = [`# ${escapedMark(title)}`, escapedMark(bylineOf(data))].filter((block) => block !== "# " && block);
-  made.forEach(({ start, label, words }, k) => {
+  paragraphs.forEach(({ start, label, words }, k) => {
     if (starts.has(k)) blocks.push(`## ${stampOf(start)}`);
     const who = label ? `**${escapedMark(label)}:** ` : "";
     blocks.push(`[${stampOf(start)}] ${who}${escapedMark(words.map(({ word }) => word).join(""))}`);
@@ -88,11 +88,11 @@ function escapedMark(text) {
 // ---- Word
 
 function wordFileOf(data, title, fixed, threshold) {
-  const made = paragraphsOf(data);
-  const isShaded = made.some(({ words }) => words.some(({ probability }) => probability < threshold));
+  const paragraphs = paragraphsOf(data);
+  const isShaded = paragraphs.some(({ words }) => words.some(({ probability }) => probability < threshold));
   const about = [bylineOf(data), isShaded ? `Shaded words: probability below ${threshold}` : ""].filter(Boolean).join(". ");
   const body = [title && styledXml("Title", [runXml(title)]), about && styledXml("Subtitle", [runXml(about)]),
-    ...made.map((paragraph) => turnXml(paragraph, threshold))].filter(Boolean).join("");
+    ...paragraphs.map((paragraph) => turnXml(paragraph, threshold))].filter(Boolean).join("");
   const isTurned = RIGHT_TO_LEFT.test(data.language);
   const tongue = /^[a-z]{2,3}$/.test(data.language)
     ? `<w:lang w:val="${data.language}" w:eastAsia="${data.language}" w:bidi="${data.language}"/>` : "";

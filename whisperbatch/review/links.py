@@ -1,4 +1,4 @@
-"""Where a page finds a recording, and how another program links into a page. Pure."""
+"""Links from a review page to recordings, and from other programs into a page."""
 
 import os
 import urllib.parse
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def link(file: Path, folder: Path) -> str:
-    """The URL of a file for a page in ``folder``, with every byte of its name that is not plain in per cent.
+    """Return the URL of a file for a page in ``folder``, percent-encoded.
 
-    It is relative where both lie below a common folder, so that they may be moved together; a ``file:`` URL where
-    nothing but the root joins them.
+    It is relative if both are below a common folder, so that they can be moved together, and a ``file:`` URL if they
+    have only the root in common.
     """
-    target, origin = Path(os.path.abspath(file)), Path(os.path.abspath(folder))  # noqa: PTH100  (a link is no target)
+    target, origin = Path(os.path.abspath(file)), Path(os.path.abspath(folder))  # noqa: PTH100  (resolve would follow links)
     common = os.path.commonpath([target, origin]) if target.drive == origin.drive else target.anchor
     if common == target.anchor and origin != Path(target.anchor):
         return target.as_uri() if os.name == "nt" else "file://" + _quoted(os.fspath(target))
@@ -19,10 +19,10 @@ def link(file: Path, folder: Path) -> str:
 
 
 def link_into(page: Path, transcript: Path, at_s: float) -> str:
-    """The URL that opens a review page at a second of a transcript; page.js reads what stands behind ``#``."""
+    """Return the URL that opens a review page at a second of a transcript; page.js reads the part after ``#``."""
     place = _quoted(os.path.abspath(transcript))  # noqa: PTH100  (as above)
     return f"{page.absolute().as_uri()}#t={at_s:.2f}&file={place}"
 
 
 def _quoted(path: str) -> str:
-    return urllib.parse.quote(os.fsencode(path))  # a colon too: the first name would read as a scheme
+    return urllib.parse.quote(os.fsencode(path))  # colons too: they would turn the first name into a scheme

@@ -1,48 +1,48 @@
-// The review page. Data lies in blocks of JSON: a "file" and a "transcript" for each file, "totals" at the end. The small
-// ones are read at once, a transcript when its file is opened or searched. Whatever comes from a file's name or text goes
-// into the page as text, never as markup.
+// The review page. Its data is in blocks of JSON: a "file" and a "transcript" for each file, "totals" at the end. A
+// transcript is read when its file is opened or searched, the others at once. File names and texts always enter the page
+// as text, never as markup.
 const UNSURE = { logprob: -1.0, ratio: 2.4, silence: 0.6 }; // openai-whisper's limits, as attention.py has them
 const STEP_S = 3;
 const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
-const STORE = `whisperbatch review ${location.pathname}`; // where the browser keeps what is checked; all pages on disk share it
-const MEANS = { // what stands in a hover text, by the name of a figure or the kind of a reason
-  "log-probability": "Mean log-probability of the text, by the model: 0 is certain, below -1 it was unsure",
-  "language": "Language of the text; in brackets how probable it is, from 0 to 1, where it was detected",
+const STORE = `whisperbatch review ${location.pathname}`; // key of the checked marks in localStorage, which all pages on disk share
+const TOOLTIPS = { // by the name of a figure or the kind of a reason
+  "log-probability": "The model's mean log-probability for the text: 0 means certain, below -1 means unsure",
+  "language": "Language of the text; in brackets its probability from 0 to 1, if it was detected",
   "speech with text": "Seconds of detected speech that have text, of all detected speech",
   "length": "Length of the recording",
-  "in doubt": "Files that something stands out in, as missing speech or unsure text",
-  "checked": "Files that you have marked as checked; the browser and a saved JSON keep the mark",
-  "speed": "Seconds of audio transcribed in a second",
-  failed: "There is no transcript, or not of the whole recording",
-  damage: "Some of the recording could not be decoded",
-  notice: "Worth knowing about how the recording was read",
-  coverage: "Speech was detected there and no text was written for it",
-  suspect: "A stretch that the decoder itself doubts",
-  logprob: "Log-probability: 0 is certain; below -1 the model was unsure of the text",
-  loop: "Compression ratio: text above 2.4 repeats itself, which models do where they lose track",
-  silence: "Probability that nobody speaks there; above 0.6 the text may be made up",
+  "in doubt": "Files where something stands out, such as missing speech or uncertain text",
+  "checked": "Files that you marked as checked; the browser and saved JSON files keep the mark",
+  "speed": "Seconds of audio transcribed per second",
+  failed: "There is no transcript, or only of part of the recording",
+  damage: "Part of the recording could not be decoded",
+  notice: "A note about how the recording was read",
+  coverage: "Speech was detected there, but no text was written for it",
+  suspect: "A stretch that the decoder flagged as doubtful",
+  logprob: "Log-probability: 0 means certain; below -1 the model was unsure of the text",
+  loop: "Compression ratio: text above 2.4 repeats itself, as models do when they lose track",
+  silence: "Probability that there is no speech; above 0.6 the text may be invented",
   words: "Words whose probability is below 0.5: more likely wrong than right",
-  language_reason: "Below 0.7 the model is not sure which language is spoken",
+  language_reason: "Below 0.7 the model is unsure which language is spoken",
 };
 const NO_SPACES = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]/; // Thai, Lao, Burmese, Khmer, kana, han
 
 const blocks = (kind) => Array.from(document.querySelectorAll(`script.${kind}`));
 const byId = (id) => document.getElementById(id);
-const files = blocks("file").map((block, index) => ({ index, told: JSON.parse(block.textContent),
+const files = blocks("file").map((block, index) => ({ index, entry: JSON.parse(block.textContent),
   edits: new Map(), names: new Map(), moves: new Map() }));
 blocks("transcript").forEach((block, index) => { files[index].block = block; });
 const totals = JSON.parse(blocks("totals")[0].textContent);
 
 let shown = []; // files in the list, in order
-let open = null; // the file on the desk
-let current = -1; // its segment
+let open = null; // the file that is shown
+let current = -1; // index of its current segment
 let marks = stored();
 let rate = storedRate();
 let isShaded = true;
 const NARROW = matchMedia("(max-width: 480px)");
 const title = titleOf();
 
-// ---- small things
+// ---- helpers
 
 function make(tag, traits = {}, ...children) {
   const element = document.createElement(tag);
@@ -55,7 +55,7 @@ function make(tag, traits = {}, ...children) {
   return element;
 }
 
-// A name that cannot mislead: control characters, those that turn the direction of text, stray bytes are spelled out.
+// A name that cannot mislead: control characters, changes of text direction and stray bytes are written as escapes.
 function plain(text) {
   return String(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 }
@@ -67,21 +67,21 @@ function clock(seconds) {
   return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
 }
 
-function say(text) { byId("said").textContent = text; }
+function announce(text) { byId("announcement").textContent = text; }
 
 function pair(name, value) {
-  return make("div", { title: MEANS[name] }, make("dt", {}, name), make("dd", {}, value));
+  return make("div", { title: TOOLTIPS[name] }, make("dt", {}, name), make("dd", {}, value));
 }
 
-// Rows that page.py wrote as a table, with the names of their columns apart.
+// Objects from a table as page.py writes it: column names in "of", values in "rows".
 function unpacked(rows) {
   if (!rows?.of) return rows;
   return rows.rows.map((row) => Object.fromEntries(rows.of.map((name, k) => [name, row[k]])));
 }
 
-// What the files have in common: the folder that they are in, or else the page's own name.
+// The deepest folder that all files share, or else the page's own title.
 function titleOf() {
-  const folders = files.map(({ told }) => told.path.split("/").slice(0, -1));
+  const folders = files.map(({ entry }) => entry.path.split("/").slice(0, -1));
   let n = 0;
   while (folders.length && folders.every((parts) => n < parts.length && parts[n] === folders[0][n])) n += 1;
   const folder = n ? folders[0][n - 1] : "";
@@ -89,7 +89,7 @@ function titleOf() {
 }
 
 function storedRate() {
-  try { const kept = Number(localStorage.getItem("whisperbatch rate")); return RATES.includes(kept) ? kept : 1; } catch { return 1; }
+  try { const saved = Number(localStorage.getItem("whisperbatch rate")); return RATES.includes(saved) ? saved : 1; } catch { return 1; }
 }
 
 function transcriptOf(file) {
@@ -108,15 +108,15 @@ function textIn(file) {
 
 function searchable(file) {
   if (file.haystack === undefined) {
-    file.haystack = `${file.told.path}\n${textIn(file)}`.toLowerCase();
+    file.haystack = `${file.entry.path}\n${textIn(file)}`.toLowerCase();
   }
   return [file.haystack, ...file.edits.values()].join("\n").toLowerCase();
 }
 
-const ratioOf = ({ told }) => told.speech_seconds ? (told.covered_seconds ?? told.speech_seconds) / told.speech_seconds : 1;
+const ratioOf = ({ entry }) => entry.speech_seconds ? (entry.covered_seconds ?? entry.speech_seconds) / entry.speech_seconds : 1;
 const nChanges = (file) => file.edits.size + nSpeakerChanges(file);
-const isDoubtful = (file) => file.told.reasons.length > 0;
-const has = (file, ...kinds) => file.told.reasons.some((reason) => kinds.includes(reason.kind));
+const isDoubtful = (file) => file.entry.reasons.length > 0;
+const has = (file, ...kinds) => file.entry.reasons.some((reason) => kinds.includes(reason.kind));
 
 // ---- the list
 
@@ -135,11 +135,11 @@ const FILTERS = {
 };
 const byPath = new Intl.Collator(undefined, { numeric: true });
 const SORTS = {
-  attention: (a, b) => b.told.attention - a.told.attention,
+  attention: (a, b) => b.entry.attention - a.entry.attention,
   path: () => 0,
-  logprob: (a, b) => (a.told.avg_logprob ?? Infinity) - (b.told.avg_logprob ?? Infinity) || 0,
+  logprob: (a, b) => (a.entry.avg_logprob ?? Infinity) - (b.entry.avg_logprob ?? Infinity) || 0,
   coverage: (a, b) => ratioOf(a) - ratioOf(b),
-  duration: (a, b) => b.told.audio_seconds - a.told.audio_seconds,
+  duration: (a, b) => b.entry.audio_seconds - a.entry.audio_seconds,
 };
 
 function refresh() {
@@ -155,22 +155,22 @@ function refresh() {
 
 function row(file) {
   if (!file.row) {
-    const { told } = file;
-    const folder = plain(told.path.slice(0, Math.max(0, told.path.length - told.name.length - 1)));
+    const { entry } = file;
+    const folder = plain(entry.path.slice(0, Math.max(0, entry.path.length - entry.name.length - 1)));
     file.why = make("span", { class: "why" });
-    file.button = make("button", { type: "button", title: plain(told.path), onclick: () => show(file) },
-      make("bdi", { class: "name" }, plain(told.name)),
-      make("span", { class: "length" }, told.audio_seconds ? clock(told.audio_seconds) : "–"),
+    file.button = make("button", { type: "button", title: plain(entry.path), onclick: () => show(file) },
+      make("bdi", { class: "name" }, plain(entry.name)),
+      make("span", { class: "length" }, entry.audio_seconds ? clock(entry.audio_seconds) : "–"),
       ...(folder ? [make("bdi", { class: "folder" }, folder)] : []), file.why);
     file.row = make("li", {}, file.button);
-    tellWhy(file);
+    showWhy(file);
   }
   return file.row;
 }
 
-function tellWhy(file) {
+function showWhy(file) {
   if (!file.why) return;
-  const { reasons, status } = file.told;
+  const { reasons, status } = file.entry;
   const n = nChanges(file);
   let [kind, text] = ["fine", status === "skipped" ? "skipped: nothing stands out" : "nothing stands out"];
   if (reasons.length) [kind, text] = [reasons[0].kind, plain(reasons[0].text) + (reasons.length > 1 ? ` +${reasons.length - 1}` : "")];
@@ -180,9 +180,9 @@ function tellWhy(file) {
   file.why.textContent = text;
 }
 
-// ---- what is checked
+// ---- checked marks
 
-// The marks that the browser keeps, by path: the transcript's digest, so that another text is not taken for checked.
+// The stored marks by path, each with the transcript's digest, so that a changed text does not count as checked.
 function stored() {
   try { return JSON.parse(localStorage.getItem(STORE)) || {}; } catch { return {}; }
 }
@@ -199,43 +199,43 @@ function digestOf(file) { // FNV-1a
 
 function isChecked(file) {
   if (file.isChecked === undefined) {
-    const mark = marks[file.told.path];
+    const mark = marks[file.entry.path];
     const isOfThisText = mark !== undefined && mark.digest === digestOf(file);
-    file.isChecked = isOfThisText ? mark.checked : Boolean(file.told.checked);
+    file.isChecked = isOfThisText ? mark.checked : Boolean(file.entry.checked);
   }
   return file.isChecked;
 }
 
 function setChecked(file, checked) {
   file.isChecked = checked;
-  marks = { ...stored(), [file.told.path]: { digest: digestOf(file), checked } }; // another tab may have added some
-  try { localStorage.setItem(STORE, JSON.stringify(marks)); } catch { say("This browser keeps no marks; save the JSON."); }
-  tellWhy(file);
-  tellTotals();
-  if (file === open) tellChecked(file);
+  marks = { ...stored(), [file.entry.path]: { digest: digestOf(file), checked } }; // another tab may have added some
+  try { localStorage.setItem(STORE, JSON.stringify(marks)); } catch { announce("This browser cannot store the mark; save the JSON to keep it."); }
+  showWhy(file);
+  showTotals();
+  if (file === open) showChecked(file);
 }
 
-function tellChecked(file) {
+function showChecked(file) {
   byId("checked").checked = isChecked(file);
   const left = files.filter(FILTERS.unchecked).length;
-  byId("next").textContent = left ? `Next in doubt (${left} left)` : "All in doubt are checked";
+  byId("next").textContent = left ? `Next in doubt (${left} left)` : "All files in doubt are checked";
   byId("next").disabled = left - (FILTERS.unchecked(file) ? 1 : 0) === 0;
   if (byId("save")) byId("save").disabled = nChanges(file) === 0 && !isChecked(file);
 }
 
-// The file in doubt that comes next in the list, or else in all of them, and is not checked.
+// Open the next unchecked file in doubt in the list, or else among all files.
 function nextInDoubt() {
   const from = shown.indexOf(open);
   const turned = [...shown.slice(from + 1), ...shown.slice(0, Math.max(0, from))];
   const next = turned.find(FILTERS.unchecked) ?? files.find((file) => file !== open && FILTERS.unchecked(file));
-  if (!next) { say("No other file in doubt is left to check."); return; }
+  if (!next) { announce("There is no other file in doubt to check."); return; }
   show(next);
   next.row.scrollIntoView({ block: "nearest" });
 }
 
 // ---- one file
 
-function show(file, isAsked = true) {
+function show(file, isByUser = true) {
   if (open && open !== file) {
     if (!leaveEditor()) return;
     open.button?.removeAttribute("aria-current");
@@ -245,25 +245,25 @@ function show(file, isAsked = true) {
   current = -1;
   row(file);
   file.button.setAttribute("aria-current", "true");
-  if (isAsked) document.body.classList.add("open");
-  const { told } = file;
+  if (isByUser) document.body.classList.add("open");
+  const { entry } = file;
   const data = transcriptOf(file);
   const detail = byId("detail");
   detail.replaceChildren(
     make("button", { type: "button", class: "back", onclick: back }, "← All files"),
-    make("h2", {}, make("bdi", {}, plain(told.name))),
-    about(told, data),
-    ...(told.reasons.length ? [reasonsOf(told)] : []),
+    make("h2", {}, make("bdi", {}, plain(entry.name))),
+    about(entry, data),
+    ...(entry.reasons.length ? [reasonsOf(entry)] : []),
     ...(data === null
-      ? [make("p", { class: "hint" }, "There is no transcript of this file."), make("div", { class: "acts" }, ...checking(file))]
-      : [deck(file), speakersOf(file), legend(data), segmentsOf(file, data)]),
+      ? [make("p", { class: "hint" }, "There is no transcript of this file."), make("div", { class: "actions" }, ...checking(file))]
+      : [playerBar(file), speakersOf(file), legend(data), segmentsOf(file, data)]),
   );
-  tellChecked(file);
-  document.title = `${plain(told.name)} – ${title}`;
+  showChecked(file);
+  document.title = `${plain(entry.name)} – ${title}`;
   detail.scrollTop = 0;
-  if (!isAsked) return;
+  if (!isByUser) return;
   detail.focus({ preventScroll: true });
-  say(`${plain(told.name)} is open`);
+  announce(`Opened ${plain(entry.name)}`);
 }
 
 function back() {
@@ -273,37 +273,37 @@ function back() {
   open?.button?.focus();
 }
 
-// Path and figures; folded where the screen has no room for them.
-function about(told, data) {
+// Path and figures; collapsed on narrow screens.
+function about(entry, data) {
   return make("details", { class: "about", open: !NARROW.matches }, make("summary", {}, "About this file"),
-    ...(told.path === told.name ? [] : [make("p", { class: "where" }, make("bdi", {}, plain(told.path)))]), factsOf(told, data));
+    ...(entry.path === entry.name ? [] : [make("p", { class: "where" }, make("bdi", {}, plain(entry.path)))]), factsOf(entry, data));
 }
 
-function factsOf(told, data) {
-  const list = make("dl", { class: "facts" }, pair("status", told.status));
+function factsOf(entry, data) {
+  const list = make("dl", { class: "facts" }, pair("status", entry.status));
   const add = (name, value) => list.append(pair(name, value));
-  if (told.audio_seconds) add("length", clock(told.audio_seconds));
-  if (told.language) {
-    const p = told.language_probability;
-    add("language", plain(told.language) + (typeof p === "number" ? ` (${p.toFixed(2)})` : ""));
+  if (entry.audio_seconds) add("length", clock(entry.audio_seconds));
+  if (entry.language) {
+    const p = entry.language_probability;
+    add("language", plain(entry.language) + (typeof p === "number" ? ` (${p.toFixed(2)})` : ""));
   }
-  if (typeof told.speech_seconds === "number" && typeof told.covered_seconds === "number")
-    add("speech with text", `${told.covered_seconds.toFixed(1)} of ${told.speech_seconds.toFixed(1)} s`);
-  if (typeof told.avg_logprob === "number") add("log-probability", told.avg_logprob.toFixed(2));
+  if (typeof entry.speech_seconds === "number" && typeof entry.covered_seconds === "number")
+    add("speech with text", `${entry.covered_seconds.toFixed(1)} of ${entry.speech_seconds.toFixed(1)} s`);
+  if (typeof entry.avg_logprob === "number") add("log-probability", entry.avg_logprob.toFixed(2));
   if (data?.whisperbatch?.model) add("model", plain(data.whisperbatch.model));
-  const source = told.outputs.find((output) => output.endsWith(".json")) ?? told.outputs.find((output) => /\.(srt|vtt|ass|txt)$/i.test(output));
+  const source = entry.outputs.find((output) => output.endsWith(".json")) ?? entry.outputs.find((output) => /\.(srt|vtt|ass|txt)$/i.test(output));
   if (source) add("transcript", plain(source.split("/").pop()));
   return list;
 }
 
-function reasonsOf(told) {
-  const spans = told.reasons.flatMap((reason) => reason.spans);
-  const isTold = (reason) => reason.kind === "suspect" && spans.some(([start]) => start === reason.at); // as missing speech
-  return make("ul", { class: "reasons", "aria-label": "Why to listen" }, ...told.reasons.filter((one) => !isTold(one)).map(reasonOf));
+function reasonsOf(entry) {
+  const spans = entry.reasons.flatMap((reason) => reason.spans);
+  const isListed = (reason) => reason.kind === "suspect" && spans.some(([start]) => start === reason.at); // already shown with missing speech
+  return make("ul", { class: "reasons", "aria-label": "Reasons to listen" }, ...entry.reasons.filter((one) => !isListed(one)).map(reasonOf));
 }
 
 function reasonOf(reason) {
-  return make("li", { title: MEANS[`${reason.kind}_reason`] ?? MEANS[reason.kind] },
+  return make("li", { title: TOOLTIPS[`${reason.kind}_reason`] ?? TOOLTIPS[reason.kind] },
     ...(typeof reason.at === "number" ? [timeButton(reason.at, () => jump(reason.at)), " "] : []), plain(reason.text),
     ...(reason.spans.length ? [" No text at ", ...reason.spans.flatMap(([start, end], k) => [k ? " " : "", spanButton(start, end)])] : []));
 }
@@ -319,9 +319,9 @@ function timeButton(at, act) {
 
 function audio() { return document.querySelector("#detail audio"); }
 
-function deck(file) {
-  const { told } = file;
-  const player = make("audio", { controls: true, preload: "metadata", "aria-label": `Recording ${plain(told.name)}` });
+function playerBar(file) {
+  const { entry } = file;
+  const player = make("audio", { controls: true, preload: "metadata", "aria-label": `Recording ${plain(entry.name)}` });
   const trouble = make("p", { class: "trouble", role: "alert" });
   const pick = make("input", { type: "file", accept: "audio/*,video/*", class: "unseen", id: "pick", tabindex: "-1", "aria-hidden": "true" });
   pick.addEventListener("change", () => {
@@ -333,26 +333,26 @@ function deck(file) {
     player.src = file.blob;
   });
   player.addEventListener("error", () => {
-    trouble.textContent = `This browser cannot play ${plain(told.name)}: it has moved, or is in a format that the browser ` +
-      "does not know. Open it in another player, or choose another copy of it.";
+    trouble.textContent = `This browser cannot play ${plain(entry.name)}: it was moved, or the browser does not ` +
+      "support its format. Open it in another player, or choose another copy.";
   });
   player.addEventListener("timeupdate", follow);
   player.addEventListener("seeked", () => { if (player.wanted === undefined) follow(); else seek(player, player.wanted); });
-  if (file.blob || told.audio) player.src = file.blob || told.audio;
+  if (file.blob || entry.audio) player.src = file.blob || entry.audio;
   else {
     player.hidden = true;
     trouble.textContent = "The recording was not found when this page was made; choose it to listen.";
   }
-  player.addEventListener("loadedmetadata", () => { player.playbackRate = rate; }); // a new source plays at speed 1
+  player.addEventListener("loadedmetadata", () => { player.playbackRate = rate; }); // a new source starts at speed 1
   const speed = make("select", { id: "rate", onchange: (event) => setRate(Number(event.target.value)) },
     ...RATES.map((one) => make("option", { value: one, selected: one === rate }, `${one}×`)));
   const save = make("button", { type: "button", id: "save", onclick: () => download(file),
-    title: "Download the transcript with your corrections and the mark; whisperbatch convert renders it" }, "Save corrected JSON");
+    title: "Download the transcript with your corrections and the mark; whisperbatch convert turns it into other formats" }, "Save corrected JSON");
   const documents = make("span", { class: "documents" }, "Save as ",
     make("button", { type: "button", onclick: () => saveMarkdown(file), title: "A document for editors and wikis, with your corrections" }, "Markdown"), " ",
     ...(Object.keys(totals.docx).length ? [make("button", { type: "button", onclick: () => saveWord(file),
       title: "A document for Word and LibreOffice, with your corrections, uncertain words shaded" }, "Word")] : []));
-  return make("div", { class: "deck" }, player, trouble, make("div", { class: "acts" },
+  return make("div", { class: "player-bar" }, player, trouble, make("div", { class: "actions" },
     ...checking(file), make("label", {}, "Speed ", speed),
     make("label", {}, make("input", { type: "checkbox", id: "follow", checked: true }), "Follow along"), save, documents,
     make("button", { type: "button", onclick: () => pick.click() }, "Choose the recording…"), pick));
@@ -360,19 +360,19 @@ function deck(file) {
 
 function checking(file) {
   return [
-    make("label", { class: "check", title: MEANS.checked }, make("input", { type: "checkbox", id: "checked",
+    make("label", { class: "check", title: TOOLTIPS.checked }, make("input", { type: "checkbox", id: "checked",
       onchange: (event) => setChecked(file, event.target.checked) }), "Checked"),
     make("button", { type: "button", id: "next", class: "main", onclick: nextInDoubt,
-      title: "Open the next file that something stands out in and that is not checked" }, "Next in doubt"),
+      title: "Open the next file that is in doubt and not checked" }, "Next in doubt"),
   ];
 }
 
 function setRate(wanted) {
   rate = wanted;
-  try { localStorage.setItem("whisperbatch rate", String(rate)); } catch { /* it lasts as long as the page */ }
+  try { localStorage.setItem("whisperbatch rate", String(rate)); } catch { /* the speed lasts as long as the page */ }
   if (audio()) audio().playbackRate = rate;
   if (byId("rate")) byId("rate").value = String(rate);
-  say(`Speed ${rate}`);
+  announce(`Speed ${rate}`);
 }
 
 function stepRate(by) { setRate(RATES[Math.min(RATES.length - 1, Math.max(0, RATES.indexOf(rate) + by))]); }
@@ -393,7 +393,7 @@ function shade(isWanted) {
 }
 
 function segmentsOf(file, data) {
-  const list = make("ol", { id: "segments" }); // the list is long: rows are laid out when they come into sight
+  const list = make("ol", { id: "segments" }); // the list is long: CSS lays rows out only when they come into view
   list.append(...data.segments.map((segment, index) => segmentRow(file, segment, index)));
   return list;
 }
@@ -423,25 +423,25 @@ function wordOf(word, k) {
   const text = k === 0 ? word.word.trimStart() : word.word;
   const p = word.probability;
   if (typeof p !== "number" || p >= totals.uncertain_word) return make("span", { "data-start": word.start }, text);
-  const blank = text.match(/^\s*/)[0]; // the blank before a word is not in doubt
+  const blank = text.match(/^\s*/)[0]; // the space before a word is not in doubt
   return make("span", { "data-start": word.start }, blank,
     make("mark", { class: p < 0.15 ? "u3" : p < 0.3 ? "u2" : "u1", title: `probability ${p.toFixed(2)}` }, text.slice(blank.length)));
 }
 
 function flagsOf(segment) {
   const flags = [];
-  const add = (kind, text) => flags.push(make("span", { class: "flag", title: MEANS[kind] }, text));
+  const add = (kind, text) => flags.push(make("span", { class: "flag", title: TOOLTIPS[kind] }, text));
   if (!segment.text.trim()) return flags;
   if (segment.avg_logprob < UNSURE.logprob) add("logprob", `log-probability ${segment.avg_logprob.toFixed(2)}`);
   if (segment.compression_ratio > UNSURE.ratio) add("loop", `repeats itself (${segment.compression_ratio.toFixed(1)})`);
-  if (segment.no_speech_prob > UNSURE.silence) add("silence", `perhaps no speech (${segment.no_speech_prob.toFixed(2)})`);
+  if (segment.no_speech_prob > UNSURE.silence) add("silence", `possibly no speech (${segment.no_speech_prob.toFixed(2)})`);
   return flags;
 }
 
-// ---- listening
+// ---- playing
 
 function clicked(event, index) {
-  if (String(getSelection())) return; // somebody is marking text
+  if (String(getSelection())) return; // the user is selecting text
   const at = event.target.closest("[data-start]")?.dataset.start;
   go(index, true, at === undefined ? undefined : Number(at));
 }
@@ -460,10 +460,10 @@ function mark(index, scrolls) {
   if (scrolls) reveal(item);
 }
 
-// The deck covers the top of the desk: what is to be seen has to come below it.
+// Scroll an item into view below the player bar, which covers the top of the pane.
 function reveal(item) {
   const detail = byId("detail");
-  const [top, bottom] = [document.querySelector(".deck").getBoundingClientRect().bottom, detail.getBoundingClientRect().bottom];
+  const [top, bottom] = [document.querySelector(".player-bar").getBoundingClientRect().bottom, detail.getBoundingClientRect().bottom];
   const box = item.getBoundingClientRect();
   if (box.top < top) detail.scrollTop -= top - box.top + 8;
   else if (box.bottom > bottom) detail.scrollTop += box.bottom - bottom + (bottom - top) / 3;
@@ -478,7 +478,7 @@ function go(index, plays, at) {
   if (plays) play(player);
 }
 
-// One seek at a time, the last one wanted: Chromium stands still for good when asked to go away and back during a seek.
+// One seek at a time, to the last position requested: Chromium hangs if it is sent away and back during a seek.
 function seek(player, at) {
   player.wanted = player.seeking ? at : undefined;
   if (!player.seeking) player.currentTime = at;
@@ -489,7 +489,7 @@ function skip(by) {
   if (player) seek(player, Math.max(0, (player.wanted ?? player.currentTime) + by));
 }
 
-function jump(at) { // to a place that perhaps no segment begins at or before
+function jump(at) { // there may be no segment at or before this time
   const player = audio();
   if (!player) return;
   const index = indexAt(at);
@@ -498,29 +498,29 @@ function jump(at) { // to a place that perhaps no segment begins at or before
   play(player);
 }
 
-// What another program links to: #t=SECONDS&file=TRANSCRIPT, without a file the one that is open.
+// Follow a link from another program, #t=SECONDS&file=TRANSCRIPT; without a file it is the open one.
 function visit() {
-  const asked = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")); // "+" is not a blank here
-  const [at, name] = [Number(asked.get("t") ?? NaN), asked.get("file")];
+  const params = new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")); // "+" is not a space here
+  const [at, name] = [Number(params.get("t") ?? NaN), params.get("file")];
   if (!Number.isFinite(at)) return false;
   const file = name === null ? open ?? shown[0] : fileOf(name);
-  if (!file) { say(`${plain(name ?? "a file")} is not on this page.`); return false; }
+  if (!file) { announce(`${plain(name ?? "a file")} is not on this page.`); return false; }
   if (file !== open) show(file);
   row(file).scrollIntoView({ block: "nearest" });
   if (transcriptOf(file) !== null) jump(at);
   return true;
 }
 
-// The file with that transcript or recording: of that path, else of as much of its end as the page knows, else of that name.
+// The file with that transcript or recording: by whole path, else by the end of the path, else by name.
 function fileOf(name) {
   const ends = (path) => path === name || name.endsWith(`/${path}`) || path.endsWith(`/${name}`);
   const last = (path) => path.split("/").pop();
-  const known = (is) => files.find(({ told }) => [...told.outputs, told.path].some(is));
+  const known = (is) => files.find(({ entry }) => [...entry.outputs, entry.path].some(is));
   return known((path) => path === name) ?? known(ends) ?? known((path) => last(path) === last(name));
 }
 
 function play(player) {
-  player.play().catch((error) => { if (error.name === "NotAllowedError") say("The browser wants a click on the player first."); });
+  player.play().catch((error) => { if (error.name === "NotAllowedError") announce("Click on the player first: the browser requires it."); });
 }
 
 function indexAt(seconds) {
@@ -564,7 +564,7 @@ function edit(index) {
   area.focus();
 }
 
-// An open editor is never lost by a step elsewhere: what was typed is kept.
+// Moving elsewhere saves what was typed in an open editor.
 function leaveEditor() {
   const area = byId("editor");
   if (area) close(Number(area.dataset.index), area.value);
@@ -579,15 +579,15 @@ function close(index, typed) {
     if (text === segment.text.trim()) file.edits.delete(index);
     else file.edits.set(index, (segment.text.match(/^\s*/)[0] || (index ? " " : "")) + text);
     file.isSaved = false;
-    say("The correction is in the page; save the corrected JSON when you are done.");
+    announce("Correction noted; save the corrected JSON when you are done.");
   }
   const item = rowAt(index);
   item.querySelector(".edit").hidden = false;
   fill(file, segment, index, item, item.querySelector(".body"));
   item.querySelector(".edit").focus({ preventScroll: true });
-  tellChecked(file);
-  tellWhy(file);
-  tellRules();
+  showChecked(file);
+  showWhy(file);
+  showRules();
 }
 
 function download(file) {
@@ -597,11 +597,11 @@ function download(file) {
   const data = { ...corrected, whisperbatch: isChecked(file) ? { ...block, checked: true } : block };
   offer(`${stemOf(file)}.corrected.json`, new Blob([JSON.stringify(data)], { type: "application/json" }));
   file.isSaved = true;
-  tellWhy(file);
-  say("The corrected JSON is saved; whisperbatch convert renders it.");
+  showWhy(file);
+  announce("Saved the corrected JSON; whisperbatch convert turns it into other formats.");
 }
 
-function stemOf(file) { return file.told.name.replace(/\.[^.]*$/, "").replace(/[\p{C}/\\]/gu, "_") || "transcript"; }
+function stemOf(file) { return file.entry.name.replace(/\.[^.]*$/, "").replace(/[\p{C}/\\]/gu, "_") || "transcript"; }
 
 function offer(name, blob) {
   const url = URL.createObjectURL(blob);
@@ -620,11 +620,11 @@ function saveWord(file) {
   offer(`${stemOf(file)}.docx`, wordFileOf(currentOf(file), stemOf(file), totals.docx, totals.uncertain_word));
 }
 
-// The transcript with all that somebody has changed on the page.
+// The transcript with everything that was changed on the page.
 const currentOf = (file) => withSpeakers(file, correctedOf(transcriptOf(file), file.edits));
 
-// The transcript with the corrected texts. Tokens spell the old text and go; words get the new text's words. What the
-// decoder wrote before replacement rules goes too: to undo these would undo the correction.
+// The transcript with the corrected texts. Tokens belong to the old text, so they are dropped; words are rebuilt. The
+// text from before replacement rules is dropped too: undoing the rules would undo the correction.
 function correctedOf(data, edits) {
   const segments = data.segments.map((segment, index) => {
     const text = edits.get(index);
@@ -637,17 +637,17 @@ function correctedOf(data, edits) {
   return { ...data, text: segments.map((segment) => segment.text).join(""), segments };
 }
 
-// Words that stayed keep their times; those between share the time between, by their length.
+// Unchanged words keep their times; new ones share the time between those, by length.
 function wordsOf(segment, old) {
   const fresh = split(segment.text, old);
-  const kept = matches(old.map((word) => word.word.trim()), fresh.map((word) => word.trim()));
-  const words = fresh.map((word, k) => (kept[k] >= 0 ? { ...old[kept[k]], original: undefined, word } : { word }));
+  const oldIndexes = matches(old.map((word) => word.word.trim()), fresh.map((word) => word.trim()));
+  const words = fresh.map((word, k) => (oldIndexes[k] >= 0 ? { ...old[oldIndexes[k]], original: undefined, word } : { word }));
   for (let from = 0; from < words.length; from += 1) {
     if (words[from].start !== undefined) continue;
     let to = from;
-    while (to < words.length && kept[to] < 0) to += 1;
+    while (to < words.length && oldIndexes[to] < 0) to += 1;
     spread(words.slice(from, to), from ? words[from - 1].end : segment.start, to < words.length ? words[to].start : segment.end,
-      old[from ? kept[from - 1] + 1 : 0] ?? old[old.length - 1]);
+      old[from ? oldIndexes[from - 1] + 1 : 0] ?? old[old.length - 1]);
     from = to;
   }
   return words;
@@ -661,12 +661,12 @@ function spread(words, start, end, replaced) {
     word.start = Math.round((start + span * done / length) * 1000) / 1000;
     done += word.word.length;
     word.end = Math.round((start + span * done / length) * 1000) / 1000;
-    word.probability = 1; // somebody has listened
+    word.probability = 1; // a person has listened
     if (replaced?.speaker !== undefined) word.speaker = replaced.speaker;
   }
 }
 
-// Words with the blank before each; where a language writes none, what the browser takes for words.
+// Words, each with the space before it; for languages without spaces, the browser's segmentation.
 function split(text, old) {
   if (!NO_SPACES.test(text) || !globalThis.Intl?.Segmenter) return text.match(/\s*\S+/g) ?? [];
   const words = [];
@@ -679,7 +679,7 @@ function split(text, old) {
   return words.filter((word) => word.trim());
 }
 
-// For each new word the old one that it is, or -1: a longest common subsequence.
+// For each new word the index of the same old word, or -1, by a longest common subsequence.
 function matches(old, fresh) {
   const table = Array.from({ length: old.length + 1 }, () => new Uint16Array(fresh.length + 1));
   for (let i = old.length - 1; i >= 0; i -= 1)
@@ -696,24 +696,24 @@ function matches(old, fresh) {
 
 // ---- corrections as rules
 
-const MARKS = /^[\s.,;:!?…"“”„«»()。、，！？：；]+|[\s.,;:!?…"“”„«»()。、，！？：；]+$/g; // that a rule does without
-const NO_RULE = /->|^[#/]|^\[[^\]]*\]$/; // what would be read as something else on the left of a rule
+const MARKS = /^[\s.,;:!?…"“”„«»()。、，！？：；]+|[\s.,;:!?…"“”„«»()。、，！？：；]+$/g; // punctuation that a rule leaves out
+const NO_RULE = /->|^[#/]|^\[[^\]]*\]$/; // text that has another meaning on the left of a rule
 
-const MAX_PAIR = 200; // characters; more is a sentence and no rule
+const MAX_PAIR = 200; // characters; longer ones are sentences, not rules
 
-// What a correction has put in place of what: stretches of words that differ, without the marks around them.
+// What a correction replaced by what: runs of words that differ, without the punctuation around them.
 function pairsOf(before, after) {
   const [old, fresh] = [split(before, []), split(after, [])];
-  const kept = matches(old.map((word) => word.trim()), fresh.map((word) => word.trim()));
+  const oldIndexes = matches(old.map((word) => word.trim()), fresh.map((word) => word.trim()));
   const pairs = [];
   for (let i = 0, k = 0; i < old.length || k < fresh.length;) {
-    if (k < fresh.length && kept[k] === i) { i += 1; k += 1; continue; }
+    if (k < fresh.length && oldIndexes[k] === i) { i += 1; k += 1; continue; }
     let to = k;
-    while (to < fresh.length && kept[to] < 0) to += 1;
-    const end = to < fresh.length ? kept[to] : old.length;
+    while (to < fresh.length && oldIndexes[to] < 0) to += 1;
+    const end = to < fresh.length ? oldIndexes[to] : old.length;
     const [wrong, right] = [old.slice(i, end), fresh.slice(k, to)].map((words) => words.join("").replace(MARKS, ""));
     const isStart = k === 0 || /[.?!…。！？]["”»]?$/.test(fresh[k - 1].trim());
-    const isCapital = isStart && wrong.toLowerCase() === right.toLowerCase(); // a sentence begins there, no name
+    const isCapital = isStart && wrong.toLowerCase() === right.toLowerCase(); // a sentence begins there, not a name
     const isShort = wrong.length + right.length <= MAX_PAIR;
     if (wrong && wrong !== right && isShort && !isCapital && !NO_RULE.test(wrong)) pairs.push([wrong.replace(/\s+/g, " "), right]);
     [i, k] = [end, to];
@@ -721,14 +721,14 @@ function pairsOf(before, after) {
   return pairs;
 }
 
-// The same, looked for once for each text.
+// The same, cached by text.
 function pairsIn(file, index, before, after) {
   file.pairs ??= new Map();
   if (file.pairs.get(index)?.after !== after) file.pairs.set(index, { after, found: pairsOf(before, after) });
   return file.pairs.get(index).found;
 }
 
-// Pairs that occurred at least twice over all files, by what is wrong, whatever its case, and what is right.
+// Pairs that occur at least twice in all files; the case of the wrong side is ignored.
 function repeated() {
   const found = new Map();
   for (const file of files) {
@@ -738,7 +738,7 @@ function repeated() {
         const key = `${wrong.toLowerCase()}\n${right}`;
         const pair = found.get(key) ?? { wrong, right, n: 0, languages: new Set() };
         pair.n += 1;
-        pair.languages.add(segment.language ?? file.told.language ?? "");
+        pair.languages.add(segment.language ?? file.entry.language ?? "");
         found.set(key, pair);
       }
     }
@@ -746,10 +746,10 @@ function repeated() {
   return [...found.values()].filter(({ n }) => n > 1).sort((a, b) => b.n - a.n || byPath.compare(a.wrong, b.wrong));
 }
 
-// A file of rules; those that were wanted in one language of several stand below its name. Of two rights for one wrong
-// neither is a rule: they are left as comments to choose from.
+// A file of rules. If the files have several languages, rules from only one are below its name. If one wrong text has
+// several corrections, all are comments, to choose from.
 function rulesOf(pairs) {
-  const isMixed = new Set(files.map(({ told }) => told.language).filter(Boolean)).size > 1;
+  const isMixed = new Set(files.map(({ entry }) => entry.language).filter(Boolean)).size > 1;
   const sections = new Map([["", []]]);
   for (const pair of pairs) {
     const isClear = pairs.every((other) => other === pair || other.wrong.toLowerCase() !== pair.wrong.toLowerCase());
@@ -762,7 +762,7 @@ function rulesOf(pairs) {
   return `${[head, ...[...sections.values()].flat()].join("\n")}\n`;
 }
 
-function tellRules() {
+function showRules() {
   const n = repeated().length;
   byId("rules").hidden = files.every((file) => file.edits.size === 0);
   byId("export").disabled = n === 0;
@@ -772,7 +772,7 @@ function tellRules() {
 function exportRules() {
   leaveEditor();
   offer("corrections.txt", new Blob([rulesOf(repeated())], { type: "text/plain" }));
-  say("The corrections are saved as rules; whisperbatch help corrections tells of them.");
+  announce("Saved the corrections as rules; see whisperbatch help corrections.");
 }
 
 // ---- keys
@@ -813,7 +813,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.matches("input:not([type=checkbox]), textarea, select, audio");
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.key === " " && event.target.matches("summary, input, button:not(.time)")) return; // it presses these
+  if (event.key === " " && event.target.matches("summary, input, button:not(.time)")) return; // Space presses these
   const act = KEYS[event.key];
   if (!act) return;
   event.preventDefault();
@@ -824,33 +824,33 @@ window.addEventListener("beforeunload", (event) => {
   if (byId("editor") || files.some((file) => nChanges(file) && !file.isSaved)) event.preventDefault();
 });
 
-// ---- the start
+// ---- start
 
-function tellTotals() {
+function showTotals() {
   const list = byId("totals");
   list.replaceChildren();
   const add = (name, value) => list.append(pair(name, value));
   for (const status of ["done", "failed", "skipped", "interrupted"]) if (totals[status]) add(status, String(totals[status]));
   add("in doubt", String(files.filter(isDoubtful).length));
   add("checked", String(files.filter(isChecked).length));
-  const audio = files.reduce((sum, { told }) => sum + (told.audio_seconds || 0), 0);
+  const audio = files.reduce((sum, { entry }) => sum + (entry.audio_seconds || 0), 0);
   if (audio) add("audio", clock(audio));
   if (totals.real_time_factor) add("speed", `${totals.real_time_factor.toFixed(1)}× real time`);
 }
 
-[...files].sort((a, b) => byPath.compare(a.told.path, b.told.path)).forEach((file, rank) => { file.rank = rank; });
+[...files].sort((a, b) => byPath.compare(a.entry.path, b.entry.path)).forEach((file, rank) => { file.rank = rank; });
 for (const id of ["filter", "sort"]) byId(id).addEventListener("change", refresh);
 let waiting = 0;
 byId("search").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(refresh, 120); });
 byId("export").addEventListener("click", exportRules);
 byId("tools").addEventListener("submit", (event) => { event.preventDefault(); refresh(); });
-tellTotals();
+showTotals();
 refresh();
 document.title = title;
 document.querySelector("h1").textContent = title;
 NARROW.addEventListener("change", () => {
-  const folded = document.querySelector(".about");
-  if (folded) folded.open = !NARROW.matches;
+  const details = document.querySelector(".about");
+  if (details) details.open = !NARROW.matches;
 });
 window.addEventListener("hashchange", visit);
 if (!visit() && shown.some(isDoubtful)) show(shown.find(FILTERS.unchecked) ?? shown.find(isDoubtful), false);

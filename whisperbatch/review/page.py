@@ -1,7 +1,7 @@
-"""The page's file, written as outcomes come; it appears whole, at the end.
+"""Write the review page file by file; it appears under its name when complete.
 
-Comes in: outcomes. Goes out: HTML. Each file is two blocks of JSON in the page: what is told of it, read when the page
-opens, and its transcript, read when the file is opened. Neither is held here.
+Each file becomes two blocks of JSON in the page: its entry in the list, read when the page opens, and its transcript,
+read when the file is opened. Neither stays in memory here.
 """
 
 import base64
@@ -25,26 +25,29 @@ from whisperbatch.review.attention import attention
 from whisperbatch.review.links import link
 
 SOURCES = ("page.html", "page.css", "documents.js", "speakers.js", "page.js")
-MARK = '<meta name="generator" content="whisperbatch review">'  # by which a page of ours is known
-_IN_REASONS = ("suspects", "warnings")  # which the page tells as sentences
-_HEAD_BYTES = 4096  # MARK stands before this; no name is longer
+MARK = '<meta name="generator" content="whisperbatch review">'  # identifies a review page
+_IN_REASONS = ("suspects", "warnings")  # shown as reasons instead
+_HEAD_BYTES = 4096  # MARK is within these, and no name is longer
 _PART_BYTES = 1 << 20
 
 
 class Totals(Protocol):
-    """What a run's report tells at the end."""
+    """Totals of a run, as its report has them at the end."""
 
     def as_dict(self) -> dict[str, Any]:
-        """The totals as plain values."""
+        """Return the totals as plain values."""
         ...
 
 
 class PageFile:
     """A review page that grows with a run; owned by one thread.
 
-    ``spell`` gives a transcript as JSON, as ``convert`` reads it. ``recall`` gives that of a file which was done
-    before, None when there is none. ``docx`` are the files in a Word document, with blanks for what is a transcript's;
-    without them the page makes none.
+    Args:
+        path: The HTML file.
+        spell: Returns a transcript as JSON, in the form that ``convert`` reads.
+        recall: Returns the transcript of a file that was done in an earlier run, None if there is none.
+        docx: The files in a Word document by name, with placeholders for the transcript's parts; without them the page
+            cannot make Word documents.
     """
 
     def __init__(
@@ -54,37 +57,37 @@ class PageFile:
         recall: Callable[[Outcome], Transcript | None] = lambda outcome: outcome.transcript,
         docx: Mapping[str, str] | None = None,
     ) -> None:
-        """Open the temporary file; RunError when that cannot be."""
+        """Open the temporary file; RunError if that fails."""
         self._path, self._spell, self._recall, self._docx = path, spell, recall, dict(docx or {})
         head, self._tail = _template(_title(path))
         self._file = WholeFile(path, "the review page")
         self._file.write(head)
 
     def add(self, outcome: Outcome) -> None:
-        """Note a file that ended, and its transcript if it has one."""
+        """Add a finished file, with its transcript if it has one."""
         transcript = outcome.transcript or self._recall(outcome)
-        self._file.write(_block("file", self._told(outcome, transcript)))
+        self._file.write(_block("file", self._entry(outcome, transcript)))
         self._file.write(
             _block("transcript", None if transcript is None else _packed(json.loads(self._spell(transcript))))
         )
 
     def close(self, report: Totals, exit_code: int) -> None:
-        """Put the totals in and the page in its place; RunError when that cannot be."""
+        """Add the totals and rename the page into place; RunError if that fails."""
         totals = report.as_dict() | {"exit_code": exit_code}
         totals.pop("failures", None)
-        told = totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD, "docx": self._docx}
-        self._file.write(_block("totals", told) + self._tail)
+        data = totals | {"version": __version__, "uncertain_word": UNCERTAIN_WORD, "docx": self._docx}
+        self._file.write(_block("totals", data) + self._tail)
         self._file.place()
 
     def discard(self) -> None:
-        """Leave nothing behind, unless it was closed before."""
+        """Delete the temporary file, unless the page was closed before."""
         self._file.discard()
 
-    def _told(self, outcome: Outcome, transcript: Transcript | None) -> dict[str, Any]:
-        """What the list shows of a file, and where its recording lies."""
+    def _entry(self, outcome: Outcome, transcript: Transcript | None) -> dict[str, Any]:
+        """Return what the list shows of a file, and the link to its recording."""
         found = attention(outcome, transcript)
         audio = outcome.moved_to or outcome.path
-        told = {name: _finite(value) for name, value in outcome.as_dict().items() if name not in _IN_REASONS} | {
+        entry = {name: _finite(value) for name, value in outcome.as_dict().items() if name not in _IN_REASONS} | {
             "name": audio.name,
             "audio": link(audio, self._path.parent) if _is_playable(audio) else None,
             "attention": found.weight,
@@ -94,11 +97,11 @@ class PageFile:
             "checked": transcript is not None and transcript.is_checked,
         }
         if transcript is None:
-            return told
-        segments = [one for one in transcript.segments if one.text.strip() and one.avg_logprob]  # 0: not known
+            return entry
+        segments = [one for one in transcript.segments if one.text.strip() and one.avg_logprob]  # 0: unknown
         lengths = [max(one.end_s - one.start_s, 0.01) for one in segments]
         weighed = sum(one.avg_logprob * length for one, length in zip(segments, lengths, strict=True))
-        return told | {
+        return entry | {
             "language": transcript.language,
             "language_probability": transcript.language_probability,
             "audio_seconds": round(transcript.duration_s or outcome.audio_s, 3),
@@ -109,13 +112,13 @@ class PageFile:
 
 
 def _is_playable(path: Path) -> bool:
-    """Whether a recording is there; a transcript whose recording is not known stands for itself."""
+    """True if the path is an existing recording; without a known recording it is the transcript's own."""
     is_transcript = path.suffix.lower()[1:] in READABLE
     return not is_transcript and os.path.isfile(path)  # noqa: PTH113  (Path.is_file raises on names too long)
 
 
 def is_page(path: Path) -> bool:
-    """Whether a file is a review page, and so may be replaced by another."""
+    """Return whether a file is a review page, and so may be replaced."""
     try:
         with open_regular(path) as file:
             return MARK.encode() in file.read(_HEAD_BYTES)
@@ -124,10 +127,10 @@ def is_page(path: Path) -> bool:
 
 
 def shows(path: Path, transcript: Path) -> bool:
-    """True when a file is a review page that shows a transcript of this name; folders are not compared."""
+    """Return whether a file is a review page with a transcript of this name; folders are not compared."""
     if not is_page(path):
         return False
-    wanted = re.compile(rb'["/\\\\]' + re.escape(_spelled(transcript.name)[1:-1].encode()) + rb'"')
+    wanted = re.compile(rb'["/\\\\]' + re.escape(_as_json(transcript.name)[1:-1].encode()) + rb'"')
     rest = b""
     with suppress(OSError), open_regular(path) as file:
         while part := file.read(_PART_BYTES):
@@ -138,7 +141,7 @@ def shows(path: Path, transcript: Path) -> bool:
 
 
 def _packed(transcript: dict[str, Any]) -> dict[str, Any]:
-    """The transcript with its segments and their words as tables, which makes a page less than half as large."""
+    """Store segments and their words as tables, which makes a page less than half as large."""
     segments = [
         segment | {"words": _table(segment["words"])} if segment.get("words") else segment
         for segment in transcript["segments"]
@@ -147,7 +150,7 @@ def _packed(transcript: dict[str, Any]) -> dict[str, Any]:
 
 
 def _table(rows: list[dict[str, Any]]) -> Any:
-    """``of``, the names of the columns, and ``rows``; or the rows as they are, when their names differ."""
+    """Return column names ``of`` and ``rows``; or the rows unchanged if their keys differ."""
     names = list(rows[0]) if rows else []
     if not rows or any(list(row) != names for row in rows):
         return rows
@@ -155,26 +158,26 @@ def _table(rows: list[dict[str, Any]]) -> Any:
 
 
 def _finite(value: Any) -> Any:
-    """The value, None for a number that JSON has not: sums of what stands in a foreign file may be anything."""
+    """Return the value, or None for infinities and NaN, which sums over another tool's file may give."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _block(kind: str, data: Any) -> str:
-    r"""A block of JSON as HTML carries it: in ASCII, and without ``<``, which alone could end or change it."""
-    return f'<script type="application/json" class="{kind}">{_spelled(data)}</script>\n'
+    r"""Return a block of JSON for HTML, in ASCII and without ``<``, the only character that could end it."""
+    return f'<script type="application/json" class="{kind}">{_as_json(data)}</script>\n'
 
 
-def _spelled(data: Any) -> str:
+def _as_json(data: Any) -> str:
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _title(path: Path) -> str:
-    """The page's name; of one with the usual name its folder's."""
+    """Return the page's stem, or its folder's name if the page has the default name."""
     return path.stem if path.stem != "review" else path.absolute().parent.name or path.stem
 
 
 def _template(title: str) -> tuple[str, str]:
-    """What stands before and after the files; style and script are named by their hashes, and nothing else may act."""
+    """Return the HTML before and after the files; the policy allows only our style and script, by their hashes."""
     folder = resources.files(__package__)
     page, style, *scripts = ((folder / name).read_text(encoding="utf-8") for name in SOURCES)
     script = "".join(scripts)

@@ -1,17 +1,17 @@
 "use strict";
-// Who speaks: colours, one name for all of a speaker's segments, merging two speakers, moving a segment to another.
-// Two maps hold what somebody changed: file.names, from a label in the transcript to what it is called now, and file.moves, from
-// a segment to the label that it has now. Nothing in the transcript itself is changed until it is saved.
+// Speakers: colours, renaming, merging, and moving a segment to another speaker. Two maps have the changes: file.names,
+// from a label in the transcript to its new name, and file.moves, from a segment to its new label. The transcript itself
+// is changed only when it is saved.
 
 const N_COLOURS = 8;
 
-// The labels that the transcript has, in the order that its block gives them, then those of its segments, then new ones.
+// All labels: those of the transcript's block in its order, then those of its segments, then new ones.
 function labelsOf(file) {
   if (!file.labels) {
     const data = transcriptOf(file);
-    const told = (data?.whisperbatch?.speakers ?? []).map((one) => one.label);
-    const heard = (data?.segments ?? []).flatMap((one) => [one.speaker, ...(one.words ?? []).map((word) => word.speaker)]);
-    file.labels = [...new Set([...told, ...heard])].filter((one) => typeof one === "string");
+    const listed = (data?.whisperbatch?.speakers ?? []).map((one) => one.label);
+    const used = (data?.segments ?? []).flatMap((one) => [one.speaker, ...(one.words ?? []).map((word) => word.speaker)]);
+    file.labels = [...new Set([...listed, ...used])].filter((one) => typeof one === "string");
   }
   return file.labels;
 }
@@ -20,7 +20,7 @@ const nameOf = (file, label) => file.names.get(label) ?? label;
 const namesOf = (file) => [...new Set(labelsOf(file).map((label) => nameOf(file, label)))];
 const nSpeakerChanges = (file) => file.names.size + file.moves.size;
 
-// A speaker who is renamed keeps the colour; one who is merged has the other's.
+// A renamed speaker keeps the colour; a merged one takes the other's.
 function colourOf(file, name) {
   const rank = labelsOf(file).findIndex((label) => nameOf(file, label) === name);
   return `s${(rank < 0 ? 0 : rank) % N_COLOURS}`;
@@ -42,7 +42,7 @@ function speakersOf(file) {
 function fillSpeakers(file, box) {
   const names = namesOf(file);
   const fields = () => [...box.querySelectorAll("input, select")];
-  const at = fields().indexOf(document.activeElement); // who goes from field to field by keyboard stays there
+  const at = fields().indexOf(document.activeElement); // keeps the keyboard focus
   box.hidden = !names.length;
   box.replaceChildren(...names.map((name) => speakerRow(file, name, names)));
   if (at >= 0) fields()[Math.min(at, fields().length - 1)].focus({ preventScroll: true });
@@ -60,7 +60,7 @@ function speakerRow(file, name, names) {
     field, make("span", { class: "count" }, n === 1 ? "1 segment" : `${n} segments`), ...(others.length ? [merge] : []));
 }
 
-// A name that another speaker has makes one of the two.
+// Renaming to another speaker's name merges the two.
 function renameSpeaker(file, from, typed) {
   const name = typed.trim().replace(/\s+/g, " ");
   if (!name || name === from) { fillSpeakers(file, byId("speakers")); return; }
@@ -71,7 +71,7 @@ function renameSpeaker(file, from, typed) {
     else file.names.set(label, name);
   }
   speakersChanged(file);
-  say(isMerged ? `${plain(from)} and ${plain(name)} are one speaker now.` : `${plain(from)} is called ${plain(name)} now.`);
+  announce(isMerged ? `Merged ${plain(from)} into ${plain(name)}.` : `Renamed ${plain(from)} to ${plain(name)}.`);
 }
 
 function speakersChanged(file) {
@@ -81,8 +81,8 @@ function speakersChanged(file) {
     const who = rowAt(index)?.querySelector(".who");
     if (who) who.replaceWith(whoOf(file, segment, index));
   });
-  tellChecked(file);
-  tellWhy(file);
+  showChecked(file);
+  showWhy(file);
 }
 
 // ---- the speaker of a segment
@@ -120,9 +120,9 @@ function moveSegment(file, segment, index, name) {
   else file.moves.set(index, label);
   file.isSaved = false;
   fillSpeakers(file, byId("speakers"));
-  tellChecked(file);
-  tellWhy(file);
-  say(`The segment at ${clock(segment.start)} is ${plain(nameOf(file, label))}'s now.`);
+  showChecked(file);
+  showWhy(file);
+  announce(`The segment at ${clock(segment.start)} now belongs to ${plain(nameOf(file, label))}.`);
 }
 
 function newLabel(file) {
@@ -134,16 +134,16 @@ function newLabel(file) {
   return label;
 }
 
-// ---- what is saved
+// ---- saving
 
-// The transcript with its speakers as they are now: in segments and words, and in the block's speakers, turns and overlaps.
+// The transcript with the present speakers in segments and words, and in the block's speakers, turns and overlaps.
 function withSpeakers(file, data) {
   if (!nSpeakerChanges(file)) return data;
   const renamed = (one) => (typeof one.speaker === "string" ? { ...one, speaker: nameOf(file, one.speaker) } : one);
   const segments = data.segments.map((segment, index) => {
     const label = file.moves.get(index);
     const moved = (one) => renamed(label === undefined ? one : { ...one, speaker: label });
-    const lists = ["words", "original_words"].filter((key) => segment[key]); // the second are those before replacements
+    const lists = ["words", "original_words"].filter((key) => segment[key]); // the latter are from before replacements
     return { ...moved(segment), ...Object.fromEntries(lists.map((key) => [key, segment[key].map(moved)])) };
   });
   return { ...data, segments, whisperbatch: blockOf(file, data.whisperbatch ?? {}) };
@@ -165,7 +165,7 @@ function summed(label, turns) {
   return { label, seconds: thousandths(seconds), confidence: seconds ? thousandths(weighed / seconds) : 0 };
 }
 
-// What the old speaker says in the time of a segment that was moved is the new one's.
+// Within the time of a moved segment, the old speaker's turns go to the new one.
 function movedTurns(file, turns) {
   const { segments } = transcriptOf(file);
   for (const [index, label] of file.moves) {

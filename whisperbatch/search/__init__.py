@@ -1,7 +1,7 @@
-"""Full text over transcripts: an index of their segments in SQLite, and what people type to look in it.
+"""Full-text search over transcripts.
 
-Comes in: transcripts' files, and how one is read, which is passed in. Goes out: hits. Leaves: terms (what is typed, and
-where a text has it), index (the database).
+Modules: index (an SQLite database of the transcripts' segments), terms (parses queries, and finds them in a text). The
+function that reads a transcript is passed in.
 """
 
 from whisperbatch.search.index import UNREADABLE, Changes, Hit, Index

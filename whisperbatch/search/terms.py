@@ -1,8 +1,8 @@
-"""What is looked for: words, "phrases in quotes" and beginnings* as an expression for FTS5, and where a text has them.
+"""Search queries: parse words, "quoted phrases" and prefixes*, write them for FTS5, and find them in a text.
 
-FTS5's tokenizer unicode61 finds words by the blanks and punctuation between them. Scripts that are written without
-blanks (Chinese, Japanese, Thai) or that hang endings on words (Korean) are taken apart into characters before, so that
-any run of them is found as a phrase.
+FTS5's tokenizer unicode61 splits words at spaces and punctuation. Scripts written without spaces (Chinese, Japanese,
+Thai) or with endings joined to words (Korean) are split into characters first, so that any run of characters is found
+as a phrase.
 """
 
 import functools
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from whisperbatch.errors import UsageError
 
 TOKENIZER = "unicode61 remove_diacritics 2 categories 'L* N* Co M*'"
-MAX_TERMS = 100  # FTS5 takes 256 levels of AND
+MAX_TERMS = 100  # FTS5 allows 256 levels of AND
 # Thai and Lao, Burmese, Jamo, Khmer, kana, han, Hangul
 _ALONE = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -25,7 +25,7 @@ _ACCENTS = re.compile("[\u0300-\u036f]+")
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Words that stand side by side; with ``is_prefix`` the last may go on."""
+    """Consecutive words; with ``is_prefix`` the last one may be longer."""
 
     words: tuple[str, ...]
     is_prefix: bool
@@ -33,17 +33,17 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is looked for: all terms, in one segment."""
+    """Terms that must all occur in one segment."""
 
     terms: tuple[Term, ...]
 
     @property
     def expression(self) -> str:
-        """The same for FTS5, which sees only words in quotation marks: nothing that is typed is an operator."""
+        """The query for FTS5; every word is quoted, so nothing that a user types acts as an operator."""
         return " AND ".join(f'"{" ".join(term.words)}"{" *" if term.is_prefix else ""}' for term in self.terms)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where a text has a term, as ranges of its characters, in order and without overlap."""
+        """Return where a text contains a term, as character ranges in order and without overlap."""
         tokens = [(match.start(), match.end(), _folded(match[0])) for match in _token().finditer(text)]
         found: set[int] = set()
         for term in self.terms:
@@ -55,44 +55,44 @@ class Query:
         return _joined([tokens[at][:2] for at in sorted(found)], text)
 
 
-def parse(given: str) -> Query:
-    """The query that somebody typed.
+def parse(text: str) -> Query:
+    """Parse a query as a user types it.
 
     Raises:
-        UsageError: It has no word, or too many.
+        UsageError: It has no words, or too many.
     """
     terms = []
-    for phrase, star, word in _TERM.findall(plain(given)):
+    for phrase, star, word in _TERM.findall(plain(text)):
         words = tuple(match[0] for match in _token().finditer(phrase or word))
         if words:
             terms.append(Term(words, bool(star) or word.endswith("*")))
     if not terms:
-        raise UsageError(f"there is no word to look for in '{given}'")
+        raise UsageError(f"there is no word to search for in '{text}'")
     if len(terms) > MAX_TERMS:
-        raise UsageError(f"too many words: search looks for {MAX_TERMS} at most")
+        raise UsageError(f"too many words: the limit is {MAX_TERMS}")
     return Query(tuple(terms))
 
 
 def plain(text: str) -> str:
-    """The text in the form that is compared; what is not a character becomes a question mark."""
+    """Return the text in NFKC, the form that is compared; lone surrogates become question marks."""
     if text.isascii():
         return text.replace("\0", " ")
-    whole = text.encode("utf-8", "replace").decode()  # JSON may hold half of a character
+    whole = text.encode("utf-8", "replace").decode()  # JSON may have unpaired surrogates
     return unicodedata.normalize("NFKC", whole).replace("\0", " ")
 
 
 def spaced(text: str) -> str:
-    """The text as it is indexed: words, and characters of scripts without blanks, with blanks between them.
+    """Return the text for the index: words, and characters of scripts without spaces, separated by spaces.
 
-    What is not a word is left out, since SQLite's table of letters is older than Python's.
+    Everything else is left out, since SQLite's table of letters is older than Python's.
     """
-    made = plain(text)
-    return made if made.isascii() else " ".join(_token().findall(made))
+    normal = plain(text)
+    return normal if normal.isascii() else " ".join(_token().findall(normal))
 
 
 @functools.cache
 def _marks() -> str:
-    """Combining marks of the Basic Multilingual Plane, for a class of a pattern."""
+    """Combining marks of the Basic Multilingual Plane, for a character class."""
     return "".join(chr(n) for n in range(0x300, 0x10000) if unicodedata.category(chr(n))[0] == "M")
 
 
@@ -102,7 +102,7 @@ def _token() -> re.Pattern[str]:
 
 
 def _folded(word: str) -> str:
-    """A word without its accents and capitals, nearly as unicode61 has it."""
+    """Remove accents and case from a word, nearly as unicode61 does."""
     return _ACCENTS.sub("", unicodedata.normalize("NFKD", word)).lower()
 
 
@@ -111,7 +111,7 @@ def _fits(word: str, wanted: str, is_prefix: bool) -> bool:
 
 
 def _joined(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
-    """The spans, those with nothing but blanks between them as one."""
+    """Merge spans that have only spaces between them."""
     joined: list[tuple[int, int]] = []
     for start, end in spans:
         if joined and not text[joined[-1][1] : start].strip():

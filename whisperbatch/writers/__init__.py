@@ -1,13 +1,19 @@
-"""Transcripts to files: one small leaf a format, and where the files go (``namer``, ``paths``, ``atomic``).
+"""Render transcripts in each output format, and read transcripts back.
 
-A format is ``render(transcript) -> str | bytes``; a new one is a leaf, a line in ``FORMATS`` and its name in
-``options``. Those that show cues (``options.SHAPED``) take SubtitleOptions too, and share ``shape`` and its steps:
-``by_words``, ``by_sentences``, ``timing``. Documents (``options.DOCUMENTS``) take DocumentOptions and share
-``paragraphs``; ``TITLED`` ones name the recording, by its file without the extension. ``content`` is what a format
-renders to; ``speakers_json`` is the part of the JSON that says who speaks; ``importing`` and ``timed_text`` read other
-tools' files. The bytes are those of openai-whisper's writers (whisper/utils.py, MIT), whisper.cpp's (lrc, csv),
-whisperX's (aud) and NIST's (rttm); a speaker stands as whisperX has it, ``[SPEAKER_00]: text``, where a format has no
-field for it.
+A format is a module with ``render(transcript) -> str | bytes``. To add one, add the module, a line in ``FORMATS`` and
+the name in ``options``.
+
+Modules:
+    Plain formats: txt, tsv, csv_, lrc, aud, rttm (speaker turns), json_ (also reads JSON back).
+    Subtitle formats (``options.SHAPED``, which take SubtitleOptions): srt, vtt and ass, on the cues of subtitles.
+    Documents (``options.DOCUMENTS``, which take DocumentOptions): md and docx, on paragraphs.
+    Shared: content (the type of a rendered file), speakers (labels and turns), speakers_json (the speaker part of the
+    JSON), time_order (sort segments and words by time).
+    Other tools' files: importing, timed_text (plain text with time stamps).
+
+``TITLED`` formats name the recording by its file name without the extension. The bytes are those of openai-whisper's
+writers (whisper/utils.py, MIT), whisper.cpp's (lrc, csv), whisperX's (aud) and NIST's (rttm). A format without a field
+for the speaker shows it as whisperX does: ``[SPEAKER_00]: text``.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,11 +53,11 @@ def render(
     documents: DocumentOptions = DEFAULT,
     title: str = "",
 ) -> Content:
-    """The transcript in one format; FileError when shaping needs word times that it has not."""
-    if name != "json" and any(_is_gone(segment) for segment in transcript.segments):
-        transcript = replace(transcript, segments=tuple(one for one in transcript.segments if not _is_gone(one)))
-    taken = ((SHAPED, shaping), (DOCUMENTS, documents), (TITLED, title))
-    return FORMATS[name](transcript, *(one for names, one in taken if name in names))
+    """Render the transcript in one format; FileError if shaping needs word times that it lacks."""
+    if name != "json" and any(_is_emptied(segment) for segment in transcript.segments):
+        transcript = replace(transcript, segments=tuple(one for one in transcript.segments if not _is_emptied(one)))
+    extras = ((SHAPED, shaping), (DOCUMENTS, documents), (TITLED, title))
+    return FORMATS[name](transcript, *(extra for names, extra in extras if name in names))
 
 
 def render_all(
@@ -61,10 +67,10 @@ def render_all(
     documents: DocumentOptions = DEFAULT,
     title: str = "",
 ) -> dict[str, Content]:
-    """The transcript in each of the formats, by the format's name; FileError as for one."""
+    """Render the transcript in each format; returns content by format name. FileError as for ``render``."""
     return {name: render(transcript, name, shaping, documents, title) for name in formats}
 
 
-def _is_gone(segment: Segment) -> bool:
-    """Whether replacement rules have left nothing of a segment."""
+def _is_emptied(segment: Segment) -> bool:
+    """True if replacement rules have removed all of the segment's text."""
     return segment.original is not None and not segment.text.strip()

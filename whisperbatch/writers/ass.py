@@ -21,11 +21,11 @@ Style: Default,Arial,48,&H00FFFFFF,&H000000FF,&H00000000,&H80000000,0,0,0,0,100,
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 """
-_JOINER = "\u2060"  # shown as nothing; keeps a backslash and what follows from being a command
+_JOINER = "\u2060"  # invisible; keeps a backslash and the next character from being read as a command
 
 
 def render(transcript: Transcript, shaping: SubtitleOptions = PLAIN) -> str:
-    """A line of dialogue a cue; the label is in the Name field, which editors read, and in the text, which is shown."""
+    """Write one dialogue line per cue, with the label in the Name field (for editors) and in the text (for viewers)."""
     return _HEAD + "".join(
         f"Dialogue: 0,{_stamp(cue.start_s)},{_stamp(cue.end_s)},Default,{_name(cue)},0,0,0,,{_text(cue)}\n"
         for cue in cues(transcript, shaping)
@@ -51,5 +51,5 @@ def _text(cue: Cue) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text without what would be a command: braces, and backslashes before letters."""
+    """Escape what ASS would read as commands: braces, and backslashes before letters."""
     return text.replace("\\", "\\" + _JOINER).replace("{", r"\{").replace("}", r"\}")

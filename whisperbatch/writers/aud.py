@@ -1,11 +1,11 @@
-"""Labels for Audacity, as whisperX writes them (whisperx/utils.py, BSD-2-Clause)."""
+"""Audacity labels, as whisperX writes them (whisperx/utils.py, BSD-2-Clause)."""
 
 from whisperbatch.records import Transcript
 from whisperbatch.writers.speakers import turns
 
 
 def render(transcript: Transcript) -> str:
-    """A line a segment without a header: start and end in seconds, and text behind its speaker in double brackets."""
+    """Write one line per segment, no header: start and end in seconds, ``[[speaker]]`` and text."""
     lines = []
     for turn in turns(transcript):
         label = f"[[{turn.label}]]" if turn.label else ""

@@ -1,8 +1,8 @@
-"""What a format renders to: text, or the bytes of a binary file."""
+"""The type of a rendered file: text, or the bytes of a binary format."""
 
 Content = str | bytes
 
 
 def encoded(content: Content) -> bytes:
-    r"""The bytes on disk: text in UTF-8, with ``?`` for what is no character."""
+    """Return the bytes to store: text as UTF-8, with ``?`` for lone surrogates."""
     return content if isinstance(content, bytes) else content.encode(errors="replace")

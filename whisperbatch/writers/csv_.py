@@ -5,9 +5,9 @@ from whisperbatch.writers.speakers import turns
 
 
 def render(transcript: Transcript) -> str:
-    """A header line, then start and end in milliseconds and the quoted text, its leading space kept, as there.
+    """Write a header line, then start and end in milliseconds and the quoted text with its leading space.
 
-    When there are speakers, they have a column before the text.
+    If speakers are known, they get a column before the text.
     """
     rows = list(turns(transcript))
     has_labels = any(row.label for row in rows)

@@ -1,8 +1,8 @@
-"""Word documents (Office Open XML, ECMA-376): a paragraph a turn, uncertain words shaded.
+"""Word documents (Office Open XML, ECMA-376): one paragraph per turn, uncertain words shaded.
 
 The same transcript gives the same bytes on every machine: dates are fixed, and nothing is compressed, since zlib's
-bytes differ between versions. ``template`` is all that does not depend on the transcript; the review page, which makes
-documents too, takes it from here.
+output differs between versions. ``template`` has everything that does not depend on the transcript; the review page
+also makes documents from it.
 """
 
 import io
@@ -18,7 +18,7 @@ from whisperbatch.writers.paragraphs import DEFAULT, Paragraph, byline, paragrap
 
 LEGEND = f"shaded words: probability below {UNCERTAIN_WORD}"
 _RIGHT_TO_LEFT = frozenset("ar fa he ps sd ur yi".split())
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can hold
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip archive can store
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _WORDS = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 _PACKAGE = "http://schemas.openxmlformats.org/package/2006"
@@ -44,13 +44,13 @@ _DEFAULTS = (
 
 
 def render(transcript: Transcript, documents: DocumentOptions = DEFAULT, title: str = "") -> bytes:
-    """A document with the title, a line with language and length, and the paragraphs."""
-    made = paragraphs(transcript, documents.paragraph_pause_s)
-    shades = any(word.probability < UNCERTAIN_WORD for one in made for word in one.words)
+    """Write a document with the title, a line with language and length, and the paragraphs."""
+    all_paragraphs = paragraphs(transcript, documents.paragraph_pause_s)
+    shades = any(word.probability < UNCERTAIN_WORD for one in all_paragraphs for word in one.words)
     about = ". ".join(part for part in (byline(transcript), LEGEND.capitalize() if shades else "") if part)
     body = [_styled("Title", [_run(title)])] if title.strip() else []
     body += [_styled("Subtitle", [_run(about)])] if about else []
-    body += [_turn(one, documents.has_stamps("docx")) for one in made]
+    body += [_turn(one, documents.has_stamps("docx")) for one in all_paragraphs]
     code, turned = transcript.language, transcript.language in _RIGHT_TO_LEFT
     values = {
         "BODY": "".join(body),
@@ -64,9 +64,9 @@ def render(transcript: Transcript, documents: DocumentOptions = DEFAULT, title: 
 
 
 def template() -> dict[str, str]:
-    """The document's files by their names inside, in their order, with ``{{NAME}}`` where the transcript's parts go.
+    """Return the document's files in order, by their path in the archive, with ``{{NAME}}`` as placeholders.
 
-    BODY is the text, TONGUE its language as Word has it, PARAGRAPH and RUN turn what is written from right to left.
+    BODY is the text, TONGUE its language in Word's markup; PARAGRAPH and RUN switch to right-to-left script.
     """
     core = f"{_PACKAGE}/metadata/core-properties"
     return {
@@ -138,7 +138,7 @@ def _turn(paragraph: Paragraph, has_stamp: bool) -> str:
 
 
 def _spans(words: Sequence[Word]) -> Iterator[tuple[str, bool]]:
-    """The text, cut where certain words meet uncertain ones; the blanks before those are certain."""
+    """Yield runs of text and whether they are uncertain; spaces before an uncertain word count as certain."""
     pieces = []
     for word in words:
         bare = word.word.lstrip()
@@ -158,12 +158,12 @@ def _run(text: str, style: str = "") -> str:
 
 
 def _clean(text: str) -> str:
-    """Text as XML carries it; characters that XML has no place for become U+FFFD."""
+    """Escape text for XML; characters that XML does not allow become U+FFFD."""
     return escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text), {'"': "&quot;"})
 
 
 def _zipped(files: dict[str, str]) -> bytes:
-    """The files in an archive, as they are and without a date, in this order."""
+    """Return a zip archive of the files in this order, uncompressed and with a fixed date."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, text in files.items():

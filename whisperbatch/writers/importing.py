@@ -1,6 +1,6 @@
-"""Transcripts that other tools wrote, read by the extension of their names: JSON, subtitles, text with time stamps.
+"""Read transcripts that other tools wrote: JSON, subtitles, text with time stamps, by file extension.
 
-Comes in: a file's name and bytes, which may hold anything. Goes out: a Transcript without word times and scores.
+The bytes are not trusted. Except from JSON, the Transcript has no word times and scores.
 """
 
 import html
@@ -21,7 +21,7 @@ from whisperbatch.writers.timed_text import NO_STAMPS, stamped_lines
 MAX_TEXT = 1 << 24  # bytes; ten hours of subtitles have one million
 NO_CUES = "this is not a transcript; no subtitles were found in it"
 NOT_UTF8 = "this is not text in UTF-8; save it as UTF-8 and try again"
-NEAR_S = 0.1  # between cues that show one text, each with another word marked
+NEAR_S = 0.1  # largest gap between cues that repeat one text, each with a different word marked
 
 _SPEAKER = re.compile(r"\[([^\[\]\n]{1,80})\]:\s+")
 _VOICE = re.compile(r"<v(?:\.[^\s<>]{0,80})?\s+([^<>]{1,80})>")
@@ -32,8 +32,8 @@ _TIMING = re.compile(r"\d:\d\d[.,]\d+\s*-->\s*\d")
 _TIME = re.compile(r"\d:\d\d[.,]\d")
 _ASIDE = re.compile(r"\s*(?:NOTE|STYLE|REGION)(?:\s|$)")  # blocks of WebVTT that are not cues
 _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|nbsp|lrm|rlm|#\d{1,6}|#[xX][\da-fA-F]{1,6});")
-_COLON = "\ue000"  # in place of one that pysubs2 would take for a time's
-_BACKSLASH = "\ue001"  # in place of one that would look like the line breaks that pysubs2 makes
+_COLON = "\ue000"  # replaces a colon that pysubs2 would read as part of a time
+_BACKSLASH = "\ue001"  # replaces a backslash that would look like a line break of pysubs2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class _Cue:
 
 
 def read_transcript(path: Path, data: bytes) -> Transcript:
-    """The transcript in a file: srt, vtt, ass or txt by its extension, else JSON; FileError when there is none.
+    """Read a transcript: srt, vtt, ass or txt by its extension, otherwise JSON; FileError if it is not one.
 
-    The language is taken from a name such as ``talk.de.srt``; the length is the last cue's end.
+    The language comes from a name such as ``talk.de.srt``; the duration is the end of the last cue.
     """
     suffix = path.suffix.lower()
     if suffix not in _READERS:
@@ -56,7 +56,7 @@ def read_transcript(path: Path, data: bytes) -> Transcript:
     if len(data) > MAX_TEXT:
         raise FileError(f"this is not a transcript; it is larger than {MAX_TEXT >> 20} MiB", path)
     try:
-        segments = tuple(json_.parted([_segment(cue) for cue in _READERS[suffix](_decoded(data))]))
+        segments = tuple(json_.restore_spaces([_segment(cue) for cue in _READERS[suffix](_decoded(data))]))
     except UnicodeDecodeError as err:
         raise FileError(NOT_UTF8, path) from err
     except (ValueError, TypeError, KeyError, ArithmeticError) as err:
@@ -69,7 +69,7 @@ def read_transcript(path: Path, data: bytes) -> Transcript:
 
 
 def _decoded(data: bytes) -> str:
-    """The text, with line ends as Python has them; UTF-16 only where it says so itself."""
+    """Decode UTF-8, or UTF-16 with a byte order mark; unify line ends."""
     is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     text = data.decode("utf-16" if is_wide else "utf-8-sig")
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
@@ -97,7 +97,7 @@ def _from_vtt(text: str) -> Iterator[_Cue]:
 
 
 def _from_ass(text: str) -> Iterator[_Cue]:
-    lines = [line for line in text.split("\n") if line.lstrip().startswith("Dialogue:")]  # neither fonts nor styles
+    lines = [line for line in text.split("\n") if line.lstrip().startswith("Dialogue:")]  # drop fonts and styles
     events = [one for one in _events("\n".join(["[Events]", *lines]), "ass") if not _DRAWING.search(one.text)]
     return _merged(_cue(event, _unescaped) for event in events)
 
@@ -111,31 +111,31 @@ _READERS: dict[str, Callable[[str], Iterable[_Cue]]] = {
 
 
 def _events(text: str, name: str) -> list[Any]:
-    """What pysubs2 finds, in the order of time."""
+    """Parse with pysubs2; returns events sorted by start."""
     import pysubs2
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of fields that are not read here
+        warnings.simplefilter("ignore")  # about fields that are not read here
         options = {} if name == "ass" else {"keep_html_tags": True}
         return sorted(pysubs2.SSAFile.from_string(text, name, **options), key=lambda event: event.start)
 
 
 def _numbered(lines: list[str]) -> str:
-    """The lines of an srt or vtt file with a number before each cue, and after the last.
+    """Put a number before each cue of an srt or vtt file, and one after the last.
 
-    Trap: pysubs2 takes a number in a cue's last line for the next cue's, names of WebVTT cues for text, and any line
-    with two times for a cue's; long runs of empty lines keep it busy for hours.
+    Trap: pysubs2 reads a number in a cue's last line as the next cue's, WebVTT cue identifiers as text, and any line
+    with two times as a cue's timing; long runs of empty lines keep it busy for hours.
     """
-    kept: list[str] = []
+    numbered: list[str] = []
     for line in lines:
         line = line.strip().replace("\\", _BACKSLASH)
         if _TIMING.search(line):
-            if kept and (kept[-1].isdecimal() or (kept[-1] and (len(kept) < 2 or not kept[-2]))):
-                kept.pop()
-            kept += ["", "0", line]
-        elif line or (kept and kept[-1]):
-            kept.append(line.replace(":", _COLON) if _TIME.search(line) else line)
-    return "\n".join([*kept, "", "0"])
+            if numbered and (numbered[-1].isdecimal() or (numbered[-1] and (len(numbered) < 2 or not numbered[-2]))):
+                numbered.pop()
+            numbered += ["", "0", line]
+        elif line or (numbered and numbered[-1]):
+            numbered.append(line.replace(":", _COLON) if _TIME.search(line) else line)
+    return "\n".join([*numbered, "", "0"])
 
 
 def _cue(event: Any, clean: Callable[[str], str]) -> _Cue:
@@ -146,7 +146,7 @@ def _cue(event: Any, clean: Callable[[str], str]) -> _Cue:
 
 
 def _merged(cues: Iterable[_Cue]) -> Iterator[_Cue]:
-    """The cues with text; those that show one text after another and mark another word in each are one."""
+    """Yield the cues that have text; consecutive cues that repeat one text with a different word marked are merged."""
     last: _Cue | None = None
     for cue in cues:
         if not cue.text:
@@ -176,14 +176,14 @@ def _unescaped_vtt(raw: str) -> str:
 
 
 def _unescaped(raw: str) -> str:
-    """Text of an ass file, without commands and without what ``ass`` writes to keep text from being one."""
+    """Remove commands from ASS text, and undo the escapes that the ``ass`` module writes."""
     text = _OVERRIDE.sub("", raw.replace("\\{", "\ue001").replace("\\}", "\ue002").replace("\\\u2060", "\ue003"))
     text = re.sub(r"\\[Nn]", "\n", text).replace("\\h", "\u00a0")
     return text.replace("\ue001", "{").replace("\ue002", "}").replace("\ue003", "\\")
 
 
 def _joined(text: str) -> str:
-    """A cue's lines as one, with a blank between them where its script has one."""
+    """Join a cue's lines, with a space between them if the script uses spaces."""
     whole = ""
     for line in text.split("\n"):
         part = line.strip()
@@ -192,6 +192,6 @@ def _joined(text: str) -> str:
 
 
 def _labelled(text: str) -> tuple[str | None, str]:
-    """Speaker and text of ``[SPEAKER_00]: text``."""
+    """Split ``[SPEAKER_00]: text`` into speaker (None if absent) and text."""
     match = _SPEAKER.match(text)
     return (" ".join(match[1].split()), text[match.end() :].strip()) if match else (None, text.strip())

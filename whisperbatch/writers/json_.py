@@ -1,6 +1,6 @@
-"""openai-whisper's JSON with one key of ours at the end; and reading it back, ours and theirs.
+"""openai-whisper's JSON plus one key, ``whisperbatch``; also reads both back.
 
-Nothing in it depends on the run; nothing is null where a player wants a number, and nothing is NaN.
+The JSON does not depend on the run. Where players expect a number it is never null, and never NaN.
 """
 
 import json
@@ -18,12 +18,12 @@ from whisperbatch.writers import speakers_json
 from whisperbatch.writers.subtitles.units import may_break
 
 SCHEMA = 1
-LATEST_S = 1e9  # thirty years; a later time is none, as an infinite one is
+LATEST_S = 1e9  # about thirty years; a later time is invalid, like an infinite one
 NOT_A_TRANSCRIPT = "this is not a transcript; give a JSON file that whisperbatch or openai-whisper wrote"
 
 
 def render(transcript: Transcript) -> str:
-    """One line, ASCII, keys in openai-whisper's order, no newline at the end."""
+    """Write one line of ASCII, keys in openai-whisper's order, no newline at the end."""
     data = {
         "text": transcript.text,
         "segments": [_segment(number, segment) for number, segment in enumerate(transcript.segments)],
@@ -34,16 +34,16 @@ def render(transcript: Transcript) -> str:
 
 
 def read(data: str | bytes, path: Path | None = None) -> Transcript:
-    """The transcript in a JSON file, ours or openai-whisper's; FileError when it isn't one.
+    """Read a transcript from JSON of whisperbatch, openai-whisper or a similar tool; FileError if it is not one.
 
-    Keys that tools which follow openai-whisper leave out are filled in: scores with 0, an end without a time with
-    its start, a word without times (whisperX) with the place where the word before it ended.
+    Keys that other tools leave out are filled in: scores with 0, a missing end with the start, a word without times
+    (whisperX) with the end of the word before.
     """
     try:
         content = json.loads(data)
         segments = tuple(_read_segment(entry) for entry in content["segments"])
         if content.get("text") != "".join(segment.text for segment in segments):
-            segments = tuple(parted(segments))
+            segments = tuple(restore_spaces(segments))
         block = content.get("whisperbatch") or {}
         return Transcript(
             language=str(content.get("language") or ""),
@@ -102,7 +102,7 @@ def _word(word: Word) -> dict[str, Any]:
 
 
 def _known(**names: str | None) -> dict[str, str]:
-    """The names that are set, so that without any the JSON is openai-whisper's."""
+    """Leave out unset names, so that without them the JSON is exactly openai-whisper's."""
     return {key: name for key, name in names.items() if name is not None}
 
 
@@ -156,14 +156,14 @@ def _read_words(entries: list[dict[str, Any]], from_s: float) -> tuple[Word, ...
     for entry in entries:
         start_s = max(0.0, _time(entry.get("start"), from_s))
         from_s = max(start_s, _time(entry.get("end"), start_s))
-        probability = _number(entry.get("probability", entry.get("score")))  # whisperX says score
+        probability = _number(entry.get("probability", entry.get("score")))  # whisperX calls it score
         names = _name(entry.get("speaker")), _name(entry.get("original"))
         words.append(Word(str(entry["word"]), start_s, from_s, probability, *names))
     return tuple(words)
 
 
 def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    """The words; where all come without blanks (whisperX), with those that the text has before them."""
+    """Restore the spaces before words, from the text, if all words were stripped (whisperX)."""
     words = [str(entry["word"]) for entry in entries]
     if any(word != word.strip() for word in words[1:]):
         return entries
@@ -176,19 +176,19 @@ def _spaced(entries: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     return spaced
 
 
-def parted(segments: Sequence[Segment]) -> Sequence[Segment]:
-    """The segments of a tool that strips them: where none has a blank around it, with one where words need it."""
+def restore_spaces(segments: Sequence[Segment]) -> Sequence[Segment]:
+    """Restore the spaces between segments if the tool stripped all of them."""
     texts = [segment.text for segment in segments]
     if any(text != text.strip() for text in texts):
         return segments
-    parted = list(segments[:1])
+    spaced = list(segments[:1])
     for before, segment in pairwise(segments):
         if before.text and segment.text and not may_break(before.text, segment.text):
             first = [replace(word, word=f" {word.word}") for word in (segment.words or ())[:1]]
             words = None if segment.words is None else (*first, *segment.words[1:])
             segment = replace(segment, text=f" {segment.text}", words=words)
-        parted.append(segment)
-    return parted
+        spaced.append(segment)
+    return spaced
 
 
 def _name(value: Any) -> str | None:
@@ -200,12 +200,12 @@ def _is_time(value: float) -> bool:
 
 
 def _time(value: float | None, otherwise: float) -> float:
-    """The time as a float, ``otherwise`` when there is none or no recording has it."""
+    """Return the time as a float, or ``otherwise`` if it is missing or not a plausible time."""
     return float(value) if value is not None and _is_time(value) else otherwise
 
 
 def _number(value: float | None, otherwise: float = 0.0) -> float:
-    """The number as a float, ``otherwise`` when there is none or it is not finite."""
+    """Return the number as a float, or ``otherwise`` if it is missing or not finite."""
     return float(value) if value is not None and math.isfinite(value) else otherwise
 
 
@@ -214,7 +214,7 @@ def _optional(value: float | None) -> float | None:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON has it; numbers that JSON has not are null."""
+    """Convert to plain JSON types; infinities and NaN become null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

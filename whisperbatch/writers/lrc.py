@@ -5,9 +5,9 @@ from whisperbatch.writers.speakers import turns
 
 
 def render(transcript: Transcript) -> str:
-    """A line a segment, minutes and hundredths before it; the leading space of the text stays, as there.
+    """Write one line per segment after its ``[MM:SS.xx]`` time; the text keeps its leading space.
 
-    A label has no brackets here, where those are time stamps and tags.
+    Labels have no brackets, since LRC uses those for time stamps and tags.
     """
     lines = ["[by:whisperbatch]\n"]
     for turn in turns(transcript):
@@ -17,6 +17,6 @@ def render(transcript: Transcript) -> str:
 
 
 def _stamp(seconds: float) -> str:
-    """``MM:SS.xx``, cut and not rounded; minutes go on beyond 99."""
+    """``MM:SS.xx``, truncated; minutes may exceed 99."""
     minutes, rest = divmod(round(seconds * 1000), 60_000)
     return f"{minutes:02d}:{rest // 1000:02d}.{rest % 1000 // 10:02d}"

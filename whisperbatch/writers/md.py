@@ -1,4 +1,4 @@
-"""Markdown: a paragraph a turn, speakers in bold, headings at long pauses, text escaped to show as it is spelled."""
+"""Markdown: one paragraph per turn, speakers in bold, headings at long pauses, text escaped."""
 
 import re
 
@@ -11,7 +11,7 @@ HEADING_PAUSES = 5  # a pause of this many paragraph pauses starts a new section
 # https://spec.commonmark.org/0.31.2/, and GitHub's and Pandoc's strikethrough, mathematics and superscript
 _SPECIAL = re.compile(
     r"[\\`*\[<~$^]"
-    r"|(?<![^\W_])_|_(?![^\W_])"  # inside a word it is itself
+    r"|(?<![^\W_])_|_(?![^\W_])"  # inside a word an underscore is literal
     r"|&(?=#?\w+;)"
     r"|(?<=\s)#+$"  # it would end a heading
 )
@@ -19,16 +19,16 @@ _AT_START = re.compile(r"^(?:(?=[#+>=:|%-])|(\d{1,9})(?=[.)]))")
 
 
 def render(transcript: Transcript, documents: DocumentOptions = DEFAULT, title: str = "") -> str:
-    """Title, language and length, then paragraphs, each on one line, in sections where there are long pauses.
+    """Write title, language and length, then one line per paragraph; long pauses start a section.
 
-    A section's heading is its time; without time stamps a rule stands between sections.
+    A section's heading is its time; without time stamps a horizontal rule separates sections.
     """
     has_stamps, pause_s = documents.has_stamps("md"), documents.paragraph_pause_s
-    made = paragraphs(transcript, pause_s)
-    starts = _starts(made, HEADING_PAUSES * pause_s)
+    all_paragraphs = paragraphs(transcript, pause_s)
+    starts = _starts(all_paragraphs, HEADING_PAUSES * pause_s)
     blocks = [f"# {escaped(title)}"] if title.strip() else []
     blocks += [escaped(about)] if (about := byline(transcript)) else []
-    for position, paragraph in enumerate(made):
+    for position, paragraph in enumerate(all_paragraphs):
         if position in starts and has_stamps:
             blocks.append(f"## {clock(paragraph.start_s)}")
         elif position in starts and position:
@@ -38,14 +38,16 @@ def render(transcript: Transcript, documents: DocumentOptions = DEFAULT, title: 
 
 
 def escaped(text: str) -> str:
-    """Text on one line, with a backslash before all that Markdown would take for its own."""
+    """Return the text on one line, with a backslash before everything that Markdown would interpret."""
     line = " ".join(text.split())
     return _AT_START.sub(r"\1\\", _SPECIAL.sub(r"\\\g<0>", line), count=1)
 
 
-def _starts(made: list[Paragraph], pause_s: float) -> set[int]:
-    """Positions at which sections begin; none when all is one."""
-    later = {k for k in range(1, len(made)) if made[k].start_s - made[k - 1].end_s >= pause_s}
+def _starts(all_paragraphs: list[Paragraph], pause_s: float) -> set[int]:
+    """Return positions of paragraphs that start a section; empty if there is only one section."""
+    later = {
+        k for k in range(1, len(all_paragraphs)) if all_paragraphs[k].start_s - all_paragraphs[k - 1].end_s >= pause_s
+    }
     return later | {0} if later else later
 
 

@@ -1,7 +1,7 @@
-"""Who said what: the label of words and of stretches of text.
+"""Speaker labels of words and segments, for all formats.
 
-A label is the speaker, or else the channel. It is shown as whisperX shows speakers, ``[SPEAKER_00]: text``, where the
-format has no better place for it.
+A label is the speaker, or else the channel. A format without a field for it shows it as whisperX does:
+``[SPEAKER_00]: text``.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from whisperbatch.writers.time_order import in_order
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A segment, or the part of one that is somebody's; ``text`` as spelled, ``label`` None when nobody is known."""
+    """A segment, or the part of it with one label; ``label`` is None if unknown, ``text`` is not stripped."""
 
     start_s: float
     end_s: float
@@ -23,12 +23,12 @@ class Turn:
 
     @property
     def labelled(self) -> str:
-        """The stripped text behind its label."""
+        """The label, then the stripped text."""
         return prefix(self.label) + self.text.strip()
 
 
 def turns(transcript: Transcript) -> list[Turn]:
-    """Each segment, by its start; one in which the speaker changes comes in parts, as its words tell."""
+    """Return the segments ordered by start; one whose words have several speakers is split."""
     return sorted(_turns(in_order(transcript)), key=lambda turn: turn.start_s)
 
 
@@ -45,17 +45,17 @@ def _turns(transcript: Transcript) -> Iterator[Turn]:
 
 
 def labelled_words(segment: Segment) -> tuple[Word, ...]:
-    """The segment's words, each with its label as its speaker."""
+    """Return the segment's words, each with its label as the speaker."""
     return tuple(replace(word, speaker=_clean(word.speaker) or _label(segment)) for word in segment.words or ())
 
 
-def whole(segment: Segment) -> Word:
-    """The segment as if it were one word."""
+def as_one_word(segment: Segment) -> Word:
+    """Return the segment as a single word."""
     return Word(segment.text, segment.start_s, segment.end_s, 1.0, _label(segment))
 
 
 def prefix(label: str | None) -> str:
-    """What stands before a text to tell whose it is."""
+    """The text ``[label]: ``, or nothing without a label."""
     return f"[{label}]: " if label else ""
 
 
@@ -64,5 +64,5 @@ def _label(segment: Segment) -> str | None:
 
 
 def _clean(name: str | None) -> str | None:
-    """A name that cannot break a line; None when nothing is left."""
+    """Return the name on one line; None if it is blank."""
     return " ".join((name or "").split()) or None

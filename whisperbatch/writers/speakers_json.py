@@ -1,7 +1,7 @@
-"""The part of our JSON block that says who speaks: speakers, turns, overlaps, and with which settings they were found.
+"""The speaker part of the JSON: speakers, turns, overlaps, and the settings that found them.
 
-A turn names its speaker by label, so that renaming a speaker, or giving two the same name, makes sense to whoever
-reads or edits the JSON. ``overlaps`` follows from the turns and is not read back. Used by ``json_``.
+A turn names its speaker by label, so that people can rename speakers in the JSON, or merge two by giving them one
+name. ``overlaps`` is derived from the turns and not read back.
 """
 
 import heapq
@@ -15,28 +15,28 @@ N_DECIMALS = 3
 
 
 def block(transcript: Transcript) -> dict[str, Any]:
-    """The keys; none when nobody looked for speakers."""
-    told: dict[str, Any] = {}
+    """Return the keys for the transcript; empty if speakers were not looked for."""
+    keys: dict[str, Any] = {}
     if transcript.speaker_settings:
-        told["speaker_settings"] = dict(transcript.speaker_settings)
+        keys["speaker_settings"] = dict(transcript.speaker_settings)
     if transcript.speakers is None:
-        return told
+        return keys
     labels = [speaker.label for speaker in transcript.speakers]
-    told["speakers"] = [
+    keys["speakers"] = [
         {"label": one.label, "seconds": one.seconds, "confidence": one.confidence} for one in transcript.speakers
     ]
-    told["turns"] = [
+    keys["turns"] = [
         {"start": one.start_s, "end": one.end_s, "speaker": labels[one.speaker], "confidence": one.confidence}
         for one in transcript.turns
     ]
-    told["overlaps"] = [{"start": start_s, "end": end_s} for start_s, end_s in overlaps(transcript.turns)]
-    return told
+    keys["overlaps"] = [{"start": start_s, "end": end_s} for start_s, end_s in overlaps(transcript.turns)]
+    return keys
 
 
 def read(block: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a Transcript; ValueError, TypeError or KeyError when they make no sense.
+    """Read the speaker fields of a Transcript; ValueError, TypeError or KeyError if they are invalid.
 
-    Speakers of the same label are one.
+    Speakers with the same label are merged.
     """
     settings = dict(block.get("speaker_settings") or {})
     if block.get("speakers") is None:
@@ -44,7 +44,7 @@ def read(block: Mapping[str, Any]) -> dict[str, Any]:
     speakers: dict[str, Speaker] = {}
     for entry in block["speakers"]:
         one = Speaker(str(entry["label"]), _finite(entry.get("seconds")), _finite(entry.get("confidence")))
-        speakers[one.label] = _both(speakers[one.label], one) if one.label in speakers else one
+        speakers[one.label] = _merged(speakers[one.label], one) if one.label in speakers else one
     turns = [_turn(entry, speakers) for entry in block.get("turns") or ()]
     numbers = {label: number for number, label in enumerate(speakers)}
     return {
@@ -55,9 +55,9 @@ def read(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def overlaps(turns: Sequence[Turn]) -> list[tuple[float, float]]:
-    """Where two speakers or more talk at once, in order of time; stretches that touch are one."""
+    """Return (start_s, end_s) where two or more speakers talk at once, ordered by time; adjacent ones are merged."""
     found: list[tuple[float, float]] = []
-    running: list[tuple[float, int]] = []  # end and speaker of the turns that go on
+    running: list[tuple[float, int]] = []  # end and speaker of the open turns
     for turn in sorted(turns, key=lambda turn: (turn.start_s, turn.end_s)):
         while running and running[0][0] <= turn.start_s:
             heapq.heappop(running)
@@ -73,14 +73,14 @@ def overlaps(turns: Sequence[Turn]) -> list[tuple[float, float]]:
 
 
 def _turn(entry: Mapping[str, Any], speakers: dict[str, Speaker]) -> tuple[float, float, str, float]:
-    """Times, label and confidence of a turn; a speaker who is named nowhere else is added."""
+    """Return times, label and confidence of a turn; adds its speaker if not listed."""
     label, start_s = str(entry["speaker"]), max(0.0, _finite(entry["start"]))
     speakers.setdefault(label, Speaker(label, 0.0, 0.0))
     return start_s, max(start_s, _finite(entry["end"])), label, _finite(entry.get("confidence"))
 
 
-def _both(one: Speaker, other: Speaker) -> Speaker:
-    """Two speakers of one label."""
+def _merged(one: Speaker, other: Speaker) -> Speaker:
+    """Merge two speakers with one label."""
     seconds = one.seconds + other.seconds
     weighed = one.seconds * one.confidence + other.seconds * other.confidence
     sure = weighed / seconds if seconds else max(one.confidence, other.confidence)

@@ -1,4 +1,4 @@
-"""A transcript's times in order. Other tools' JSON has segments that start before the one ahead of them."""
+"""Sort a transcript by time: in other tools' JSON, segments may start before the one before them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -8,14 +8,14 @@ from whisperbatch.records import Segment, Transcript, Word
 
 
 def in_order(transcript: Transcript) -> Transcript:
-    """The transcript with its segments by their starts and no word before the one ahead; itself when it is so."""
+    """Return the transcript with segments sorted by start and words in order; the same object if nothing changes."""
     segments = sorted((_segment(segment) for segment in transcript.segments), key=lambda segment: segment.start_s)
     same = all(one is other for one, other in zip(segments, transcript.segments, strict=True))
     return transcript if same else replace(transcript, segments=tuple(segments))
 
 
 def words_in_order(words: Iterable[Word]) -> Iterator[Word]:
-    """The words, none starting before the one ahead of it or before 0, none ending before it starts."""
+    """Yield the words with times corrected: no start before 0 or the word before, no end before the start."""
     from_s = 0.0
     for word in words:
         from_s = max(from_s, word.start_s)
@@ -24,8 +24,8 @@ def words_in_order(words: Iterable[Word]) -> Iterator[Word]:
         yield word if is_right else replace(word, start_s=from_s, end_s=end_s)
 
 
-def n_jumps(transcript: Transcript) -> int:
-    """How many segments and words start before the one ahead of them."""
+def n_out_of_order(transcript: Transcript) -> int:
+    """The number of segments and words that start before the one before them."""
     segments = transcript.segments
     n_words = sum(_n_back([word.start_s for word in segment.words or ()]) for segment in segments)
     return _n_back([segment.start_s for segment in segments]) + n_words

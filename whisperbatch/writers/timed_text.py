@@ -1,4 +1,4 @@
-"""Plain text with time stamps, read: ``[00:12] text``, ``00:00:12 text``, ``[00:12.3 --> 00:15.0] text``."""
+"""Read plain text with time stamps: ``[00:12] text``, ``00:00:12 text``, ``[00:12.3 --> 00:15.0] text``."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from whisperbatch.writers.subtitles.cues import width
 
 NO_STAMPS = "this is not a transcript; its text must begin with a time stamp, as in: [00:12] text"
 SHORTEST_S = 1.0
-COLUMNS_A_SECOND = 15.0  # how fast people speak and read; how long a text lasts of which only the start is known
+COLUMNS_A_SECOND = 15.0  # speed of speech, which gives the duration of a text without an end time
 
 _CLOCK = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{2})(?:[.,](\d{1,3}))?"
 _BARE = re.compile(rf"\s*{_CLOCK}(?:\s+|$)")
@@ -27,10 +27,10 @@ class _Piece:
 
 
 def stamped_lines(text: str) -> Iterator[tuple[float, float, str]]:
-    """Start, end and text of each stretch that begins with a time stamp; lines without one go on from the line before.
+    """Yield start, end and text after each time stamp; lines without a stamp continue the line before.
 
-    Stamps are all in brackets or all bare, as the first one is; when the text does not begin with one, nothing is
-    found. An end that is not given is the next start, or earlier where the text is too short to last that long.
+    All stamps have brackets or none has, as the first one shows; text that does not begin with a stamp yields nothing.
+    A missing end is the next start, or earlier if the text is too short to last that long.
     """
     pieces: list[_Piece] = []
     form: re.Pattern[str] | None = None
@@ -58,7 +58,7 @@ def _ended(pieces: list[_Piece]) -> Iterator[tuple[float, float, str]]:
 
 
 def _seconds(groups: tuple[str | None, ...]) -> float | None:
-    """The time of a stamp's hours, minutes, seconds and fraction; None when there is none."""
+    """Return the seconds of matched hours, minutes, seconds and fraction; None if they did not match."""
     hours, minutes, seconds, fraction = groups or (None,) * 4
     if minutes is None:
         return None

@@ -5,7 +5,7 @@ from whisperbatch.writers.speakers import turns
 
 
 def render(transcript: Transcript) -> str:
-    """A header line, then a line a segment; tabs in text become spaces."""
+    """Write a header line, then one line per segment; tabs in text become spaces."""
     lines = ["start\tend\ttext\n"]
     for turn in turns(transcript):
         text = turn.labelled.replace("\t", " ")

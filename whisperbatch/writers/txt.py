@@ -1,4 +1,4 @@
-"""Plain text: a line a segment; with time stamps, a paragraph a line."""
+"""Plain text: one line per segment, or with time stamps one per paragraph."""
 
 from whisperbatch.options import DocumentOptions
 from whisperbatch.records import Transcript
@@ -7,9 +7,9 @@ from whisperbatch.writers.speakers import prefix, turns
 
 
 def render(transcript: Transcript, documents: DocumentOptions = DEFAULT) -> str:
-    """Each segment's text, stripped, on a line of its own, behind its speaker.
+    """Write each segment on its own line: label and stripped text.
 
-    With time stamps: ``[12:34] text``, with a blank line between paragraphs.
+    With time stamps, write paragraphs instead, as ``[12:34] text`` with a blank line between them.
     """
     if not documents.has_stamps("txt"):
         return "".join(f"{turn.labelled}\n" for turn in turns(transcript))

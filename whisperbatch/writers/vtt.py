@@ -7,9 +7,9 @@ from whisperbatch.writers.subtitles.shape import PLAIN, cues
 
 
 def render(transcript: Transcript, shaping: SubtitleOptions = PLAIN) -> str:
-    """Cues without numbers, hours shown when there are some, a point before the milliseconds.
+    """Write cues without numbers; times have hours only if needed, and a point before the milliseconds.
 
-    Labels stand in the text, as whisperX has them: players read ``<v Label>`` and do not show it.
+    Labels are in the text, as in whisperX: players understand ``<v Label>`` but do not show it.
     """
     parts = [
         f"{stamp(cue.start_s, '.', False)} --> {stamp(cue.end_s, '.', False)}\n{shown(cue)}\n\n"

@@ -1,4 +1,4 @@
-"""``convert``: transcripts in JSON, subtitles or text with time stamps, to other formats."""
+"""``convert``: renders transcripts (JSON, subtitles, text with time stamps) in other formats."""
 
 import os
 import sys
@@ -25,34 +25,34 @@ from whisperbatch.sources.folders import once
 from whisperbatch.sources.media import is_transcript
 from whisperbatch.writers import Content, render_all
 from whisperbatch.writers.importing import MAX_TEXT, read_transcript
-from whisperbatch.writers.time_order import in_order, n_jumps
+from whisperbatch.writers.time_order import in_order, n_out_of_order
 
 NOTHING_FOUND = (
-    "no transcripts found; folders are searched for JSON that whisperbatch or openai-whisper wrote, and for srt, "
+    "no transcripts found; folders are searched for JSON written by whisperbatch or openai-whisper, and for srt, "
     "vtt, ass and txt with time stamps"
 )
 
 
-class _NotOneError(Exception):
-    """A file that nobody named is not a transcript."""
+class _NotATranscriptError(Exception):
+    """Raised when a file found in a folder is not a transcript."""
 
 
 @dataclass(slots=True)
 class _Work:
-    """One call: what it makes, and what it has made so far."""
+    """One call of ``convert``: its options and its results so far."""
 
     options: OutputOptions
-    named: frozenset[Path]  # files given by name, whose outputs go straight into --output-dir
+    named: frozenset[Path]  # files named on the command line, whose outputs go directly into --output-dir
     has_list: bool
     heads: bool
-    bar: Any = None  # where many files are shown as one line
+    bar: Any = None  # progress bar, if many files may come
     n_found: int = 0
     n_failed: int = 0
     written: set[str] = field(default_factory=set)
-    passed_over: list[Path] = field(default_factory=list)
+    ignored: list[Path] = field(default_factory=list)
 
     def say(self, text: str) -> None:
-        """Say it, above the bar if there is one."""
+        """Print a line, above the bar if there is one."""
         if self.bar is None:
             failures.say(text)
         else:
@@ -60,10 +60,10 @@ class _Work:
 
 
 def convert_all(paths: list[str], lists: list[Path], null: bool, options: OutputOptions) -> int:
-    """Convert all that the paths and lists name, say what fails; the exit code.
+    """Convert everything that the paths and lists name, print failures, and return the exit code.
 
     Raises:
-        UsageError: A path does not exist, and nothing is done; or no transcript was found.
+        UsageError: A path does not exist (nothing is converted), or no transcript was found.
     """
     named = frozenset(Path(path) for path in paths if os.path.lexists(path) and not os.path.isdir(path))  # noqa: PTH112
     is_one = len(paths) == len(named) == 1 and not lists
@@ -82,22 +82,22 @@ def convert_all(paths: list[str], lists: list[Path], null: bool, options: Output
             except FileError as err:
                 work.say(str(err))
                 work.n_failed += 1
-            except _NotOneError:
-                if audio.path.suffix.lower() != ".txt":  # any text may have that
-                    work.passed_over.append(audio.path)
+            except _NotATranscriptError:
+                if audio.path.suffix.lower() != ".txt":  # a txt may be any text
+                    work.ignored.append(audio.path)
     return _ended(work)
 
 
 def _is_shadowed(audio: AudioFile, work: _Work, kinds: Collection[str]) -> bool:
-    """True for a file that nobody asked for by name or kind, when a better one of its recording is beside it."""
-    is_asked_for = audio.path in work.named or work.has_list or audio.path.suffix in kinds
-    return (audio.root is not None or not is_asked_for) and has_better(audio.path)
+    """Return True for a file not named by path or extension, if a richer transcript of its recording is beside it."""
+    is_wanted = audio.path in work.named or work.has_list or audio.path.suffix in kinds
+    return (audio.root is not None or not is_wanted) and has_better(audio.path)
 
 
 def _shown(
     source: Iterator[AudioFile], work: _Work, last: ExitStack, *, is_whole: bool, only_named: bool
 ) -> Iterable[AudioFile]:
-    """The files; with a bar on a terminal where folders or lists may bring many."""
+    """Return the files; on a terminal with a progress bar if folders or lists may bring many."""
     if only_named or not work.options.write or not sys.stderr.isatty():
         return source
     from tqdm import tqdm
@@ -109,12 +109,12 @@ def _shown(
 
 
 def _ended(work: _Work) -> int:
-    """Say what was passed over, and how much was done where no line told it; the exit code."""
-    if work.passed_over:
-        first, n = work.passed_over[0], len(work.passed_over)
-        kind = "JSON file" if all(path.suffix.lower() == ".json" for path in work.passed_over) else "file"
-        told = f"1 {kind} that is not a transcript: {first}"
-        failures.say(f"passed over {told if n == 1 else f'{n} {kind}s that are not transcripts, as {first}'}")
+    """Print which files were ignored, and totals if a bar replaced the lines; return the exit code."""
+    if work.ignored:
+        first, n = work.ignored[0], len(work.ignored)
+        kind = "JSON file" if all(path.suffix.lower() == ".json" for path in work.ignored) else "file"
+        one = f"1 {kind} that is not a transcript: {first}"
+        failures.say(f"ignored {one if n == 1 else f'{n} {kind}s that are not transcripts, such as {first}'}")
     if not work.n_found and not work.n_failed:
         raise UsageError(NOTHING_FOUND)
     if work.bar is not None:
@@ -124,19 +124,19 @@ def _ended(work: _Work) -> int:
 
 
 def _convert(audio: AudioFile, work: _Work) -> None:
-    """Convert a file; FileError when that cannot be."""
+    """Convert a file; may raise FileError."""
     if audio.options.fault is not None:
         raise FileError(audio.options.fault, audio.path)
     transcript, options = _read(audio, work), work.options
     formats = formats_of(audio, options)
     if not options.write and work.heads and formats[0] in BINARY:
-        raise FileError(f"--stdout prints {formats[0]} of a single file only, since it is binary", audio.path)
+        raise FileError(f"--stdout can print {formats[0]} for a single file only, because it is binary", audio.path)
     title = Path(file_name("{stem}", audio.path.stem, "", formats[0])).stem
     if options.replace is not None:
         transcript = corrected(transcript, options.replace)
-        for told in transcript.warnings:
-            if told.startswith(UNREPLACED):
-                work.say(f"{audio.path}: {told}")
+        for warning in transcript.warnings:
+            if warning.startswith(UNREPLACED):
+                work.say(f"{audio.path}: {warning}")
     try:
         texts = render_all(transcript, formats, options.subtitles, options.documents, title)
     except FileError as err:
@@ -153,7 +153,7 @@ def _read(audio: AudioFile, work: _Work) -> Transcript:
     is_found = audio.root is not None or not (work.has_list or file in work.named)
     limit = MAX_TEXT if file.suffix.lower()[1:] in READABLE[1:] else MAX_JSON
     if is_found and audio.size > limit:
-        raise _NotOneError
+        raise _NotATranscriptError
     try:
         data = read_regular(file) if is_found else _named(file, limit)
     except OSError as err:
@@ -162,17 +162,17 @@ def _read(audio: AudioFile, work: _Work) -> Transcript:
         transcript = read_transcript(file, data)
     except FileError as err:
         if is_found:
-            raise _NotOneError from err
+            raise _NotATranscriptError from err
         raise
-    if n := n_jumps(transcript):
+    if n := n_out_of_order(transcript):
         places = "1 place" if n == 1 else f"{n} places"
-        work.say(f"{file}: its times jump back in {places}; what is made from it is in the order of time")
+        work.say(f"{file}: its times jump back in {places}; the outputs are sorted by time")
         transcript = in_order(transcript)
     return transcript
 
 
 def _named(file: Path, limit: int) -> bytes:
-    """All that a named file holds, which may be a pipe; FileError when it is more than a transcript has."""
+    """Read a named file, which may be a pipe; raise FileError if it is too large for a transcript."""
     with file.open("rb") as stream:
         data = stream.read(limit + 1)
     if len(data) > limit:
@@ -181,13 +181,15 @@ def _named(file: Path, limit: int) -> bytes:
 
 
 def _write(audio: AudioFile, texts: dict[str, Content], work: _Work) -> None:
-    """Write a file's texts, over none of those that this call has written before."""
+    """Write a file's texts, never over one that this call has written before."""
     file, top = audio.path, work.options.output_dir
     folder = top if top is not None and file in work.named else folder_of(audio, work.options)
     places = {folder / file_name("{stem}", file.stem, "", name): text for name, text in texts.items()}
     for path in places:
         if folded(str(absolute(path))) in work.written:
-            raise WriteError(f"{path} was just made from another transcript; convert them to different folders", file)
+            raise WriteError(
+                f"{path} was just written from another transcript; convert them to different folders", file
+            )
         if path.exists() and not work.options.overwrite and not (path == file and len(places) > 1):
             raise WriteError(f"{path} is in the way; use --overwrite to replace it", file)
     places.pop(file, None)  # the transcript itself is left as it is

@@ -1,6 +1,6 @@
-"""``fetch``: a model's download, with a bar in a terminal and a line every few seconds elsewhere.
+"""``fetch``: downloads a model, with a bar in a terminal and a line every few seconds elsewhere.
 
-``fetch speakers`` takes the weights that tell speakers apart.
+``fetch speakers`` downloads the models that ``--speakers`` needs.
 """
 
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from whisperbatch.cli.failures import say
 from whisperbatch.engine.model import checkpoint
 
-SPEAKERS = "speakers"  # no Whisper has this name
+SPEAKERS = "speakers"  # no Whisper model has this name
 
 
 def fetch_model(model: str, model_dir: Path | None) -> Path:
-    """The model's folder, once it is there."""
+    """Download a model if it is missing, and return its folder."""
     if model == SPEAKERS:
         from whisperbatch.speakers import weights
 

@@ -1,4 +1,4 @@
-"""The page that ``info`` prints: what this machine has, where things are stored, and what is wrong."""
+"""``info``: the page about this machine: versions, devices, where things are stored, and what is wrong."""
 
 import os
 import platform
@@ -26,7 +26,7 @@ SHOWN = ("torch", "transformers", "numpy", "av", "librosa", "soundfile", "watchf
 
 
 def page(model_dir: Path | None) -> str:
-    """Versions, devices, places and decoders; as wide as the terminal, unwrapped where nobody looks."""
+    """Return the page, wrapped to the terminal; not wrapped outside one."""
     lines = [f"whisperbatch {__version__}", f"python {platform.python_version()} on {platform.platform()}", ""]
     lines += [f"{name} {metadata.version(name)}" for name in SHOWN]
     libraries = ", ".join(f"{name} {'.'.join(map(str, av.library_versions[name]))}" for name in LIBRARIES)
@@ -45,7 +45,7 @@ def page(model_dir: Path | None) -> str:
 
 
 def _places(model_dir: Path | None, cached: list[str], theirs: list[str]) -> list[tuple[str, str]]:
-    """What is stored, where, and which option or variable names another place."""
+    """Return what is stored where, and which option or variable moves it."""
     triton = Path(os.environ.get("TRITON_CACHE_DIR") or Path(os.environ.get("TRITON_HOME") or "~", ".triton", "cache"))
     given, hub = os.environ.get(config.CONFIG), model_dir or model_names.hub_cache()
     return [
@@ -55,18 +55,18 @@ def _places(model_dir: Path | None, cached: list[str], theirs: list[str]) -> lis
         ("demo model", str(demo.FOLDER)),
         ("settings", _place(Path(given).expanduser(), config.CONFIG) if given else f"none (--config, {config.CONFIG})"),
         ("spool", _place(spool.default_folder(), "--spool-dir, XDG_CACHE_HOME")),
-        ("CUDA kernels", _place(Path(os.path.expanduser(triton)), "TRITON_CACHE_DIR")),  # noqa: PTH111  (raises never)
+        ("CUDA kernels", _place(Path(os.path.expanduser(triton)), "TRITON_CACHE_DIR")),  # noqa: PTH111  (never raises)
     ]
 
 
 def _place(path: Path, names: str) -> str:
-    """A place, how large a file there is, and what names another."""
+    """Return a path with its size, if it is a file, and with the options or variables that move it."""
     try:
         is_file, size = path.is_file(), path.stat().st_size
     except OSError:
         return f"{path}, not there yet ({names})"
-    told = f"{size / 1e6:.1f} MB" if size >= 1_000_000 else f"{-(-size // 1000)} kB"
-    return f"{path}{f', {told}' if is_file else ''} ({names})"
+    shown = f"{size / 1e6:.1f} MB" if size >= 1_000_000 else f"{-(-size // 1000)} kB"
+    return f"{path}{f', {shown}' if is_file else ''} ({names})"
 
 
 def _table(pairs: Iterable[tuple[str, str]]) -> str:
@@ -76,12 +76,12 @@ def _table(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _line(text: str, indent: str = "", hanging: str = "") -> str:
-    """A paragraph as wide as the terminal; a line where nobody looks, so that programs find it whole."""
+    """Wrap a paragraph to the terminal; outside one it stays a single line, which programs can search."""
     return text_layout.filled(text, indent, hanging) if sys.stdout.isatty() else indent + text
 
 
 def gather(model_dir: Path | None, n_models: int) -> Facts:
-    """What ``diagnosis`` looks at, asked of this machine; the hub only when no model is cached."""
+    """Gather the facts for ``diagnosis``; the hub is contacted only if no model is cached."""
     places = {
         "model cache": model_dir or model_names.hub_cache(),
         "spool folder": spool.default_folder(),
@@ -103,7 +103,7 @@ def gather(model_dir: Path | None, n_models: int) -> Facts:
 
 
 def _nearest(place: Path) -> Path:
-    """The folder itself, or the first above it that is there."""
+    """Return the folder, or the nearest parent that exists."""
     return next(one for one in (place, *place.absolute().parents) if one.exists())
 
 
@@ -119,7 +119,7 @@ def _journal_fault(place: Path) -> str | None:
         if place.exists():
             Journal(place).close()
     except OSError as err:
-        return f"the journal {place} cannot be looked at: {err.strerror}"
+        return f"the journal {place} cannot be opened: {err.strerror}"
     except RunError as err:
         return str(err)
     return None

@@ -1,4 +1,4 @@
-"""Review pages: of a run, and of transcripts in JSON (``review``)."""
+"""``review``: writes review pages, of transcripts and (with ``--report``) of a run."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -20,14 +20,14 @@ PAGES = (".html", ".htm")
 
 
 def review_page(path: Path) -> PageFile:
-    """A page that is to be filled; RunError when it cannot be written."""
+    """Return an empty page to fill; raise RunError if it cannot be written."""
     from whisperbatch.writers import docx, json_
 
     return PageFile(path, spell=json_.render, recall=transcript_of, docx=docx.template())
 
 
 def transcript_of(outcome: Outcome) -> Transcript | None:
-    """The transcript of a file that was done before, from the JSON among or beside its outputs; None without one."""
+    """Read the transcript of a file done earlier from the JSON among or beside its outputs; None without JSON."""
     for output in sorted(outcome.outputs, key=lambda path: path.suffix != ".json"):
         with suppress(OSError, FileError):
             return _read(output.with_suffix(".json"))
@@ -35,29 +35,39 @@ def transcript_of(outcome: Outcome) -> Transcript | None:
 
 
 def review(paths: Sequence[Path], page: Path, overwrite: bool, folders: Sequence[Path], journal: Path | None) -> int:
-    """Write the page, say what is no transcript; the exit code. Without a transcript nothing is written.
+    """Write the page, print which files are not transcripts, and return the exit code.
 
-    ``folders`` are where recordings lie now, ``journal`` knows where they were.
+    Without a transcript nothing is written.
+
+    Args:
+        paths: Transcripts, or folders of them.
+        page: The page to write.
+        overwrite: Replace a file that is not a review page.
+        folders: Folders to look for moved recordings in.
+        journal: The journal, which knows where recordings were; None means the default one.
     """
     if page.exists() and not overwrite and not is_page(page):
-        raise WriteError("it is no review page and is left alone; use --overwrite to replace it, or --output", page)
+        raise WriteError(
+            "it is not a review page and is left alone; use --overwrite to replace it, or --output",
+            page,
+        )
     report, n_lost = Report(), 0
     with ExitStack() as last:
-        told = review_page(page)
-        last.callback(told.discard)
+        file = review_page(page)
+        last.callback(file.discard)
         recordings = last.enter_context(Recordings(folders, journal))
         for entry in _newest(list(_entries(paths, recordings))):
             outcome = entry if isinstance(entry, Outcome) else _outcome(entry)
             n_lost += outcome.path == (outcome.outputs or (None,))[0]
             report.add(outcome)
-            told.add(outcome)
+            file.add(outcome)
         if not report.n_files:
             raise UsageError(
                 "no transcripts found; give JSON of whisperbatch, openai-whisper or whisperX, or subtitles"
             )
-        if not report.counts[Status.DONE]:  # a page of failures alone would replace one of transcripts
+        if not report.counts[Status.DONE]:  # a page of only failures must not replace one with transcripts
             return report.exit_code
-        told.close(report, report.exit_code)
+        file.close(report, report.exit_code)
     failures.say(f"wrote {page}")
     if n_lost:
         failures.say(f"{n_lost} of {report.counts[Status.DONE]} recordings not found; use --recordings DIR")
@@ -66,7 +76,7 @@ def review(paths: Sequence[Path], page: Path, overwrite: bool, folders: Sequence
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A transcript to show; what is the same for two is of one recording."""
+    """A transcript to show; entries with equal ``same`` are of one recording."""
 
     file: Path
     recording: Path | None
@@ -75,7 +85,7 @@ class _Entry:
 
 
 def _entries(paths: Sequence[Path], recordings: Recordings) -> Iterator[_Entry | Outcome]:
-    """What there is to show: transcripts, and what failed, which is said. JSON of another kind in a folder is left."""
+    """Yield transcripts and failures, which are printed; other JSON files found in a folder are ignored."""
     for file, root, fault in _files(paths):
         try:
             if fault is not None:
@@ -90,14 +100,16 @@ def _entries(paths: Sequence[Path], recordings: Recordings) -> Iterator[_Entry |
 
 
 def _failed(file: Path, err: OSError | FileError) -> Outcome:
-    """The outcome of a file that cannot be read, which is said."""
-    told = FileError(f"cannot be read: {err.strerror or err}", file) if isinstance(err, OSError) else err
-    failures.say(str(told))
-    return Outcome(file, Status.FAILED, error=told, reason=told.message)
+    """Print why a file cannot be read and return its outcome."""
+    error = FileError(f"cannot be read: {err.strerror or err}", file) if isinstance(err, OSError) else err
+    failures.say(str(error))
+    return Outcome(file, Status.FAILED, error=error, reason=error.message)
 
 
 def _entry(file: Path, transcript: Transcript, recording: Path | None) -> _Entry:
-    own = stem_of(file).endswith(f".{transcript.language}")  # --name "{stem}.{language}": one for each language
+    own = stem_of(file).endswith(
+        f".{transcript.language}"
+    )  # from --name "{stem}.{language}": a transcript for each language
     language = transcript.language if own else ""
     same: tuple[str, ...]
     if recording is not None:
@@ -108,7 +120,7 @@ def _entry(file: Path, transcript: Transcript, recording: Path | None) -> _Entry
 
 
 def _newest(entries: Sequence[_Entry | Outcome]) -> Iterator[_Entry | Outcome]:
-    """The entries, of each recording the newest transcript; how many older ones there are is said."""
+    """Yield failures and the newest transcript of each recording; print how many older ones were left out."""
     newest: dict[tuple[str, ...], _Entry] = {}
     for entry in entries:
         if isinstance(entry, _Entry):
@@ -121,13 +133,13 @@ def _newest(entries: Sequence[_Entry | Outcome]) -> Iterator[_Entry | Outcome]:
     shown = set(newest.values())
     older = [entry.file for entry in entries if isinstance(entry, _Entry) and entry not in shown]
     if older:
-        told = "1 transcript is" if len(older) == 1 else f"{len(older)} transcripts are"
-        failures.say(f"{told} left out, as {older[0]}: there is a newer one of the same recording")
+        count = "1 transcript is" if len(older) == 1 else f"{len(older)} transcripts are"
+        failures.say(f"{count} left out, such as {older[0]}: there is a newer one of the same recording")
     yield from (entry for entry in entries if isinstance(entry, Outcome) or entry in shown)
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path | None, str | None]]:
-    """Each transcript once, the folder it was found below if it was not named, and why a folder cannot be read."""
+    """Yield each transcript once, the folder it was found in (None if named), and why a folder cannot be read."""
     seen: set[str] = set()
     for path in paths:
         if not os.path.lexists(path):
@@ -143,11 +155,11 @@ def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Path | None, str | Non
 
 
 def _outcome(entry: _Entry) -> Outcome:
-    """What the page tells of a transcript; one without a recording stands under its own name."""
+    """Return what the page shows of a transcript; one without a recording appears under its own name."""
     path = entry.recording or entry.file
     try:
         transcript = _read(entry.file)
-    except (OSError, FileError) as err:  # it has changed or gone since the first look
+    except (OSError, FileError) as err:  # it has changed or gone since it was first read
         return _failed(entry.file, err)
     return Outcome(
         path,

@@ -1,4 +1,4 @@
-"""A run from the command line: what it reads, what it shows and prints, how it ends."""
+"""``transcribe`` and ``watch``: runs a transcription, shows its progress and ends with its exit code."""
 
 import itertools
 import sys
@@ -21,16 +21,16 @@ from whisperbatch.report import EXIT_INTERRUPTED, EXIT_RUN, Report
 from whisperbatch.sources.media import is_media
 
 NOTHING_FOUND = (
-    "no recordings found; in folders, audio and video files are told by their extension, and a list has to name some"
+    "no recordings found; folders are searched for known audio and video extensions, and lists must not be empty"
 )
 
 
 def sources_of(
     paths: list[str], lists: list[Path], null: bool, is_wanted: Callable[[str], bool] = is_media
 ) -> Iterator[AudioFile]:
-    """All that the command names, in that order; a wrong name is told before anything is done.
+    """Return the files that the command names, in order; a path that does not exist raises UsageError at once.
 
-    ``is_wanted`` says which files in folders count, by their names.
+    ``is_wanted`` selects files in folders by their names.
     """
     from whisperbatch import sources
 
@@ -44,25 +44,25 @@ def sources_of(
         except OSError as err:
             raise UsageError(f"the list {file} cannot be read: {err.strerror}") from err
         listed = sources.from_list(stream, nul=null, name=str(file), is_wanted=is_wanted, rules_base=file.parent)
-        parts.append(_to_its_end(stream, listed))
+        parts.append(_closing(stream, listed))
     if "-" in paths:
         parts.append(sources.from_list(_standard_input(), nul=null, is_wanted=is_wanted))
     return itertools.chain(*parts)
 
 
-def _to_its_end(stream: BinaryIO, files: Iterator[AudioFile]) -> Iterator[AudioFile]:
-    """The files of a list, which is closed after the last."""
+def _closing(stream: BinaryIO, files: Iterator[AudioFile]) -> Iterator[AudioFile]:
+    """Yield the files of a list, then close it."""
     with stream:
         yield from files
 
 
 def _standard_input() -> BinaryIO:
-    """Standard input without Python's buffer, whose lock a read that never ends would hold at the interpreter's end."""
+    """Return standard input unbuffered: a read that never ends would hold the buffer's lock at interpreter exit."""
     if sys.stdin.isatty():
         failures.say("reading a list of paths from the terminal, one a line; Ctrl-D ends it")
     try:
         return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
-    except OSError:  # somebody has put another stream in its place
+    except OSError:  # the stream has been replaced
         return sys.stdin.buffer
 
 
@@ -75,39 +75,48 @@ def execute(
     heads: bool,
     may_be_empty: bool = False,
 ) -> None:
-    """Run, show, and leave with the exit code."""
+    """Run, show progress, and exit with the exit code.
+
+    Args:
+        source: Recordings.
+        options: The run's options.
+        given: The command's parameters.
+        stop: Set by Ctrl-C.
+        heads: With ``--stdout``, print the path of each recording above its transcript.
+        may_be_empty: The run is a watch, which may find no recordings.
+    """
     from whisperbatch.cli.eta import advising
     from whisperbatch.cli.listeners import counting_hooks, listening, reporting
-    from whisperbatch.cli.screen import open_screen, telling
+    from whisperbatch.cli.screen import open_screen, reporting_progress
 
     if given["stdout"] and given["events"] == "-":
-        raise UsageError("--stdout and --events - both want standard output; give --events a file")
+        raise UsageError("--stdout and --events - both write to standard output; give --events a file")
     report, head = Report(), parse_formats(given["format"] or ["txt"])[0]
     if given["stdout"]:
         require_printable(head, heads=heads)
     with ExitStack() as last:
-        told = last.enter_context(reporting(given["report"]))
+        report_file = last.enter_context(reporting(given["report"]))
         screen = last.enter_context(open_screen(given["progress"], given["quiet"], given["verbose"], report))
         screen.is_endless = may_be_empty
         screen.lists_failed = _lists_failed(given)
         listen = last.enter_context(listening(advising(screen, options, not given["quiet"]), given["events"]))
         listen = counting_hooks(listen, report)
-        last.enter_context(telling(listen, screen))
+        last.enter_context(reporting_progress(listen, screen))
         from whisperbatch.api import Transcriber, run_on_end
 
-        last.enter_context(_broken_off(lambda told: run_on_end(options, told, listen), report))
+        last.enter_context(_ending_with_hook(lambda totals: run_on_end(options, totals, listen), report))
         transcriber = last.enter_context(Transcriber(options))
         for outcome in transcriber.run(source, on_event=listen, stop=stop, at_once=may_be_empty, ends=False):
             if given["stdout"] and outcome.transcript is not None:
                 outcome = _printed(outcome, head, options.output, heads)
             report.add(outcome)
-            if told is not None:
-                told.add(outcome)
+            if report_file is not None:
+                report_file.add(outcome)
         if report.n_files == 0 and not may_be_empty and not stop.is_set():
             raise UsageError(NOTHING_FOUND)
         code = EXIT_INTERRUPTED if stop.is_set() else report.exit_code
-        if told is not None:
-            told.close(report, code)
+        if report_file is not None:
+            report_file.close(report, code)
         run_on_end(options, report.as_dict() | {"exit_code": code}, listen)
     if _is_to_continue(code, report, given, is_endless=may_be_empty):
         failures.say(CONTINUE)
@@ -115,8 +124,8 @@ def execute(
 
 
 @contextmanager
-def _broken_off(run_on_end: Callable[[dict[str, Any]], None], report: Report) -> Iterator[None]:
-    """Run the end's command also when an error ended the run."""
+def _ending_with_hook(run_on_end: Callable[[dict[str, Any]], None], report: Report) -> Iterator[None]:
+    """Run the ``--on-end`` command if an error ends the run."""
     try:
         yield
     except RunError as err:
@@ -125,20 +134,20 @@ def _broken_off(run_on_end: Callable[[dict[str, Any]], None], report: Report) ->
 
 
 def _lists_failed(given: dict[str, Any]) -> str | None:
-    """The command that lists all that failed; None when no journal keeps it."""
+    """Return the command that lists all failures; None without a journal."""
     if given["no_journal"]:
         return None
     return "whisperbatch status" + (f" --journal {given['journal']}" if given["journal"] else "")
 
 
 def _is_to_continue(code: int, report: Report, given: dict[str, Any], *, is_endless: bool) -> bool:
-    """Whether the same command does the rest of a run that was interrupted; a watch ends so, and may have no rest."""
+    """Return True if the same command would finish an interrupted run; an interrupted watch may have nothing left."""
     has_rest = report.counts[Status.INTERRUPTED] > 0 if is_endless else code == EXIT_INTERRUPTED
     return has_rest and code == EXIT_INTERRUPTED and not (given["stdout"] or given["quiet"])
 
 
 def _printed(outcome: Outcome, name: str, options: OutputOptions, heads: bool) -> Outcome:
-    """The outcome, its transcript printed; failed when it cannot be had in that shape."""
+    """Print the outcome's transcript; return the outcome, as failed if the transcript cannot be rendered."""
     from whisperbatch.writers import render
 
     assert outcome.transcript is not None
@@ -152,5 +161,5 @@ def _printed(outcome: Outcome, name: str, options: OutputOptions, heads: bool) -
 
 
 def notice(text: str, path: Path | None) -> None:
-    """Say something about the run, or about a path."""
+    """Print a notice about the run, or about a path."""
     failures.say(f"{path}: {text}" if path is not None else text)

@@ -1,4 +1,4 @@
-"""``search``: words in transcripts, from an index that is brought up to date before each search."""
+"""``search``: finds words in transcripts, with an index that is updated before each search."""
 
 import json
 import os
@@ -26,20 +26,20 @@ from whisperbatch.sources import from_paths
 from whisperbatch.sources.media import is_transcript
 from whisperbatch.writers.json_ import NOT_A_TRANSCRIPT
 
-NAME = "search.sqlite3"  # of the index, beside the journal
-N_BAR = 200  # files that are read before their number is shown
-UNLIMITED = -1  # as SQLite has it
+NAME = "search.sqlite3"  # the index, beside the journal
+N_BAR = 200  # files to read before a progress bar appears
+UNLIMITED = -1  # as in SQLite
 
 
 def search(words: str, paths: Sequence[str], journal: Path | None, limit: int, *, as_json: bool, opens: bool) -> int:
-    """Print where the words are said; the exit code, 1 when that is nowhere."""
+    """Print where the words are spoken; return the exit code, 1 if they are not found."""
     query = parse(words)
     require(limit >= 0, "--limit must be 0 or more")
     place = journal or default_path()
     files = _below(paths) if paths else _known(place)
     with Index(place.with_name(NAME), _read) as index:
         changes = _updated(index, files, sys.stderr.isatty())
-        _tell(changes, [absolute(Path(path)) for path in paths])
+        _report_unread(changes, [absolute(Path(path)) for path in paths])
         hits = index.find(query, limit + 1 if limit else UNLIMITED)
     shown = hits[:limit] if limit else hits
     _print(shown, query, as_json=as_json)
@@ -53,12 +53,12 @@ def search(words: str, paths: Sequence[str], journal: Path | None, limit: int, *
 
 
 def _known(place: Path) -> Iterator[tuple[str | Path, int, int]]:
-    """The transcripts that the journal knows."""
+    """Yield the transcripts in the journal."""
     instead = "name transcripts or folders, as in: whisperbatch search WORDS FOLDER"
     require(place.exists(), f"there is no journal at {place}, so {instead}")
     with Journal(place) as book:
         paths = book.outputs_of("json")
-    require(bool(paths), f"the journal knows no transcripts in JSON; {instead}")
+    require(bool(paths), f"the journal has no transcripts in JSON; {instead}")
     for path in paths:
         try:
             status = os.stat(path)  # noqa: PTH116  (making ten thousand paths takes as long as the rest)
@@ -68,7 +68,7 @@ def _known(place: Path) -> Iterator[tuple[str | Path, int, int]]:
 
 
 def _below(paths: Sequence[str]) -> Iterator[tuple[str | Path, int, int]]:
-    """The transcripts that the paths name and those below them; a path that does not exist is refused at once."""
+    """Yield the named transcripts and those in named folders; a path that does not exist raises UsageError."""
     try:
         files = from_paths(paths, is_transcript)
     except UsageError as err:
@@ -89,7 +89,7 @@ def _read(path: Path) -> Transcript:
 
 
 def _updated(index: Index, files: Iterator[tuple[str | Path, int, int]], is_shown: bool) -> Changes:
-    """The index brought up to date; on a terminal the number of files read is shown when there are many."""
+    """Update the index; on a terminal a progress bar appears if many files are read."""
     with ExitStack() as last:
         bar: Any = None
         n_read = 0
@@ -109,8 +109,8 @@ def _updated(index: Index, files: Iterator[tuple[str | Path, int, int]], is_show
         return index.update(files, count)
 
 
-def _tell(changes: Changes, named: Sequence[Path]) -> None:
-    """Say what could not be read; of what is not a transcript only that which was named itself."""
+def _report_unread(changes: Changes, named: Sequence[Path]) -> None:
+    """Print which files could not be read, and which named files are not transcripts."""
     for path, fault in changes.faults:
         if fault.startswith(UNREADABLE) or path in named:
             failures.say(f"{path}: {fault}")
@@ -130,7 +130,7 @@ def _print(hits: Sequence[Hit], query: Query, *, as_json: bool) -> None:
 
 
 def _print_marked(hits: Sequence[Hit], query: Query) -> None:
-    """The hits by file, what is looked for in colour. Nothing in a text is taken for rich's markup."""
+    """Print the hits by file with matches in colour; rich's markup in a text is not interpreted."""
     from rich.console import Console
     from rich.text import Text
 
@@ -168,7 +168,7 @@ def _who(hit: Hit) -> str:
 
 
 def _short(path: Path) -> Path:
-    """The path from the current folder, if it is below it."""
+    """Return the path relative to the current folder, if it is inside it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
@@ -180,7 +180,7 @@ def _clock(seconds: float) -> str:
 
 
 def _open(hit: Hit) -> int:
-    """Open the review page at a hit, and say its address; the exit code."""
+    """Open the review page at a hit, print its address, and return the exit code."""
     page = next((page for page in _pages(hit.path) if shows(page, hit.path)), None)
     if page is None:
         folder = _short(hit.path).parent
@@ -196,7 +196,7 @@ def _open(hit: Hit) -> int:
 
 
 def _pages(transcript: Path) -> Iterator[Path]:
-    """HTML files in the transcript's folder, in those above it, and here; of a folder the newest first."""
+    """Yield HTML files in the transcript's folder, the current one and the parents, newest first in each folder."""
     here = Path.cwd()
     for folder in dict.fromkeys((transcript.parent, here, *transcript.parents)):
         try:

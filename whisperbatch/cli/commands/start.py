@@ -1,4 +1,4 @@
-"""The page that ``whisperbatch`` alone prints: what to type first."""
+"""The start page, which ``whisperbatch`` alone prints: what to type first."""
 
 from collections.abc import Sequence
 
@@ -11,33 +11,33 @@ whisperbatch {version}: transcribes folders, lists and drop folders of recording
 {first}
 Then:
 
-  whisperbatch transcribe FOLDER --format srt   other formats; all for five
-  whisperbatch watch FOLDER                     transcribe what arrives there
+  whisperbatch transcribe FOLDER --format srt   other formats; all means five
+  whisperbatch watch FOLDER                     transcribe new files on arrival
   whisperbatch status                           what is done, what failed, why
   whisperbatch info                             this machine, and what is wrong
   whisperbatch help                             topics: formats, subtitles, ...
   whisperbatch --help                           all commands
 """
 _NO_MODEL = """\
-Try it without a download, with the bundled demo model, which knows few words:
+Try it without a download: the bundled demo model knows a few hundred words:
 
   whisperbatch transcribe FOLDER --model demo
 
 For your own recordings, fetch a model once:
 
   whisperbatch fetch turbo                      1.6 GB; small suits a CPU better
-  whisperbatch transcribe FOLDER                writes transcripts beside the audio
+  whisperbatch transcribe FOLDER                transcripts beside the audio
 """
 _MODEL = """\
-Transcribe a file, or a folder with all below it (models here: {cached}):
+Transcribe a file or a folder (models on this machine: {cached}):
 
-  whisperbatch transcribe FOLDER{model:<14}  writes transcripts beside the audio
+  whisperbatch transcribe FOLDER{model:<14}  transcripts beside the audio
 """
 DEFAULT = "turbo"
 
 
 def page(cached: Sequence[str]) -> str:
-    """At most 22 lines of 80 columns, by what models are in the cache; more in a terminal that is less wide."""
+    """Return the page for the given cached models: at most 22 lines of 80 columns, more in a narrower terminal."""
     if not cached:
         first = _NO_MODEL
     else:

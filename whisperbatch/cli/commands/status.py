@@ -1,4 +1,4 @@
-"""``status`` and ``forget``: what the journal knows, and how it forgets it."""
+"""``status`` and ``forget``: print what the journal has, and remove recordings from it."""
 
 import json
 import os
@@ -14,35 +14,39 @@ from whisperbatch.outputs.paths import absolute
 from whisperbatch.sources import from_paths
 
 SCHEMA = 1
-MAX_TAKEN = 20  # recordings listed that have another's transcript
-DONE, FAILED, IN_HAND, PENDING = KINDS = ("done", "failed", "in hand", "pending")
+MAX_COPIES = 20  # recordings to list that have the transcript of another
+DONE, FAILED, OPEN, PENDING = KINDS = ("done", "failed", "in hand", "pending")  # values in JSON
+SHOWN = {OPEN: "in progress"}  # where people read another word
 
 
 def status(paths: list[str], journal: Path | None, *, as_json: bool) -> None:
-    """Print what is known of the files, and of recordings below ``paths`` that nothing is known of."""
+    """Print the state of the files in the journal, and of recordings below ``paths`` that are not in it."""
     place = journal or default_path()
     rows = list(_rows(paths, place))
     counts = {kind: sum(row["state"] == kind for row in rows) for kind in KINDS}
     audio_s = sum(row["audio_seconds"] for row in rows if row["state"] == DONE)
     n_due = _n_due(place)
     if as_json:
-        told: dict[str, Any] = {kind.replace(" ", "_"): n for kind, n in counts.items()}
-        told = {"schema": SCHEMA, "journal": str(place), **told, "hooks_due": n_due, "audio_seconds": audio_s}
-        print(json.dumps(told | {"files": rows}))
+        data: dict[str, Any] = {kind.replace(" ", "_"): n for kind, n in counts.items()}
+        data = {"schema": SCHEMA, "journal": str(place), **data, "hooks_due": n_due, "audio_seconds": audio_s}
+        print(json.dumps(data | {"files": rows}))
         return
     for row in rows:
         if row["state"] == FAILED:
             print(f"failed: {shown(row['path'])}: {shown(row['error'])} ({_times(row['attempts'])})")
-        elif row["state"] == IN_HAND:
-            print(f"in hand: {shown(row['path'])}")
+        elif row["state"] == OPEN:
+            print(f"{SHOWN[OPEN]}: {shown(row['path'])}")
     if n_due:
         print(f"{n_due} {'hook is' if n_due == 1 else 'hooks are'} due: the next run with the same --on-done runs them")
-    _tell_taken([row for row in rows if row["state"] == DONE and row["made_from"] is not None])
-    print(", ".join(f"{n} {kind}" for kind, n in counts.items()) + f"; {audio_s / 3600:.2f} hours of audio done")
+    _print_copies([row for row in rows if row["state"] == DONE and row["made_from"] is not None])
+    print(
+        ", ".join(f"{n} {SHOWN.get(kind, kind)}" for kind, n in counts.items())
+        + f"; {audio_s / 3600:.2f} hours of audio done"
+    )
 
 
 def forget(paths: list[str], journal: Path | None) -> None:
-    """Let the journal know nothing of the files any more; their outputs stay where they are."""
+    """Remove the files from the journal; their outputs stay where they are."""
     place = journal or default_path()
     n_gone = 0
     with ExitStack() as last:
@@ -52,10 +56,10 @@ def forget(paths: list[str], journal: Path | None) -> None:
             if book.forget(entry):
                 n_gone += 1
             else:
-                say(f"{entry.key.path}: a run works on it; left as it is")
+                say(f"{entry.key.path}: not removed, because a run is working on it")
     if not n_gone:
-        raise UsageError(f"the journal knows nothing of {', '.join(paths)}")
-    say(f"forgot {n_gone} {'file' if n_gone == 1 else 'files'}; what was written stays")
+        raise UsageError(f"the journal has no entries for {', '.join(paths)}")
+    say(f"removed {n_gone} {'file' if n_gone == 1 else 'files'} from the journal; outputs stay where they are")
 
 
 def _rows(paths: list[str], place: Path) -> Iterator[dict[str, Any]]:
@@ -73,7 +77,7 @@ def _rows(paths: list[str], place: Path) -> Iterator[dict[str, Any]]:
 
 
 def _n_due(place: Path) -> int:
-    """How many hooks are to run, of all that the journal knows."""
+    """Return the number of hooks in the journal that are still to run."""
     if not place.exists():
         return 0
     with Journal(place) as book:
@@ -81,13 +85,13 @@ def _n_due(place: Path) -> int:
 
 
 def _is_among(path: Path, known: Collection[Path]) -> bool:
-    """Whether one of the recordings is at the path or below it."""
+    """Return True if one of the recordings is at the path or below it."""
     return any(path == one or path in one.parents for one in known)
 
 
 def _kind(entry: Entry, book: Journal) -> str:
     if book.is_claimed(entry):
-        return IN_HAND
+        return OPEN
     return {State.DONE: DONE, State.FAILED: FAILED}.get(entry.state, PENDING)
 
 
@@ -103,12 +107,12 @@ def _row(entry: Entry, kind: str) -> dict[str, Any]:
     }
 
 
-def _tell_taken(rows: list[dict[str, Any]]) -> None:
-    """Print which recordings have the transcript of the same recording elsewhere; a tree of them by its number."""
-    for row in rows[:MAX_TAKEN]:
+def _print_copies(rows: list[dict[str, Any]]) -> None:
+    """Print which recordings got the transcript of a copy; if there are many, only their number."""
+    for row in rows[:MAX_COPIES]:
         print(f"made from the transcript of {shown(row['made_from'])}: {shown(row['path'])}")
-    if len(rows) > MAX_TAKEN:
-        print(f"{len(rows) - MAX_TAKEN} more made from the transcript of the same recording (--json lists them)")
+    if len(rows) > MAX_COPIES:
+        print(f"{len(rows) - MAX_COPIES} more made from the transcript of the same recording (--json lists them)")
 
 
 def _times(n: int) -> str:

@@ -1,7 +1,7 @@
 """Every option of the command line, declared once: its type, spelling, help, default.
 
-A leaf holds the declarations of a group: sources, model, speech, speakers, decoding, output, running, workers, hooks,
-settings, bench. ``RUN`` tells the options that every run has, with their defaults; ``with_options`` gives them to a
+Each module declares a group of options: sources, model, speech, speakers, decoding, output, running, workers, hooks,
+settings, bench. ``RUN`` lists the options that every run has, with their defaults; ``with_options`` adds them to a
 command.
 """
 
@@ -34,7 +34,7 @@ from whisperbatch.options import (
     SpeechOptions,
 )
 
-LEAVES = (sources, model, decoding, speech, speakers, output, running, workers, hooks, settings, bench)
+GROUPS = (sources, model, decoding, speech, speakers, output, running, workers, hooks, settings, bench)
 _BATCH, _BENCH, _DECODE, _DOCUMENT, _FAIL, _HOOKS, _LOAD, _SPEECH = (
     BatchOptions(),
     BenchOptions(),
@@ -182,15 +182,15 @@ BENCH: dict[str, tuple[Any, Any]] = {
 }
 
 
-def unasked() -> dict[str, Any]:
-    """The defaults of a run's options, for a command that has not all of them."""
+def defaults() -> dict[str, Any]:
+    """Return the defaults of a run's options, for a command that lacks some of them."""
     return {name: default for name, (_, default) in RUN.items()}
 
 
 def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator: the command has ``options`` as parameters beside its own, and gets them as keywords.
+    """Return a decorator that adds ``options`` to a command's own parameters and passes them as keywords.
 
-    It has ``--config`` too, which has done its work by then, as ``--help-all`` has.
+    It also adds ``--config``. That option and ``--help-all`` take effect before the command is called.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -212,12 +212,12 @@ def with_options(options: dict[str, tuple[Any, Any]]) -> Callable[[Callable[...,
 
 
 def names() -> dict[str, str | None]:
-    """Each option's long name; with it the name that turns it off, when it takes no value, else None.
+    """Return each option's long name with the name that turns it off.
 
-    One that can't be turned off has the empty name.
+    That name is None if the option takes a value, and empty if nothing turns it off.
     """
     found: dict[str, str | None] = {}
-    for declared in [one for leaf in LEAVES for one in vars(leaf).values()]:
+    for declared in [one for group in GROUPS for one in vars(group).values()]:
         kind, *rest = get_args(declared) or (None,)
         for on, _, off in (name.partition("/") for info in rest for name in _spellings(info)):
             found[on] = off if kind is bool or bool in get_args(kind) else None
@@ -225,6 +225,6 @@ def names() -> dict[str, str | None]:
 
 
 def _spellings(info: object) -> list[str]:
-    """The long names in a declaration. Trap: Typer takes the first for a default until it makes the command."""
+    """Return the long names in a declaration. Trap: Typer stores the first as a default until the command is built."""
     given = (getattr(info, "default", None), *(getattr(info, "param_decls", None) or ()))
     return [name for name in given if isinstance(name, str) and name.startswith("--")]

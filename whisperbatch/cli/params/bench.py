@@ -1,4 +1,4 @@
-"""What ``bench`` measures. Each option is declared once; see the package."""
+"""Options of what ``bench`` measures. Each option is declared once; see the package."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ _BENCH = "Measurement"
 
 Audio = Annotated[
     list[str] | None,
-    typer.Argument(help="Recordings or folders; none measures with windows of noise.", show_default=False),
+    typer.Argument(help="Recordings or folders; without any, windows of noise are measured.", show_default=False),
 ]
 BatchSizes = Annotated[
     str | None,
@@ -17,12 +17,15 @@ BatchSizes = Annotated[
         "--batch-sizes",
         rich_help_panel=_BENCH,
         metavar="N,N,...",
-        help="Sizes to compare (default: 1, 2, 4, ... until memory ends or more no longer help).",
+        help="Batch sizes to compare (default: 1, 2, 4, ... until memory runs out or speed stops rising).",
         show_default=False,
     ),
 ]
 Rounds = Annotated[
-    int, typer.Option("--rounds", metavar="N", rich_help_panel=_BENCH, help="Rounds of each; medians are told.")
+    int,
+    typer.Option(
+        "--rounds", metavar="N", rich_help_panel=_BENCH, help="Rounds of each measurement; medians are reported."
+    ),
 ]
 TokensPerWindow = Annotated[
     int | None,
@@ -30,7 +33,7 @@ TokensPerWindow = Annotated[
         "--tokens-per-window",
         metavar="N",
         rich_help_panel=_BENCH,
-        help="Force so many tokens a window (default: as many as are said; 100 for noise and random weights).",
+        help="Force this many tokens per window (default: decode normally; 100 for noise and random weights).",
         show_default=False,
     ),
 ]
@@ -40,18 +43,16 @@ Arrivals = Annotated[
         "--arrivals",
         rich_help_panel=_BENCH,
         metavar="RATE",
-        help="Also measure latency while clips come at a rate such as 5/s or 300/min.",
+        help="Also measure latency while clips arrive at a rate such as 5/s or 300/min.",
         show_default=False,
     ),
 ]
 NArrivals = Annotated[
-    int, typer.Option("--n-arrivals", metavar="N", rich_help_panel=_BENCH, help="How many clips come.")
+    int, typer.Option("--n-arrivals", metavar="N", rich_help_panel=_BENCH, help="Number of clips that arrive.")
 ]
 MaxWaits = Annotated[
     str,
-    typer.Option(
-        "--max-waits", metavar="SECONDS,...", rich_help_panel=_BENCH, help="Waiting times to compare, in seconds."
-    ),
+    typer.Option("--max-waits", metavar="SECONDS,...", rich_help_panel=_BENCH, help="Values of --max-wait to compare."),
 ]
 LoadWorkersCompared = Annotated[
     str,
@@ -70,7 +71,7 @@ Price = Annotated[
     ),
 ]
 Profile = Annotated[
-    bool, typer.Option("--profile", rich_help_panel=_BENCH, help="Also tell where the time of a whole run goes.")
+    bool, typer.Option("--profile", rich_help_panel=_BENCH, help="Also show where the time of a whole run goes.")
 ]
 Json = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""How text is searched for; names and defaults are openai-whisper's. Each option is declared once; see the package."""
+"""Options of decoding; names and defaults are openai-whisper's. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,7 @@ Language = Annotated[
         metavar="LANGUAGE",
         autocompletion=lambda: list(LANGUAGES),
         rich_help_panel=_MODEL,
-        help="Code or English name, such as de or German (default: detected, by a vote of its clips).",
+        help="Code or English name, such as de or German (default: detected, by a vote of the recording's clips).",
         show_default=False,
     ),
 ]
@@ -31,7 +31,7 @@ TaskOption = Annotated[
         "--task",
         metavar="|".join(TASKS),
         rich_help_panel=_MODEL,
-        help="translate gives English, with models trained for it.",
+        help="translate: into English, with models trained for it.",
     ),
 ]
 Prompt = Annotated[
@@ -47,12 +47,12 @@ Prompt = Annotated[
 
 
 def number_or_none(text: str) -> float | None:
-    """The number; None for ``None``, which openai-whisper takes for a threshold that asks nothing."""
+    """Parse a number; ``None`` gives None, which disables a threshold, as in openai-whisper."""
     return None if text == "None" else float(text)
 
 
 def count_or_one(text: str) -> int:
-    """The count; 1 for ``None``, as openai-whisper means it for beams and candidates."""
+    """Parse a count; ``None`` gives 1, as in openai-whisper for beams and candidates."""
     return 1 if text == "None" else int(text)
 
 
@@ -85,7 +85,9 @@ Patience = Annotated[
 ]
 LengthPenalty = Annotated[
     float | None,
-    _threshold("--length-penalty", "From 0 to 1, to rank candidates by (default: by mean log-probability)."),
+    _threshold(
+        "--length-penalty", "Exponent from 0 to 1 for ranking candidates (default: rank by mean log-probability)."
+    ),
 ]
 Temperature = Annotated[
     str,
@@ -93,31 +95,34 @@ Temperature = Annotated[
         "--temperature",
         metavar="NUMBER",
         rich_help_panel=_SEARCH,
-        help="The first temperature, raised by --temperature-increment-on-fallback up to 1; or a list with commas.",
+        help="First temperature, raised by --temperature-increment-on-fallback up to 1; or a list with commas.",
     ),
 ]
 TemperatureIncrement = Annotated[
     float | None,
-    _threshold("--temperature-increment-on-fallback", "How much warmer to try again text that is not good; or None."),
+    _threshold(
+        "--temperature-increment-on-fallback",
+        "Step by which the temperature rises for each retry of poor text; or None.",
+    ),
 ]
 CompressionRatioThreshold = Annotated[
     float | None,
-    _threshold("--compression-ratio-threshold", "Text that compresses better repeats itself and is tried again."),
+    _threshold("--compression-ratio-threshold", "Retry text with a higher ratio: it repeats itself."),
 ]
 LogprobThreshold = Annotated[
     float | None,
-    _threshold("--logprob-threshold", "Text of a lower mean log-probability is tried again."),
+    _threshold("--logprob-threshold", "Retry text with a lower mean log-probability."),
 ]
 NoSpeechThreshold = Annotated[
     float | None,
-    _threshold("--no-speech-threshold", "Improbable text above this probability of no speech is silence."),
+    _threshold("--no-speech-threshold", "Treat improbable text as silence above this probability of no speech."),
 ]
 ConditionOnPreviousText = Annotated[
     bool,
     typer.Option(
         "--condition-on-previous-text/--no-condition-on-previous-text",
         rich_help_panel=_SEARCH,
-        help="Put what was heard before each window (sequential mode).",
+        help="Prompt each window with the text before it (sequential mode).",
     ),
 ]
 CarryInitialPrompt = Annotated[
@@ -125,7 +130,7 @@ CarryInitialPrompt = Annotated[
     typer.Option(
         "--carry-initial-prompt/--no-carry-initial-prompt",
         rich_help_panel=_SEARCH,
-        help="Put the prompt before every window and not the first only (sequential mode).",
+        help="Put the prompt before every window instead of only the first (sequential mode).",
     ),
 ]
 Prefix = Annotated[
@@ -134,7 +139,7 @@ Prefix = Annotated[
         "--prefix",
         metavar="TEXT",
         rich_help_panel=_SEARCH,
-        help="Text that each window is made to begin with.",
+        help="Text that each window is forced to begin with.",
         show_default=False,
     ),
 ]
@@ -143,7 +148,7 @@ WithoutTimestamps = Annotated[
     typer.Option(
         "--without-timestamps/--with-timestamps",
         rich_help_panel=_SEARCH,
-        help="Text only; a window is then one segment.",
+        help="Text only; each window is then one segment.",
     ),
 ]
 SuppressTokens = Annotated[
@@ -152,7 +157,7 @@ SuppressTokens = Annotated[
         "--suppress-tokens",
         metavar="IDS",
         rich_help_panel=_SEARCH,
-        help="Token ids never given, with commas; -1 is the model's own list of symbols that nobody speaks.",
+        help="Token ids that are never sampled, with commas; -1 is the model's own list of symbols.",
     ),
 ]
 RepetitionPenalty = Annotated[
@@ -161,7 +166,7 @@ RepetitionPenalty = Annotated[
         "--repetition-penalty",
         metavar="NUMBER",
         rich_help_panel=_SEARCH,
-        help="Make tokens that a window's text has already less probable (above 1); as faster-whisper.",
+        help="Above 1, make tokens less probable that a window's text already has, as in faster-whisper.",
     ),
 ]
 NoRepeatNgramSize = Annotated[
@@ -170,7 +175,7 @@ NoRepeatNgramSize = Annotated[
         "--no-repeat-ngram-size",
         metavar="N",
         rich_help_panel=_SEARCH,
-        help="Never repeat so many tokens in a row in a window; 0 allows it. As faster-whisper.",
+        help="Never repeat a sequence of N tokens in a window, as in faster-whisper; 0 allows it.",
     ),
 ]
 Hotwords = Annotated[
@@ -179,7 +184,7 @@ Hotwords = Annotated[
         "--hotwords",
         metavar="WORDS",
         rich_help_panel=_MODEL,
-        help="Words that may be said, put before every window.",
+        help="Words to expect, put before every window.",
         show_default=False,
     ),
 ]
@@ -189,7 +194,7 @@ HotwordsFile = Annotated[
         "--hotwords-file",
         metavar="FILE",
         rich_help_panel=_MODEL,
-        help="More of them, one a line; lines that begin with # are left out.",
+        help="More hotwords, one a line; lines that begin with # are ignored.",
         show_default=False,
     ),
 ]
@@ -198,7 +203,7 @@ Multilingual = Annotated[
     typer.Option(
         "--multilingual/--no-multilingual",
         rich_help_panel=_MODEL,
-        help="Find the language of each clip by itself, for recordings in several.",
+        help="Detect the language of each clip, for recordings in several languages.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", metavar="N", rich_help_panel=_SEARCH, help="Seed of the sampling noise.")]
@@ -207,7 +212,7 @@ SecondPass = Annotated[
     typer.Option(
         "--second-pass/--no-second-pass",
         rich_help_panel=_SEARCH,
-        help="Listen once more to speech that was left without text (clips mode).",
+        help="Decode speech once more that was left without text (clips mode).",
     ),
 ]
 WordTimestamps = Annotated[
@@ -215,25 +220,31 @@ WordTimestamps = Annotated[
     typer.Option(
         "--word-timestamps/--no-word-timestamps",
         rich_help_panel=_SEARCH,
-        help="Find when each word is said. Shaped subtitles turn it on.",
+        help="Find when each word is spoken. Subtitle options turn it on.",
     ),
 ]
 PrependPunctuations = Annotated[
     str,
     typer.Option(
-        "--prepend-punctuations", metavar="MARKS", rich_help_panel=_SEARCH, help="Marks that go to the word after them."
+        "--prepend-punctuations",
+        metavar="MARKS",
+        rich_help_panel=_SEARCH,
+        help="Marks that belong to the word after them.",
     ),
 ]
 AppendPunctuations = Annotated[
     str,
     typer.Option(
-        "--append-punctuations", metavar="MARKS", rich_help_panel=_SEARCH, help="Marks that go to the word before them."
+        "--append-punctuations",
+        metavar="MARKS",
+        rich_help_panel=_SEARCH,
+        help="Marks that belong to the word before them.",
     ),
 ]
 HallucinationSilenceThreshold = Annotated[
     float | None,
     _threshold(
         "--hallucination-silence-threshold",
-        "Seconds; skip longer silences around text that may be made up (with word times).",
+        "Skip silences longer than this, in seconds, around text that may be a hallucination (needs word times).",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Commands that run when a recording or the run has ended. Each option is declared once; see the package."""
+"""Options of hooks: commands run after a recording or the run. Each option is declared once; see the package."""
 
 from typing import Annotated
 
@@ -12,8 +12,8 @@ OnDone = Annotated[
         "--on-done",
         metavar="COMMAND",
         rich_help_panel=_HOOKS,
-        help="Run COMMAND, without a shell, for each recording when its outputs are on disk; {path}, {txt}, {id} and "
-        "others are filled in, and without any it gets JSON on standard input.",
+        help="Run COMMAND, without a shell, for each recording once its outputs are on disk; {path}, {txt}, {id} and "
+        "others are filled in; without any, it gets JSON on standard input.",
         show_default=False,
     ),
 ]
@@ -43,12 +43,10 @@ HookTimeout = Annotated[
         "--hook-timeout",
         metavar="SECONDS",
         rich_help_panel=_HOOKS,
-        help="Seconds after which such a command and its children are killed.",
+        help="Kill a hook and its children after this many seconds.",
     ),
 ]
 HookJobs = Annotated[
     int,
-    typer.Option(
-        "--hook-jobs", metavar="N", rich_help_panel=_HOOKS, help="How many such commands run at once, at most."
-    ),
+    typer.Option("--hook-jobs", metavar="N", rich_help_panel=_HOOKS, help="Most hooks to run at once."),
 ]

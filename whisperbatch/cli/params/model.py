@@ -1,4 +1,4 @@
-"""The model and where it runs. Each option is declared once; see the package."""
+"""Options of the model and of where it runs. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +14,7 @@ ComputeType = StrEnum("ComputeType", {name.upper(): name for name in COMPUTE_TYP
 
 
 def _names() -> list[str]:
-    """Models by name, for a shell's completion."""
+    """Return model names for shell completion."""
     from whisperbatch.engine.model.model_names import REPOSITORIES
 
     return [*REPOSITORIES, "demo"]
@@ -38,18 +38,18 @@ ModelDir = Annotated[
         "--model-dir",
         metavar="DIR",
         rich_help_panel=_MODEL,
-        help="Where downloaded models lie (default: the Hugging Face cache).",
+        help="Folder of downloaded models (default: the Hugging Face cache).",
         show_default=False,
     ),
 ]
-Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=_MODEL, help="Never ask the network.")]
+Offline = Annotated[bool, typer.Option("--offline", rich_help_panel=_MODEL, help="Never use the network.")]
 Device = Annotated[
     str,
     typer.Option(
         "--device",
         rich_help_panel=_MODEL,
         metavar="DEVICE",
-        help="auto, cpu, cuda, cuda:N or mps; for a process each: cuda:0,cuda:1, or all, or cpu:N to share the cores.",
+        help="auto, cpu, cuda, cuda:N or mps; cuda:0,cuda:1 or all runs a process per GPU, cpu:N runs N processes.",
     ),
 ]
 Compute = Annotated[
@@ -58,9 +58,8 @@ Compute = Annotated[
         "--compute-type",
         metavar="TYPE",
         rich_help_panel=_MODEL,
-        help=f"Numbers to compute in: {', '.join(COMPUTE_TYPES)}. auto is float16 on CUDA, "
-        "bfloat16 on CPUs that have it, else float32. "
-        "With int8_ what the decoder hears is kept in 8 bits, with int8_float32 the weights too: faster on a CPU, "
-        "smaller on CUDA, nearly the same text; int8 is that before what auto means.",
+        help=f"Number type: {', '.join(COMPUTE_TYPES)}. auto is float16 on CUDA, bfloat16 on CPUs that have it, else "
+        "float32. int8_ stores the cross-attention cache in 8 bits, int8_float32 on some CPUs also the weights: faster "
+        "on a CPU, smaller on CUDA, nearly the same text. int8 means int8_ plus the type that auto would choose.",
     ),
 ]

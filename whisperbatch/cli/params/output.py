@@ -1,4 +1,4 @@
-"""What is written, where, and how subtitles and documents are shaped. Each option is declared once; see the package."""
+"""Options of outputs, and of the layout of subtitles and documents. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -45,7 +45,7 @@ ConvertDir = Annotated[
         "-o",
         metavar="DIR",
         rich_help_panel=_OUT,
-        help="Put what is made here, of folders with the tree below them (default: beside each transcript).",
+        help="Write here, mirroring the tree of each input folder (default: beside each transcript).",
         show_default=False,
     ),
 ]
@@ -55,18 +55,21 @@ RelativeTo = Annotated[
         "--relative-to",
         metavar="DIR",
         rich_help_panel=_OUT,
-        help="Folder that listed files' places under --output-dir count from (default: the current one).",
+        help="Base folder for the places of listed files under --output-dir (default: the current folder).",
         show_default=False,
     ),
 ]
 Name = Annotated[
     str,
     typer.Option(
-        "--name", metavar="TEMPLATE", rich_help_panel=_OUT, help="Names of outputs, from {stem} and {language}."
+        "--name",
+        metavar="TEMPLATE",
+        rich_help_panel=_OUT,
+        help="Template for names of outputs, with {stem} and {language}.",
     ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", rich_help_panel=_OUT, help="Do recordings again and replace what is in the way.")
+    bool, typer.Option("--overwrite", rich_help_panel=_OUT, help="Transcribe again and replace existing files.")
 ]
 Replace = Annotated[
     list[Path] | None,
@@ -74,7 +77,7 @@ Replace = Annotated[
         "--replace",
         metavar="FILE",
         rich_help_panel=_OUT,
-        help="Correct the text by the rules in FILE, one a line, as in: wrong -> right; may be repeated "
+        help="Correct the text with the rules in FILE, one a line, such as: wrong -> right; may be repeated "
         "('whisperbatch help corrections').",
         show_default=False,
     ),
@@ -85,7 +88,7 @@ Page = Annotated[
 ]
 ReplacePage = Annotated[
     bool,
-    typer.Option("--overwrite", rich_help_panel=_OUT, help="Replace FILE even when it is no review page."),
+    typer.Option("--overwrite", rich_help_panel=_OUT, help="Replace FILE even if it is not a review page."),
 ]
 Recordings = Annotated[
     list[Path] | None,
@@ -93,13 +96,13 @@ Recordings = Annotated[
         "--recordings",
         metavar="DIR",
         rich_help_panel=_OUT,
-        help="Look for recordings here too, where they have moved; may be repeated (default: beside the transcripts, "
+        help="Also look for recordings here, if they have moved; may be repeated (default: beside the transcripts, "
         "then where the journal saw them).",
         show_default=False,
     ),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", rich_help_panel=_OUT, help="Tell what would be done; load no model, write nothing.")
+    bool, typer.Option("--dry-run", rich_help_panel=_OUT, help="Show what would be done; load no model, write nothing.")
 ]
 MoveDone = Annotated[
     Path | None,
@@ -125,7 +128,7 @@ MoveFailed = Annotated[
 Stdout = Annotated[
     bool,
     typer.Option(
-        "--stdout", rich_help_panel=_OUT, help="Write transcripts (the first --format, or txt) to standard output only."
+        "--stdout", rich_help_panel=_OUT, help="Print transcripts (the first --format, or txt) and write no files."
     ),
 ]
 Subtitles = Annotated[
@@ -135,8 +138,8 @@ Subtitles = Annotated[
         metavar="|".join(PRESETS),
         rich_help_panel=_SHAPE,
         help="standard: 2 lines of 42 columns, 17 characters a second. asian: 2 lines of 16 wide characters, 9 a "
-        "second. Both by sentences, 0.833 to 7 seconds a cue. Options such as --max-line-width override it. Needs "
-        "word times.",
+        "second. Both break at sentences, with 0.833 to 7 seconds a cue. Options such as --max-line-width override "
+        "it. Turns word times on.",
         show_default=False,
     ),
 ]
@@ -146,7 +149,7 @@ BreakAt = Annotated[
         "--break-at",
         metavar="|".join(BREAKS),
         rich_help_panel=_SHAPE,
-        help="Where cues break: words (as openai-whisper) or sentences (default: words).",
+        help="Where to break cues: words (as openai-whisper) or sentences (default: words).",
         show_default=False,
     ),
 ]
@@ -177,7 +180,7 @@ MinCue = Annotated[
         "--min-cue",
         metavar="SECONDS",
         rich_help_panel=_SHAPE,
-        help="Seconds that a cue is shown at least, where there is room.",
+        help="Show each cue at least this long, where there is room.",
         show_default=False,
     ),
 ]
@@ -187,7 +190,7 @@ MaxCue = Annotated[
         "--max-cue",
         metavar="SECONDS",
         rich_help_panel=_SHAPE,
-        help="Seconds that a cue is shown at most.",
+        help="Split cues that would be shown longer.",
         show_default=False,
     ),
 ]
@@ -197,7 +200,7 @@ MaxCps = Annotated[
         "--max-cps",
         metavar="N",
         rich_help_panel=_SHAPE,
-        help="Characters a second; faster cues are shown longer, where there is room.",
+        help="Most characters a second; faster cues are shown longer, where there is room.",
         show_default=False,
     ),
 ]
@@ -207,8 +210,8 @@ ParagraphPause = Annotated[
         "--paragraph-pause",
         metavar="SECONDS",
         rich_help_panel=_DOCUMENT,
-        help="Start a new paragraph after a pause this long, in docx, md and txt with time stamps; after 5 times as "
-        "long, a new section in md.",
+        help="Start a new paragraph after a pause this long (docx, md, txt with time stamps), and a new section in md "
+        "after 5 times as long.",
     ),
 ]
 TimestampsInText = Annotated[
@@ -216,7 +219,7 @@ TimestampsInText = Annotated[
     typer.Option(
         "--timestamps-in-text/--no-timestamps-in-text",
         rich_help_panel=_DOCUMENT,
-        help="Put a time stamp before each paragraph (default: in docx and md, not in txt).",
+        help="Begin each paragraph with its time (default: in docx and md, not in txt).",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Batching, loading, what is done and what fails, what is shown. Each option is declared once; see the package."""
+"""Options of batching, loading, the journal, failures and progress. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 _RUN = "Batching and loading"
-_SHOW = "What is shown"
-_DONE = "What is done, what fails"
+_SHOW = "Progress and reports"
+_DONE = "Journal and failures"
 
 
 class ProgressKind(StrEnum):
@@ -27,7 +27,7 @@ BatchSize = Annotated[
         "--batch-size",
         rich_help_panel=_RUN,
         metavar="auto|N",
-        help="Most clips in one batch; auto is as many as fit in memory and still raise the throughput.",
+        help="Most clips in a batch; auto takes as many as fit in memory and still raise the throughput.",
     ),
 ]
 MaxWait = Annotated[
@@ -36,7 +36,7 @@ MaxWait = Annotated[
         "--max-wait",
         metavar="SECONDS",
         rich_help_panel=_RUN,
-        help="Seconds that a clip waits for a full batch while the model is idle.",
+        help="Longest time that a clip waits for a full batch while the model is idle.",
     ),
 ]
 LoadWorkers = Annotated[
@@ -45,7 +45,7 @@ LoadWorkers = Annotated[
         "--load-workers",
         metavar="N",
         rich_help_panel=_RUN,
-        help="Processes that decode audio; 0 is one for two cores, at most 8, and beside a GPU all cores but one.",
+        help="Processes that decode audio; 0 is one for two cores, at most 8; beside a GPU, one for each core but one.",
     ),
 ]
 SpoolDir = Annotated[
@@ -54,8 +54,8 @@ SpoolDir = Annotated[
         "--spool-dir",
         metavar="DIR",
         rich_help_panel=_RUN,
-        help="Where sequential mode keeps a recording's samples, 115 MB an hour, while it runs (default: the user's "
-        "cache).",
+        help="Folder for the samples of recordings in sequential mode, 115 MB an hour, removed when done (default: the "
+        "user's cache).",
         show_default=False,
     ),
 ]
@@ -65,32 +65,40 @@ JournalPath = Annotated[
         "--journal",
         metavar="PATH",
         rich_help_panel=_DONE,
-        help="Where the journal of what is done lies (default: the user's state folder).",
+        help="Path of the journal of finished files (default: in the user's state folder).",
         show_default=False,
     ),
 ]
 NoJournal = Annotated[
-    bool, typer.Option("--no-journal", rich_help_panel=_DONE, help="Keep no journal; look at the files on disk only.")
+    bool,
+    typer.Option("--no-journal", rich_help_panel=_DONE, help="Keep no journal; files on disk decide what is done."),
 ]
 NoDedupe = Annotated[
     bool,
     typer.Option(
         "--no-dedupe",
         rich_help_panel=_DONE,
-        help="Transcribe every recording, also copies and those that were only renamed or moved since they were done.",
+        help="Transcribe every recording, even copies and finished ones that were renamed or moved.",
     ),
 ]
 Redo = Annotated[
     bool,
-    typer.Option("--redo", rich_help_panel=_DONE, help="Do again what is done; interrupted, the same again goes on."),
+    typer.Option(
+        "--redo",
+        rich_help_panel=_DONE,
+        help="Transcribe finished files again; if interrupted, rerun the same command to continue.",
+    ),
 ]
 RetryFailed = Annotated[
-    bool, typer.Option("--retry-failed", rich_help_panel=_DONE, help="Try again what failed for a lasting reason.")
+    bool, typer.Option("--retry-failed", rich_help_panel=_DONE, help="Retry files that failed for a lasting reason.")
 ]
 Retries = Annotated[
     int,
     typer.Option(
-        "--retries", metavar="N", rich_help_panel=_DONE, help="How often to try again after an error that may pass."
+        "--retries",
+        metavar="N",
+        rich_help_panel=_DONE,
+        help="Most retries of a file after an error that may be temporary.",
     ),
 ]
 LoadTimeout = Annotated[
@@ -99,7 +107,7 @@ LoadTimeout = Annotated[
         "--load-timeout",
         metavar="SECONDS",
         rich_help_panel=_DONE,
-        help="Seconds without a sign of life after which a decoder is stopped (default: 120).",
+        help="Stop a load worker after this many seconds without progress (default: 120).",
         show_default=False,
     ),
 ]
@@ -109,21 +117,19 @@ MaxFailures = Annotated[
         "--max-failures",
         metavar="N",
         rich_help_panel=_DONE,
-        help="End the run when so many files have failed (default: never).",
+        help="End the run when this many files have failed (default: never).",
         show_default=False,
     ),
 ]
-FailFast = Annotated[
-    bool, typer.Option("--fail-fast", rich_help_panel=_DONE, help="End the run with the first failure.")
-]
+FailFast = Annotated[bool, typer.Option("--fail-fast", rich_help_panel=_DONE, help="End the run at the first failure.")]
 ReportPath = Annotated[
     Path | None,
     typer.Option(
         "--report",
         metavar="FILE",
         rich_help_panel=_SHOW,
-        help="Write every file's outcome and the totals to FILE, as JSON; a name in .html gets a page to review the "
-        "transcripts in.",
+        help="Write every file's outcome and the totals to FILE, as JSON; a name in .html gets a page for reviewing "
+        "the transcripts.",
         show_default=False,
     ),
 ]
@@ -133,7 +139,7 @@ Events = Annotated[
         "--events",
         metavar="FILE",
         rich_help_panel=_SHOW,
-        help="Write what happens to FILE as it happens, as JSON lines; - is standard output.",
+        help="Write events to FILE as they happen, as JSON lines; - is standard output.",
         show_default=False,
     ),
 ]
@@ -143,16 +149,14 @@ Progress = Annotated[
         "--progress",
         metavar="KIND",
         rich_help_panel=_SHOW,
-        help="live (a terminal's default), bar (one line), plain (a line a file, the default elsewhere) or none.",
+        help="live (default in a terminal), bar (one line), plain (a line for each file; default elsewhere) or none.",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", rich_help_panel=_SHOW, help="Show failures only.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", rich_help_panel=_SHOW, help="Tell each batch; show tracebacks.")
+    bool, typer.Option("--verbose", "-v", rich_help_panel=_SHOW, help="Show each batch, and tracebacks.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, every file in it.")]
-Limit = Annotated[
-    int, typer.Option("--limit", metavar="N", help="Most places that are shown; 0 shows all that are found.")
-]
-Opens = Annotated[bool, typer.Option("--open", help="Open the review page that shows the first place, at that second.")]
-LinesAsJson = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each place.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with every file.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", help="Most matches to show; 0 shows all.")]
+Opens = Annotated[bool, typer.Option("--open", help="Open the review page at the first match.")]
+LinesAsJson = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each match.")]

@@ -1,4 +1,4 @@
-"""Where settings come from that the command line does not tell. Declared once, for every command; see the package."""
+"""``--config`` and ``--help-all``, which take effect before the command runs. Declared once; see the package."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,8 +8,8 @@ import typer
 from whisperbatch.cli import config, help_page
 
 
-def _settle(ctx: typer.Context, given: Path | None) -> None:
-    from whisperbatch.cli.params import names  # this leaf is one of those it looks through
+def _apply(ctx: typer.Context, given: Path | None) -> None:
+    from whisperbatch.cli.params import names  # it reads this module too
 
     if not ctx.resilient_parsing:
         config.apply(ctx, given, names())
@@ -21,9 +21,9 @@ Config = Annotated[
         "--config",
         metavar="FILE.toml",
         is_eager=True,
-        callback=_settle,
-        help="Take settings from FILE.toml, as in beam-size = 1. WHISPERBATCH_BEAM_SIZE in the environment wins "
-        "over it, the command line over both.",
+        callback=_apply,
+        help="Read settings from FILE.toml, such as beam-size = 1. WHISPERBATCH_BEAM_SIZE in the environment overrides "
+        "it, and the command line overrides both.",
         show_default=False,
     ),
 ]

@@ -1,4 +1,4 @@
-"""What goes in, and how drop folders are watched. Each option is declared once; see the package."""
+"""Options of inputs, and of watching drop folders. Each option is declared once; see the package."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,17 +21,17 @@ FromFile = Annotated[
     list[Path] | None,
     typer.Option("--from-file", metavar="LIST", help="Read a list of paths, one a line, from LIST; may be repeated."),
 ]
-Null = Annotated[bool, typer.Option("--null", "-0", help="Lists have NUL between paths instead of line ends.")]
+Null = Annotated[bool, typer.Option("--null", "-0", help="Paths in lists are separated by NUL instead of line ends.")]
 Sidecars = Annotated[
     bool,
     typer.Option(
         "--sidecars/--no-sidecars",
-        help="Read settings for talk.mp3 from talk.whisperbatch.toml beside it, and for a folder from its "
-        "whisperbatch.toml.",
+        help="Read settings for talk.mp3 from talk.whisperbatch.toml beside it, and for a folder from the "
+        "whisperbatch.toml in it.",
     ),
 ]
 Settle = Annotated[
-    float, typer.Option("--settle", metavar="SECONDS", help="Seconds that a file must stand still before it is taken.")
+    float, typer.Option("--settle", metavar="SECONDS", help="Queue a file once it has not changed for this long.")
 ]
 UntilIdle = Annotated[
     float | None,
@@ -44,10 +44,10 @@ Rescan = Annotated[
     typer.Option(
         "--rescan",
         metavar="SECONDS",
-        help="Seconds between two looks through the folders, whatever the system tells of.",
+        help="Time between two scans of the folders, even if the system reports no change.",
     ),
 ]
 Poll = Annotated[
     bool,
-    typer.Option("--poll", help="Look every few seconds, for network folders, which do not tell of others' changes."),
+    typer.Option("--poll", help="Scan every few seconds, for network folders, which do not report changes."),
 ]

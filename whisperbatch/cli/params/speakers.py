@@ -1,4 +1,4 @@
-"""Who speaks. Each option is declared once; see the package."""
+"""Options of speaker diarization. Each option is declared once; see the package."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ Speakers = Annotated[
         "--speakers",
         metavar="auto|N|N-M|off",
         rich_help_panel=_SPEAKERS,
-        help="Find who speaks: auto finds how many; 2 or 2-4 says how many there are (default: off).",
+        help="Find who speaks: auto detects the number of speakers; 2 or 2-4 sets it (default: off).",
         show_default=False,
     ),
 ]
@@ -23,7 +23,7 @@ SpeakerNames = Annotated[
         "--speaker-names",
         metavar="DIR",
         rich_help_panel=_SPEAKERS,
-        help="Name speakers by reference clips in DIR: one recording, or one folder of them, a name.",
+        help="Name speakers with reference clips in DIR: one recording, or one folder of them, for each name.",
         show_default=False,
     ),
 ]
@@ -33,7 +33,7 @@ SpeakerModel = Annotated[
         "--speaker-model",
         metavar="DIR|FILE|ID",
         rich_help_panel=_SPEAKERS,
-        help="Weights that tell voices apart: a folder, a file or a hub id (default: those of 'fetch speakers').",
+        help="Model that tells voices apart: a folder, a file or a hub id (default: that of 'fetch speakers').",
         show_default=False,
     ),
 ]

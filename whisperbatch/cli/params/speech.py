@@ -1,4 +1,4 @@
-"""Speech detection, long recordings, channels, tracks. Each option is declared once; see the package."""
+"""Options of speech detection, long recordings, channels and tracks. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -16,7 +16,7 @@ Vad = Annotated[
     typer.Option(
         "--vad/--no-vad",
         rich_help_panel=_AUDIO,
-        help="Find speech and leave the rest out; without, clips are cut where it is quietest.",
+        help="Transcribe only detected speech; without, clips are cut at the quietest places.",
     ),
 ]
 VadThreshold = Annotated[
@@ -25,7 +25,7 @@ VadThreshold = Annotated[
         "--vad-threshold",
         metavar="NUMBER",
         rich_help_panel=_AUDIO,
-        help="Probability from which on a frame is speech (0-1).",
+        help="A frame is speech if its speech probability is at least this (0-1).",
     ),
 ]
 VadMinSilence = Annotated[
@@ -34,20 +34,18 @@ VadMinSilence = Annotated[
         "--vad-min-silence",
         metavar="SECONDS",
         rich_help_panel=_AUDIO,
-        help="Seconds without speech that end a stretch of it.",
+        help="A silence this long ends a stretch of speech.",
     ),
 ]
 VadMinSpeech = Annotated[
     float,
     typer.Option(
-        "--vad-min-speech", metavar="SECONDS", rich_help_panel=_AUDIO, help="Speech of no more seconds is left out."
+        "--vad-min-speech", metavar="SECONDS", rich_help_panel=_AUDIO, help="Ignore speech no longer than this."
     ),
 ]
 VadPad = Annotated[
     float,
-    typer.Option(
-        "--vad-pad", metavar="SECONDS", rich_help_panel=_AUDIO, help="Seconds that are kept on both sides of speech."
-    ),
+    typer.Option("--vad-pad", metavar="SECONDS", rich_help_panel=_AUDIO, help="Audio to keep on both sides of speech."),
 ]
 LongFormOption = Annotated[
     LongForm,
@@ -55,8 +53,8 @@ LongFormOption = Annotated[
         "--long-form",
         metavar="|".join(LONG_FORMS),
         rich_help_panel=_AUDIO,
-        help="clips: cut into stretches of speech that run side by side; sequential: window after window, by "
-        "openai-whisper's rules.",
+        help="clips: cut at pauses and decoded side by side; sequential: window after window, by openai-whisper's "
+        "rules.",
     ),
 ]
 ClipTimestamps = Annotated[
@@ -65,7 +63,7 @@ ClipTimestamps = Annotated[
         "--clip-timestamps",
         metavar="START,END,...",
         rich_help_panel=_AUDIO,
-        help="Transcribe only these stretches, in seconds; the last end may be missing (default: all).",
+        help="Transcribe only these stretches, in seconds; the last end may be omitted (default: all).",
         show_default=False,
     ),
 ]
@@ -75,13 +73,13 @@ ChannelsOption = Annotated[
         "--channels",
         metavar="|".join(CHANNELS),
         rich_help_panel=_AUDIO,
-        help="mix: all to one; split: each by itself, as for a call in stereo.",
+        help="mix: all into one; split: each separately, as for a call in stereo.",
     ),
 ]
 ChannelNames = Annotated[
     str,
     typer.Option(
-        "--channel-names", metavar="NAME,NAME", rich_help_panel=_AUDIO, help="What split channels are called, in order."
+        "--channel-names", metavar="NAME,NAME", rich_help_panel=_AUDIO, help="Names of split channels, in order."
     ),
 ]
 Track = Annotated[
@@ -90,7 +88,7 @@ Track = Annotated[
         "--track",
         metavar="NUMBER|LANGUAGE|all",
         rich_help_panel=_AUDIO,
-        help="Which audio track to transcribe; all: each by itself (default: the main one, or the next with speech).",
+        help="Audio track to transcribe; all: each separately (default: the main one, or the next with speech).",
         show_default=False,
     ),
 ]
@@ -100,6 +98,6 @@ MaxDuration = Annotated[
         "--max-duration",
         metavar="SECONDS",
         rich_help_panel=_AUDIO,
-        help="Refuse recordings of more seconds than this (86400: 24 hours).",
+        help="Refuse recordings longer than this (86400 is 24 hours).",
     ),
 ]

@@ -1,4 +1,4 @@
-"""Several devices, many machines. Each option is declared once; see the package."""
+"""Options of Ray clusters. Each option is declared once; see the package."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -16,7 +16,7 @@ Backend = Annotated[
         "--backend",
         metavar="|".join(BACKENDS),
         rich_help_panel=_MANY_MACHINES,
-        help="local is this machine (see --device); ray is a Ray cluster, which sees the same folders.",
+        help="local: this machine (see --device); ray: a Ray cluster that sees the same folders.",
     ),
 ]
 RayAddress = Annotated[
@@ -25,7 +25,7 @@ RayAddress = Annotated[
         "--ray-address",
         metavar="ADDRESS",
         rich_help_panel=_MANY_MACHINES,
-        help="A cluster that runs and this machine is in, as in auto or head:6379 (default: one is started here).",
+        help="Running Ray cluster that this machine belongs to: auto, or host:port (default: start one here).",
         show_default=False,
     ),
 ]
@@ -35,7 +35,7 @@ Actors = Annotated[
         "--actors",
         metavar="N",
         rich_help_panel=_MANY_MACHINES,
-        help="How many models (default: one a GPU, or one a node where there are none).",
+        help="Number of models (default: one for each GPU, or for each node without GPUs).",
         show_default=False,
     ),
 ]
@@ -45,7 +45,7 @@ CpusPerActor = Annotated[
         "--cpus-per-actor",
         metavar="N",
         rich_help_panel=_MANY_MACHINES,
-        help="Cores of each (default: those of its node, shared out).",
+        help="Cores of each actor (default: a node's cores, divided among its actors).",
         show_default=False,
     ),
 ]

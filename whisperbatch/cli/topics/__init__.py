@@ -1,6 +1,8 @@
-"""The pages of ``whisperbatch help``: a leaf a topic, whose docstring is the page and ``OPTIONS`` what it is about.
+"""The pages of ``whisperbatch help``: each topic's docstring is its page, and ``OPTIONS`` lists its options.
 
-What is said of an option comes from its declaration, with the default, so that it is told once.
+The text and default of an option come from its declaration, so that they are written once. Modules: input, watch
+(sources); formats, subtitles, report, review, search, hooks (outputs); resume, failures, exit_codes (runs); models,
+devices, batching, bench, decoding, corrections, words, speech, speakers (transcription); settings, security.
 """
 
 from importlib import import_module
@@ -17,24 +19,24 @@ NAMES = (
 
 
 def contents(commands: dict[str, Any]) -> str:
-    """The list of topics and of commands, each with its first sentence."""
-    told = [(name, first_sentence(import_module(_module(name)).__doc__)) for name in NAMES]
-    lines = ["whisperbatch help TOPIC tells of:", "", text_layout.rows(told, start=15)]
+    """Return the list of topics and commands, each with its first sentence."""
+    pages = [(name, first_sentence(import_module(_module(name)).__doc__)) for name in NAMES]
+    lines = ["whisperbatch help TOPIC explains:", "", text_layout.rows(pages, start=15)]
     named = [(name, first_sentence(command.help)) for name, command in commands.items()]
-    lines += ["", "whisperbatch COMMAND --help tells every option of:", "", text_layout.rows(named, start=15)]
+    lines += ["", "whisperbatch COMMAND --help lists the options of:", "", text_layout.rows(named, start=15)]
     return "\n".join(lines)
 
 
 def page(name: str, commands: dict[str, Any]) -> str:
-    """A topic's page: its text, then the options it is about, from the first command that has each."""
-    asked = import_module(_module(name)).OPTIONS
+    """Return a topic's page: its text, then its options, each from the first command that has it."""
+    names = import_module(_module(name)).OPTIONS
     known: dict[str, Any] = {}
     for command in commands.values():
         for param in command.params:
             known |= {one: param for one in param.opts if one.startswith("--") and one not in known}
-    told = text_layout.rows(option(known[one]) for one in asked)
-    more = ["", f"whisperbatch {name} --help tells the others."] if name in commands else []
-    return "\n".join([_text(name), "", "Options:", "", told, *more])
+    options = text_layout.rows(option(known[one]) for one in names)
+    more = ["", f"whisperbatch {name} --help lists the others."] if name in commands else []
+    return "\n".join([_text(name), "", "Options:", "", options, *more])
 
 
 def _module(name: str) -> str:
@@ -42,6 +44,6 @@ def _module(name: str) -> str:
 
 
 def _text(name: str) -> str:
-    """The page as wide as the terminal; what is indented stays as it is written where there is room."""
+    """Return the page wrapped to the terminal; indented blocks stay as they are if there is room."""
     blocks = (import_module(_module(name)).__doc__ or "").strip().split("\n\n")
     return "\n\n".join(text_layout.fitted(one) if one.startswith(" ") else text_layout.filled(one) for one in blocks)

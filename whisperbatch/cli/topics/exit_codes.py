@@ -1,14 +1,14 @@
-"""What the exit code says.
+"""What the exit codes mean.
 
-    0      all is done or skipped
-    1      some file failed, and the others are done; search found nothing
-    2      the command makes no sense as given; nothing was done
+    0      everything is done or skipped
+    1      some files failed, the others are done; search found nothing
+    2      the command is not valid; nothing was done
     3      the run could not go on
-    130    it was interrupted; the same command does the rest
+    130    interrupted; the same command finishes the rest
 
-Hooks (--on-done) that fail change no exit code.
+Hooks (--on-done) that fail do not change the exit code.
 
-watch ends with 130 when SIGTERM or Ctrl-C ends it, which a service may take for success.
+watch ends with 130 after SIGTERM or Ctrl-C, which a service may treat as success.
 """
 
 OPTIONS = ("--max-failures", "--fail-fast", "--report")

@@ -1,13 +1,13 @@
-"""When each word is said, and text that may be made up.
+"""When each word is spoken, and text that may be a hallucination.
 
---word-timestamps finds when each word is said, with its probability, as openai-whisper does and
-with its results: one pass more over a window's text, for many windows at once, and dynamic time
-warping of where the model looked. Segments then start and end with their words, and the next
-window starts after the last word. Shaped subtitles turn it on.
+--word-timestamps finds when each word is spoken, with its probability, as openai-whisper does and
+with its results: one more pass over a window's text, for many windows at once, and dynamic time
+warping of the model's attention. Segments then start and end with their words, and the next
+window starts after the last word. Subtitle options turn it on.
 
---hallucination-silence-threshold 2 leaves out text that may be made up in silences of more than
-2 seconds, by openai-whisper's rules; what was left out is told under "suspects" in the JSON. It
-means nothing without word times, there as here.
+--hallucination-silence-threshold 2 removes text that may be a hallucination in silences of more
+than 2 seconds, by openai-whisper's rules; the JSON lists it under "suspects". It has no effect
+without word times, as in openai-whisper.
 """
 
 OPTIONS = (

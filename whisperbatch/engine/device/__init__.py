@@ -1,7 +1,7 @@
-"""What runs on the device: windows encoded, decoded side by side and aligned.
+"""Run the model on a device: encode windows, decode them in batches and align their words.
 
-runner (features, encoder, batches of windows), decode_batch (windows decoded side by side), step_plan (which rows a
-step works on), logit_rules (what may not be sampled), token_choice (what may come next), beam_search, sampling_noise,
-cuda_graphs (passes that CUDA replays), word_alignment and dtw (when each token was said), batch_size (how many windows
-at once), memory (how much is free), stopwatch (where the time goes), health (what stands in a device's way).
+runner (features, encoder, decode batches), decode_batch (windows decoded together), step_plan (the state of slots and
+steps), logit_rules (masks forbidden tokens), token_choice (picks candidates from logits), beam_search, sampling_noise,
+cuda_graphs (records and replays passes), word_alignment and dtw (times of tokens), batch_size (how many windows to
+decode together), memory (how much is free), stopwatch (time per stage), health (facts about devices for ``info``).
 """

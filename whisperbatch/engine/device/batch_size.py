@@ -1,59 +1,57 @@
-"""How many windows to hold at once, when nobody says: what fits, and where more of them no longer help. No torch.
+"""Choose how many windows to decode at once: as many as fit in memory and raise the throughput. No torch.
 
-Comes in: bytes that are free and that a slot takes, and a way to time a step. Goes out: a number of slots, and on how
-many engines abreast they are best shared out.
+Takes the free memory, the memory per slot and a way to time a step; returns a number of slots, and how many engines in
+parallel should share them.
 """
 
 import time
 from collections.abc import Callable
 
-MOST = 256  # slots; no device known to us gains from more
-ON_CPU = 16  # slots where they fit; a step is bound by its windows there: more bring a tenth or two (base, AVX512-BF16)
-FLOOR = 8  # slots that are taken wherever they fit: a batch too small costs far more than one too large
-MIN_GAIN = 1.1  # twice the slots are worth it when they bring this much more throughput
-NEAR_BEST = 0.97  # of the best throughput seen: fewer slots that reach it are preferred
-BUDGET_S = 1.0  # for all trials: nobody waits long for the first text
-RECORDING_BUDGET_S = 4.0  # where each trial records its step first, as on CUDA; 1.7 s for all of large-v3 on an H200
-SHORT_STEP_S = 0.1  # a longer one, as of the small model, is made of products that are worth sharing out
-SLOTS_ABREAST = (
-    32  # of each engine, where memory is no matter: two took 146 to 149 ms a window, 153 to 169 with 16 each
-)
-BYTES_ABREAST = (
-    768 << 20
-)  # that the slots of each may take, beyond ``FLOOR``: of base two with 12 are as fast as with 32
-MOST_ABREAST = 4  # two were measured: whole commands, two cores, the tiny shape, 1.27 times as fast as with one
-N_STEPS = 3  # of a trial, of which the fastest counts: other work on the machine only ever slows one down
+MAX_SLOTS = 256  # slots; no known device gains from more
+CPU_SLOTS = 16  # slots if they fit; more raise throughput by a tenth or two (base, AVX512-BF16)
+MIN_SLOTS = 8  # slots that are used if they fit: too small a batch costs far more than too large a one
+MIN_GAIN = 1.1  # doubling the slots is worthwhile if it raises throughput by this factor
+NEAR_BEST = 0.97  # the fewest slots that reach this share of the best throughput are chosen
+BUDGET_S = 1.0  # for all trials, so that the first text does not take long
+RECORDING_BUDGET_S = 4.0  # if each trial first records its step, as on CUDA; all of large-v3's took 1.7 s on an H200
+SHORT_STEP_S = 0.1  # a longer step, as of the small model, uses several cores well by itself
+# if memory is not limited: two engines took 146 to 149 ms per window, with 16 slots each 153 to 169
+SLOTS_PER_ENGINE = 32
+# memory of an engine's slots beyond ``MIN_SLOTS``: two engines of base are as fast with 12 slots each as with 32
+BYTES_PER_ENGINE = 768 << 20
+MAX_ENGINES = 4  # two were measured to be 1.27 times as fast as one (whole commands, two cores, tiny shape)
+N_STEPS = 3  # per trial, of which the fastest counts: other work on the machine only slows steps down
 
 
-def fitting(free_bytes: float | None, bytes_a_slot: int) -> int:
-    """The largest power of two of slots that fits, at least 1; ``MOST`` where memory is not known."""
-    n = MOST if free_bytes is None else int(free_bytes // max(1, bytes_a_slot))
-    return 1 << (max(1, min(n, MOST)).bit_length() - 1)
+def slots_that_fit(free_bytes: float | None, bytes_per_slot: int) -> int:
+    """The largest power of two of slots that fits in memory, at least 1; ``MAX_SLOTS`` if free memory is unknown."""
+    n = MAX_SLOTS if free_bytes is None else int(free_bytes // max(1, bytes_per_slot))
+    return 1 << (max(1, min(n, MAX_SLOTS)).bit_length() - 1)
 
 
 def choose(
-    most: int,
+    n_fit: int,
     seconds_of: Callable[[int], float | None],
     *,
     budget_s: float = BUDGET_S,
     clock: Callable[[], float] = time.monotonic,
 ) -> int:
-    """Slots at the knee of throughput: from ``FLOOR`` on twice as many, until they bring too little twice running.
+    """Choose the number of slots: double it from ``MIN_SLOTS`` on until two doublings in a row gain too little.
 
     Args:
-        most: How many fit.
-        seconds_of: The seconds of one step at so many slots; None when there is no memory for them after all.
-        budget_s: No further trial begins that would end later, if it takes twice as long as the one before.
+        n_fit: The number of slots that fit in memory.
+        seconds_of: Returns the seconds of one step with a number of slots; None if memory runs out after all.
+        budget_s: No further trial starts if, at twice the previous one's time, it would end later than this.
         clock: Monotonic seconds.
     """
-    n = min(most, FLOOR)
+    n = min(n_fit, MIN_SLOTS)
     while (step_s := seconds_of(n)) is None:
         if n == 1:
             return 1
         n //= 2
     began_s = last_s = clock()
     throughput, n_misses, took_s = {n: n / step_s}, 0, 0.0
-    while 2 * n <= most and n_misses < 2 and last_s - began_s + 2 * took_s < budget_s:
+    while 2 * n <= n_fit and n_misses < 2 and last_s - began_s + 2 * took_s < budget_s:
         n *= 2
         if (step_s := seconds_of(n)) is None:
             break
@@ -64,23 +62,24 @@ def choose(
     return min(n for n, value in throughput.items() if value >= NEAR_BEST * best)
 
 
-def abreast(n_slots: int, step_s: float, n_cores: int, most: int, bytes_a_slot: int = 1) -> tuple[int, int]:
-    """How many engines side by side, and how many slots each has; one, where a step keeps all cores busy by itself.
+def share(n_slots: int, step_s: float, n_cores: int, n_fit: int, bytes_per_slot: int = 1) -> tuple[int, int]:
+    """How many engines should run in parallel, and the slots of each; one engine if its step keeps all cores busy.
 
-    Trials of one engine often end for lack of time before slots stop helping; then each gets what was measured to help.
-    It is no trial: other work on the machine, as that of load processes that start, is enough to turn its result over.
+    Trials of one engine often run out of time before more slots stop helping; then each engine gets a number that was
+    measured to help. This is not tried out here: other work on the machine, such as load workers that start, would be
+    enough to reverse the result.
 
     Args:
-        n_slots: What one engine would have.
+        n_slots: The number of slots chosen for one engine.
         step_s: The seconds of its step on all cores.
-        n_cores: No more engines than that.
-        most: How many slots fit.
-        bytes_a_slot: What each takes.
+        n_cores: The largest number of engines.
+        n_fit: The number of slots that fit in memory.
+        bytes_per_slot: The memory of a slot.
     """
     n_engines = 1
-    while 2 * n_engines <= min(n_cores, MOST_ABREAST) and 2 * n_engines * FLOOR <= most and step_s < SHORT_STEP_S:
+    while 2 * n_engines <= min(n_cores, MAX_ENGINES) and 2 * n_engines * MIN_SLOTS <= n_fit and step_s < SHORT_STEP_S:
         n_engines *= 2
     if n_engines == 1:
         return 1, n_slots
-    n_wanted = min(max(n_slots, SLOTS_ABREAST), max(FLOOR, BYTES_ABREAST // bytes_a_slot))
-    return n_engines, min(n_wanted, most // n_engines)
+    n_wanted = min(max(n_slots, SLOTS_PER_ENGINE), max(MIN_SLOTS, BYTES_PER_ENGINE // bytes_per_slot))
+    return n_engines, min(n_wanted, n_fit // n_engines)

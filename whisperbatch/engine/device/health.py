@@ -1,4 +1,4 @@
-"""What torch and the system tell of devices, whether or not a model could run there."""
+"""Collect facts about devices and cores for ``info``, even where no model could run."""
 
 import os
 import re
@@ -19,8 +19,8 @@ CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # of a container: "200000 100000", or 
 
 
 def facts() -> dict[str, Any]:
-    """What ``info`` asks of devices and cores, by name."""
-    with warnings.catch_warnings():  # torch warns of an old driver in its own words
+    """Facts about devices and cores that ``info`` shows, by name."""
+    with warnings.catch_warnings():  # torch warns about an old driver, which ``info`` reports itself
         warnings.simplefilter("ignore")
         has_cuda = torch.cuda.is_available()
     driver = None
@@ -41,9 +41,9 @@ def facts() -> dict[str, Any]:
 
 
 def n_allowed() -> float:
-    """How many cores this process may use, by its affinity and its container's quota."""
+    """The number of cores that this process may use, by its affinity and its container's quota."""
     allowed = float(n_cores())
     with suppress(OSError, ValueError):
         quota, period = CPU_MAX.read_text().split()
-        allowed = min(allowed, int(quota) / int(period))  # "max" is no number, and no limit
+        allowed = min(allowed, int(quota) / int(period))  # "max" means no limit; as it is not a number, int() fails
     return allowed

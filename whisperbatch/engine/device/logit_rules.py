@@ -1,9 +1,8 @@
-"""What may not be sampled next, as minus infinity on the logits, for all rows at once.
+"""Set the logits of forbidden tokens to minus infinity, for all rows at once.
 
-Comes in: logits and the tokens so far. Goes out: the same logits, masked. The rules are
-openai-whisper's SuppressBlank, SuppressTokens and ApplyTimestampRules (whisper/decoding.py, MIT), and CTranslate2's
-RepetitionPenalty and NoRepeatNgram (MIT), which faster-whisper offers; ours look at all rows together and never at the
-host.
+The rules are openai-whisper's SuppressBlank, SuppressTokens and ApplyTimestampRules (whisper/decoding.py, MIT), and
+CTranslate2's RepetitionPenalty and NoRepeatNgram (MIT), which faster-whisper offers. Here they work on all rows at once
+and never make the host wait.
 """
 
 import torch
@@ -18,15 +17,15 @@ PRECISION_S = 0.02  # one timestamp token
 class Rules:
     """The rules of one run on one device."""
 
-    def __init__(self, spelling: WhisperTokenizer, options: DecodeOptions, n_vocab: int, device: torch.device) -> None:
-        """Make the masks that do not change."""
-        self.timestamp_begin, self.end = spelling.timestamp_begin, spelling.end
-        self._no_timestamps = spelling.no_timestamps
+    def __init__(self, tokenizer: WhisperTokenizer, options: DecodeOptions, n_vocab: int, device: torch.device) -> None:
+        """Build the masks that stay the same."""
+        self.timestamp_begin, self.end = tokenizer.timestamp_begin, tokenizer.end
+        self._no_timestamps = tokenizer.no_timestamps
         self._timed = not options.without_timestamps
-        never = [token for token in spelling.suppressed(options.suppress_tokens) if token < n_vocab]
+        never = [token for token in tokenizer.suppressed(options.suppress_tokens) if token < n_vocab]
         self._never = torch.tensor(never, dtype=torch.int64, device=device)
         self._penalty, self._n_gram = options.repetition_penalty, options.no_repeat_ngram_size
-        first = spelling.suppressed_first() if options.suppress_blank else []
+        first = tokenizer.suppressed_first() if options.suppress_blank else []
         self._first = torch.tensor(first, dtype=torch.int64, device=device)
         self._times = torch.arange(self.timestamp_begin, n_vocab, device=device)
         limit_s = options.max_initial_timestamp
@@ -35,14 +34,14 @@ class Rules:
     def apply(
         self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor, n_begun: Tensor | None = None
     ) -> Tensor:
-        """The logits, masked in place.
+        """Mask the logits in place and return them.
 
         Args:
             logits: float32 (n_rows, n_vocab), of the next token.
-            tokens: int64 (n_rows, n_context), openings and sampled tokens; later ones have no meaning.
-            n_tokens: int64 (n_rows,), how many there are.
-            n_opening: int64 (n_rows,), how many of them are not text of the window.
-            n_begun: int64 (n_rows,), how many of them were not sampled; None for as many.
+            tokens: int64 (n_rows, n_context), openings and sampled tokens; positions from ``n_tokens`` on are ignored.
+            n_tokens: int64 (n_rows,), the number of tokens.
+            n_opening: int64 (n_rows,), how many of them are not the window's text.
+            n_begun: int64 (n_rows,), how many of them were not sampled; None for ``n_opening``.
         """
         if self._penalty != 1.0 or self._n_gram:
             self._discourage(logits, tokens, n_tokens, n_opening)
@@ -55,7 +54,7 @@ class Rules:
         return logits
 
     def _discourage(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
-        """Penalise what was sampled before, and ban what would repeat a run of tokens; times count as tokens too."""
+        """Penalise tokens that were sampled before, and ban those that would repeat an n-gram; times are tokens too."""
         at = torch.arange(tokens.shape[1], device=tokens.device)
         if self._penalty != 1.0:
             sampled = (at >= n_opening[:, None]) & (at < n_tokens[:, None])
@@ -76,12 +75,12 @@ class Rules:
         before = tokens.gather(1, (n_tokens - 2).clamp(min=0)[:, None])[:, 0]
         after_time = (n_sampled >= 1) & (last >= begin)
         after_pair = after_time & ((n_sampled < 2) | (before >= begin))
-        in_pair = after_time & ~after_pair  # text, then a time: its pair or the end
+        in_pair = after_time & ~after_pair  # text, then a time: next is its pair or the end of text
         logits[:, self._no_timestamps].fill_(-torch.inf)
 
         at = torch.arange(tokens.shape[1], device=tokens.device)
         sampled = (at >= n_opening[:, None]) & (at < n_tokens[:, None])
-        latest = torch.where(sampled & (tokens >= begin), tokens, -1).amax(dim=1)  # times never fall
+        latest = torch.where(sampled & (tokens >= begin), tokens, -1).amax(dim=1)  # times never decrease
         earliest = torch.where(latest >= 0, torch.where(in_pair, latest, latest + 1), begin)
         final = torch.where(n_sampled == 0, self._last_initial, logits.shape[1])
         banned = (self._times < earliest[:, None]) | (self._times > final[:, None]) | after_pair[:, None]
@@ -89,12 +88,12 @@ class Rules:
         times.masked_fill_(banned, -torch.inf)
         rest = special.amax(dim=1)
         most = torch.where(in_pair, rest, torch.maximum(rest, text.amax(dim=1)))
-        only_time = (n_sampled == 0) | (times.logsumexp(dim=1) > most)  # the norm of all logits falls out
+        only_time = (n_sampled == 0) | (times.logsumexp(dim=1) > most)  # the softmax's denominator cancels out
         special.masked_fill_(only_time[:, None], -torch.inf)
         text.masked_fill_((only_time | in_pair)[:, None], -torch.inf)
 
 
 def _marked(tokens: Tensor, chosen: Tensor, n_vocab: int) -> Tensor:
-    """Which ids are among the chosen tokens of each row, bool (n_rows, n_vocab)."""
+    """Marks the ids of the chosen tokens of each row, bool (n_rows, n_vocab)."""
     marks = torch.zeros(len(tokens), n_vocab + 1, dtype=torch.bool, device=tokens.device)
     return marks.scatter_(1, torch.where(chosen, tokens, n_vocab), True)[:, :n_vocab]

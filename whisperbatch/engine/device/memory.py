@@ -1,4 +1,4 @@
-"""How much memory an engine may fill."""
+"""Find out how much memory an engine may fill."""
 
 import os
 from collections.abc import Iterator
@@ -11,28 +11,28 @@ _ROOT = Path("/")
 
 
 def free_bytes(device: torch.device) -> float | None:
-    """Memory that may be filled, a margin left; None where it is not known.
+    """Memory that may be filled, with a margin left; None if it is unknown.
 
-    Of a machine's memory half of what is free is taken: the load processes, the queues and others need some.
+    On a CPU that is half of the machine's free memory, since load workers, queues and other programs need some.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return 0.8 * free
-    known = [n_bytes for n_bytes in (_machines(), *_containers()) if n_bytes is not None]
+    known = [n_bytes for n_bytes in (_machine_bytes(), *_container_bytes()) if n_bytes is not None]
     return 0.5 * min(known) if known else None
 
 
-def _machines() -> float | None:
-    """What programs could have without swapping: the cache of files gives way."""
+def _machine_bytes() -> float | None:
+    """Memory that programs could use without swapping; the file cache counts as free."""
     with suppress(OSError, ValueError):
         return 1024.0 * _fields(_ROOT / "proc/meminfo")["MemAvailable:"]
-    with suppress(AttributeError, ValueError, OSError):  # macOS and Windows know no such thing
+    with suppress(AttributeError, ValueError, OSError):  # macOS and Windows have no such setting
         return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     return None
 
 
-def _containers() -> Iterator[float]:
-    """What is left of the limits of the control groups that this process is in, version 2 and 1."""
+def _container_bytes() -> Iterator[float]:
+    """The memory left under the limits of this process's control groups, version 2 and 1."""
     with suppress(OSError):
         for line in (_ROOT / "proc/self/cgroup").read_text().splitlines():
             _, kinds, name = line.split(":", 2)
@@ -49,5 +49,5 @@ def _containers() -> Iterator[float]:
 
 
 def _fields(file: Path) -> dict[str, int]:
-    """The numbers of a file with a name and a number a line."""
+    """The numbers by name in a file with a name and a number on each line."""
     return {name: int(number) for name, number, *_ in map(str.split, file.read_text().splitlines())}

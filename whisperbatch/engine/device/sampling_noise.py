@@ -1,9 +1,9 @@
-"""Sampling noise that depends on what is sampled and on nothing else.
+"""Sampling noise that depends only on the window, temperature, candidate and step, never on the batch.
 
-Comes in: a key for each row and the step. Goes out: Gumbel noise; the largest of ``logits / temperature + noise`` is a
-sample of the softmax (Gumbel 1954). Counter-based (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"),
-mixed by MurmurHash3's finaliser (Appleby, public domain): whole numbers on any device, so that a window's text depends
-neither on its batch nor on a restart.
+Takes a key per row and the step, returns Gumbel noise: the largest of ``logits / temperature + noise`` is a sample of
+the softmax (Gumbel 1954). The generator is counter-based (Salmon et al. 2011, "Parallel random numbers: as easy as 1,
+2, 3"), mixed by MurmurHash3's finaliser (Appleby, public domain). It uses integers, equal on any device, so a window's
+text depends neither on its batch nor on a restart.
 """
 
 import hashlib

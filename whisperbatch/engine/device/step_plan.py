@@ -1,7 +1,4 @@
-"""Who sits in a lane's slots, and what follows from that for its steps.
-
-Comes in: windows in slots. Goes out: what a pass is, whose turn it is, who has ended.
-"""
+"""The state of a decode batch's slots, and what it implies for the next steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,17 +13,17 @@ class SlotState:
     """A window in a slot.
 
     Attributes:
-        window: Which one.
-        opening: Tokens before the first sampled one; empty until it begins.
-        temperature: Of this try; at 0 a group of several rows is a beam search.
-        max_tokens: It ends when it has as many, opening included.
-        n_given: Tokens at the opening's end that rules take for sampled: a prefix, or the window's text so far.
-        n_returned: How many of these are part of what was sampled, as a prefix is.
-        n_room: Sampled tokens that the window's audio has room for; with more, a text that repeats itself is ended.
-            None: it may go on.
-        keys: Of the noise, one a row; empty at temperature 0.
-        heard: What the opening's pass gave, and the seat's row in it, once it has begun: the probability that nothing
-            is said, then that of each language.
+        window: The window.
+        opening: Tokens before the first sampled one; empty until decoding begins.
+        temperature: Temperature of this try; at 0 a group of several rows is a beam search.
+        max_tokens: Decoding ends at this number of tokens, opening included.
+        n_given: Tokens at the opening's end that the rules treat as sampled: a prefix, or the window's text so far.
+        n_returned: How many of these belong to the returned text, as a prefix does.
+        n_room: Sampled tokens that the window's audio has room for; a longer text that repeats itself is ended. None:
+            never ended.
+        keys: Keys of the sampling noise, one per row; empty at temperature 0.
+        opening_probs: The probabilities from the opening's pass and this window's row in them, once decoding has
+            begun: first that of no speech, then that of each language.
         n_tokens: Tokens so far, opening included.
     """
 
@@ -38,40 +35,40 @@ class SlotState:
     n_given: int = 0
     n_returned: int = 0
     n_room: int | None = None
-    heard: tuple[Snapshot, int] | None = None
+    opening_probs: tuple[Snapshot, int] | None = None
     n_tokens: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Nothing sampled yet."""
+        """Start with nothing sampled."""
         self.n_tokens = len(self.opening)
 
     @property
     def no_speech_prob(self) -> float:
-        """The probability that nothing is said; the host waits here for the opening's pass, and not when it begins."""
-        return self._heard[0]
+        """The probability of no speech; reading it makes the host wait for the opening's pass."""
+        return self._probs[0]
 
     @property
-    def chances(self) -> list[float]:
+    def language_probs(self) -> list[float]:
         """The probability of each language; the host waits as for ``no_speech_prob``."""
-        return self._heard[1:]
+        return self._probs[1:]
 
     @property
-    def _heard(self) -> list[float]:
-        assert self.heard is not None
-        look, row = self.heard
-        values: list[float] = look.tolist()[row]
+    def _probs(self) -> list[float]:
+        assert self.opening_probs is not None
+        snapshot, row = self.opening_probs
+        values: list[float] = snapshot.tolist()[row]
         return values
 
 
-class Shape(NamedTuple):
-    """All that a pass depends on besides what the lane's tensors hold.
+class PassShape(NamedTuple):
+    """Everything that a pass depends on besides the contents of the batch's tensors.
 
     Attributes:
-        n_slots: How many take part, the first ones.
-        reach: No row is as long.
-        width: Candidates a row, for searches; 0 for none.
-        draws: Whether a token a row is drawn.
-        is_warm: Whether any row's temperature is above 0.
+        n_slots: The number of slots that take part, from the first.
+        reach: An upper bound (exclusive) of all rows' positions.
+        width: Candidates per row for beam search; 0 for none.
+        draws: True if one token per row is drawn.
+        is_warm: True if any row's temperature is above 0.
     """
 
     n_slots: int
@@ -81,32 +78,33 @@ class Shape(NamedTuple):
     is_warm: bool
 
 
-Seated = Sequence[tuple[int, SlotState]]  # the used slots and who sits there
+ActiveSlots = Sequence[tuple[int, SlotState]]  # the slots in use and their states
 
 
-class Plan(NamedTuple):
-    """What stays the same from step to step until somebody comes or goes.
+class StepPlan(NamedTuple):
+    """What stays the same from step to step until a window enters or leaves.
 
     Attributes:
-        seated: Who takes part.
-        searching: The slots of searches.
-        sampling: The others.
-        is_warm: Whether any seat's temperature is above 0.
+        active: The slots in use.
+        searching: The slots that run a beam search.
+        sampling: The other slots.
+        is_warm: True if any slot's temperature is above 0.
     """
 
-    seated: Seated = ()
+    active: ActiveSlots = ()
     searching: Sequence[int] = ()
     sampling: Sequence[int] = ()
     is_warm: bool = False
 
 
 class Step(NamedTuple):
-    """A step that the device may still be at.
+    """A step that the device may still be working on.
 
     Attributes:
-        seated: Who took part.
-        ended: Whether the windows of each of the first slots have ended, of searches under True, of others under False.
+        active: The slots that took part.
+        ended: Flags that say whether the window in each of the first slots has ended: under True for beam searches,
+            under False for sampling.
     """
 
-    seated: Seated
+    active: ActiveSlots
     ended: dict[bool, Snapshot]

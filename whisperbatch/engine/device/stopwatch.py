@@ -1,4 +1,4 @@
-"""Where an engine's time goes, stage by stage. No torch. Off it costs a comparison a stage."""
+"""Measure an engine's time by stage. No torch. While off it costs one comparison per stage."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,17 +11,17 @@ class Stopwatch:
     """Seconds by stage; owned by the engine's thread.
 
     Attributes:
-        seconds: Of each stage so far; stages never overlap.
+        seconds: Seconds of each stage so far; stages never overlap.
     """
 
     def __init__(self, wait: Callable[[], None] = lambda: None) -> None:
-        """Off; ``wait`` waits for a device that works on its own, so that a stage's time is its own."""
+        """Start switched off; ``wait`` waits for an asynchronous device, so that its work counts in the right stage."""
         self.is_on = False
         self.seconds: dict[str, float] = {}
         self._wait = wait
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        """Time what is done inside, if it is on."""
+        """A context manager that times what runs inside it while the stopwatch is on."""
         return self._timed(name) if self.is_on else _NOTHING
 
     @contextmanager

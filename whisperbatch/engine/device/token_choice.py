@@ -1,8 +1,7 @@
-"""Which tokens may come next in each row: logits through the rules to the few that a search or a sample needs.
+"""Choose each row's next tokens: apply the rules to the logits, then pick the best candidates or draw a token.
 
-Comes in: the decoder's logits. Goes out: each row's best candidates, or the token that is drawn. On a CPU rows are
-worked on a few at a time: a vocabulary's float32 logits of eight rows stay in the processor's cache through all the
-passes over them, those of a batch do not.
+On a CPU this runs on a few rows at a time: the float32 logits of eight rows stay in the processor's cache through all
+passes over them, those of a whole batch do not.
 """
 
 from collections.abc import Sequence
@@ -17,39 +16,39 @@ from whisperbatch.engine.device.logit_rules import Rules
 from whisperbatch.engine.device.stopwatch import Stopwatch
 
 N_BLOCK = 8  # rows at a time on a CPU
-N_STRETCH = {"cpu": 512, "cuda": 128}  # a vocabulary has a hundred, or four hundred, such
+N_STRETCH = {"cpu": 512, "cuda": 128}  # ids per stretch; a vocabulary has a hundred or four hundred stretches
 NEAR = 0.05  # log-probabilities this close differ by the rounding of 16-bit numbers, not by what was computed
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What the rows of a step are.
+    """The state of a step's rows.
 
     Attributes:
-        tokens: int64 (n_rows, n_room), openings and sampled tokens; later ones have no meaning.
-        n_tokens: int64 (n_rows,), how many there are.
-        n_opening: int64 (n_rows,), how many of them are not text of the window.
+        tokens: int64 (n_rows, n_room), openings and sampled tokens; positions from ``n_tokens`` on are ignored.
+        n_tokens: int64 (n_rows,), the number of tokens.
+        n_opening: int64 (n_rows,), how many of them are not the window's text.
         n_begun: int64 (n_rows,), how many of them were not sampled.
-        warmth: float32 (n_rows,), temperatures; None where all are 0.
-        keys: int64 (n_rows,), of the noise.
+        temperatures: float32 (n_rows,); None if all are 0.
+        keys: int64 (n_rows,), keys of the sampling noise.
     """
 
     tokens: Tensor
     n_tokens: Tensor
     n_opening: Tensor
     n_begun: Tensor
-    warmth: Tensor | None
+    temperatures: Tensor | None
     keys: Tensor
 
 
 class TokenChoices(NamedTuple):
-    """What comes of a step; a part that was not asked for is empty.
+    """A step's results; those that were not requested are empty.
 
     Attributes:
         best: float32 (n_rows, width), the highest log-probabilities.
-        tokens: int64 (n_rows, width), theirs.
+        tokens: int64 (n_rows, width), the tokens with these log-probabilities.
         drawn: int64 (n_rows,), the most probable token, or a sample at the row's temperature.
-        logprobs: float32 (n_rows,), of ``drawn``.
+        logprobs: float32 (n_rows,), the log-probabilities of ``drawn``.
     """
 
     best: Tensor
@@ -59,15 +58,15 @@ class TokenChoices(NamedTuple):
 
 
 def choose(logits: Tensor, rows: Rows, rules: Rules, stopwatch: Stopwatch, *, width: int, draws: bool) -> TokenChoices:
-    """The choices of each row.
+    """Choose each row's next tokens.
 
     Args:
-        logits: (n_rows, n_vocab), in the model's numbers; float32 ones are spoilt.
-        rows: What they belong to.
-        rules: What may not be sampled.
-        stopwatch: Told the time of the rules and of the rest.
-        width: How many candidates; 0 for none.
-        draws: Whether a token is drawn.
+        logits: (n_rows, n_vocab), in the model's type; float32 ones are overwritten.
+        rows: The state of the rows.
+        rules: The rules that forbid tokens.
+        stopwatch: Times the rules and the rest as stages.
+        width: The number of best candidates; 0 for none.
+        draws: True to draw a token.
     """
     n_block = N_BLOCK if logits.device.type == "cpu" else len(logits)
     blocks = []
@@ -82,7 +81,7 @@ def choose(logits: Tensor, rows: Rows, rules: Rules, stopwatch: Stopwatch, *, wi
 
 
 def agree(one: Sequence[Tensor], two: Sequence[Tensor]) -> bool:
-    """Whether two passes came to the same choices: near log-probabilities, and the same tokens where it is no tie."""
+    """True if two passes made the same choices: similar log-probabilities, and the same tokens unless they tie."""
     one, two = TokenChoices(*one), TokenChoices(*two)
     are_near = all(
         torch.allclose(a, b, rtol=0.0, atol=NEAR, equal_nan=True)
@@ -103,16 +102,16 @@ def _choose(logits: Tensor, rows: Rows, part: slice, width: int, draws: bool) ->
     if not draws:
         return best, tokens, tokens.new_empty(0), empty.new_empty(0)
     drawn = logits
-    if rows.warmth is not None:
-        warmth = rows.warmth[part, None]
+    if rows.temperatures is not None:
+        temperatures = rows.temperatures[part, None]
         sampled = sampling_noise.gumbel(rows.keys[part], (rows.n_tokens - rows.n_opening)[part], logits.shape[1])
-        drawn = torch.where(warmth > 0, logits / warmth.clamp(min=1e-6) + sampled, logits)
-    chosen = drawn.max(dim=-1).indices  # the first of equals, as argmax gives it; a CPU is twice as fast
+        drawn = torch.where(temperatures > 0, logits / temperatures.clamp(min=1e-6) + sampled, logits)
+    chosen = drawn.max(dim=-1).indices  # the first of ties, like argmax, but twice as fast on a CPU
     return best, tokens, chosen, logprobs.gather(1, chosen[:, None])[:, 0]
 
 
 def largest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """``topk`` over the last axis, by way of stretches: the largest lie in those whose own largest are.
+    """``topk`` over the last axis, in stretches: the k largest are in the k stretches with the largest maxima.
 
     Not yet run on a GPU, where ``topk`` itself took a fifth of turbo's step with five beams.
     """

@@ -1,6 +1,6 @@
-"""Hand-written kernels, each checked against torch before it is trusted; torch does the same without them.
+"""Hand-written kernels for CPU and CUDA; where one cannot be used, torch's own operations replace it.
 
-On a CPU, compiled for the machine when the engine starts: llvm_ir (how a kernel is written and compiled),
-cpu_encoder_attention, cpu_self_attention (the decoder's, with beams), cpu_cross_attention. On CUDA: cuda (whether this
-machine runs them, and the entry points), triton_kernels.
+For CPUs, compiled for the machine when the engine starts: llvm_ir (builds and compiles LLVM IR), cpu_encoder_attention,
+cpu_self_attention (the decoder's, with beams), cpu_cross_attention. For CUDA: cuda (checks the kernels against torch
+before they are used), triton_kernels.
 """

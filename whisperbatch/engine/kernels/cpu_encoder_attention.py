@@ -1,13 +1,14 @@
-"""Attention of all positions of a window on each other on a CPU, in code compiled for it when the engine starts.
+"""The encoder's self-attention on a CPU: flash attention, compiled for the processor when the engine starts.
 
-Comes in: queries, keys and values side by side. Goes out: what the positions find. It is flash attention (Dao et al.
-2022): scores of a block of queries and a block of keys stay in the processor's cache, sums are scaled anew where a
-block has a larger score. Ours: scores lie with one key a line and one query a place, so that the softmax needs no sums
-along a vector, and products of bfloat16 take pairs of numbers as they lie (AVX512-BF16).
+As in Dao et al. 2022, the scores of a block of queries and a block of keys stay in the processor's cache, and the sums
+are rescaled when a block has a larger score. Specific to this version: scores are stored with one key per line and one
+query per vector lane, so the softmax needs no sums within a vector, and bfloat16 products take pairs of numbers as they
+are stored (AVX512-BF16).
 
-Sums are in float32 and of a head of a window alone: no text depends on its neighbours, or on the number of threads.
-Measured on two cores of an EPYC with AVX512-BF16 (Zen 4), eight windows of the tiny shape, a layer: torch in bfloat16
-190 ms, here 79; in float32 190 and 147, with both held to AVX2 186 and 160. With AMX torch's own in bfloat16 is left.
+Sums are in float32 and each head of a window is computed on its own: no text depends on its neighbours in the batch, or
+on the number of threads. Measured on two cores of an EPYC with AVX512-BF16 (Zen 4), eight windows of the tiny shape,
+one layer: torch in bfloat16 190 ms, this kernel 79; in float32 190 and 147; both limited to AVX2, 186 and 160. On
+processors with AMX, torch's own bfloat16 attention is used.
 """
 
 import functools
@@ -17,27 +18,35 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.kernels.llvm_ir import FAULTS, Code, Compiled, features, spread
+from whisperbatch.engine.kernels.llvm_ir import FAULTS, Compiled, IrBuilder, features, parallel_for
 from whisperbatch.engine.placement import has_bfloat16_tiles
 
 LANE = 4  # bytes: a float32, or two numbers of bfloat16
 MOST_KEYS = 150  # a block's scores and values stay in the nearest cache
 LOWEST = -3e38  # less than any score
-LINE = 64  # bytes of the processor's cache: where a part of scratch memory starts
+LINE = 64  # bytes of a cache line, to which the parts of scratch memory are aligned
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """How much is worked on at a time: as many sums as the processor has registers for, less a few."""
+    """Tile sizes: a tile has as many sums as the processor has registers, less a few.
 
-    width: int  # numbers a vector
-    n_queries: int  # a block
-    n_keys: int  # whose scores are summed together, of n_across vectors of queries
-    n_few: int  # queries whose values are summed together, of n_across vectors of a head
+    Attributes:
+        width: Numbers per vector.
+        n_queries: Queries per block.
+        n_keys: Keys per tile of scores, with ``n_across`` vectors of queries.
+        n_few: Queries per tile of the output, with ``n_across`` vectors of a head.
+        n_across: Vectors per tile.
+    """
+
+    width: int
+    n_queries: int
+    n_keys: int
+    n_few: int
     n_across: int
 
     def suit(self, d_head: int, n_positions: int) -> bool:
-        """Whether heads of a size and so many positions can be cut into them, pairs of keys included."""
+        """True if heads of size ``d_head`` and ``n_positions`` divide into these tiles, with keys in pairs."""
         return n_positions >= self.n_queries and not d_head % self.width and not n_positions % (2 * self.n_keys)
 
 
@@ -46,16 +55,16 @@ NARROW = Tiles(width=8, n_queries=48, n_keys=6, n_few=6, n_across=2)  # 16 of 25
 
 
 class EncoderAttention:
-    """Attention for windows of one shape; any thread may call it."""
+    """Self-attention for windows of one shape; any thread may call it."""
 
     def __init__(self, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int, tiles: Tiles) -> None:
-        """Compile; whatever is missing raises one of ``assembly.FAULTS``."""
-        written = _Written(dtype, n_heads, d_head, n_positions, tiles)
-        self._n_items, self._n_scratch = n_heads * written.n_blocks, written.n_scratch
-        self._attend = written.compiled()
+        """Compile the kernel; raise one of ``llvm_ir.FAULTS`` if this machine cannot."""
+        builder = _KernelBuilder(dtype, n_heads, d_head, n_positions, tiles)
+        self._n_items, self._n_scratch = n_heads * builder.n_blocks, builder.n_scratch
+        self._attend = builder.compiled()
 
     def __call__(self, joined: Tensor) -> Tensor:
-        """What positions find, (n, n_positions, d_model), by their queries, keys and values, three times as wide."""
+        """The output, (n, n_positions, d_model), of joined queries, keys and values, (n, n_positions, 3 * d_model)."""
         assert joined.is_contiguous()
         out = joined.new_empty(*joined.shape[:2], joined.shape[2] // 3)
 
@@ -63,7 +72,7 @@ class EncoderAttention:
             scratch = torch.empty(self._n_scratch, dtype=torch.uint8)
             self._attend(joined.data_ptr(), out.data_ptr(), scratch.data_ptr(), first, last)
 
-        spread(len(joined) * self._n_items, run)
+        parallel_for(len(joined) * self._n_items, run)
         return out
 
 
@@ -71,7 +80,7 @@ class EncoderAttention:
 def find(
     device: torch.device, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int
 ) -> EncoderAttention | None:
-    """The attention of a model's shape; None where torch's is faster or it can't be had."""
+    """The kernel for a model's shape; None where torch is faster or the kernel cannot be used."""
     if device.type != "cpu" or dtype not in (torch.float32, torch.bfloat16):
         return None
     try:
@@ -84,22 +93,22 @@ def find(
 
 
 def _tiles(has: set[str], dtype: torch.dtype) -> Tiles | None:
-    """What suits a processor; LLVM ends the process over an instruction that it lacks."""
+    """The tiles for a processor with these features; LLVM aborts the process on an instruction that it lacks."""
     if dtype == torch.bfloat16:
         return WIDE if {"avx512f", "avx512bf16"} <= has and not has_bfloat16_tiles() else None
     return WIDE if "avx512f" in has else NARROW if {"avx2", "fma"} <= has else None
 
 
-class _Written:
-    """The function in LLVM's language. An item is a block of queries of a head of a window.
+class _KernelBuilder:
+    """Builds the kernel. An item is one block of queries of one head of one window.
 
-    In scratch memory: the head's values, lanes (n_positions / n_pack, d_head); the block's queries (d_head / n_pack,
-    n_queries); scores (n_keys of a block, n_queries), and as they become weights (that / n_pack, n_queries); sums
-    (n_queries, d_head); a scale a query. A lane is 32 bits: one number, or two of bfloat16.
+    Scratch memory holds the head's values, lanes (n_positions / n_pack, d_head); the block's queries (d_head / n_pack,
+    n_queries); the scores (n_keys of a block, n_queries), overwritten by the weights (n_keys / n_pack, n_queries); the
+    sums (n_queries, d_head); and one scale per query. A lane is 32 bits: one float32, or two bfloat16.
     """
 
     def __init__(self, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int, tiles: Tiles) -> None:
-        self._code, self._tiles = Code(tiles.width), tiles
+        self._ir, self._tiles = IrBuilder(tiles.width), tiles
         self._is_packed = dtype == torch.bfloat16
         self._n_pack, self._size = LANE // dtype.itemsize, dtype.itemsize
         self._n_heads, self._d_head, self._n_positions = n_heads, d_head, n_positions
@@ -123,94 +132,94 @@ class _Written:
             self.n_scratch += -(-n_lanes * LANE // LINE) * LINE
 
     def compiled(self) -> Compiled:
-        """The function, from first to last item (exclusive)."""
-        self._at = {name: self._code.at("%scratch", offset) for name, offset in self._offsets.items()}
-        self._code.loop("%last", [], self._item, first="%first")
-        return self._code.compiled(("joined", "out", "scratch"), ("first", "last"))
+        """Compile the kernel, which works on the items from ``first`` to ``last`` (exclusive)."""
+        self._at = {name: self._ir.at("%scratch", offset) for name, offset in self._offsets.items()}
+        self._ir.loop("%last", [], self._item, first="%first")
+        return self._ir.compiled(("joined", "out", "scratch"), ("first", "last"))
 
     def _item(self, item: str, _: list[str]) -> list[str]:
-        code, size, n_queries = self._code, self._size, self._tiles.n_queries
-        head, block = (code.index(operation, item, self.n_blocks) for operation in ("udiv", "urem"))
-        window, part = (code.index(operation, head, self._n_heads) for operation in ("udiv", "urem"))
-        window_at = code.index("mul", window, self._n_positions * self._row)
-        queries = code.at("%joined", code.index("add", window_at, code.index("mul", part, self._d_head * size)))
-        keys, values = code.at(queries, self._d_model * size), code.at(queries, 2 * self._d_model * size)
-        starts = code.take(f"icmp eq i64 {block}, 0"), code.take(f"icmp eq i64 {item}, %first")
-        code.only_if(code.take(f"or i1 {starts[0]}, {starts[1]}"), lambda: self._pack_values(values))
-        wanted, last = code.index("mul", block, n_queries), self._n_positions - n_queries
-        is_past = code.take(f"icmp ugt i64 {wanted}, {last}")
-        first = code.take(f"select i1 {is_past}, i64 {last}, i64 {wanted}")  # the last block may overlap the one before
-        self._pack_queries(code.at(queries, code.index("mul", first, self._row)))
+        ir, size, n_queries = self._ir, self._size, self._tiles.n_queries
+        head, block = (ir.index_op(operation, item, self.n_blocks) for operation in ("udiv", "urem"))
+        window, part = (ir.index_op(operation, head, self._n_heads) for operation in ("udiv", "urem"))
+        window_at = ir.index_op("mul", window, self._n_positions * self._row)
+        queries = ir.at("%joined", ir.index_op("add", window_at, ir.index_op("mul", part, self._d_head * size)))
+        keys, values = ir.at(queries, self._d_model * size), ir.at(queries, 2 * self._d_model * size)
+        starts = ir.emit(f"icmp eq i64 {block}, 0"), ir.emit(f"icmp eq i64 {item}, %first")
+        ir.if_true(ir.emit(f"or i1 {starts[0]}, {starts[1]}"), lambda: self._pack_values(values))
+        wanted, last = ir.index_op("mul", block, n_queries), self._n_positions - n_queries
+        is_past = ir.emit(f"icmp ugt i64 {wanted}, {last}")
+        first = ir.emit(f"select i1 {is_past}, i64 {last}, i64 {wanted}")  # the last block may overlap the one before
+        self._pack_queries(ir.at(queries, ir.index_op("mul", first, self._row)))
         n = self._vectors
-        start = [(code.floats, code.constant(LOWEST))] * n + [(code.floats, "zeroinitializer")] * n
-        found = code.loop(
+        start = [(ir.floats, ir.constant(LOWEST))] * n + [(ir.floats, "zeroinitializer")] * n
+        found = ir.loop(
             self._n_positions // self._n_keys, start, lambda at, held: self._block(keys, at, held[:n], held[n:])
         )
-        row = code.index("add", code.index("mul", window, self._n_positions), first)
-        out = code.index(
-            "add", code.index("mul", row, self._d_model * size), code.index("mul", part, self._d_head * size)
+        row = ir.index_op("add", ir.index_op("mul", window, self._n_positions), first)
+        out = ir.index_op(
+            "add", ir.index_op("mul", row, self._d_model * size), ir.index_op("mul", part, self._d_head * size)
         )
-        self._finish(code.at("%out", out), found[n:])
+        self._finish(ir.at("%out", out), found[n:])
         return []
 
     def _pack_values(self, values: str) -> None:
-        """A head's values together, those of two keys in a lane where numbers are bfloat16."""
-        code = self._code
+        """Copy a head's values to scratch memory, in bfloat16 with those of two keys in each lane."""
+        ir = self._ir
 
         def turn(row: str, _: list[str]) -> list[str]:
-            source = code.at(values, code.index("mul", row, self._n_pack * self._row))
-            target = code.at(self._at["values"], code.index("mul", row, self._d_head * LANE))
+            source = ir.at(values, ir.index_op("mul", row, self._n_pack * self._row))
+            target = ir.at(self._at["values"], ir.index_op("mul", row, self._d_head * LANE))
             for i in range(self._n_vectors):
-                at = i * code.width * self._size
+                at = i * ir.width * self._size
                 if self._is_packed:
-                    two = [code.load(code.halves, source, at + n * self._row) for n in (0, 1)]
-                    low, high = (code.take(f"zext {code.halves} {one} to {code.ints}") for one in two)
-                    lanes = code.whole("or", low, code.whole("shl", high, 16))
+                    two = [ir.load(ir.bfloats, source, at + n * self._row) for n in (0, 1)]
+                    low, high = (ir.emit(f"zext {ir.bfloats} {one} to {ir.ints}") for one in two)
+                    lanes = ir.int_op("or", low, ir.int_op("shl", high, 16))
                 else:
-                    lanes = code.load(code.ints, source, at)
-                code.store(code.ints, lanes, target, i * code.width * LANE)
+                    lanes = ir.load(ir.ints, source, at)
+                ir.store(ir.ints, lanes, target, i * ir.width * LANE)
             return []
 
-        code.loop(self._n_positions // self._n_pack, [], turn)
+        ir.loop(self._n_positions // self._n_pack, [], turn)
 
     def _pack_queries(self, queries: str) -> None:
-        """A block's queries across, and nothing in its sums."""
-        code, n_queries = self._code, self._tiles.n_queries
+        """Copy a block's queries to scratch memory, transposed, and set its sums to zero."""
+        ir, n_queries = self._ir, self._tiles.n_queries
 
         def turn(query: str, _: list[str]) -> list[str]:
-            source = code.at(queries, code.index("mul", query, self._row))
-            target = code.at(self._at["queries"], code.index("mul", query, LANE))
-            sums = code.at(self._at["sums"], code.index("mul", query, self._d_head * LANE))
+            source = ir.at(queries, ir.index_op("mul", query, self._row))
+            target = ir.at(self._at["queries"], ir.index_op("mul", query, LANE))
+            sums = ir.at(self._at["sums"], ir.index_op("mul", query, self._d_head * LANE))
             for i in range(self._d_head // self._n_pack):
-                code.store("i32", code.load("i32", source, i * LANE), target, i * n_queries * LANE)
+                ir.store("i32", ir.load("i32", source, i * LANE), target, i * n_queries * LANE)
             for i in range(self._n_vectors):
-                code.store(code.floats, "zeroinitializer", sums, i * code.width * LANE)
+                ir.store(ir.floats, "zeroinitializer", sums, i * ir.width * LANE)
             return []
 
-        code.loop(n_queries, [], turn)
+        ir.loop(n_queries, [], turn)
 
     def _block(self, keys: str, at: str, largest: list[str], totals: list[str]) -> list[str]:
-        """A block of keys: what its queries' largest scores and totals of weights are with it."""
-        code, line = self._code, self._code.width * LANE
-        values = code.at(self._at["values"], code.index("mul", at, self._n_keys * self._d_head * self._size))
-        new = self._scores(code.at(keys, code.index("mul", at, self._n_keys * self._row)), largest)
+        """Process a block of keys; return the queries' updated largest scores and totals of weights."""
+        ir, line = self._ir, self._ir.width * LANE
+        values = ir.at(self._at["values"], ir.index_op("mul", at, self._n_keys * self._d_head * self._size))
+        new = self._scores(ir.at(keys, ir.index_op("mul", at, self._n_keys * self._row)), largest)
         scales = [self._weight(old, one) for old, one in zip(largest, new, strict=True)]
         for i, scale in enumerate(scales):
-            code.store(code.floats, scale, self._at["scales"], i * line)
+            ir.store(ir.floats, scale, self._at["scales"], i * line)
         own = self._weights(new)
         self._sum(values)
-        return [*new, *(code.sum_of_product(*one) for one in zip(totals, scales, own, strict=True))]
+        return [*new, *(ir.fma(*one) for one in zip(totals, scales, own, strict=True))]
 
     def _scores(self, keys: str, largest: list[str]) -> list[str]:
-        """Scores of a block of keys in their place; the largest so far."""
-        code, tiles = self._code, self._tiles
-        line, across = code.width * LANE, math.gcd(tiles.n_across, self._vectors)
+        """Store the scores of a block of keys; return the largest so far."""
+        ir, tiles = self._ir, self._tiles
+        line, across = ir.width * LANE, math.gcd(tiles.n_across, self._vectors)
 
         def tile(at: str, held: list[str]) -> list[str]:
-            few = code.at(keys, code.index("mul", at, tiles.n_keys * self._row))
-            scores = code.at(self._at["scores"], code.index("mul", at, tiles.n_keys * tiles.n_queries * LANE))
+            few = ir.at(keys, ir.index_op("mul", at, tiles.n_keys * self._row))
+            scores = ir.at(self._at["scores"], ir.index_op("mul", at, tiles.n_keys * tiles.n_queries * LANE))
             for first in range(0, self._vectors, across):
-                queries = code.at(self._at["queries"], first * line)
+                queries = ir.at(self._at["queries"], first * line)
                 sums = self._products(
                     tiles.n_keys,
                     self._d_head // self._n_pack,
@@ -219,51 +228,49 @@ class _Written:
                 )
                 for n, total in enumerate(sums):
                     key, i = n // across, first + n % across
-                    code.store(code.floats, total, scores, (key * self._vectors + i) * line)
-                    held = [*held[:i], code.larger(held[i], total), *held[i + 1 :]]
+                    ir.store(ir.floats, total, scores, (key * self._vectors + i) * line)
+                    held = [*held[:i], ir.maximum(held[i], total), *held[i + 1 :]]
             return held
 
-        return code.loop(self._n_keys // tiles.n_keys, [(code.floats, one) for one in largest], tile)
+        return ir.loop(self._n_keys // tiles.n_keys, [(ir.floats, one) for one in largest], tile)
 
     def _weights(self, largest: list[str]) -> list[str]:
-        """Scores to weights, in their place; their totals."""
-        code, line = self._code, self._code.width * LANE
+        """Turn scores into weights in place; return their totals."""
+        ir, line = self._ir, self._ir.width * LANE
         row = self._vectors * line
 
         def turn(at: str, held: list[str]) -> list[str]:
-            source = code.at(self._at["scores"], code.index("mul", at, self._n_pack * row))
-            target = code.at(self._at["scores"], code.index("mul", at, row))
+            source = ir.at(self._at["scores"], ir.index_op("mul", at, self._n_pack * row))
+            target = ir.at(self._at["scores"], ir.index_op("mul", at, row))
             for i, most in enumerate(largest):
-                loaded = [code.load(code.floats, source, n * row + i * line) for n in range(self._n_pack)]
+                loaded = [ir.load(ir.floats, source, n * row + i * line) for n in range(self._n_pack)]
                 weights = [self._weight(one, most) for one in loaded]
-                total = functools.reduce(functools.partial(code.floating, "fadd"), weights)
-                held = [*held[:i], code.floating("fadd", held[i], total), *held[i + 1 :]]
-                bits = [code.cast(one, code.floats, code.ints) for one in weights]
+                total = functools.reduce(functools.partial(ir.float_op, "fadd"), weights)
+                held = [*held[:i], ir.float_op("fadd", held[i], total), *held[i + 1 :]]
+                bits = [ir.cast(one, ir.floats, ir.ints) for one in weights]
                 if self._is_packed:
-                    low, high = (code.whole("add", one, 1 << 15) for one in bits)  # rounded, a half upwards
-                    bits = [code.whole("or", code.whole("lshr", low, 16), code.whole("and", high, -(1 << 16)))]
-                code.store(code.ints, bits[0], target, i * line)
+                    low, high = (ir.int_op("add", one, 1 << 15) for one in bits)  # rounded, ties up
+                    bits = [ir.int_op("or", ir.int_op("lshr", low, 16), ir.int_op("and", high, -(1 << 16)))]
+                ir.store(ir.ints, bits[0], target, i * line)
             return held
 
-        return code.loop(self._n_keys // self._n_pack, [(code.floats, "zeroinitializer")] * len(largest), turn)
+        return ir.loop(self._n_keys // self._n_pack, [(ir.floats, "zeroinitializer")] * len(largest), turn)
 
     def _weight(self, score: str, largest: str) -> str:
-        """The power of a score's distance from the largest."""
-        less = self._code.floating("fsub", score, largest)
-        return self._code.power_of_two(
-            self._code.floating("fmul", less, self._code.constant(self._scale)), self._degree
-        )
+        """The softmax weight of a score, not yet divided by the total: ``exp(score - largest)``."""
+        less = self._ir.float_op("fsub", score, largest)
+        return self._ir.power_of_two(self._ir.float_op("fmul", less, self._ir.constant(self._scale)), self._degree)
 
     def _sum(self, values: str) -> None:
-        """Values of a block of keys, weighted, added to what is summed and scaled anew."""
-        code, tiles = self._code, self._tiles
-        line, across = code.width * LANE, math.gcd(tiles.n_across, self._n_vectors)
+        """Rescale the sums so far and add the weighted values of a block of keys."""
+        ir, tiles = self._ir, self._tiles
+        line, across = ir.width * LANE, math.gcd(tiles.n_across, self._n_vectors)
 
         def tile(at: str, _: list[str]) -> list[str]:
-            few = code.index("mul", at, tiles.n_few * LANE)
-            weights, scales = (code.at(self._at[name], few) for name in ("scores", "scales"))
-            factors = [code.of_all("float", code.load("float", scales, n * LANE)) for n in range(tiles.n_few)]
-            sums = code.at(self._at["sums"], code.index("mul", few, self._d_head))
+            few = ir.index_op("mul", at, tiles.n_few * LANE)
+            weights, scales = (ir.at(self._at[name], few) for name in ("scores", "scales"))
+            factors = [ir.broadcast("float", ir.load("float", scales, n * LANE)) for n in range(tiles.n_few)]
+            sums = ir.at(self._at["sums"], ir.index_op("mul", few, self._d_head))
             for first in range(0, self._n_vectors, across):
                 places = [
                     (n, (n * self._n_vectors + first + i) * line) for n in range(tiles.n_few) for i in range(across)
@@ -271,15 +278,17 @@ class _Written:
                 summed = self._products(
                     tiles.n_few,
                     self._n_keys // self._n_pack,
-                    (code.at(values, first * line), self._d_head * LANE, across),
+                    (ir.at(values, first * line), self._d_head * LANE, across),
                     (weights, tiles.n_queries * LANE, LANE),
                 )
-                for own, (n, to) in zip(summed, places, strict=True):  # so less is rounded off than in one long sum
-                    total = code.sum_of_product(code.load(code.floats, sums, to), factors[n], own)
-                    code.store(code.floats, total, sums, to)
+                for own, (n, to) in zip(
+                    summed, places, strict=True
+                ):  # adding per block loses less precision than one long sum
+                    total = ir.fma(ir.load(ir.floats, sums, to), factors[n], own)
+                    ir.store(ir.floats, total, sums, to)
             return []
 
-        code.loop(tiles.n_queries // tiles.n_few, [], tile)
+        ir.loop(tiles.n_queries // tiles.n_few, [], tile)
 
     def _products(
         self,
@@ -288,47 +297,47 @@ class _Written:
         vectors: tuple[str, int, int],
         singles: tuple[str, int, int],
     ) -> list[str]:
-        """Sums of products of vectors, side by side, with lanes of several rows, each of them with each.
+        """Multiply every vector with every row and sum over lanes: a small matrix product in registers.
 
         Args:
-            n_rows: How many rows; all sums of one are together.
-            n_lanes: How many products a sum has.
-            vectors: Their address, bytes from one lane's to the next one's, and how many there are.
-            singles: The address of the first row's first lane, bytes to the next lane, and to the next row.
+            n_rows: Number of rows; the result lists all sums of the first row, then of the next.
+            n_lanes: Number of products in a sum.
+            vectors: The vectors' address, the bytes from one lane to the next, and the number of vectors.
+            singles: The address of the first row's first lane, the bytes to the next lane, and to the next row.
         """
-        code = self._code
+        ir = self._ir
         vectors_at, vectors_step, across = vectors
         singles_at, singles_step, singles_row = singles
-        multiply = code.sum_of_pairs if self._is_packed else code.sum_of_product
-        kind = code.pairs if self._is_packed else code.floats
+        multiply = ir.dot_pairs if self._is_packed else ir.fma
+        kind = ir.pairs if self._is_packed else ir.floats
 
         def turn(lane: str, held: list[str]) -> list[str]:
-            many = code.at(vectors_at, code.index("mul", lane, vectors_step))
-            loaded = [code.load(code.ints, many, i * code.width * LANE) for i in range(across)]
-            loaded = [code.cast(one, code.ints, kind) for one in loaded]
-            few, new = code.at(singles_at, code.index("mul", lane, singles_step)), []
+            many = ir.at(vectors_at, ir.index_op("mul", lane, vectors_step))
+            loaded = [ir.load(ir.ints, many, i * ir.width * LANE) for i in range(across)]
+            loaded = [ir.cast(one, ir.ints, kind) for one in loaded]
+            few, new = ir.at(singles_at, ir.index_op("mul", lane, singles_step)), []
             for row in range(n_rows):
-                single = code.cast(code.of_all("i32", code.load("i32", few, row * singles_row)), code.ints, kind)
+                single = ir.cast(ir.broadcast("i32", ir.load("i32", few, row * singles_row)), ir.ints, kind)
                 new += [multiply(one, single, held[row * across + i]) for i, one in enumerate(loaded)]
             return new
 
-        return code.loop(n_lanes, [(code.floats, "zeroinitializer")] * (n_rows * across), turn)
+        return ir.loop(n_lanes, [(ir.floats, "zeroinitializer")] * (n_rows * across), turn)
 
     def _finish(self, out: str, totals: list[str]) -> None:
-        """Sums by the totals of their weights, in the numbers that go out."""
-        code, line = self._code, self._code.width * LANE
+        """Divide the sums by the totals of their weights and write them in the output's type."""
+        ir, line = self._ir, self._ir.width * LANE
         for i, total in enumerate(totals):
-            code.store(code.floats, code.floating("fdiv", code.constant(1.0), total), self._at["scales"], i * line)
+            ir.store(ir.floats, ir.float_op("fdiv", ir.constant(1.0), total), self._at["scales"], i * line)
 
         def turn(query: str, _: list[str]) -> list[str]:
-            scale_at = code.at(self._at["scales"], code.index("mul", query, LANE))
-            scale = code.of_all("float", code.load("float", scale_at))
-            sums = code.at(self._at["sums"], code.index("mul", query, self._d_head * LANE))
-            target = code.at(out, code.index("mul", query, self._d_model * self._size))
+            scale_at = ir.at(self._at["scales"], ir.index_op("mul", query, LANE))
+            scale = ir.broadcast("float", ir.load("float", scale_at))
+            sums = ir.at(self._at["sums"], ir.index_op("mul", query, self._d_head * LANE))
+            target = ir.at(out, ir.index_op("mul", query, self._d_model * self._size))
             for i in range(self._n_vectors):
-                found = code.floating("fmul", code.load(code.floats, sums, i * line), scale)
-                kind, given = (code.halves, code.rounded_halves(found)) if self._is_packed else (code.floats, found)
-                code.store(kind, given, target, i * code.width * self._size)
+                found = ir.float_op("fmul", ir.load(ir.floats, sums, i * line), scale)
+                kind, given = (ir.bfloats, ir.float32_to_bfloat16(found)) if self._is_packed else (ir.floats, found)
+                ir.store(kind, given, target, i * ir.width * self._size)
             return []
 
-        code.loop(self._tiles.n_queries, [], turn)
+        ir.loop(self._tiles.n_queries, [], turn)

@@ -1,9 +1,8 @@
-"""Whether this machine runs parts of a model on CUDA in kernels of our own, and those.
+"""Find the CUDA kernels that this machine can run, after checking their results against torch.
 
-Comes in: a device and the model's numbers. Goes out: kernels that were tried and found right, or None. Triton comes
-with torch's CUDA builds for Linux, compiles for the card at hand when a kernel is first used, and keeps that for later
-starts; where it is missing, can't compile (it needs a C compiler), or gives another result than torch, torch's own
-products do the work.
+Triton comes with torch's CUDA builds for Linux, compiles a kernel for the GPU when it is first used, and caches it for
+later starts. Where it is missing, cannot compile (it needs a C compiler), or gives other results than torch, torch's
+own operations are used.
 """
 
 import functools
@@ -13,43 +12,47 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-LEAST_HEAD = 16  # and a power of two: what Triton multiplies
-LIMITS = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # of values that are about 1
-BYTES_LIMIT = 0.03  # likewise, in 8 bits
-# no compiler, no leave to run it, another Triton
+LEAST_HEAD = 16  # the smallest head size that Triton multiplies; it must also be a power of two
+LIMITS = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}  # largest errors of values near 1
+BYTES_LIMIT = 0.03  # the same with an 8-bit cache
+# compiler missing or not allowed to run, incompatible Triton
 FAULTS = (OSError, RuntimeError, TypeError, ValueError, AttributeError, SubprocessError)
-Scales = tuple[Tensor, Tensor]  # of keys and of values that are held in bytes
+Scales = tuple[Tensor, Tensor]  # of the keys and of the values of an 8-bit cache
 
 
 class CudaKernels(Protocol):
-    """Kernels; see ``triton_kernels.Kernels``, which they are, for what they take."""
+    """The kernels that a model calls; ``triton_kernels.Kernels`` implements them and documents the arguments."""
 
-    def heard(self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None) -> Tensor:
-        """What queries find in what is heard."""
+    def cross_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None
+    ) -> Tensor:
+        """Cross-attention of queries on cached keys and values."""
         ...
 
-    def said(self, qkv: Tensor, k: Tensor, v: Tensor, lineage: Tensor, positions: Tensor, n_group: int) -> Tensor:
-        """Keep what rows say now, and what they find in what they have said."""
+    def self_attention(
+        self, qkv: Tensor, k: Tensor, v: Tensor, lineage: Tensor, positions: Tensor, n_group: int
+    ) -> Tensor:
+        """Store the new keys and values, and return the self-attention output."""
         ...
 
     def put(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor) -> None:
-        """Put keys and values into slots."""
+        """Store keys and values in slots."""
         ...
 
     def put_bytes(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor, scales: Scales) -> None:
-        """The same in 8 bits."""
+        """Store keys and values in slots, in 8 bits."""
         ...
 
     def sum_and_norm(
         self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, epsilon: float, limit: float | None
     ) -> tuple[Tensor, Tensor]:
-        """A sum of states, and that normed."""
+        """The sum of two states, and its layer norm."""
         ...
 
 
 @functools.cache
 def find(device: torch.device, dtype: torch.dtype, d_head: int) -> CudaKernels | None:
-    """The kernels for a device and heads of a size, if it has them and they are right."""
+    """The kernels for a device and head size; None if they are unavailable or give wrong results."""
     if device.type != "cuda" or d_head < LEAST_HEAD or d_head & (d_head - 1):
         return None
     try:
@@ -67,7 +70,7 @@ def find(device: torch.device, dtype: torch.dtype, d_head: int) -> CudaKernels |
 
 @torch.inference_mode()
 def is_right(kernels: CudaKernels, device: torch.device, dtype: torch.dtype, d_head: int, n_heads: int = 3) -> bool:
-    """Whether kernels give what torch gives, on numbers like a model's."""
+    """True if the kernels give torch's results on numbers like a model's."""
     generator = torch.Generator(device).manual_seed(0)
 
     def random(*shape: int) -> Tensor:
@@ -75,7 +78,7 @@ def is_right(kernels: CudaKernels, device: torch.device, dtype: torch.dtype, d_h
 
     def are_near(found: Tensor, q: Tensor, k: Tensor, v: Tensor) -> bool:
         exact = torch.nn.functional.scaled_dot_product_attention(q.double(), k.double(), v.double())
-        return bool((found.double() - exact).abs().max() < LIMITS[dtype])  # nan is not
+        return bool((found.double() - exact).abs().max() < LIMITS[dtype])  # False for nan
 
     x, y, weight, bias = random(5, 320), random(5, 320), random(320), random(320)
     total, normed = kernels.sum_and_norm(x, y, weight, bias, 1e-5, 2.0)
@@ -89,10 +92,10 @@ def is_right(kernels: CudaKernels, device: torch.device, dtype: torch.dtype, d_h
     k, v = (torch.zeros(n_slots, n_heads, n_audio, d_head, dtype=dtype, device=device) for _ in "kv")
     kernels.put(slots, new_k, new_v, k, v)
     q = random(2, 20, n_heads, d_head).transpose(1, 2)
-    if not are_near(kernels.heard(q, k, v, slots), q, new_k, new_v):
+    if not are_near(kernels.cross_attention(q, k, v, slots), q, new_k, new_v):
         return False
     few = q[:, :, :n_group]
-    if not are_near(kernels.heard(few, k, v, None), few, k[:2], v[:2]):
+    if not are_near(kernels.cross_attention(few, k, v, None), few, k[:2], v[:2]):
         return False
     own_k, own_v = (random(2 * n_group, n_heads, n_context, d_head) for _ in "kv")
     lineage = torch.randint(n_group, (2 * n_group, n_context), generator=generator, device=device).to(torch.int16)
@@ -103,7 +106,7 @@ def is_right(kernels: CudaKernels, device: torch.device, dtype: torch.dtype, d_h
     at = torch.arange(position, device=device)
     past = (held[origin, :, at].transpose(1, 2) for held in (own_k, own_v))
     whole = [torch.cat([one, now], dim=2) for one, now in zip(past, new, strict=True)]
-    found = kernels.said(qkv, own_k, own_v, lineage, positions, n_group).view(q.shape)
+    found = kernels.self_attention(qkv, own_k, own_v, lineage, positions, n_group).view(q.shape)
     is_kept = all(
         torch.equal(held[:, :, position], now[:, :, 0]) for held, now in zip((own_k, own_v), new, strict=True)
     )
@@ -112,7 +115,7 @@ def is_right(kernels: CudaKernels, device: torch.device, dtype: torch.dtype, d_h
 
 @functools.cache
 def find_for_bytes(device: torch.device, d_head: int) -> CudaKernels | None:
-    """The kernels, if those for 8 bits are right too."""
+    """The kernels, if those for an 8-bit cache give the right results too; else None."""
     kernels = find(device, torch.float16, d_head)
     try:
         return kernels if kernels is not None and is_right_in_bytes(kernels, device, d_head) else None
@@ -122,7 +125,7 @@ def find_for_bytes(device: torch.device, d_head: int) -> CudaKernels | None:
 
 @torch.inference_mode()
 def is_right_in_bytes(kernels: CudaKernels, device: torch.device, d_head: int) -> bool:
-    """Whether kernels find in bytes nearly what torch finds in the numbers that were put there."""
+    """True if attention on the 8-bit cache is close to torch's on the original numbers."""
     generator = torch.Generator(device).manual_seed(0)
     shape, slots = (2, 150, 3, d_head), torch.tensor([2, 0], device=device)
     new_k, new_v, q = (torch.randn(shape, generator=generator, device=device).half().transpose(1, 2) for _ in "kvq")
@@ -131,5 +134,5 @@ def is_right_in_bytes(kernels: CudaKernels, device: torch.device, d_head: int) -
     kernels.put_bytes(slots, new_k, new_v, k, v, scales)
     q = q[:, :, :5]
     exact = torch.nn.functional.scaled_dot_product_attention(q.double(), new_k.double(), new_v.double())
-    found = kernels.heard(q, k, v, slots, scales)
+    found = kernels.cross_attention(q, k, v, slots, scales)
     return bool((found.double() - exact).abs().max() < BYTES_LIMIT)

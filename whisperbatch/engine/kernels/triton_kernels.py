@@ -1,11 +1,12 @@
-"""What a model does on CUDA in one launch each: attention of the decoder, keys and values put in place, sums and norms.
+"""Triton kernels for CUDA, one launch each: decoder attention, writes to the KV caches, and sum with layer norm.
 
-Comes in: tensors on a CUDA device. Goes out: what queries find, and states. Attention
-with its sums in one pass is Dao et al. 2022 (FlashAttention); ours shares a window's keys and values among its group,
-follows a row's past through its beams, and works on each row alone, so that no text depends on its neighbours.
+Attention with its sums in one pass is Dao et al. 2022 (FlashAttention); ours shares a window's keys and values among
+its group, follows a beam's past through ``lineage``, and computes each row on its own, so that no text depends on its
+neighbours in the batch.
 
-Measured on an H200 (copies reach 4,071 GB/s), 96 windows of large-v3, a layer's cross-attention in float16: 0.19 ms for
-groups of one and of five, which is 95 % of that; as two batched products 0.44 and 0.54, torch's sdpa 0.37 to 0.42.
+Measured on an H200 (copies reach 4,071 GB/s), 96 windows of large-v3, one layer's cross-attention in float16: 0.19 ms
+for groups of one and of five, which is 95 % of that rate; as two batched products 0.44 and 0.54, torch's sdpa 0.37 to
+0.42.
 
 Axes as in ``engine``: n_slots, n_group, n_rows, n_heads, n_audio, n_context, d_head.
 """
@@ -17,29 +18,31 @@ from torch import Tensor
 
 from whisperbatch.engine.kernels.cuda import Scales
 
-N_QUERIES = 16  # of a program: the least that a matrix unit takes
-BLOCK = 64  # keys at a time
-PAST = 16  # of what a row has said; a past is short, and small programs begin and end sooner
-LOG2E = 1.4426950408889634  # of e: powers of two are what the hardware has
+N_QUERIES = 16  # per program: the fewest that a matrix unit takes
+BLOCK = 64  # keys per iteration
+PAST = 16  # past positions per iteration; a row's past is short, and small programs start and finish sooner
+LOG2E = 1.4426950408889634  # the hardware computes powers of two, not of e
 
 
 class Kernels:
-    """The kernels for heads of one size; any thread may call them, on the stream that is current."""
+    """The kernels' entry points; any thread may call them, and they run on the current CUDA stream."""
 
-    def heard(self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None) -> Tensor:
-        """What queries find in what is heard, in the queries' shape and type; float16 where that is in bytes.
+    def cross_attention(
+        self, q: Tensor, k: Tensor, v: Tensor, slots: Tensor | None, scales: Scales | None = None
+    ) -> Tensor:
+        """The cross-attention output, in the queries' shape and type, which is float16 with an 8-bit cache.
 
         Args:
-            q: (n, n_heads, n_queries, d_head), of any order.
+            q: (n, n_heads, n_queries, d_head), in any memory order.
             k: (n_slots, n_heads, n_audio, d_head), contiguous.
             v: The same.
-            slots: int64 (n,), whose keys and values; None for the first n.
-            scales: Of keys and values that are bytes, as ``put_bytes`` leaves them.
+            slots: int64 (n,), the slot that each query's keys and values are in; None for the first n.
+            scales: Of an 8-bit cache, as ``put_bytes`` writes them; else None.
         """
         n, n_heads, n_queries, d_head = q.shape
         out = torch.empty((n, n_queries, n_heads, d_head), dtype=q.dtype, device=q.device).transpose(1, 2)
         with torch.cuda.device_of(q):
-            _heard[(n * n_heads, triton.cdiv(n_queries, N_QUERIES))](
+            _cross_attention[(n * n_heads, triton.cdiv(n_queries, N_QUERIES))](
                 q, k, v, out, k if slots is None else slots, *(scales or (k, v)), d_head**-0.5 * LOG2E, n_queries,
                 *q.stride()[:3], *out.stride()[:3], has_slots=slots is not None, in_bytes=scales is not None,
                 n_heads=n_heads,
@@ -47,28 +50,30 @@ class Kernels:
             )  # fmt: skip
         return out
 
-    def said(self, qkv: Tensor, k: Tensor, v: Tensor, lineage: Tensor, positions: Tensor, n_group: int) -> Tensor:
-        """Keep what rows say now, and what their queries find in all that they have said, (n_rows, d_model).
+    def self_attention(
+        self, qkv: Tensor, k: Tensor, v: Tensor, lineage: Tensor, positions: Tensor, n_group: int
+    ) -> Tensor:
+        """Store the new keys and values, and return the self-attention output, (n_rows, d_model).
 
         Args:
-            qkv: (n_rows, 3 * d_model), queries, keys and values of this position.
-            k: (n_rows or more, n_heads, n_context, d_head), contiguous; the new keys go there.
+            qkv: (n_rows, 3 * d_model), queries, keys and values at the new positions.
+            k: (n_rows or more, n_heads, n_context, d_head), contiguous; written to.
             v: The same.
-            lineage: int16 (n_rows or more, n_context), which row of the group a row's position lies in.
-            positions: int64 (n_rows,), how much they have said before.
-            n_group: Rows a group.
+            lineage: int16 (n_rows or more, n_context), the row of the group that stores each position; written to.
+            positions: int64 (n_rows,), the new position of each row.
+            n_group: Rows in a group.
         """
         n_rows, (_, n_heads, n_context, d_head) = len(qkv), k.shape
         out = torch.empty((n_rows, n_heads * d_head), dtype=qkv.dtype, device=qkv.device)
         with torch.cuda.device_of(qkv):
-            _said[(n_rows * n_heads,)](
+            _self_attention[(n_rows * n_heads,)](
                 qkv, k, v, lineage, positions, out, d_head**-0.5 * LOG2E, qkv.stride(0), n_heads=n_heads,
                 n_context=n_context, d_head=d_head, n_group=n_group, n_block=PAST, num_warps=1,
             )  # fmt: skip
         return out
 
     def put(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor) -> None:
-        """Put keys and values (n, n_heads, n_audio, d_head), of one order, into slots, int64 (n,), of k and v."""
+        """Store keys and values (n, n_heads, n_audio, d_head), with equal strides, in slots, int64 (n,), of k and v."""
         n, n_heads, n_keys, d_head = new_k.shape
         assert new_k.stride() == new_v.stride()
         with torch.cuda.device_of(k):
@@ -78,12 +83,12 @@ class Kernels:
             )  # fmt: skip
 
     def put_bytes(self, slots: Tensor, new_k: Tensor, new_v: Tensor, k: Tensor, v: Tensor, scales: Scales) -> None:
-        """The same into bytes, 128 for nothing, with a scale a channel of keys and a scale a position of values.
+        """Store keys and values in 8 bits, 128 for zero, with a scale per channel of keys and per position of values.
 
         Args:
             slots: int64 (n,).
-            new_k: (n, n_heads, n_audio, d_head), of any order.
-            new_v: Of the same order.
+            new_k: (n, n_heads, n_audio, d_head), in any memory order.
+            new_v: The same, with equal strides.
             k: uint8 (n_slots, n_heads, n_audio, d_head), contiguous.
             v: The same.
             scales: float32 (n_slots, n_heads, 1, d_head) and (n_slots, n_heads, n_audio, 1), contiguous.
@@ -101,15 +106,15 @@ class Kernels:
     def sum_and_norm(
         self, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, epsilon: float, limit: float | None
     ) -> tuple[Tensor, Tensor]:
-        """``x + y``, kept between ``-limit`` and ``limit`` if there is one, and that normed.
+        """``x + y``, clamped to ``[-limit, limit]`` if there is a limit, and its layer norm.
 
         Args:
             x: (..., d_model), contiguous.
             y: The same.
-            weight: (d_model,), of the norm.
-            bias: (d_model,).
-            epsilon: Of the norm.
-            limit: As transformers keeps float16 from becoming infinite.
+            weight: (d_model,), the norm's weight.
+            bias: (d_model,), the norm's bias.
+            epsilon: Added to the norm's variance.
+            limit: Keeps float16 from becoming infinite, as in transformers; None for no limit.
         """
         d_model = x.shape[-1]
         total, normed = torch.empty_like(x), torch.empty_like(x)
@@ -122,12 +127,12 @@ class Kernels:
 
 
 @triton.jit(do_not_specialize=["n_queries"])
-def _heard(
+def _cross_attention(
     q, k, v, out, slots, k_scale, v_scale, scale, n_queries, q_n, q_h, q_t, out_n, out_h, out_t,
     has_slots: tl.constexpr, in_bytes: tl.constexpr, n_heads: tl.constexpr, n_keys: tl.constexpr,
     d_head: tl.constexpr, n_tile: tl.constexpr, n_block: tl.constexpr,
 ):  # fmt: skip
-    """A program: up to ``n_tile`` queries of a head of a window."""
+    """One program: up to ``n_tile`` queries of one head of one window."""
     n, head = (tl.program_id(0) // n_heads).to(tl.int64), tl.program_id(0) % n_heads
     slot = n
     if has_slots:
@@ -165,7 +170,7 @@ def _heard(
 
 @triton.jit
 def _number_of(byte):
-    """Bytes less 128, in float16, where the bits 0x6400 and a byte below them are 1024 and that byte: no conversion."""
+    """A byte minus 128 as float16, without a conversion: the bits 0x6400 | byte are the float16 of 1024 + byte."""
     return (byte.to(tl.uint16) | 0x6400).to(tl.float16, bitcast=True) - 1152.0
 
 
@@ -174,7 +179,7 @@ def _put_bytes(
     new_k, new_v, k, v, k_scale, v_scale, slots, new_n, new_h, new_t, n_heads: tl.constexpr, n_keys: tl.constexpr,
     d_head: tl.constexpr, n_block: tl.constexpr,
 ):  # fmt: skip
-    """A program: ``n_block`` positions of a head of a window; the keys' scales are there already."""
+    """One program: ``n_block`` positions of one head of one window; the keys' scales are already written."""
     n, head = (tl.program_id(0) // n_heads).to(tl.int64), tl.program_id(0) % n_heads
     d, at = tl.arange(0, d_head), tl.program_id(1) * n_block + tl.arange(0, n_block)
     row, is_there = tl.load(slots + n) * n_heads + head, (at < n_keys)[:, None]
@@ -191,11 +196,11 @@ def _put_bytes(
 
 
 @triton.jit
-def _said(
+def _self_attention(
     qkv, k, v, lineage, positions, out, scale, qkv_row, n_heads: tl.constexpr, n_context: tl.constexpr,
     d_head: tl.constexpr, n_group: tl.constexpr, n_block: tl.constexpr,
 ):  # fmt: skip
-    """A program: a head of a row. What it says now it has in hand; nobody reads it from the cache in this launch."""
+    """One program: one head of one row. The new key and value stay in registers; no program reads them from memory."""
     row, head = (tl.program_id(0) // n_heads).to(tl.int64), tl.program_id(0) % n_heads
     d, position = tl.arange(0, d_head), tl.load(positions + row).to(tl.int32)
     mine = qkv + row * qkv_row + head * d_head + d
@@ -230,7 +235,7 @@ def _put(
     new_k, new_v, k, v, slots, new_n, new_h, new_t, n_heads: tl.constexpr, n_keys: tl.constexpr, d_head: tl.constexpr,
     n_block: tl.constexpr,
 ):  # fmt: skip
-    """A program: ``n_block`` positions of a head of a window."""
+    """One program: ``n_block`` positions of one head of one window."""
     n, head = (tl.program_id(0) // n_heads).to(tl.int64), tl.program_id(0) % n_heads
     slot, d, at = tl.load(slots + n), tl.arange(0, d_head), tl.program_id(1) * n_block + tl.arange(0, n_block)
     is_there = (at < n_keys)[:, None]
@@ -245,7 +250,7 @@ def _sum_and_norm(
     x, y, weight, bias, total, normed, epsilon, limit, has_limit: tl.constexpr, d_model: tl.constexpr,
     n_block: tl.constexpr,
 ):  # fmt: skip
-    """A program: a row. Rounded where torch rounds: after the sum, and at the end."""
+    """One program: one row. Rounds where torch rounds: after the sum, and at the end."""
     row, at = tl.program_id(0).to(tl.int64) * d_model, tl.arange(0, n_block)
     is_there = at < d_model
     sums = tl.load(x + row + at, mask=is_there, other=0.0).to(tl.float32)

@@ -1,12 +1,12 @@
-"""Whisper's decoder on static caches: many rows a pass, each at a position of its own.
+"""Whisper's decoder on static KV caches: many rows per pass, each at its own position.
 
-Comes in: tokens, positions and the caches that a lane owns. Goes out: logits. The architecture is Radford et al. 2022
-(openai/whisper, MIT); weights are transformers'. Ours: cross-attention keys and values are held once a window and
-shared by its group (``engine/model/cross_attention_cache``); what a row has said lies in
-``engine/model/self_attention_cache``.
+Takes tokens, positions and the caches of a decode batch, returns logits. The architecture is Radford et al. 2022
+(openai/whisper, MIT); the weights are named as in transformers. Specific to this version: the cross-attention cache
+holds each window once and its group shares it (``engine/model/cross_attention_cache``); the self-attention cache holds
+each row's own tokens (``engine/model/self_attention_cache``).
 
-Axes: n_slots windows, n_group rows a window (beams or candidates), n_rows = n_slots * n_group, n_heads, d_head, n_audio
-1500, n_context tokens that a row can hold.
+Axes: n_slots windows, n_group rows per window (beams or candidates), n_rows = n_slots * n_group, n_heads, d_head,
+n_audio 1500, n_context tokens that a row can hold.
 """
 
 import math
@@ -29,15 +29,15 @@ from whisperbatch.engine.model.cross_attention_cache import (
 from whisperbatch.engine.model.linear import Maps
 from whisperbatch.engine.model.self_attention_cache import BeamSelfAttentionCache, SelfAttentionCache
 
-MIN_ROWS = 8  # matrix products of fewer rows take another path, and round otherwise
+MIN_ROWS = 8  # matrix products of fewer rows take another code path, which rounds differently
 
 
 class _Layer:
-    """One layer's maps."""
+    """One layer's linear maps and norms."""
 
     def __init__(self, maps: Maps, name: str) -> None:
         self.self_norm = maps.norm(f"{name}.self_attn_layer_norm")
-        self.self_qkv = maps.joined(f"{name}.self_attn")
+        self.self_qkv = maps.qkv(f"{name}.self_attn")
         self.self_out = maps.linear(f"{name}.self_attn.out_proj")
         self.cross_norm = maps.norm(f"{name}.encoder_attn_layer_norm")
         self.cross_q = maps.linear(f"{name}.encoder_attn.q_proj")
@@ -51,10 +51,10 @@ class _Layer:
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """What a lane's windows hear, by layer, and what its rows have said."""
+    """The KV caches of a decode batch: cross-attention by layer, and self-attention of all layers."""
 
-    heard: list[CrossAttentionCache]
-    said: SelfAttentionCache
+    cross_attention: list[CrossAttentionCache]
+    self_attention: SelfAttentionCache
 
 
 class Decoder:
@@ -63,9 +63,12 @@ class Decoder:
     def __init__(
         self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, in_eight_bits: bool = False
     ) -> None:
-        """Take the weights by their names in a Checkpoint.
+        """Build the layers.
 
-        ``in_eight_bits``: keep so what is heard, and multiply so where that is faster.
+        Args:
+            tensors: The weights by their names in a Checkpoint.
+            config: The sizes by the names of ``config.json``.
+            in_eight_bits: Keep the cross-attention cache in 8 bits, and multiply in 8 bits where that is faster.
         """
         self._in_eight_bits = in_eight_bits
         self._embed = tensors["decoder.embed_tokens.weight"]  # (n_vocab, d_model)
@@ -84,129 +87,137 @@ class Decoder:
         maps = Maps(tensors, self._fused, in_eight_bits=in_eight_bits)
         self._layers = [_Layer(maps, f"decoder.layers.{index}") for index in range(self.n_layers)]
         self._followers = [*(layer.self_norm for layer in self._layers[1:]), maps.norm("decoder.layer_norm")]
-        self._to_logits = maps.of(self._project)
+        self._to_logits = maps.from_weight(self._project)
 
     @property
     def is_fused(self) -> bool:
-        """Whether attention runs in kernels of our own on a CUDA device."""
+        """True if attention runs in this project's own CUDA kernels."""
         return self._fused is not None
 
-    def caches(self, n_slots: int, n_group: int) -> Caches:
-        """Empty caches."""
-        return Caches([self._heard(n_slots, n_group) for _ in self._layers], self._said(n_slots, n_group))
+    def new_caches(self, n_slots: int, n_group: int) -> Caches:
+        """Empty caches for a decode batch."""
+        return Caches(
+            [self._cross_attention_cache(n_slots, n_group) for _ in self._layers],
+            self._self_attention_cache(n_slots, n_group),
+        )
 
-    def bytes_a_window(self, n_group: int) -> int:
-        """What a window takes: its share of the caches, and a step's logits with as much again to work on them.
+    def bytes_per_window(self, n_group: int) -> int:
+        """The memory of one window: its share of the caches, and a step's logits with working memory of the same size.
 
-        On CUDA that work has a second place, the memory of recorded passes.
+        On CUDA that counts twice, since recorded passes have memory of their own.
         """
-        n_heard = self.n_audio * (1 if self._in_eight_bits else self.dtype.itemsize)
-        n_cached = 2 * len(self._layers) * self.d_model * (n_heard + n_group * self.n_context * self.dtype.itemsize)
+        n_cross = self.n_audio * (1 if self._in_eight_bits else self.dtype.itemsize)
+        n_cached = 2 * len(self._layers) * self.d_model * (n_cross + n_group * self.n_context * self.dtype.itemsize)
         n_worked = (16 if self.device.type == "cuda" else 8) * n_group * self.n_vocab
         return n_cached + n_worked * torch.float32.itemsize
 
-    def hear(self, caches: Caches, slots: Tensor, audio: Tensor) -> None:
+    def fill_cross_attention(self, caches: Caches, slots: Tensor, audio: Tensor) -> None:
         """Fill the slots' cross-attention keys and values from the encoder's output.
 
         Args:
-            caches: The lane's.
+            caches: The decode batch's.
             slots: int64 (n_windows,).
             audio: (n_windows, n_audio, d_model).
         """
-        for layer, heard in zip(self._layers, caches.heard, strict=True):
-            heard.put(slots, self._heads(layer.cross_k(audio)), self._heads(layer.cross_v(audio)))
+        for layer, cache in zip(self._layers, caches.cross_attention, strict=True):
+            cache.put(slots, self._heads(layer.cross_k(audio)), self._heads(layer.cross_v(audio)))
 
-    def hear_nothing(self, caches: Caches, n_slots: int) -> None:
-        """Fill the first slots with zeros, so that the memory that a step reads is there."""
-        for heard in caches.heard:
-            for held in heard.tensors:
+    def zero_cross_attention(self, caches: Caches, n_slots: int) -> None:
+        """Fill the first slots with zeros, so that the memory that a step reads is allocated."""
+        for cache in caches.cross_attention:
+            for held in cache.tensors:
                 held[:n_slots].zero_()
 
     def prefill(self, caches: Caches, slots: Tensor, n_group: int, tokens: Tensor) -> Tensor:
-        """All tokens of some windows at once, into each row of their groups; (n_windows, n_tokens, d_model), normed.
+        """Decode all given tokens of some windows in one pass and cache them in every row of each window's group.
 
         Args:
-            caches: The lane's.
+            caches: The decode batch's.
             slots: int64 (n_windows,).
-            n_group: Rows a slot.
+            n_group: Rows per slot.
             tokens: int64 (n_windows, n_tokens), shorter ones padded at the end.
+
+        Returns:
+            Normed states, (n_windows, n_tokens, d_model).
         """
         n_tokens = tokens.shape[1]
-        x = self._enter(tokens, torch.arange(n_tokens, device=self.device))
+        x = self._embed_tokens(tokens, torch.arange(n_tokens, device=self.device))
         rows = (slots[:, None] * n_group + torch.arange(n_group, device=self.device)).flatten()
         normed = self._layers[0].self_norm(x)
         for index, (layer, following) in enumerate(zip(self._layers, self._followers, strict=True)):
             q, k, v = self._qkv(layer, normed)
-            caches.said.put(index, rows, *(part.repeat_interleave(n_group, dim=0) for part in (k, v)))
-            said = self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
-            x, normed = layer.cross_norm.of_sum(x, layer.self_out(said))
-            heard = self._merge(caches.heard[index].find(self._heads(layer.cross_q(normed)), slots))
-            x, normed = layer.norm.of_sum(x, layer.cross_out(heard))
-            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)))
+            caches.self_attention.put(index, rows, *(part.repeat_interleave(n_group, dim=0) for part in (k, v)))
+            attended = self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+            x, normed = layer.cross_norm.sum_and_norm(x, layer.self_out(attended))
+            attended = self._merge(
+                caches.cross_attention[index].attend_slots(self._heads(layer.cross_q(normed)), slots)
+            )
+            x, normed = layer.norm.sum_and_norm(x, layer.cross_out(attended))
+            x, normed = following.sum_and_norm(x, layer.fc2(layer.fc1(normed)))
         return normed
 
     def step(self, caches: Caches, n_slots: int, n_group: int, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
-        """Logits (n_rows, n_vocab) after one token more in each row of the first ``n_slots`` slots.
+        """Decode one more token in each row of the first ``n_slots`` slots; return logits (n_rows, n_vocab).
 
         Args:
-            caches: The lane's.
-            n_slots: How many slots take part.
-            n_group: Rows a slot.
+            caches: The decode batch's.
+            n_slots: The number of slots that take part.
+            n_group: Rows per slot.
             tokens: int64 (n_rows,).
-            positions: int64 (n_rows,), where they stand in their rows.
-            reach: No position is as large; caches are read up to there.
+            positions: int64 (n_rows,), the tokens' positions in their rows.
+            reach: An upper bound (exclusive) of all positions; the caches are read up to there.
         """
         n_rows = n_slots * n_group
         n_padded = max(n_rows, MIN_ROWS)
-        caches.said.go_to(positions, reach)
-        x = self._enter(F.pad(tokens, (0, n_padded - n_rows)), F.pad(positions, (0, n_padded - n_rows)))
+        caches.self_attention.set_positions(positions, reach)
+        x = self._embed_tokens(F.pad(tokens, (0, n_padded - n_rows)), F.pad(positions, (0, n_padded - n_rows)))
         normed = self._layers[0].self_norm(x)
         for index, (layer, following) in enumerate(zip(self._layers, self._followers, strict=True)):
-            said = caches.said.attend(index, layer.self_qkv(normed)[:n_rows])
-            x, normed = layer.cross_norm.of_sum(x, layer.self_out(self._pad(said, n_padded)))
+            attended = caches.self_attention.attend(index, layer.self_qkv(normed)[:n_rows])
+            x, normed = layer.cross_norm.sum_and_norm(x, layer.self_out(self._pad(attended, n_padded)))
             q = layer.cross_q(normed)[:n_rows].view(n_slots, n_group, self.n_heads, self.d_head)
-            heard = caches.heard[index].attend(q.transpose(1, 2)).transpose(1, 2).reshape(n_rows, -1)
-            x, normed = layer.norm.of_sum(x, layer.cross_out(self._pad(heard, n_padded)))
-            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)))
+            attended = caches.cross_attention[index].attend(q.transpose(1, 2)).transpose(1, 2).reshape(n_rows, -1)
+            x, normed = layer.norm.sum_and_norm(x, layer.cross_out(self._pad(attended, n_padded)))
+            x, normed = following.sum_and_norm(x, layer.fc2(layer.fc1(normed)))
         return self._to_logits(normed)[:n_rows]
 
-    def watch(self, tokens: Tensor, audio: Tensor, watched: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
-        """All tokens of some windows at once, outside of any lane, and where heads look in the audio.
+    def align(self, tokens: Tensor, audio: Tensor, heads: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
+        """Decode all tokens of some windows in one pass without caches; return the alignment heads' attention scores.
 
         Args:
             tokens: int64 (n_windows, n_tokens), shorter ones padded at the end.
             audio: (n_windows, n_audio, d_model), the encoder's output.
-            watched: (layer, head), layer by layer.
+            heads: The alignment heads as (layer, head), in order of layers.
 
         Returns:
-            States, (n_windows, n_tokens, d_model), normed, and the watched heads' scores before the softmax,
-            (n_windows, n_watched, n_tokens, n_audio).
+            Normed states, (n_windows, n_tokens, d_model), and the heads' cross-attention scores before the softmax,
+            (n_windows, n_alignment_heads, n_tokens, n_audio).
         """
-        x = self._enter(tokens, torch.arange(tokens.shape[1], device=self.device))
+        x = self._embed_tokens(tokens, torch.arange(tokens.shape[1], device=self.device))
         scores = []
         normed = self._layers[0].self_norm(x)
         for index, (layer, following) in enumerate(zip(self._layers, self._followers, strict=True)):
             q, k, v = self._qkv(layer, normed)
-            said = self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
-            x, normed = layer.cross_norm.of_sum(x, layer.self_out(said))
+            attended = self._merge(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+            x, normed = layer.cross_norm.sum_and_norm(x, layer.self_out(attended))
             q, k, v = (self._heads(one) for one in (layer.cross_q(normed), layer.cross_k(audio), layer.cross_v(audio)))
-            if mine := [head for at, head in watched if at == index]:
-                scores.append(q[:, mine] * self.d_head**-0.5 @ k[:, mine].transpose(-1, -2))
-            heard = self._merge(F.scaled_dot_product_attention(q, k, v))
-            x, normed = layer.norm.of_sum(x, layer.cross_out(heard))
-            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)))
+            if here := [head for at, head in heads if at == index]:
+                scores.append(q[:, here] * self.d_head**-0.5 @ k[:, here].transpose(-1, -2))
+            attended = self._merge(F.scaled_dot_product_attention(q, k, v))
+            x, normed = layer.norm.sum_and_norm(x, layer.cross_out(attended))
+            x, normed = following.sum_and_norm(x, layer.fc2(layer.fc1(normed)))
         return normed, torch.cat(scores, dim=1)
 
     def text_logprobs(self, x: Tensor, tokens: Tensor, end: int) -> Tensor:
-        """Log-probabilities, float32 (n,), of tokens, int64 (n,), among those below ``end``; ``x`` is (n, d_model)."""
+        """Log-probabilities, float32 (n,), of tokens, int64 (n,), among ids below ``end``; ``x`` is (n, d_model)."""
         logits = F.linear(x, self._project[:end]).float()
         return logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits in float32 of normed states."""
+        """The float32 logits of normed states."""
         return self._to_logits(x).float()
 
-    def _enter(self, tokens: Tensor, positions: Tensor) -> Tensor:
+    def _embed_tokens(self, tokens: Tensor, positions: Tensor) -> Tensor:
         return F.embedding(tokens, self._embed) * self._scale + self._positions[positions]
 
     def _qkv(self, layer: _Layer, normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -214,7 +225,7 @@ class Decoder:
         q, k, v = (self._heads(part) for part in layer.self_qkv(normed).chunk(3, dim=-1))
         return q, k, v
 
-    def _heard(self, n_slots: int, n_group: int) -> CrossAttentionCache:
+    def _cross_attention_cache(self, n_slots: int, n_group: int) -> CrossAttentionCache:
         shape = (n_slots, self.n_heads, self.n_audio, self.d_head)
         if self._in_eight_bits and self.device.type == "cuda":
             return CudaInt8CrossAttentionCache(shape, self.device)
@@ -224,7 +235,7 @@ class Decoder:
             return CudaCrossAttentionCache(shape, self.device, self.dtype, self._fused)
         return CrossAttentionCache(shape, n_group, self.device, self.dtype)
 
-    def _said(self, n_slots: int, n_group: int) -> SelfAttentionCache:
+    def _self_attention_cache(self, n_slots: int, n_group: int) -> SelfAttentionCache:
         shape = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
         if self._fused is not None:
             return BeamSelfAttentionCache(self.n_layers, shape, self.device, self.dtype, n_group, self._fused)

@@ -1,7 +1,7 @@
-"""Whisper's encoder: log-mel windows to what the decoder hears.
+"""Whisper's encoder: log-mel features of windows to the states that the decoder attends to.
 
-Comes in: features. Goes out: states, normed. The architecture is Radford et al. 2022
-(openai/whisper, MIT); weights are transformers'. Ours: queries, keys and values are one product.
+The architecture is Radford et al. 2022 (openai/whisper, MIT); the weights are named as in transformers. Specific to
+this version: queries, keys and values come from one matrix product.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Encoder:
     def __init__(
         self, tensors: Mapping[str, Tensor], config: Mapping[str, Any], *, in_eight_bits: bool = False
     ) -> None:
-        """Take the weights by their names in a Checkpoint; ``in_eight_bits``: multiply so where that is faster."""
+        """Take the weights by their names in a Checkpoint; multiply ``in_eight_bits`` where that is faster."""
         self._n_heads = config["encoder_attention_heads"]
         self._convs = [
             (tensors[f"encoder.{name}.weight"], tensors[f"encoder.{name}.bias"]) for name in ("conv1", "conv2")
@@ -40,13 +40,13 @@ class Encoder:
         """States (n_windows, n_audio, d_model) of features (n_windows, n_mels, n_frames)."""
         for stride, (weight, bias) in enumerate(self._convs, start=1):
             mel = F.gelu(F.conv1d(mel, weight, bias, stride=stride, padding=1))
-        # in this order in memory too: sums with states that lie otherwise take several times as long
+        # contiguous in memory: adding states in another memory order takes several times as long
         x = mel.transpose(1, 2).contiguous() + self._positions  # (n_windows, n_audio, d_model)
         limit = HALF_LIMIT if x.dtype == torch.float16 else None
         normed = self._layers[0].self_norm(x)
         for layer, following in zip(self._layers, self._followers, strict=True):
-            x, normed = layer.norm.of_sum(x, self._attend(layer, normed))
-            x, normed = following.of_sum(x, layer.fc2(layer.fc1(normed)), limit)
+            x, normed = layer.norm.sum_and_norm(x, self._attend(layer, normed))
+            x, normed = following.sum_and_norm(x, layer.fc2(layer.fc1(normed)), limit)
         return normed
 
     def _attend(self, layer: "_Layer", x: Tensor) -> Tensor:
@@ -58,11 +58,11 @@ class Encoder:
 
 
 class _Layer:
-    """One layer's maps."""
+    """One layer's linear maps and norms."""
 
     def __init__(self, maps: Maps, name: str) -> None:
         self.self_norm = maps.norm(f"{name}.self_attn_layer_norm")
-        self.qkv = maps.joined(f"{name}.self_attn")
+        self.qkv = maps.qkv(f"{name}.self_attn")
         self.out = maps.linear(f"{name}.self_attn.out_proj")
         self.norm = maps.norm(f"{name}.final_layer_norm")
         self.fc1 = maps.linear(f"{name}.fc1", is_gelu=True)

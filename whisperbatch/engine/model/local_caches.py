@@ -1,6 +1,6 @@
-"""What is on this machine already: the hub's cache, faster-whisper's models in it, openai-whisper's own folder.
+"""Find models already on this machine: in the hub's cache, faster-whisper's models in it, openai-whisper's folder.
 
-Nothing is asked of a network and nothing heavy is imported: the journal looks here too, before a model loads.
+Uses no network and imports nothing heavy: the journal looks here too, before a model loads.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from whisperbatch.errors import ModelError
 
 @dataclass(frozen=True, slots=True)
 class Cached:
-    """A model that was found: its folder or file, its revision, and whose cache it is where it is not the asked one."""
+    """A model that was found: its folder or file and its revision; ``owner`` names another program's copy in words."""
 
     path: Path
     revision: str
@@ -21,11 +21,11 @@ class Cached:
 
 
 def find(model: str, model_dir: Path | None) -> Cached | None:
-    """A model by name or hub id: where the hub's client keeps it, else where another program does; None if nowhere."""
+    """Find a model by name or hub id, in the hub's cache, else in another program's; None if it is in neither."""
     own = snapshot(model_names.repository(model), model_dir)
     if own is not None:
         return Cached(own, own.name)
-    for repo in model_names.for_ctranslate2(model):
+    for repo in model_names.ctranslate2_repositories(model):
         if (copy := snapshot(repo, model_dir)) is not None:
             return Cached(copy, copy.name, f"faster-whisper's copy ({repo})")
     name = model_names.openai_file(model)
@@ -38,19 +38,19 @@ def find(model: str, model_dir: Path | None) -> Cached | None:
 
 
 def local(model: str) -> Path | None:
-    """The folder or file that a model's name is; a name that is known is no file that happens to be called so."""
+    """The folder or file at the path ``model``, else None; a file with the name of a known model does not count."""
     path = Path(model).expanduser()
     is_there = path.is_dir() or (path.is_file() and model not in model_names.REPOSITORIES)
     return path if is_there else None
 
 
 def models(model_dir: Path | None) -> list[str]:
-    """All models that are on this machine, by the names that select them."""
+    """The names of all models on this machine."""
     return sorted({*in_hub_cache(model_dir), *in_openai_cache()})
 
 
 def snapshot(repo: str, model_dir: Path | None) -> Path | None:
-    """The folder that the hub's cache has of a model's main branch, when its weights are whole."""
+    """The folder of a repository's main branch in the hub's cache; None unless its weights are complete."""
     place = (model_dir or model_names.hub_cache()) / f"models--{repo.replace('/', '--')}"
     try:
         commit = (place / "refs" / "main").read_text(encoding="utf-8").strip()
@@ -61,17 +61,17 @@ def snapshot(repo: str, model_dir: Path | None) -> Path | None:
 
 
 def in_hub_cache(model_dir: Path | None) -> list[str]:
-    """Whisper models in the hub's cache, by the shortest name that selects them."""
+    """The Whisper models in the hub's cache, each by the shortest name that selects it."""
     found = []
     for place in sorted((model_dir or model_names.hub_cache()).glob("models--*")):
         repo = place.name.removeprefix("models--").replace("--", "/", 1)
         if (folder := snapshot(repo, model_dir)) is not None and _is_whisper(folder):
-            found.append(model_names.short(repo))
+            found.append(model_names.short_name(repo))
     return sorted(found)
 
 
 def in_openai_cache() -> list[str]:
-    """Models that openai-whisper has downloaded, by the names that select them."""
+    """The names of models that openai-whisper has downloaded."""
     return sorted(
         file.stem
         for file in model_names.openai_cache().glob("*.pt")
@@ -80,10 +80,10 @@ def in_openai_cache() -> list[str]:
 
 
 def digest(path: Path) -> str:
-    """The first 16 hex digits of the SHA-256 of a model's weights: of the file, or the index of several.
+    """The first 16 hex digits of the SHA-256 of a model's weights file, or of the index if there are several files.
 
     Raises:
-        ModelError: No weights are there, or they cannot be read.
+        ModelError: There are no weights, or they cannot be read.
     """
     stored = formats.recognise(path)
     file = stored.files[0]
@@ -98,7 +98,7 @@ def digest(path: Path) -> str:
 
 
 def _is_whisper(folder: Path) -> bool:
-    """Whether a folder's settings are Whisper's; a CTranslate2 folder says so in its weights."""
+    """True if a folder's settings are Whisper's; a CTranslate2 folder is marked as Whisper in its weights."""
     if formats.recognise(folder).format not in (formats.Format.TRANSFORMERS, formats.Format.PICKLED):
         return True
     try:

@@ -1,12 +1,12 @@
-"""Whisper's mel filter bank, without the second that it takes to import a library that has it.
+"""Compute Whisper's mel filter bank, which saves the second that importing a library with one takes.
 
-Slaney's mel scale and norm (Auditory Toolbox, Interval Research report 1998-010), as librosa and transformers have
-them; the numbers are transformers' ``mel_filter_bank`` to the last bit.
+Slaney's mel scale and norm (Auditory Toolbox, Interval Research report 1998-010), as in librosa and transformers; the
+numbers equal transformers' ``mel_filter_bank`` to the last bit.
 """
 
 import numpy as np
 
-BREAK_HZ, BREAK_MEL = 1000.0, 15.0  # from where the scale is logarithmic
+BREAK_HZ, BREAK_MEL = 1000.0, 15.0  # where the logarithmic part of the scale begins
 LOG_STEP = np.log(6.4) / 27.0
 
 
@@ -22,7 +22,7 @@ def mel_filters(n_mels: int, n_fft: int, sample_rate: int) -> np.ndarray:
 
 
 def _mel(hertz: float) -> float:
-    """Of a frequency at which the scale is logarithmic."""
+    """The mel value of a frequency in the logarithmic part of the scale."""
     return float(BREAK_MEL + np.log(hertz / BREAK_HZ) * (27.0 / np.log(6.4)))
 
 

@@ -1,6 +1,6 @@
-"""Names of models and where each may lie: OpenAI's, on the hub; and the other places that people have them in.
+"""The only table of model names, with the hub repositories and cache folders that each may be stored in.
 
-The only table of names. Nothing heavy is imported: the journal asks for a model's revision before anything loads.
+Imports nothing heavy: the journal needs a model's revision before anything loads.
 """
 
 import difflib
@@ -20,33 +20,33 @@ DISTILLED_NAMES = {
     for name in ("small.en", "medium.en", "large-v2", "large-v3", "large-v3.5")
 }
 REPOSITORIES = OPENAI_NAMES | DISTILLED_NAMES
-SAME = {"turbo": "large-v3-turbo", "large": "large-v3"}  # two names of one model
-V3_NAMES = ("large-v3", "large-v3-turbo")  # with a vocabulary of their own
-N_V3 = 51_866
+ALIASES = {"turbo": "large-v3-turbo", "large": "large-v3"}  # two names for one model
+V3_NAMES = ("large-v3", "large-v3-turbo")  # these have their own vocabulary
+N_V3 = 51_866  # ids in it
 
 
 def repository(model: str) -> str:
-    """The hub id that a name stands for; a hub id is its own."""
+    """The hub id that a name stands for; a hub id is returned unchanged."""
     return REPOSITORIES.get(model, model)
 
 
-def short(repo: str) -> str:
+def short_name(repo: str) -> str:
     """The shortest name that selects a hub id."""
     found = [name for name, known in REPOSITORIES.items() if known == repo]
     return min(found, key=len, default=repo)
 
 
-def near(model: str) -> list[str]:
-    """Known names that a wrong one may mean, the nearest first."""
+def suggestions(model: str) -> list[str]:
+    """Known names that a wrong name may stand for, the closest first."""
     plain = model.rpartition("/")[2].lower().replace("_", "-")
     for start in ("faster-", "openai-", "whisper-"):
         plain = plain.removeprefix(start)
     return difflib.get_close_matches(plain, [*REPOSITORIES, "demo"], n=3)
 
 
-def for_ctranslate2(model: str) -> tuple[str, ...]:
-    """The hub ids under which faster-whisper and others keep a model of that name."""
-    name = SAME.get(model, model)
+def ctranslate2_repositories(model: str) -> tuple[str, ...]:
+    """The hub ids under which faster-whisper and others publish this model."""
+    name = ALIASES.get(model, model)
     if model not in REPOSITORIES:
         return ()
     if name == "large-v3-turbo":
@@ -58,20 +58,20 @@ def for_ctranslate2(model: str) -> tuple[str, ...]:
 
 
 def openai_file(model: str) -> str | None:
-    """The name of the file in which openai-whisper keeps a model; None for a name that is not OpenAI's."""
-    return f"{SAME.get(model, model)}.pt" if model in OPENAI_NAMES else None
+    """The name of the file in which openai-whisper stores a model; None for a name that is not OpenAI's."""
+    return f"{ALIASES.get(model, model)}.pt" if model in OPENAI_NAMES else None
 
 
-def with_vocabulary(n_vocab: int) -> tuple[str, ...]:
-    """Hub ids of models that have OpenAI's vocabulary of so many ids."""
+def repositories_with_vocabulary(n_vocab: int) -> tuple[str, ...]:
+    """Hub ids of models that have OpenAI's vocabulary of ``n_vocab`` ids."""
 
     def has(name: str) -> bool:
         if n_vocab == N_V3:
-            return SAME.get(name, name) in V3_NAMES
-        return name.endswith(".en") == (n_vocab < N_V3 - 1) and SAME.get(name, name) not in V3_NAMES
+            return ALIASES.get(name, name) in V3_NAMES
+        return name.endswith(".en") == (n_vocab < N_V3 - 1) and ALIASES.get(name, name) not in V3_NAMES
 
     theirs = [name for name in OPENAI_NAMES if has(name)]
-    copies = [repo for name in theirs for repo in for_ctranslate2(name)]
+    copies = [repo for name in theirs for repo in ctranslate2_repositories(name)]
     return tuple(dict.fromkeys([*(OPENAI_NAMES[name] for name in theirs), *copies]))
 
 
@@ -83,5 +83,5 @@ def hub_cache() -> Path:
 
 
 def openai_cache() -> Path:
-    """The folder in which openai-whisper keeps what it has downloaded."""
+    """The folder in which openai-whisper stores downloaded models."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "whisper").expanduser()

@@ -1,13 +1,13 @@
-"""Products of a CPU in 8 bits: weights in int8 with a scale an output, states in bytes with a scale a row.
+"""Linear maps in 8 bits on a CPU: int8 weights with a scale per output, unsigned 8-bit states with a scale per row.
 
-Comes in: a map's weight and bias in float32. Goes out: a function of states. Scales a row
-and an output are Dettmers et al. 2022 (LLM.int8(), vector-wise quantization), as CTranslate2's int8 has them; torch's
-own dynamic quantization has one scale a batch, so that a text would depend on its neighbours. Sums of bytes are whole
-numbers and exact: here a row's result is the same whatever stands beside it.
+Scales per row and output are Dettmers et al. 2022 (LLM.int8(), vector-wise quantization), as in CTranslate2's int8.
+torch's own dynamic quantization has one scale per batch, which would make a text depend on its neighbours. Integer sums
+are exact, so here a row's result is the same whatever else is in the batch.
 
-The products are oneDNN's, and need a processor that multiplies bytes without saturating between (AVX512-VNNI, AVX-VNNI
-or AMX); bytes are unsigned because without AMX it has no fast product of signed ones. Measured on two cores of a Xeon
-held to AVX512-VNNI, 12,000 rows, 768 to 3,072 with GELU and back: 81 and 83 ms, in float32 163 and 149.
+The products are oneDNN's, and need a processor that multiplies bytes without saturating intermediate sums (AVX512-VNNI,
+AVX-VNNI or AMX). States are unsigned because without AMX there is no fast product of two signed bytes. Measured on two
+cores of a Xeon limited to AVX512-VNNI, 12,000 rows, 768 to 3,072 with GELU and back: 81 and 83 ms, in float32 163 and
+149.
 """
 
 import functools
@@ -19,20 +19,20 @@ from torch import Tensor
 
 from whisperbatch.engine.placement import has_byte_products
 
-TOP = 127.0  # of int8, both ways
-ZERO = 128  # the byte that stands for 0
-LEAST = 1e-30  # of what is divided by: 127 times its inverse is finite
-N_BLOCK = 256  # rows at a time and thread: what is worked on stays in the processor's cache
-FAULTS = (AttributeError, RuntimeError, TypeError)  # a torch without oneDNN, or one that names it otherwise
+TOP = 127.0  # the largest int8; -127 is the smallest used
+ZERO = 128  # the byte that represents 0
+LEAST = 1e-30  # the smallest divisor: 127 times its inverse is finite
+N_BLOCK = 256  # rows per block and thread, so that a block stays in the processor's cache
+FAULTS = (AttributeError, RuntimeError, TypeError)  # torch built without oneDNN, or with other names for it
 
 
-def mapping(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False) -> Callable[[Tensor], Tensor]:
-    """``x @ weight.T + bias``, GELU after it where that is asked for, as a function of x, (..., d_in) to (..., d_out).
+def linear_map(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False) -> Callable[[Tensor], Tensor]:
+    """The function ``x @ weight.T + bias`` of x, (..., d_in) to (..., d_out).
 
     Args:
         weight: (d_out, d_in).
         bias: (d_out,).
-        is_gelu: Whether GELU follows.
+        is_gelu: True to apply GELU to the result.
     """
     d_out = len(weight)
     scales = weight.abs().amax(dim=1).clamp_(min=LEAST) / TOP
@@ -41,7 +41,7 @@ def mapping(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False
 
     def of_rows(rows: Tensor, out: Tensor | None = None) -> Tensor:
         most = torch.maximum(rows.amax(dim=1, keepdim=True), -rows.amin(dim=1, keepdim=True)).clamp_(min=LEAST)
-        states = (rows * (TOP / most)).add_(ZERO + 0.5).to(torch.uint8)  # cut off after a half is added: rounded
+        states = (rows * (TOP / most)).add_(ZERO + 0.5).to(torch.uint8)  # adding a half and truncating rounds
         made = _multiply(states, packed, scales, zeros)
         made = torch.addcmul(shift, made, most / TOP, out=made if is_gelu or out is None else out)
         return F.gelu(made) if is_gelu else made
@@ -60,14 +60,14 @@ def mapping(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False
 
 
 def is_faster(weight: Tensor) -> bool:
-    """Whether such a product is possible and faster than the weight's own; bfloat16 has a faster one."""
+    """True if 8-bit products are possible and faster than the weight's own type; bfloat16's are faster still."""
     return weight.device.type == "cpu" and weight.dtype == torch.float32 and is_possible()
 
 
 @functools.cache
 @torch.inference_mode()
 def is_possible() -> bool:
-    """Whether this machine has such products, and they are right where others would saturate."""
+    """True if this machine has 8-bit products that give the right result where others would saturate."""
     if not has_byte_products():
         return False
     weight = torch.full((64, 256), 127, dtype=torch.int8)
@@ -85,13 +85,13 @@ def is_possible() -> bool:
 
 
 def _pack(weight: Tensor) -> Tensor:
-    """Weights, int8 (d_out, d_in), in the order in which the processor reads them best."""
+    """Weights, int8 (d_out, d_in), in the memory order that the processor reads fastest."""
     packed: Tensor = torch.ops.onednn.qlinear_prepack(weight, [N_BLOCK, weight.shape[1]])
     return packed
 
 
 def _multiply(rows: Tensor, packed: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    """Rows, bytes (n_rows, d_in), less ``ZERO``, by weights and their scales, float32 (n_rows, d_out)."""
+    """The product, float32 (n_rows, d_out), of rows, uint8 (n_rows, d_in), minus ``ZERO``, and scaled weights."""
     made: Tensor = torch.ops.onednn.qlinear_pointwise(
         rows, 1.0, ZERO, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], ""
     )

@@ -1,7 +1,7 @@
-"""The sizes of OpenAI's models, with random weights: speed can be measured where no weights can be had.
+"""Models with random weights in the sizes of OpenAI's, to measure speed where no weights are available.
 
-Comes in: ``random:large-v3``. Goes out: its sizes; ``weights`` makes the tensors.
-What such a model decodes is no text; only ``bench`` takes it. Sizes are those of openai-whisper's models (MIT).
+``random:large-v3`` names one; ``weights`` makes its tensors. What such a model decodes is not text, so only ``bench``
+accepts it. The sizes are those of openai-whisper's models (MIT).
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PREFIX = "random:"
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """A model's dimensions; ``d_head`` is 64 in all of them."""
 
     d_model: int
@@ -24,7 +24,7 @@ class Shape:
 
     @property
     def n_heads(self) -> int:
-        """Heads of each attention."""
+        """The number of heads of each attention."""
         return self.d_model // 64
 
     def as_config(self) -> dict[str, Any]:
@@ -43,18 +43,18 @@ class Shape:
 
 
 SHAPES = {
-    "tiny": Shape(384, 4, 4),
-    "base": Shape(512, 6, 6),
-    "small": Shape(768, 12, 12),
-    "medium": Shape(1024, 24, 24),
-    "large-v2": Shape(1280, 32, 32),
-    "large-v3": Shape(1280, 32, 32, 128, 51_866),
-    "turbo": Shape(1280, 32, 4, 128, 51_866),
+    "tiny": ModelShape(384, 4, 4),
+    "base": ModelShape(512, 6, 6),
+    "small": ModelShape(768, 12, 12),
+    "medium": ModelShape(1024, 24, 24),
+    "large-v2": ModelShape(1280, 32, 32),
+    "large-v3": ModelShape(1280, 32, 32, 128, 51_866),
+    "turbo": ModelShape(1280, 32, 4, 128, 51_866),
 }
 
 
-def shape_of(model: str) -> Shape | None:
-    """The shape that ``random:NAME`` asks for, None for any other model; UsageError on an unknown name."""
+def shape_of(model: str) -> ModelShape | None:
+    """The shape that ``random:NAME`` names, None for any other model; UsageError if the name is unknown."""
     if not model.startswith(PREFIX):
         return None
     name = model.removeprefix(PREFIX)

@@ -1,7 +1,7 @@
-"""Text to token ids and back, and the ids that have a meaning of their own.
+"""The tokenizer of a model: text to token ids and back, and its special tokens.
 
-Takes a checkpoint, gives a ``WhisperTokenizer``. Ids are read from the model's generation settings; what those lack is
-found as openai-whisper finds it (whisper/tokenizer.py, MIT).
+Ids are read from the model's generation settings; missing ones are found as in openai-whisper (whisper/tokenizer.py,
+MIT).
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,18 +21,18 @@ class WhisperTokenizer:
 
     Attributes:
         start: ``<|startoftranscript|>``.
-        end: ``<|endoftext|>``; ids from there on are not text.
+        end: ``<|endoftext|>``; this and larger ids are not text.
         previous: ``<|startofprev|>``, before a prompt.
         no_speech: ``<|nospeech|>``.
         no_timestamps: ``<|notimestamps|>``.
-        timestamp_begin: ``<|0.00|>``; ids from there on are times, 0.02 s apart.
+        timestamp_begin: ``<|0.00|>``; this and larger ids are times, 0.02 s apart.
         languages: Id by language code; empty for English-only models.
     """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        """Read the ids; ModelError when the model can't tell times."""
+        """Read the ids; ModelError if the model has no timestamps."""
         settings = checkpoint.generation
-        self._tokenizer, self._abilities = checkpoint.tokenizer, checkpoint.abilities
+        self._tokenizer, self._capabilities = checkpoint.tokenizer, checkpoint.capabilities
         if settings.get("no_timestamps_token_id") is None:
             raise ModelError(f"the model {checkpoint.found.name} has no timestamps in its generation settings")
         self.start, self.end = settings["decoder_start_token_id"], settings["eos_token_id"]
@@ -52,8 +52,8 @@ class WhisperTokenizer:
         return found
 
     def refusal(self, settings: ClipSettings) -> str | None:
-        """Why the model can't do what a clip asks for; None when it can."""
-        return self._abilities.refusal(settings)
+        """The reason why the model cannot decode with these settings; None if it can."""
+        return self._capabilities.refusal(settings)
 
     def encode(self, text: str) -> list[int]:
         """The ids of a text, none of them special."""
@@ -61,42 +61,42 @@ class WhisperTokenizer:
         return ids
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of ids; those that are not text are left out."""
+        """The text of ids, without special tokens and times."""
         text: str = self._tokenizer.decode([t for t in tokens if t < self.end], skip_special_tokens=False)
         return text
 
     def decode_all(self, tokens: Iterable[int]) -> str:
-        """The text of ids with the names of special ones, times left out, as openai-whisper judges it.
+        """The text of ids with special tokens but without times, on which openai-whisper computes its quality figures.
 
-        Trap: a warm sample may be full of language tokens; left out, a loop of them would pass for good text.
+        Trap: a sample at a high temperature may be full of language tokens; without them a loop would look like text.
         """
         text: str = self._tokenizer.decode([t for t in tokens if t < self.timestamp_begin], skip_special_tokens=False)
         return text
 
     def opening(self, language: str | None, task: str, *, timed: bool) -> list[int]:
-        """What stands before the sampled tokens: start, language and task where the model has several, no times."""
+        """The tokens before the sampled ones: start, language and task if the model has several, ``no_timestamps``."""
         tokens = [self.start]
         if self.languages:
             tokens += [self.languages[language or "en"], self._tasks[task]]
         return tokens if timed else [*tokens, self.no_timestamps]
 
-    def suppressed(self, asked: Sequence[int]) -> list[int]:
-        """Ids that are never given; -1 among ``asked`` stands for the model's own list."""
-        ids = {token for token in asked if token >= 0}
-        if -1 in asked:
-            ids.update(self._suppressed if self._suppressed else self._unspoken())
+    def suppressed(self, requested: Sequence[int]) -> list[int]:
+        """Ids that are never sampled: special tokens and those requested, with -1 for the model's own list."""
+        ids = {token for token in requested if token >= 0}
+        if -1 in requested:
+            ids.update(self._suppressed if self._suppressed else self._non_speech_tokens())
         tasks = map(self._id, ("<|transcribe|>", "<|translate|>"))  # English-only models have them too
-        silent = (self.start, self.previous, self.no_speech, self._id("<|startoflm|>"), *tasks)
-        return sorted(ids.union(token for token in silent if token is not None))
+        special = (self.start, self.previous, self.no_speech, self._id("<|startoflm|>"), *tasks)
+        return sorted(ids.union(token for token in special if token is not None))
 
     def suppressed_first(self) -> list[int]:
-        """Ids that no text begins with: a blank, and its end where the model says so."""
+        """Ids that no text begins with: a blank and the end of text, or the model's own list."""
         if self._suppressed_first is not None:
             return list(self._suppressed_first)
         return [*self.encode(" "), self.end]
 
-    def _unspoken(self) -> set[int]:
-        """Symbols that annotate speech and are not spoken, such as music notes; openai-whisper's list and rule."""
+    def _non_speech_tokens(self) -> set[int]:
+        """Ids of symbols that annotate speech and are not spoken, such as music notes, by openai-whisper's rule."""
         found = {self.encode(" -")[0], self.encode(" '")[0]}
         for symbol in [*SYMBOLS, *MARKS, *NOTES]:
             for tokens in (self.encode(symbol), self.encode(" " + symbol)):

@@ -1,7 +1,7 @@
-"""A model to tensors on the device, settings and tokenizer, whatever format it is stored in.
+"""Load a model in any supported format: its tensors on the device, its settings and its tokenizer.
 
-Comes in: what ``checkpoint`` found. Goes out: a ``Checkpoint``, whole or refused in one sentence. ``formats`` reads;
-here each tensor goes to the device in the numbers that it is used in, and is checked.
+Takes what ``checkpoint`` found, returns a complete ``Checkpoint`` or raises an error of one sentence. ``formats`` reads
+the files; here each tensor is moved to the device, converted to the compute type and checked.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from whisperbatch.engine.model import formats
-from whisperbatch.engine.model.checkpoint import NO_TRANSLATION, Found
+from whisperbatch.engine.model.checkpoint import NO_TRANSLATION, FoundModel
 from whisperbatch.engine.model.formats import ctranslate2, ggml, openai, published, transformers, vocabulary
 from whisperbatch.engine.model.formats.contents import Contents
 from whisperbatch.engine.model.log_mel import N_FFT
@@ -24,7 +24,7 @@ from whisperbatch.errors import ModelError
 from whisperbatch.records import SAMPLE_RATE, ClipSettings
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError)
-CLOSE = 1e-6  # filter banks that differ by less are the same one, rounded otherwise
+CLOSE = 1e-6  # filter banks that differ by less are the same, apart from rounding
 READERS: Mapping[formats.Format, Callable[[formats.StoredWeights], Contents]] = {
     formats.Format.TRANSFORMERS: transformers.read,
     formats.Format.PICKLED: transformers.read,
@@ -39,16 +39,16 @@ class Checkpoint:
     """A loaded model.
 
     Attributes:
-        found: Where it lay.
-        config: Its sizes, as ``config.json`` has them.
-        generation: Its generation settings, as ``generation_config.json`` has them.
-        tensors: By transformers' names without ``model.`` before them, on the device.
+        found: Where it is stored.
+        config: Its sizes, by the names of ``config.json``.
+        generation: Its generation settings, by the names of ``generation_config.json``.
+        tensors: Its weights on the device, by transformers' names without the prefix ``model.``.
         tokenizer: A ``tokenizers.Tokenizer``.
         filters: The mel filter bank, (n_fft / 2 + 1, n_mels).
-        in_eight_bits: Whether what its decoder hears is kept so.
+        in_eight_bits: True to keep the cross-attention cache in 8 bits.
     """
 
-    found: Found
+    found: FoundModel
     config: Mapping[str, Any]
     generation: Mapping[str, Any]
     tensors: dict[str, Tensor]
@@ -58,7 +58,7 @@ class Checkpoint:
 
     @property
     def is_multilingual(self) -> bool:
-        """Whether the model tells languages apart."""
+        """True if the model knows several languages."""
         return bool(self.generation.get("is_multilingual", False))
 
     @property
@@ -69,51 +69,51 @@ class Checkpoint:
         return {token[2:-2]: index for token, index in self.generation["lang_to_id"].items()}
 
     @property
-    def abilities(self) -> "Capabilities":
-        """What it was trained for."""
+    def capabilities(self) -> "Capabilities":
+        """The languages and tasks that the model was trained for."""
         plain = not self.found.is_demo and not any(part in Path(self.found.name).name for part in NO_TRANSLATION)
         return Capabilities(self.found.name, frozenset(self.languages), plain and self.is_multilingual)
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model was trained for; ``languages`` is empty for an English-only one."""
+    """The languages and tasks that a model was trained for; ``languages`` is empty for an English-only one."""
 
     name: str
     languages: frozenset[str]
     can_translate: bool
 
     def refusal(self, settings: ClipSettings) -> str | None:
-        """Why the model can't do what clips ask for; None when it can."""
-        name, languages, asked = self.name, self.languages, settings.language
+        """The reason why the model cannot decode with these settings; None if it can."""
+        name, languages, language = self.name, self.languages, settings.language
         if settings.task == "translate" and not self.can_translate:
             return f"model {name} was not trained to translate; use large-v3 or medium with --task translate"
-        if asked and languages and asked not in languages:
-            return f"model {name} does not know the language '{asked}'"
-        if asked not in (None, "en") and not languages:
-            return f"model {name} knows English only, so --language {asked} cannot be used with it"
+        if language and languages and language not in languages:
+            return f"model {name} does not know the language '{language}'"
+        if language not in (None, "en") and not languages:
+            return f"model {name} knows English only, so --language {language} cannot be used with it"
         return None
 
 
 def load(
-    found: Found,
-    place: Placement,
+    found: FoundModel,
+    placement: Placement,
     *,
     model_dir: Path | None = None,
     offline: bool = True,
     on_notice: Callable[[str], None] = lambda text: None,
 ) -> Checkpoint:
-    """The model on its device.
+    """Load a model onto its device.
 
     Args:
         found: Where it is stored.
-        place: The device, and the numbers to compute in.
-        model_dir: Where a tokenizer is looked for, should the model bring none; None for the hub's cache.
-        offline: Never fetch one.
-        on_notice: Called with a sentence about what the model lacked.
+        placement: The device and the compute type.
+        model_dir: The cache to look in for a tokenizer if the model has none; None for the hub's cache.
+        offline: Never download a tokenizer.
+        on_notice: Called with a sentence about anything that the model lacked.
 
     Raises:
-        ModelError: It is not a whole Whisper.
+        ModelError: It is not a complete Whisper model.
     """
     from safetensors import SafetensorError
 
@@ -123,46 +123,46 @@ def load(
         config = dict(contents.config)
         if found.shape is not None:
             config |= found.shape.as_config()
-            tensors = {name: _random(name, size, place) for name, size in shapes_of(config)}
+            tensors = {name: _random(name, size, placement) for name, size in shapes_of(config)}
         else:
-            tensors = {name: _placed(tensor, place) for name, tensor in contents.tensors}
-            _require(tensors, config)
+            tensors = {name: _to_device(tensor, placement) for name, tensor in contents.tensors}
+            _check_tensors(tensors, config)
         tokenizer = contents.tokenizer
         if tokenizer is None:
             n_vocab = config["vocab_size"]
-            tokenizer = vocabulary.of_openai(n_vocab, model_dir, offline=offline, on_notice=on_notice)
+            tokenizer = vocabulary.openai_tokenizer(n_vocab, model_dir, offline=offline, on_notice=on_notice)
         tokenizer.no_padding()  # the training script's last call may have been saved with it
         tokenizer.no_truncation()
         settings = published.completed(contents.generation, config, tokenizer, found.name)
-        for told in _lacks(found, stored.format, settings, brings_tokenizer=contents.tokenizer is not None):
-            on_notice(told)
+        for notice in _missing_parts(found, stored.format, settings, has_tokenizer=contents.tokenizer is not None):
+            on_notice(notice)
         filters = _mel_filters(config["num_mel_bins"], contents.filters)
-        return Checkpoint(found, config, settings.generation, tensors, tokenizer, filters, place.in_eight_bits)
+        return Checkpoint(found, config, settings.generation, tensors, tokenizer, filters, placement.in_eight_bits)
     except (*UNREADABLE, SafetensorError) as err:
         reason = str(err).strip().partition("\n")[0]
         reason = f"it lacks {reason}" if isinstance(err, KeyError) else reason
         raise ModelError(f"the model in {found.path} cannot be loaded as a Whisper model: {reason}") from err
 
 
-def _lacks(
-    found: Found, kind: formats.Format, settings: published.Completed, *, brings_tokenizer: bool
+def _missing_parts(
+    found: FoundModel, kind: formats.Format, settings: published.Completed, *, has_tokenizer: bool
 ) -> Iterator[str]:
-    """What a checkpoint had not of its own, in sentences; formats that never hold a thing are not blamed for it."""
-    theirs = (*(() if brings_tokenizer else ("tokenizer",)), *settings.published)
-    if theirs:
-        yield f"the model {found.name} has no {' and no '.join(theirs)} of its own; what OpenAI published is used"
-    if settings.spelled and kind in (formats.Format.TRANSFORMERS, formats.Format.PICKLED):
-        what = ", no ".join(settings.spelled)
-        yield f"the settings of the model {found.name} have no {what}; its tokenizer tells them"
+    """Sentences about what a checkpoint lacked, except for things that its format never stores."""
+    from_openai = (*(() if has_tokenizer else ("tokenizer",)), *settings.from_openai)
+    if from_openai:
+        yield f"the model {found.name} has no {' and no '.join(from_openai)} of its own; using OpenAI's"
+    if settings.from_tokenizer and kind in (formats.Format.TRANSFORMERS, formats.Format.PICKLED):
+        what = ", no ".join(settings.from_tokenizer)
+        yield f"the settings of the model {found.name} have no {what}; using those of its tokenizer"
 
 
-def _placed(tensor: Tensor, place: Placement) -> Tensor:
-    """A tensor where and as it is used; each by itself, so that no more than one is there twice."""
-    return tensor.to(place.device, place.dtype)
+def _to_device(tensor: Tensor, placement: Placement) -> Tensor:
+    """A tensor on the device in the compute type; moved one by one, so that at most one exists twice."""
+    return tensor.to(placement.device, placement.dtype)
 
 
 def shapes_of(config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The name and shape of each tensor of a model of these sizes."""
+    """The name and shape of each tensor of a model with these sizes."""
     d_model = config["d_model"]
     yield "encoder.conv1.weight", (d_model, config["num_mel_bins"], 3)
     yield "encoder.conv1.bias", (d_model,)
@@ -193,35 +193,35 @@ def _norm(name: str, d_model: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"{name}.bias", (d_model,)
 
 
-def _require(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-    """Raise ValueError when a tensor is missing or of another shape, or the model has parts that ours has not."""
+def _check_tensors(tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    """Raise ValueError if a tensor is missing or has the wrong shape, or the model needs something unsupported."""
     if config.get("activation_function", "gelu") != "gelu":
         raise ValueError(f"its activation function {config['activation_function']} is not Whisper's")
     for name, size in shapes_of(config):
         if name not in tensors:
             raise ValueError(f"its weights lack {name}")
         if tensors[name].shape != size:
-            raise ValueError(f"its {name} is {tuple(tensors[name].shape)} where its config.json says {size}")
+            raise ValueError(f"its {name} is {tuple(tensors[name].shape)}, but its config.json says {size}")
 
 
-def _random(name: str, size: tuple[int, ...], place: Placement) -> Tensor:
-    """A tensor as training would begin with, the same at every start."""
+def _random(name: str, size: tuple[int, ...], placement: Placement) -> Tensor:
+    """A tensor as initialised for training, the same at every start."""
     if name.endswith("norm.weight"):
-        return torch.ones(size, device=place.device, dtype=place.dtype)
+        return torch.ones(size, device=placement.device, dtype=placement.dtype)
     if name.endswith("bias"):
-        return torch.zeros(size, device=place.device, dtype=place.dtype)
-    generator = torch.Generator(place.device).manual_seed(sum(name.encode()))
-    return torch.empty(size, device=place.device, dtype=place.dtype).normal_(0.0, 0.02, generator=generator)
+        return torch.zeros(size, device=placement.device, dtype=placement.dtype)
+    generator = torch.Generator(placement.device).manual_seed(sum(name.encode()))
+    return torch.empty(size, device=placement.device, dtype=placement.dtype).normal_(0.0, 0.02, generator=generator)
 
 
 def _mel_filters(n_mels: int, own: np.ndarray | None) -> np.ndarray:
-    """The mel filter bank; a format's own where that is another than Whisper's.
+    """The mel filter bank: Whisper's, or the file's own if that differs by more than rounding.
 
-    Every format's transcripts are the same to the byte: OpenAI's file of filters differs from these in the last bits.
+    This keeps transcripts the same to the byte in every format: OpenAI's stored filters differ in the last bits.
     """
     bank = mel_filters(n_mels, N_FFT, SAMPLE_RATE)
     if own is None or (own.shape == bank.shape and np.allclose(own, bank, rtol=0.0, atol=CLOSE)):
         return bank
     if own.shape != bank.shape:
-        raise ValueError(f"its mel filters have the shape {own.shape} where {bank.shape} is needed")
+        raise ValueError(f"its mel filters have the shape {own.shape}, but {bank.shape} is needed")
     return own

@@ -46,7 +46,7 @@ class ClipRequest(DecodeRequest):
 
     def wants_more(self, window: Window) -> bool:
         """Whether the window is to be tried at the next temperature; one that goes on is rather looked at afresh."""
-        return not window.given and super().wants_more(window)
+        return not window.resume_tokens and super().wants_more(window)
 
     def next(self) -> Window | None:
         """The rest of the clip, then its gaps."""
@@ -54,7 +54,7 @@ class ClipRequest(DecodeRequest):
             window, self._further = self._further, None
             return window
         if self._whole is not None and len(self._chances) < len(self._pieces):
-            return self._stretch(self._pieces[len(self._chances)], is_run=True, is_probe=True)
+            return self._stretch(self._pieces[len(self._chances)], is_language_run=True, is_probe=True)
         if self._whole is not None:
             window, self._whole = self._whole, None
             if not self._among or not self._find_runs():
@@ -62,8 +62,8 @@ class ClipRequest(DecodeRequest):
         while True:
             rest = self._end_of_run() - self.seek
             if rest >= MIN_REST or (self.seek == 0 and rest > 0):
-                is_run = bool(self._runs)
-                return Window(self, self.seek, min(rest, N_FRAMES), self._before(self._asked), is_run=is_run)
+                prompt = self._before(self._asked)
+                return Window(self, self.seek, min(rest, N_FRAMES), prompt, is_language_run=bool(self._runs))
             if self._run + 1 >= len(self._runs):
                 break
             self._speak(self._run + 1)
@@ -73,16 +73,16 @@ class ClipRequest(DecodeRequest):
         if self._gaps:
             span, starved = self._gaps.pop(0)
             self._speak(max((k for k, run in enumerate(self._runs) if run.start_s <= span[0]), default=0))
-            return self._stretch(span, is_gap=True, starved=starved)
+            return self._stretch(span, is_gap=True, sparse_segment=starved)
         return None
 
     def take_chances(self, window: Window) -> None:
         """Take a window's language, or a piece's, in a file of several languages one of these."""
-        assert window.chances is not None
+        assert window.language_probs is not None
         if window.is_probe:
-            self._chances.append(window.chances)
+            self._chances.append(window.language_probs)
         elif self._among:
-            self.language, self.language_probability = language_changes.share(window.chances, self._among)
+            self.language, self.language_probability = language_changes.share(window.language_probs, self._among)
         else:
             super().take_chances(window)
 
@@ -93,10 +93,10 @@ class ClipRequest(DecodeRequest):
 
     def votes(self, window: Window) -> Sequence[tuple[float, Mapping[str, float]]]:
         """A vote for the whole clip, or for each piece where its first window may hold several languages."""
-        assert window.chances is not None
+        assert window.language_probs is not None
         if window.is_probe:
-            self._chances.append(window.chances)
-        elif max(window.chances.values()) < CERTAIN and len(self._pieces) > 1:
+            self._chances.append(window.language_probs)
+        elif max(window.language_probs.values()) < CERTAIN and len(self._pieces) > 1:
             self._whole = window
             return ()
         else:
@@ -108,7 +108,7 @@ class ClipRequest(DecodeRequest):
 
     def is_opened_by(self, window: Window) -> bool:
         """Whether the window is the clip's first, and nothing in it was looked at for its own language."""
-        return window.start == 0 and not (window.given or window.is_stretch or window.is_probe or self._among)
+        return window.start == 0 and not (window.resume_tokens or window.is_bounded or window.is_probe or self._among)
 
     def among(self, window: Window, languages: Sequence[str]) -> Window:
         """What runs for a window of a file in several languages: a piece that is asked for its own, or a run."""
@@ -120,7 +120,7 @@ class ClipRequest(DecodeRequest):
             following = self.next()
             assert following is not None
             return following
-        if window.chances is not None:
+        if window.language_probs is not None:
             self.take_chances(window)
         return window
 
@@ -151,7 +151,7 @@ class ClipRequest(DecodeRequest):
     def settle(self, window: Window) -> tuple[Segment, ...]:
         """The window's segments that have text and lie in its audio."""
         decoded = self.judge.best(window.tried)
-        if window.given and self.judge.fails(decoded):
+        if window.resume_tokens and self.judge.fails(decoded):
             return ()  # the next window begins where this was to go on
         drafted, moved_s = self._draft(window)
         drafted = self._cut_at_pauses(window, drafted)
@@ -165,8 +165,8 @@ class ClipRequest(DecodeRequest):
         is_whole = not decoded.is_cut and not segments.has_pair(decoded.tokens, self._speller.timestamp_begin)
         verdict = self._with_words(window, drafted, drawn, back_to_words=not is_whole)
         new = [_inside(one, window.start_s + window.duration_s) for one in verdict.kept]
-        if window.starved is not None:
-            return self._replace(window.starved, new, decoded)
+        if window.sparse_segment is not None:
+            return self._replace(window.sparse_segment, new, decoded)
         self._note_doubts(new, decoded)
         if decoded.is_cut and verdict.seek >= window.start + window.n_frames:
             self._suspect(window.start_s, window.start_s + window.duration_s, CUT_OFF)
@@ -184,17 +184,17 @@ class ClipRequest(DecodeRequest):
         drafted = self._draft(window)[0] if self.clip.joins and not self._words else []
         if not any(pauses.crossed(segment, self.clip.joins) for segment in drafted):
             return super().to_align(window)
-        window.said = (*self._text_given(window), *self._rules.text_of(drafted))
+        window.align_tokens = (*self._text_given(window), *self._rules.text_of(drafted))
         return True
 
     def _text_given(self, window: Window) -> list[int]:
-        return [token for token in window.given if token < self._speller.end]
+        return [token for token in window.resume_tokens if token < self._speller.end]
 
     def _cut_at_pauses(self, window: Window, drafted: list[Segment]) -> list[Segment]:
         """The segments, those that run over a pause which was left out of the clip in parts, as their words tell."""
         if window.timings is None:
             return drafted
-        words = self._rules.timed(window.said, window.timings, self.language)
+        words = self._rules.timed(window.align_tokens, window.timings, self.language)
         words, found = _after(words, len(self._text_given(window))), []
         for segment in drafted:
             text = self._rules.text_of([segment])
@@ -244,16 +244,16 @@ class ClipRequest(DecodeRequest):
             self.seek = end
         if left_s < MIN_LEFT_S or self._words is not None:
             return
-        given = (*window.given, *decoded.tokens)
+        given = (*window.resume_tokens, *decoded.tokens)
         last_frame = window.start + 2 * (given[-1] - self._speller.timestamp_begin) if given else 0
         if last_frame == self.seek and len(given) <= MAX_GIVEN:
-            self._further = replace(window, given=given, tried=[], timings=None)
+            self._further = replace(window, resume_tokens=given, tried=[], timings=None)
 
     def _draft(self, window: Window) -> tuple[list[Segment], float]:
         decoded = self.judge.best(window.tried)
         if self.judge.is_silence(decoded) or self._is_made_up(decoded):
             return [], window.duration_s
-        tokens = (*window.given[-1:], *decoded.tokens)
+        tokens = (*window.resume_tokens[-1:], *decoded.tokens)
         pieces, moved_s = segments.split(tokens, self._speller.timestamp_begin, window.duration_s)
         made = (self._segment(window, piece, decoded) for piece in pieces if piece.start_s < window.duration_s)
         return [one for one in made if one.text.strip()], moved_s

@@ -18,7 +18,7 @@ from typing import Any, Generic
 
 from whisperbatch.engine import EngineFacts, Work
 from whisperbatch.engine.scheduling.clip_request import ClipRequest
-from whisperbatch.engine.scheduling.device_protocol import Device, LaneT
+from whisperbatch.engine.scheduling.device_protocol import BatchT, Device
 from whisperbatch.engine.scheduling.file_request import FileRequest
 from whisperbatch.engine.scheduling.hotwords import Crowding
 from whisperbatch.engine.scheduling.language_choice import LanguageChoice
@@ -36,12 +36,12 @@ ENCODE_BATCH = 8  # windows in a pass of the encoder
 ALIGN_SHARE = 4  # one in so many of the windows that run; when as many wait for their words' times, they get them
 
 
-class ContinuousEngine(Generic[LaneT]):
+class ContinuousEngine(Generic[BatchT]):
     """Continuous batching over a fixed number of slots; owned by one thread."""
 
     def __init__(
         self,
-        device: Device[LaneT],
+        device: Device[BatchT],
         speller: Tokenizer,
         options: DecodeOptions,
         facts: EngineFacts,
@@ -78,14 +78,14 @@ class ContinuousEngine(Generic[LaneT]):
         """Clips that it would take now: a whole batch when idle, later as many as end, and a few in reserve."""
         if self.idle:
             return self.device.n_slots
-        n_slots = sum(len(lane.slots) for lane in self.device.lanes)
+        n_slots = sum(len(batch.slots) for batch in self.device.batches)
         n_spare = max(1, self.device.n_slots // 4)
         return max(0, n_slots + n_spare - (len(self._requests) - self._scheduler.n_parked - len(self._aligning)))
 
     @property
     def room(self) -> int:
         """Clips that could begin at once: free slots that nobody waits for."""
-        return max(0, self.device.lanes[0].slots.n_free - self._scheduler.n_ready)
+        return max(0, self.device.batches[0].slots.n_free - self._scheduler.n_ready)
 
     @property
     def idle(self) -> bool:
@@ -127,8 +127,8 @@ class ContinuousEngine(Generic[LaneT]):
             return window.request.clip.file_id == file_id
 
         self._scheduler.discard(is_gone)
-        for lane in self.device.lanes:
-            lane.discard(is_gone)
+        for batch in self.device.batches:
+            batch.discard(is_gone)
         self._aligning = [window for window in self._aligning if not is_gone(window)]
         self._quarantine = deque([w for w in group if not is_gone(w)] for group in self._quarantine)
         self._requests = [request for request in self._requests if request.clip.file_id != file_id]
@@ -143,8 +143,8 @@ class ContinuousEngine(Generic[LaneT]):
         for _ in range(MAX_STEPS if is_full else 0):
             if self._out or not n_used or self._n_used < n_used or time.monotonic() - began_s > MAX_STEP_S:
                 break
-            for lane in self.device.lanes:
-                self._advance(lane)
+            for batch in self.device.batches:
+                self._advance(batch)
         out, self._out = self._out, []
         return out
 
@@ -164,7 +164,7 @@ class ContinuousEngine(Generic[LaneT]):
 
     @property
     def _n_used(self) -> int:
-        return sum(lane.slots.n_used for lane in self.device.lanes)
+        return sum(batch.slots.n_used for batch in self.device.batches)
 
     def _fill(self) -> bool:
         """Seat some windows where there is room, a fault's suspects alone; whether no more are waiting for it.
@@ -176,57 +176,58 @@ class ContinuousEngine(Generic[LaneT]):
         self._is_alone = bool(self._quarantine)
         if self._is_alone:
             for window in self._quarantine.popleft():
-                self._seat(self.device.lane_of(window), [window])
+                self._seat(self.device.batch_for(window), [window])
             return True
         n_more = 0
-        for lane in self.device.lanes:
-            if lane.slots.n_free and (windows := self._next(lane)):
-                self._seat(lane, windows)
-                n_more += min(lane.slots.n_free, self._scheduler.n_ready)
+        for batch in self.device.batches:
+            if batch.slots.n_free and (windows := self._next(batch)):
+                self._seat(batch, windows)
+                n_more += min(batch.slots.n_free, self._scheduler.n_ready)
         return n_more == 0
 
-    def _next(self, lane: LaneT) -> list[Window]:
-        if self._scheduler.waits(lane.slots, self.device.n_together):
+    def _next(self, batch: BatchT) -> list[Window]:
+        if self._scheduler.waits(batch.slots, self.device.n_together):
             return []
-        n = min(ENCODE_BATCH, lane.slots.n_free)
-        return self._scheduler.take(n, lambda window: self.device.lane_of(window) is lane)
+        n = min(ENCODE_BATCH, batch.slots.n_free)
+        return self._scheduler.take(n, lambda window: self.device.batch_for(window) is batch)
 
-    def _seat(self, lane: LaneT, windows: Sequence[Window]) -> None:
+    def _seat(self, batch: BatchT, windows: Sequence[Window]) -> None:
         """Encode windows where that is still to be done, find their languages, begin; without room they wait."""
-        self._scheduler.add(*windows[lane.slots.n_free :])
-        windows = windows[: lane.slots.n_free]
-        self._isolate([w for w in windows if w.audio is None], self.device.encode)
-        encoded = [window for window in windows if window.audio is not None and window.request in self._requests]
-        self._isolate(encoded, lambda some: self._begin(lane, some))
+        self._scheduler.add(*windows[batch.slots.n_free :])
+        windows = windows[: batch.slots.n_free]
+        self._isolate([w for w in windows if w.audio_features is None], self.device.encode)
+        encoded = [w for w in windows if w.audio_features is not None and w.request in self._requests]
+        self._isolate(encoded, lambda some: self._begin(batch, some))
 
-    def _begin(self, lane: LaneT, windows: Sequence[Window]) -> None:
-        if lane not in self.device.lanes:  # out of memory since they were taken: the lane is gone
+    def _begin(self, batch: BatchT, windows: Sequence[Window]) -> None:
+        if batch not in self.device.batches:  # out of memory since they were taken: the batch is gone
             self._scheduler.add(*windows)
             return
-        seated = list(zip(self.device.enter(lane, windows), windows, strict=True))
-        self._find_languages(lane, seated)
+        seated = list(zip(self.device.insert(batch, windows), windows, strict=True))
+        self._find_languages(batch, seated)
         known = [(slot, w) for slot, w in seated if w.request.language is not None and not w.is_probe]
         if known:
-            self.device.begin(lane, known)
+            self.device.begin(batch, known)
         # nothing raises from here on: what is parked or queued now must not be split and come here once more
         for slot, window in seated:
             if window.is_probe or window.request.looks_closer:
-                lane.slots.clear(slot)
+                batch.slots.clear(slot)
                 self._go_on(window.request)
             elif window.request.language is None:
-                lane.slots.clear(slot)
+                batch.slots.clear(slot)
                 self._scheduler.park(window)
         for _, window in seated:
             self._release(window.request.clip.file_id)
 
-    def _find_languages(self, lane: LaneT, seated: Sequence[tuple[int, Window]]) -> None:
+    def _find_languages(self, batch: BatchT, seated: Sequence[tuple[int, Window]]) -> None:
         """Guess the languages that are not known; a clip that votes gets its file's, once all have voted."""
-        asked = [(slot, window) for slot, window in seated if window.request.language is None]
-        if not asked:
+        unknown = [(slot, window) for slot, window in seated if window.request.language is None]
+        if not unknown:
             return
-        for (_, window), chances in zip(asked, self.device.guess(lane, [slot for slot, _ in asked]), strict=True):
-            self._languages.hear(window, chances)
-        for _, window in asked:
+        found = self.device.detect_languages(batch, [slot for slot, _ in unknown])
+        for (_, window), probs in zip(unknown, found, strict=True):
+            self._languages.hear(window, probs)
+        for _, window in unknown:
             self._languages.settle(window.request)
 
     def _release(self, file_id: int) -> None:
@@ -244,12 +245,12 @@ class ContinuousEngine(Generic[LaneT]):
         else:
             self._scheduler.add(ready)
 
-    def _advance(self, lane: LaneT) -> None:
-        """One step of a lane; what raises is put in quarantine, in halves."""
+    def _advance(self, batch: BatchT) -> None:
+        """One step of a batch; what raises is put in quarantine, in halves."""
         try:
-            ended = self.device.step(lane)
+            ended = self.device.step(batch)
         except Exception as err:
-            windows = lane.discard(lambda window: True)
+            windows = batch.discard(lambda window: True)
             if self.device.is_out_of_memory(err) and self._shrink(err):
                 self._scheduler.add(*windows)
             elif len(windows) == 1:
@@ -259,24 +260,24 @@ class ContinuousEngine(Generic[LaneT]):
                 self._quarantine.extendleft([windows[half:], windows[:half]])
             return
         for slot, window, sampled in ended:
-            self._isolate([window], partial(self._end, lane, slot, sampled))
-            if lane not in self.device.lanes:  # out of memory: all that was seated is queued again
+            self._isolate([window], partial(self._end, batch, slot, sampled))
+            if batch not in self.device.batches:  # out of memory: all that was seated is queued again
                 break
 
-    def _end(self, lane: LaneT, slot: int, sampled: SampledTokens, windows: Sequence[Window]) -> None:
+    def _end(self, batch: BatchT, slot: int, sampled: SampledTokens, windows: Sequence[Window]) -> None:
         """Judge what was decoded of a window: try again, or settle it and go on with its clip."""
         (window,) = windows
         request = window.request
         window.tried.append(self.device.read(window, sampled))
         following = self._languages.instead_of(window) or (window if request.wants_more(window) else None)
-        if following is window and self.device.lane_of(window) is lane:
-            self.device.begin(lane, [(slot, window)])
+        if following is window and self.device.batch_for(window) is batch:
+            self.device.begin(batch, [(slot, window)])
             return
         if following is not None:
-            lane.slots.clear(slot)
+            batch.slots.clear(slot)
             self._scheduler.add(following)
             return
-        lane.slots.clear(slot)
+        batch.slots.clear(slot)
         if self._asked(window, request.to_align):
             self._aligning.append(window)
         else:
@@ -325,7 +326,7 @@ class ContinuousEngine(Generic[LaneT]):
         """Give out a window's segments."""
         request = window.request
         new = self._asked(window, request.settle)
-        window.audio = None
+        window.audio_features = None
         end_s = min(window.start_s + window.duration_s, request.seek / 100)
         self._out.append(Segments(request.clip.file_id, request.clip.index, new, end_s))
 
@@ -353,8 +354,8 @@ class ContinuousEngine(Generic[LaneT]):
         try:
             work(windows)
         except Exception as err:
-            for lane in self.device.lanes:
-                lane.discard(lambda window: window in windows)
+            for batch in self.device.batches:
+                batch.discard(lambda window: window in windows)
             if self.device.is_out_of_memory(err) and self._shrink(err):
                 self._scheduler.add(*windows)
             elif len(windows) == 1:
@@ -370,14 +371,14 @@ class ContinuousEngine(Generic[LaneT]):
         n_slots = self.device.n_slots // 2
         if n_slots == 0:
             return False
-        for lane in self.device.lanes:
-            self._scheduler.add(*lane.discard(lambda window: True))
+        for batch in self.device.batches:
+            self._scheduler.add(*batch.discard(lambda window: True))
         self._resize(n_slots)
         self._on_notice(f"the device is out of memory: going on with {self.device.n_slots} windows at once")
         return True
 
     def _resize(self, n_slots: int) -> None:
-        """Make the lanes anew, with fewer slots still while there is no memory even for these."""
+        """Make the batches anew, with fewer slots still while there is no memory even for these."""
         try:
             self.device.resize(n_slots)
         except Exception as err:

@@ -1,4 +1,4 @@
-"""What the engine's policy asks of a device and its lanes; ``runner`` and ``decode_batch`` have it. No torch."""
+"""What the engine's policy asks of a device and its batches; ``runner`` and ``decode_batch`` have it. No torch."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -19,10 +19,10 @@ class DecodeBatch(Protocol):
         ...
 
 
-LaneT = TypeVar("LaneT", bound=DecodeBatch)
+BatchT = TypeVar("BatchT", bound=DecodeBatch)
 
 
-class Device(Protocol[LaneT]):
+class Device(Protocol[BatchT]):
     """What runs windows, as ``engine/device/runner`` does; any call may raise."""
 
     n_slots: int
@@ -35,36 +35,36 @@ class Device(Protocol[LaneT]):
         ...
 
     @property
-    def lanes(self) -> Sequence[LaneT]:
-        """All lanes."""
+    def batches(self) -> Sequence[BatchT]:
+        """All batches."""
         ...
 
-    def lane_of(self, window: Window) -> LaneT:
+    def batch_for(self, window: Window) -> BatchT:
         """Where a window's next try runs."""
         ...
 
     def resize(self, n_slots: int) -> None:
-        """Make the lanes anew, empty."""
+        """Make the batches anew, empty."""
         ...
 
     def encode(self, windows: Sequence[Window]) -> None:
         """Set each window's ``audio``."""
         ...
 
-    def enter(self, lane: LaneT, windows: Sequence[Window]) -> list[int]:
+    def insert(self, batch: BatchT, windows: Sequence[Window]) -> list[int]:
         """Seat windows; their slots."""
         ...
 
-    def guess(self, lane: LaneT, slots: Sequence[int]) -> list[dict[str, float]]:
+    def detect_languages(self, batch: BatchT, slots: Sequence[int]) -> list[dict[str, float]]:
         """The probability of each language in each slot."""
         ...
 
-    def begin(self, lane: LaneT, seated: Sequence[tuple[int, Window]]) -> None:
+    def begin(self, batch: BatchT, seated: Sequence[tuple[int, Window]]) -> None:
         """Begin the next try of seated windows."""
         ...
 
-    def step(self, lane: LaneT) -> list[tuple[int, Window, SampledTokens]]:
-        """One token more in a lane; what ended."""
+    def step(self, batch: BatchT) -> list[tuple[int, Window, SampledTokens]]:
+        """One token more in a batch; what ended."""
         ...
 
     def read(self, window: Window, sampled: SampledTokens) -> Decoded:

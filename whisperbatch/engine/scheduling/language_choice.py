@@ -45,7 +45,7 @@ class LanguageChoice:
     def hear(self, window: Window, chances: Mapping[str, float]) -> None:
         """Take in the probability of each language in a window: as its file's vote, or for its clip alone."""
         request, clip = window.request, window.request.clip
-        window.chances = chances
+        window.language_probs = chances
         if clip.vote is None or not self.is_open(clip.file_id):
             request.take_chances(window)
         elif votes := request.votes(window):
@@ -67,7 +67,7 @@ class LanguageChoice:
         Only a file's first minutes vote, and the language may change later.
         """
         request, decision = window.request, self._votes.decision(window.request.clip.file_id)
-        chances = window.chances
+        chances = window.language_probs
         if decision is None or decision.others or chances is None or not request.is_opened_by(window):
             return None
         code = max(chances, key=lambda code: chances[code])

@@ -62,16 +62,16 @@ class Window:
         n_frames: How much of the clip it holds, at most a window.
         prompt: Tokens of text that stands before it.
         is_gap: Whether it is a second look at speech without text, or with too little.
-        starved: The segment with too little text that a second look may replace.
-        is_run: Whether it ends where the language changes.
-        is_probe: Whether only its language is asked.
-        chances: The probability of each language, where that was asked.
-        given: Its text so far, a time at its end, when it goes on from there.
-        tried: What was decoded of it so far, a temperature each.
-        no_speech_prob: Of the first try; the others' openings are the same.
-        audio: The encoder's output, kept while another pass may need it; the runner's to know.
-        said: The tokens of text whose times are asked for.
-        timings: Their times, once they are known.
+        sparse_segment: The segment with too little text that this second look may replace.
+        is_language_run: Whether it ends where the language changes.
+        is_probe: Whether only its language is wanted, not its text.
+        language_probs: The probability of each language, where they were computed.
+        resume_tokens: The text so far, ending in a timestamp, when decoding resumes from there.
+        tried: The results so far, one per temperature.
+        no_speech_prob: From the first try; later tries have the same opening.
+        audio_features: The encoder's output, kept while another pass may need it; opaque to the scheduling layer.
+        align_tokens: The text tokens to align with the audio.
+        timings: The times of ``align_tokens``, once they are known.
     """
 
     request: "DecodeRequest"
@@ -79,15 +79,15 @@ class Window:
     n_frames: int
     prompt: Sequence[int] = ()
     is_gap: bool = False
-    starved: Segment | None = None
-    is_run: bool = False
+    sparse_segment: Segment | None = None
+    is_language_run: bool = False
     is_probe: bool = False
-    chances: Mapping[str, float] | None = None
-    given: tuple[int, ...] = ()
+    language_probs: Mapping[str, float] | None = None
+    resume_tokens: tuple[int, ...] = ()
     tried: list[Decoded] = field(default_factory=list)
     no_speech_prob: float = 0.0
-    audio: Any = None
-    said: tuple[int, ...] = ()
+    audio_features: Any = None
+    align_tokens: tuple[int, ...] = ()
     timings: Timings | None = None
 
     @property
@@ -101,9 +101,9 @@ class Window:
         return self.n_frames / FRAMES_A_SECOND
 
     @property
-    def is_stretch(self) -> bool:
+    def is_bounded(self) -> bool:
         """Whether the model must not hear what comes after it in the clip."""
-        return self.is_gap or self.is_run
+        return self.is_gap or self.is_language_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class DecodeRequest(ABC):
 
     def take_chances(self, window: Window) -> None:
         """Take the most probable language of a window for the clip's."""
-        chances = window.chances
+        chances = window.language_probs
         assert chances is not None
         self.language = max(chances, key=lambda code: chances[code])
         self.language_probability = chances[self.language]
@@ -182,8 +182,8 @@ class DecodeRequest(ABC):
 
     def votes(self, window: Window) -> Sequence[tuple[float, Mapping[str, float]]]:
         """What a clip that votes says of its file's language, seconds and chances; nothing while it looks closer."""
-        assert window.chances is not None
-        return [(self.speech_s, window.chances)]
+        assert window.language_probs is not None
+        return [(self.speech_s, window.language_probs)]
 
     @property
     def speech_s(self) -> float:
@@ -200,8 +200,8 @@ class DecodeRequest(ABC):
 
     def to_align(self, window: Window) -> bool:
         """Whether the times of words are to be found before the window is settled."""
-        window.said = self._words.text_of(self._draft(window)[0]) if self._words else ()
-        return bool(window.said)
+        window.align_tokens = self._words.text_of(self._draft(window)[0]) if self._words else ()
+        return bool(window.align_tokens)
 
     def text(self) -> ClipText:
         """What was heard."""

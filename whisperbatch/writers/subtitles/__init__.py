@@ -1,6 +1,6 @@
-"""A transcript to cues, for srt, vtt and ass.
+"""Subtitle cues, for srt, vtt and ass.
 
-cues (a cue, its text, its width, its time stamps), shape (all steps, in order), by_words (cues by openai-whisper's
-rules), by_sentences (cues that keep sentences whole), timing (when cues appear and go), units (words that no break may
-part).
+Modules: shape (transcript to cues: runs all the steps), by_words (cues by openai-whisper's rules), by_sentences (cues
+that keep sentences whole), timing (when cues appear and disappear), cues (the Cue class, text width, time stamps),
+units (words that must not be separated by a break).
 """

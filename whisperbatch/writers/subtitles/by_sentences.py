@@ -1,7 +1,7 @@
-"""Cues that begin and end with sentences; a sentence too long for one is split where that hurts least.
+"""Make cues that begin and end with sentences, and split a sentence that is too long for one cue at the best place.
 
-Breaks cost little after a comma, and parts of one size cost less than a long one and a short one; the same holds for
-the lines of a cue.
+A break after a comma is cheap, and parts of equal size are cheaper than a long and a short one. The same costs choose
+the line breaks in a cue.
 """
 
 import math
@@ -17,9 +17,9 @@ from whisperbatch.writers.subtitles.by_words import LINE_WIDTH, PAUSE_S
 from whisperbatch.writers.subtitles.cues import Cue, cue_of, width
 from whisperbatch.writers.subtitles.units import at_line_start, last_start_s, units
 
-PIECE_COST = 1e6  # what one more cue or line costs: more than all else together
-BARE_COST = 25.0  # what a break costs that is not after a punctuation mark
-SIZE_COST = 40.0  # what a part costs that fills all the room, less by the square
+PIECE_COST = 1e6  # of one more cue or line: more than everything else together
+BARE_COST = 25.0  # of a break that does not follow a punctuation mark
+SIZE_COST = 40.0  # of a part that fills all the room; smaller parts cost less, by the square
 
 _CLOSING = "\"'”’»)\\]}』」）"
 _SENTENCE_END = re.compile(rf"[.!?…。！？｡؟۔।][{_CLOSING}]*$")
@@ -31,7 +31,7 @@ _ABBREVIATIONS = frozenset(
 
 
 def by_sentences(groups: Sequence[Sequence[Word]], shaping: SubtitleOptions) -> list[Cue]:
-    """The cues of groups of words; where the groups end does not count."""
+    """Return the cues of groups of words; boundaries between groups are ignored."""
     whole = sentences([word for group in units(groups, across=True) for word in group])
     parts = [part for sentence in whole for part in _parts(sentence, shaping)]
     for to_next in (True, False):
@@ -40,7 +40,7 @@ def by_sentences(groups: Sequence[Sequence[Word]], shaping: SubtitleOptions) -> 
 
 
 def sentences(words: Sequence[Word]) -> Iterator[list[Word]]:
-    """The words, sentence by sentence; a long pause and another speaker end one too."""
+    """Yield the words sentence by sentence; a long pause or a new speaker also ends one."""
     sentence: list[Word] = []
     for word, after in zip_longest(words, words[1:]):
         sentence.append(word)
@@ -56,7 +56,7 @@ def _ends_between(word: Word, after: Word) -> bool:
 
 
 def ends_sentence(text: str, follows: str) -> bool:
-    """True when a sentence ends with a word, judged by its text and that of the next word."""
+    """Return whether a sentence ends with a word, given its text and the next word's."""
     if not _SENTENCE_END.search(text):
         return False
     if "." not in text[-2:]:
@@ -65,7 +65,7 @@ def ends_sentence(text: str, follows: str) -> bool:
 
 
 def _is_shortened(text: str) -> bool:
-    """Whether a word's full stop is its own and not a sentence's."""
+    """True if the full stop belongs to the word (an abbreviation, an initial), not to the sentence."""
     return text.lower() in _ABBREVIATIONS or (_NO_END.fullmatch(text) is not None and text != "I.")
 
 
@@ -75,7 +75,7 @@ def _ends_clause(word: Word) -> bool:
 
 
 def _parts(sentence: Sequence[Word], shaping: SubtitleOptions) -> list[Sequence[Word]]:
-    """A sentence, or the parts of it that each fit a cue."""
+    """Return the sentence as one part if it fits a cue, else parts that do."""
     if _fits(sentence, shaping):
         return [sentence]
     room = (shaping.max_line_width or LINE_WIDTH) * (shaping.max_line_count or 1)
@@ -83,7 +83,7 @@ def _parts(sentence: Sequence[Word], shaping: SubtitleOptions) -> list[Sequence[
 
 
 def _joined(parts: Sequence[Sequence[Word]], shaping: SubtitleOptions, to_next: bool) -> list[Sequence[Word]]:
-    """The parts, one that is gone too soon put together with the next or the one before, where both fit one cue."""
+    """Join parts that are shown too briefly with the next part or the one before, if both fit one cue."""
     joined: list[Sequence[Word]] = []
     shortest_s, before_s = shaping.min_cue_s or 0.0, math.inf
     for part, after in zip_longest(parts, parts[1:]):
@@ -101,7 +101,7 @@ def _joined(parts: Sequence[Sequence[Word]], shaping: SubtitleOptions, to_next: 
 
 
 def _laid_out(words: Sequence[Word], shaping: SubtitleOptions) -> list[Word]:
-    """The words of a cue with their line breaks, the lines about as long as each other; the first has the label."""
+    """Put line breaks into a cue's words, for lines of about equal length; only the first word keeps its label."""
     words = [words[0], *(replace(word, speaker=None) for word in words[1:])]
     limit = shaping.max_line_width or LINE_WIDTH
     line = SubtitleOptions(limit, 1, measure=shaping.measure)
@@ -113,12 +113,12 @@ def _laid_out(words: Sequence[Word], shaping: SubtitleOptions) -> list[Word]:
 
 
 def _fits(words: Sequence[Word], shaping: SubtitleOptions) -> bool:
-    """Whether the words fit one cue."""
+    """True if the words fit one cue."""
     return max(_ends_from(0, words, shaping)) == len(words)
 
 
 def _ends_from(start: int, words: Sequence[Word], shaping: SubtitleOptions) -> Iterator[int]:
-    """Each end at which the words from ``start`` on still fit; the first word does always."""
+    """Yield each end at which ``words[start:end]`` still fits; a single word always does."""
     limit, n_lines = shaping.max_line_width or LINE_WIDTH, 1
     line = width(prefix(words[start].speaker) + words[start].word.strip(), shaping.measure)
     yield start + 1
@@ -137,7 +137,7 @@ def _ends_from(start: int, words: Sequence[Word], shaping: SubtitleOptions) -> I
 def _split(
     words: Sequence[Word], ends_from: Callable[[int], Iterator[int]], room: float, measure: str
 ) -> list[Sequence[Word]]:
-    """The words in as few parts as may be, broken where it costs least."""
+    """Split the words into as few parts as possible, at the lowest cost."""
     n_words = len(words)
     costs, starts = [0.0] + [math.inf] * n_words, [0] * (n_words + 1)
     for start in range(n_words):

@@ -1,7 +1,7 @@
-"""Cues and lines by openai-whisper's rules (SubtitlesWriter in whisper/utils.py, MIT), with the same results.
+"""Make cues and lines by openai-whisper's rules (SubtitlesWriter in whisper/utils.py, MIT), with the same results.
 
-Ours: words that belong together (``units``) stay so and count as one; a cue also ends where the speaker changes and
-before it grows longer than ``max_cue_s``; the label before a cue counts for its first line's width.
+Added here: words that belong together (``units``) are never separated and count as one; a cue also ends where the
+speaker changes and before it exceeds ``max_cue_s``; a cue's label counts towards the width of its first line.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,13 @@ from whisperbatch.writers.speakers import prefix
 from whisperbatch.writers.subtitles.cues import Cue, cue_of, width
 from whisperbatch.writers.subtitles.units import at_line_start, last_start_s, units
 
-LINE_WIDTH = 1000  # openai-whisper's, when none is asked for
+LINE_WIDTH = 1000  # openai-whisper's default
 WORDS_A_CUE = 1000  # likewise
 PAUSE_S = 3.0  # from a word's start to the next one's
 
 
 def by_words(groups: Sequence[Sequence[Word]], shaping: SubtitleOptions) -> Iterator[Cue]:
-    """The cues of groups of words, a group a segment. A limit that is None does not hold."""
+    """Yield the cues of groups of words, one group per segment; limits that are None do not apply."""
     builder = _Builder(shaping)
     groups = units(groups, across=not builder.keeps_segments)
     pieces = [piece for group in groups for piece in _pieces(group, shaping.max_words_per_line or WORDS_A_CUE)]
@@ -37,7 +37,7 @@ def _pieces(group: Sequence[Word], n_words: int) -> Iterator[Sequence[Word]]:
 
 
 class _Builder:
-    """The cue that grows; one for a transcript."""
+    """Collects words into the current cue; one per transcript."""
 
     def __init__(self, shaping: SubtitleOptions) -> None:
         self.words: list[Word] = []
@@ -49,7 +49,7 @@ class _Builder:
         self._last_s: float | None = None
 
     def add(self, word: Word, is_first: bool) -> Cue | None:
-        """The cue that ends before this word, if one does."""
+        """Add a word; return the cue that ends before it, if any."""
         done: Cue | None = None
         is_pause = not self.keeps_segments and self._last_s is not None and word.start_s - self._last_s > PAUSE_S
         is_cut = self._must_end(word, is_first)
@@ -71,7 +71,7 @@ class _Builder:
         return done
 
     def _must_end(self, word: Word, is_first: bool) -> bool:
-        """Whether the cue ends here whatever room it has."""
+        """True if the cue must end here even if it has room."""
         if not self.words:
             return False
         longest_s = self._shaping.max_cue_s

@@ -1,4 +1,4 @@
-"""What the subtitle formats share: the cue, its text, its width, time stamps."""
+"""Cues, and what all subtitle formats need for them: text, width, time stamps."""
 
 import re
 import unicodedata
@@ -19,9 +19,9 @@ class Cue:
 
     Attributes:
         start_s: When it appears.
-        end_s: When it goes.
-        words: As they are shown, blanks and line breaks among them; where word times are not known, one for all.
-        marked: Position of the word that is underlined; None when none is.
+        end_s: When it disappears.
+        words: As shown, with spaces and line breaks; without word times, a single "word".
+        marked: Index of the underlined word; None if none is.
     """
 
     start_s: float
@@ -31,40 +31,40 @@ class Cue:
 
     @property
     def label(self) -> str | None:
-        """Whose it is."""
+        """The speaker or channel; None if unknown."""
         return self.words[0].speaker
 
     @property
     def text(self) -> str:
-        """The words, in their lines."""
+        """The whole text, with line breaks."""
         return "".join(word.word for word in self.words)
 
 
 def cue_of(words: Sequence[Word]) -> Cue:
-    """A cue from its first word to its last, each on its own, in the order of time."""
+    """Make a cue that lasts from its first word to its last; units are taken apart, times put in order."""
     shown = (part for word in words for part in (word.shown() if isinstance(word, Unit) else (word,)))
     ordered = tuple(words_in_order(shown))
     return Cue(ordered[0].start_s, ordered[-1].end_s, ordered)
 
 
 def shown(cue: Cue) -> str:
-    """A cue's text for srt and vtt: the label before it, ``<u>`` around the marked word, nothing that breaks a cue."""
+    """Return a cue's text for srt and vtt: label, ``<u>`` around the marked word, and no ``-->``."""
     parts = [word.word for word in cue.words]
     if cue.marked is not None:
         parts[cue.marked] = mark(parts[cue.marked], "<u>", "</u>")
     text = prefix(cue.label) + "".join(parts)
-    while "-->" in text:  # it stands between a cue's times
+    while "-->" in text:  # it separates a cue's times
         text = text.replace("-->", "->")
     return text
 
 
 def mark(word: str, before: str, after: str) -> str:
-    """A word with something around all but its leading blanks; openai-whisper's rule leaves one with line breaks."""
+    """Put tags around a word without its leading spaces; as in openai-whisper, not around one with line breaks."""
     return _MARKED.sub(lambda match: f"{match[1]}{before}{match[2]}{after}", word)
 
 
 def width(text: str, measure: str) -> float:
-    """How wide a line is: in characters, in columns (wide ones have two), or in wide characters (others are half)."""
+    """Return a line's width in characters, columns (wide characters count 2) or wide characters (others count 0.5)."""
     if measure == "characters":
         return len(text)
     columns = sum(_columns(character) for character in text)
@@ -72,7 +72,7 @@ def width(text: str, measure: str) -> float:
 
 
 def stamp(seconds: float, decimal_mark: str, always_hours: bool) -> str:
-    """``HH:MM:SS,mmm``; without hours when there are none, unless they are always wanted."""
+    """``HH:MM:SS,mmm``; zero hours are left out unless ``always_hours``."""
     milliseconds = round(seconds * 1000)
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)

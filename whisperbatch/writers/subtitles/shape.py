@@ -1,14 +1,11 @@
-"""A transcript to cues: the words are made into cues and lines, then the cues are timed, then words are marked.
-
-Comes in: a Transcript and SubtitleOptions. Goes out: cues, in order. Pure.
-"""
+"""Turn a transcript into cues: split words into cues and lines, set the cues' times, highlight words."""
 
 from collections.abc import Iterable, Sequence
 
 from whisperbatch.errors import FileError
 from whisperbatch.options import SubtitleOptions
 from whisperbatch.records import Segment, Transcript, Word
-from whisperbatch.writers.speakers import labelled_words, whole
+from whisperbatch.writers.speakers import as_one_word, labelled_words
 from whisperbatch.writers.subtitles.by_sentences import by_sentences
 from whisperbatch.writers.subtitles.by_words import by_words
 from whisperbatch.writers.subtitles.cues import Cue
@@ -23,10 +20,10 @@ NO_WORDS = (
 
 
 def cues(transcript: Transcript, shaping: SubtitleOptions = PLAIN) -> list[Cue]:
-    """The cues; FileError when shaping needs word times and there are none.
+    """Return the cues, ordered by start; FileError if shaping needs word times and there are none.
 
-    Unshaped they are openai-whisper's, but that a segment without word times among others with them keeps its own
-    times, where openai-whisper raises KeyError: a cue runs from its first word to its last, else with its segment.
+    Without shaping, they are openai-whisper's: a cue lasts from its first word to its last. The exception: a segment
+    without word times among others that have them keeps its own times, where openai-whisper raises KeyError.
     """
     segments = in_order(transcript).segments
     if shaping.needs_words and any(segment.words is None and segment.text.strip() for segment in segments):
@@ -37,24 +34,25 @@ def cues(transcript: Transcript, shaping: SubtitleOptions = PLAIN) -> list[Cue]:
     return _by_start(highlighted(shown)) if shaping.highlight_words else shown
 
 
-def _by_start(made: Iterable[Cue]) -> list[Cue]:
-    """The cues in the order of their starts: segments of two channels run at the same time."""
-    return sorted(made, key=lambda cue: cue.start_s)
+def _by_start(cues: Iterable[Cue]) -> list[Cue]:
+    """Sort cues by start: segments of two channels overlap."""
+    return sorted(cues, key=lambda cue: cue.start_s)
 
 
 def _groups(segments: Sequence[Segment]) -> list[Sequence[Word]]:
-    """Each segment's words; where words are not known, the segment as one word."""
+    """Return each segment's words; a segment without word times becomes a single word."""
     has_words = _has_words(segments)
     return [
-        labelled_words(segment) if has_words and segment.words is not None else [whole(segment)] for segment in segments
+        labelled_words(segment) if has_words and segment.words is not None else [as_one_word(segment)]
+        for segment in segments
     ]
 
 
 def _has_words(segments: Sequence[Segment]) -> bool:
-    """Whether the first segment tells of words, as openai-whisper asks.
+    """True if the first segment has words, which is openai-whisper's test.
 
-    Trap: a cleared segment has an empty list of words even when word times are off. Where openai-whisper raises
-    KeyError on such a first one, the others decide.
+    Trap: a cleared segment has an empty list of words even when word times are off. If the first one is such,
+    openai-whisper raises KeyError; here the other segments decide.
     """
     if not segments or segments[0].words is None:
         return False

@@ -1,4 +1,4 @@
-"""When cues appear and go, once they are made: each step takes cues and gives cues."""
+"""Set when cues appear and disappear."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from whisperbatch.writers.subtitles.cues import Cue, width
 
 
 def timed(cues: Sequence[Cue], shaping: SubtitleOptions) -> list[Cue]:
-    """The cues, short and fast ones shown longer where their neighbours leave room, none beyond the longest time."""
+    """Show short and fast cues longer where their neighbours leave room, and none beyond ``max_cue_s``."""
     if shaping.min_cue_s is None and shaping.max_cue_s is None and shaping.max_cps is None:
         return list(cues)
     starts = [*(cue.start_s for cue in cues), math.inf]
@@ -21,7 +21,7 @@ def timed(cues: Sequence[Cue], shaping: SubtitleOptions) -> list[Cue]:
 
 
 def highlighted(cues: Sequence[Cue]) -> Iterator[Cue]:
-    """A cue a word, that word marked; in between, when no word is spoken, the whole cue without a mark."""
+    """Yield one cue per word with that word marked; between words, the cue without a mark."""
     for cue in cues:
         last_ms = _ms(cue.start_s)
         for position, word in enumerate(cue.words):
@@ -34,7 +34,7 @@ def highlighted(cues: Sequence[Cue]) -> Iterator[Cue]:
 
 
 def _timed(cue: Cue, before_s: float, next_s: float, shaping: SubtitleOptions) -> Cue:
-    """A cue between the end of the one before and the start of the next: its end moves first, then its start."""
+    """Extend a cue within the end of the one before and the start of the next: first its end, then its start."""
     shortest_s, longest_s = shaping.min_cue_s or 0.0, shaping.max_cue_s or math.inf
     reading_s = width(" ".join(cue.text.split()), shaping.measure) / (shaping.max_cps or math.inf)
     start_s = cue.start_s

@@ -1,7 +1,7 @@
-"""Words that no break may part: ``long`` and ``-term``, ``3`` and ``.14159``.
+"""Join words that a break must not separate: ``long`` and ``-term``, ``3`` and ``.14159``.
 
-Whisper's words begin with a blank where the text has one; a word without it goes on from the word before. Scripts that
-are written without blanks may be broken between words, but not before a closing mark nor after an opening one.
+Whisper's words begin with a space where the text has one; a word without a space continues the word before. Scripts
+written without spaces may be broken between words, but not before a closing mark nor after an opening one.
 """
 
 import unicodedata
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from whisperbatch.records import Word
 
-_BLANKLESS = (  # first and last code points of scripts written without blanks, and of their marks
+_SPACELESS = (  # first and last code points of scripts written without spaces, and of their marks
     (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
     (0x1000, 0x109F),  # Myanmar
     (0x1780, 0x17FF),  # Khmer
@@ -22,58 +22,60 @@ _BLANKLESS = (  # first and last code points of scripts written without blanks, 
     (0xFF01, 0xFF9F),  # full-width forms, half-width kana
     (0x20000, 0x3FFFF),  # Han
 )
-_NEVER_FIRST = frozenset("ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ℃°" + "ะาำฯ" + "ະາຳ")  # vowels, after theirs
-_NEVER_LAST = frozenset("เแโใไ" + "ເແໂໃໄ")  # vowels that stand before their consonant
+_NEVER_FIRST = frozenset(
+    "ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ℃°" + "ะาำฯ" + "ະາຳ"
+)  # Thai and Lao vowels follow their consonant
+_NEVER_LAST = frozenset("เแโใไ" + "ເແໂໃໄ")  # vowels that precede their consonant
 
 
 @dataclass(frozen=True, slots=True)
 class Unit(Word):
-    """Several words as one, from the first one's start to the last one's end; ``parts`` are the words."""
+    """Several words as one, from the start of the first to the end of the last; ``parts`` are the words."""
 
     parts: tuple[Word, ...] = ()
 
     def shown(self) -> tuple[Word, ...]:
-        """The parts, the first one spelled as the whole begins now: at the start of a line, say."""
+        """Return the parts; the first begins as the unit now does (at the start of a line, say, without a space)."""
         first, *others = self.parts
         n_others = sum(len(part.word) for part in others)
         return (replace(first, word=self.word[: len(self.word) - n_others]), *others)
 
 
 def units(groups: Sequence[Sequence[Word]], across: bool) -> list[list[Word]]:
-    """The groups with words that belong together made one.
+    """Join words that belong together into units.
 
     Args:
-        groups: Words, a group a segment.
-        across: Whether a segment's first word may go on from the segment before; it is then made part of that one.
-            Where no segment begins with a blank, blanks between segments are left out and none does.
+        groups: Words, one group per segment.
+        across: Let a segment's first word join the last word of the segment before. Has no effect if no segment begins
+            with a space, since then the tool stripped them.
     """
     across = across and any(group[0].word[:1].isspace() for group in groups[1:] if group)
-    made: list[list[Word]] = []
+    joined: list[list[Word]] = []
     last: list[Word] = []  # the group that ends with the word before
     for group in groups:
-        made.append([])
-        last = last if across else made[-1]
+        joined.append([])
+        last = last if across else joined[-1]
         for word in group:
             if last and last[-1].speaker == word.speaker and not may_break(last[-1].word, word.word):
                 last[-1] = _joined(last[-1], word)
             else:
-                made[-1].append(word)
-                last = made[-1]
-    return made
+                joined[-1].append(word)
+                last = joined[-1]
+    return joined
 
 
 def at_line_start(word: Word) -> str:
-    """The word's text without the blanks around it; of several, what ends the last one stays, as in openai-whisper."""
+    """Return the word's text without the spaces around it; a unit keeps those at its end, as in openai-whisper."""
     return word.word.lstrip() if isinstance(word, Unit) else word.word.strip()
 
 
 def last_start_s(word: Word) -> float:
-    """When the word starts, or the last of its parts."""
+    """Return the start of the word, or of a unit's last part."""
     return word.parts[-1].start_s if isinstance(word, Unit) else word.start_s
 
 
 def may_break(before: str, after: str) -> bool:
-    """Whether a line or a cue may end between two words that follow each other."""
+    """Return whether a line or a cue may end between two consecutive words."""
     if not before or before[-1].isspace() or after[:1].isspace():
         return True
     if not after:
@@ -84,7 +86,7 @@ def may_break(before: str, after: str) -> bool:
         return False
     if last in _NEVER_LAST or unicodedata.category(last) in ("Cf", "Pi", "Ps", "Sc"):
         return False
-    return _is_blankless(last) or _is_blankless(first)
+    return _is_spaceless(last) or _is_spaceless(first)
 
 
 def _joined(word: Word, after: Word) -> Unit:
@@ -93,5 +95,5 @@ def _joined(word: Word, after: Word) -> Unit:
     return Unit(text, word.start_s, max(word.end_s, after.end_s), probability, word.speaker, parts=(*parts, after))
 
 
-def _is_blankless(character: str) -> bool:
-    return any(first <= ord(character) <= last for first, last in _BLANKLESS)
+def _is_spaceless(character: str) -> bool:
+    return any(first <= ord(character) <= last for first, last in _SPACELESS)

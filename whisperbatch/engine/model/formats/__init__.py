@@ -1,9 +1,9 @@
-"""The formats that people have Whisper weights in: which one a path holds, found out without torch and unread.
+"""The file formats of Whisper weights: ``recognise`` finds a path's format from names and first bytes, without torch.
 
-``recognise`` looks at names and first bytes. One leaf a format reads the rest, each into ``contents.Contents``:
-transformers (safetensors, or the older ``pytorch_model.bin``), ctranslate2 (faster-whisper, whisperX), openai (``.pt``)
-and ggml (whisper.cpp). Beside them: binary (bounded reads), vocabulary (where a tokenizer comes from), published (what
-OpenAI published for each size and a checkpoint may lack).
+A module per format reads the rest, each into contents (``Contents``): transformers (safetensors, or the older
+``pytorch_model.bin``), ctranslate2 (faster-whisper, whisperX), openai (``.pt``) and ggml (whisper.cpp). They use binary
+(bounded reads), vocabulary (builds or finds the tokenizer) and published (OpenAI's settings for each model size, which
+a checkpoint may lack).
 
 No format runs code: pickles are opened with ``weights_only``.
 """
@@ -28,11 +28,11 @@ GGML_MAGIC = b"lmgg"
 PICKLE_MAGICS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04")
 CTRANSLATE2_NAME = b"WhisperSpec\x00"
 _PART = re.compile(r"-\d+-of-\d+\.")  # one file of several
-MAX_NAMED = 5  # files that a sentence names
+MAX_NAMED = 5  # files named in a message
 
 
 class Format(enum.Enum):
-    """How weights are stored; the value is the name for people."""
+    """How weights are stored; the value is the name in messages."""
 
     TRANSFORMERS = "transformers' safetensors"
     PICKLED = "transformers' pytorch_model.bin"
@@ -43,7 +43,7 @@ class Format(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class StoredWeights:
-    """Weights on disk: their format, the files that hold them, and the folder with what belongs to them."""
+    """Weights on disk: their format, their files, and the folder of their settings and tokenizer."""
 
     format: Format
     folder: Path
@@ -51,7 +51,7 @@ class StoredWeights:
 
 
 def recognise(path: Path) -> StoredWeights:
-    """The weights in a folder or a file; ModelError with what was found, and what can be read, when there are none."""
+    """The weights in a folder or a file; ModelError with what was found and what is supported if there are none."""
     try:
         return _in_folder(path) if path.is_dir() else _in_file(path)
     except OSError as err:
@@ -59,7 +59,7 @@ def recognise(path: Path) -> StoredWeights:
 
 
 def holds_weights(path: Path) -> bool:
-    """Whether ``recognise`` finds something."""
+    """True if ``recognise`` finds weights."""
     try:
         recognise(path)
     except ModelError:
@@ -75,7 +75,7 @@ def _in_folder(folder: Path) -> StoredWeights:
     ):
         files = _listed(folder, single, index)
         if files and not has_config:
-            raise ModelError(f"the folder {folder} holds {files[0].name} and no config.json, which tells its sizes")
+            raise ModelError(f"the folder {folder} holds {files[0].name} but no config.json with the model's sizes")
         if files:
             return StoredWeights(kind, folder, files)
     if (folder / BINARY).is_file():
@@ -88,7 +88,7 @@ def _in_folder(folder: Path) -> StoredWeights:
         raise ModelError(f"the folder {folder} holds several checkpoints ({_named(known)}); name the file of one")
     found = sorted(folder.iterdir())
     raise ModelError(
-        f"the folder {folder} holds no Whisper model: found {_named(found) or 'nothing'}; what is read is {READ}"
+        f"the folder {folder} holds no Whisper model: found {_named(found) or 'nothing'}; supported: {READ}"
     )
 
 
@@ -101,32 +101,32 @@ def _listed(folder: Path, single: str, index: str) -> tuple[Path, ...]:
     try:
         names = sorted(set(json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError) as err:
-        raise ModelError(f"the model in {folder} has an index that is not one: {index}") from err
+        raise ModelError(f"the model in {folder} has an invalid index: {index}") from err
     for name in names:
         if not isinstance(name, str) or Path(name).name != name:
-            raise ModelError(f"the model in {folder} has an index that names a file elsewhere: {name}")
+            raise ModelError(f"the model in {folder} has an index that names a file outside the folder: {name}")
         if not (folder / name).is_file():
-            raise ModelError(f"the model in {folder} is not whole: {name} is missing, which {index} lists")
+            raise ModelError(f"the model in {folder} is incomplete: {index} lists {name}, which is missing")
     return tuple(folder / name for name in names)
 
 
 def _in_file(file: Path) -> StoredWeights:
     kind = _kind_of(file)
     if kind is None:
-        raise ModelError(f"the file {file} is not a Whisper model; what is read is {READ}")
+        raise ModelError(f"the file {file} is not a Whisper model; supported: {READ}")
     if kind in (Format.TRANSFORMERS, Format.PICKLED):
         if _PART.search(file.name):
             return _in_folder(file.parent)
         if not (file.parent / "config.json").is_file():
-            raise ModelError(f"the folder {file.parent} holds {file.name} and no config.json, which tells its sizes")
+            raise ModelError(f"the folder {file.parent} holds {file.name} but no config.json with the model's sizes")
         return StoredWeights(kind, file.parent, (file,))
     if kind is Format.CTRANSLATE2 and not (file.parent / "config.json").is_file():
-        raise ModelError(f"the folder {file.parent} holds {file.name} and no config.json, which tells its settings")
+        raise ModelError(f"the folder {file.parent} holds {file.name} but no config.json with the model's settings")
     return StoredWeights(kind, file.parent, (file,))
 
 
 def _kind_of(file: Path) -> Format | None:
-    """The format by a file's name and first bytes."""
+    """The format, from a file's name and first bytes; None if it is not supported."""
     with file.open("rb") as stream:
         head = stream.read(32)
     if file.suffix == ".safetensors":

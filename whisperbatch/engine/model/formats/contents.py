@@ -1,4 +1,4 @@
-"""What every format is read into: transformers' names for sizes, settings and tensors."""
+"""The common form that every format is read into, with transformers' names for sizes, settings and tensors."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ class Contents:
 
     Attributes:
         config: Its sizes, by the names of transformers' ``config.json``.
-        generation: Its generation settings, as far as the format has them, by ``generation_config.json``'s names.
-        tensors: Name (without ``model.`` before it) and tensor of each weight, read as they are asked for.
-        tokenizer: A ``tokenizers.Tokenizer``; None where the format brings none.
-        filters: The mel filter bank, (n_fft / 2 + 1, n_mels) float32; None where the format brings none.
+        generation: Those of its generation settings that the format stores, by the names of
+            ``generation_config.json``.
+        tensors: The name (without the prefix ``model.``) and tensor of each weight, read lazily.
+        tokenizer: A ``tokenizers.Tokenizer``; None if the files hold none.
+        filters: The mel filter bank, (n_fft / 2 + 1, n_mels) float32; None if the format stores none.
     """
 
     config: Mapping[str, Any]
@@ -37,7 +38,7 @@ def config_of(
     n_audio: int = 1500,
     n_context: int = 448,
 ) -> dict[str, Any]:
-    """Sizes by the names of ``config.json``; ``n_heads`` and ``n_layers`` are the encoder's and the decoder's."""
+    """Sizes by the names of ``config.json``; ``n_heads`` and ``n_layers`` are pairs for encoder and decoder."""
     return {
         "model_type": "whisper",
         "num_mel_bins": n_mels,

@@ -1,8 +1,9 @@
-"""CTranslate2 folders, as faster-whisper, whisperX and whisper-ctranslate2 have them: ``model.bin`` and its settings.
+"""Read CTranslate2 folders, the format of faster-whisper, whisperX and whisper-ctranslate2.
 
-Layout (CTranslate2's ``model_spec.py``, MIT, binary versions 4 to 6): version, name and revision of the specification,
-then each variable (name, shape, type, bytes), then aliases. Weights in 8 or 16 bits are stored with a scale a row or
-one for all, and are given as ``value / scale``. Projections that share their input are stored as one, rows in order.
+Layout of ``model.bin`` (CTranslate2's ``model_spec.py``, MIT, binary versions 4 to 6): version, name and revision of
+the specification, then each variable (name, shape, type, bytes), then aliases. 8-bit and 16-bit integer weights are
+stored with one scale per row or one in all, and stand for ``value / scale``. Projections that share their input are
+stored as one matrix, their rows in order.
 """
 
 import json
@@ -17,18 +18,25 @@ from whisperbatch.engine.model.formats import StoredWeights
 from whisperbatch.engine.model.formats.binary import Binary
 from whisperbatch.engine.model.formats.contents import Contents, config_of
 from whisperbatch.engine.model.formats.transformers import settings
-from whisperbatch.engine.model.formats.vocabulary import from_spelled, in_folder
+from whisperbatch.engine.model.formats.vocabulary import from_gpt2_tokens, in_folder
 
-DTYPES = (torch.float32, torch.int8, torch.int16, torch.int32, torch.float16, torch.bfloat16)  # by CTranslate2's number
+DTYPES = (
+    torch.float32,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.float16,
+    torch.bfloat16,
+)  # by CTranslate2's type number
 VERSIONS = range(4, 7)
 WHOLE_NUMBERS = (torch.int8, torch.int16)
-D_HEAD = 64  # of every Whisper; a file older than the variable that tells heads has them so
+D_HEAD = 64  # in every Whisper; older files lack the variable with the number of heads
 
 Variables = dict[str, Tensor]
 
 
 def read(stored: StoredWeights) -> Contents:
-    """A folder's contents; ValueError, KeyError or OSError where it is not a whole Whisper."""
+    """Read a folder; ValueError, KeyError or OSError if it is not a complete Whisper model."""
     (file,) = stored.files
     variables = _variables(Binary(file))
     table = variables["decoder/embeddings/weight"]
@@ -44,11 +52,11 @@ def read(stored: StoredWeights) -> Contents:
         n_audio=variables["encoder/position_encodings/encodings"].shape[0],
         n_context=variables["decoder/position_encodings/encodings"].shape[0],
     )
-    told = settings(file.parent / "config.json")
+    stored_config = settings(file.parent / "config.json")
     generation = {
-        "alignment_heads": told.get("alignment_heads"),
-        "suppress_tokens": told.get("suppress_ids"),
-        "begin_suppress_tokens": told.get("suppress_ids_begin"),
+        "alignment_heads": stored_config.get("alignment_heads"),
+        "suppress_tokens": stored_config.get("suppress_ids"),
+        "begin_suppress_tokens": stored_config.get("suppress_ids_begin"),
     }
     tokenizer = in_folder(file.parent) or _from_vocabulary(file.parent, n_vocab)
     return Contents(config, generation, _tensors(variables, n_layers), tokenizer)
@@ -66,10 +74,10 @@ def _variables(file: Binary) -> Variables:
         shape = file.numbers("I" * n_axes)
         kind, n_bytes = file.numbers("BI")
         if kind >= len(DTYPES):
-            raise ValueError(f"its {name} is of the type {kind}, which is unknown")
+            raise ValueError(f"its {name} has the unknown type {kind}")
         found[name] = file.tensor(DTYPES[kind], shape)
         if found[name].nbytes != n_bytes:
-            raise ValueError(f"its {name} has {n_bytes} bytes where its shape asks for {found[name].nbytes}")
+            raise ValueError(f"its {name} has {n_bytes} bytes, but its shape needs {found[name].nbytes}")
     for _ in range(file.number("I")):
         alias, name = _text(file), _text(file)
         found[alias] = found[name]
@@ -87,7 +95,7 @@ def _count(variables: Variables, side: str) -> int:
 
 
 def _weight(variables: Variables, name: str) -> Tensor:
-    """A weight as it is stored, or dequantised."""
+    """A weight, dequantised if it is stored in integers."""
     weight = variables[f"{name}/weight"]
     if weight.dtype not in WHOLE_NUMBERS:
         return weight
@@ -126,14 +134,14 @@ def _layer(variables: Variables, theirs: str, ours: str, *, is_decoder: bool) ->
 
 
 def _products(variables: Variables, theirs: str, ours: str, parts: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
-    """Projections that are stored as one, apart again; Whisper's keys have no bias, and zeros stand there for it."""
+    """Split projections that are stored as one; Whisper's keys have no bias, and zeros are stored in its place."""
     weights, biases = _weight(variables, theirs).chunk(len(parts)), variables[f"{theirs}/bias"].chunk(len(parts))
     for part, weight, bias in zip(parts, weights, biases, strict=True):
         yield f"{ours}.{part}.weight", weight
         if part != "k_proj":
             yield f"{ours}.{part}.bias", bias
         elif bias.any():
-            raise ValueError(f"its keys in {theirs} have a bias, which Whisper's have not")
+            raise ValueError(f"its keys in {theirs} have a bias, which Whisper's do not")
 
 
 def _norm(variables: Variables, theirs: str, ours: str) -> Iterator[tuple[str, Tensor]]:
@@ -142,9 +150,9 @@ def _norm(variables: Variables, theirs: str, ours: str) -> Iterator[tuple[str, T
 
 
 def _from_vocabulary(folder: Path, n_vocab: int) -> Any:
-    """A tokenizer from the tokens that the folder lists; None where it lists none."""
+    """A tokenizer built from the folder's list of tokens; None if there is no list."""
     if (folder / "vocabulary.json").is_file():
-        return from_spelled(json.loads((folder / "vocabulary.json").read_text(encoding="utf-8")), n_vocab)
+        return from_gpt2_tokens(json.loads((folder / "vocabulary.json").read_text(encoding="utf-8")), n_vocab)
     if (folder / "vocabulary.txt").is_file():
-        return from_spelled((folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n"), n_vocab)
+        return from_gpt2_tokens((folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n"), n_vocab)
     return None

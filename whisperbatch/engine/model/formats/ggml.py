@@ -1,8 +1,8 @@
-"""whisper.cpp's ggml ``.bin`` files: sizes, mel filters, vocabulary and tensors, one after the other.
+"""Read whisper.cpp's ggml ``.bin`` files: sizes, mel filters, vocabulary and tensors.
 
 Layout (whisper.cpp's ``convert-pt-to-ggml.py`` and ``whisper_model_load``, MIT): the magic, eleven sizes, the filter
 bank, the tokens' bytes, then each tensor (axes, length of its name, type, sizes from the last axis to the first, name,
-values). Blocks of 32 values share a scale in the quantised types (ggml's ``ggml-quants.c``, MIT).
+values). In the quantised types blocks of 32 values share a scale (ggml's ``ggml-quants.c``, MIT).
 """
 
 from collections.abc import Callable, Iterator
@@ -19,12 +19,12 @@ from whisperbatch.engine.model.formats.vocabulary import from_bytes
 N_BLOCK = 32  # values
 MAX_TOKEN = 256  # bytes
 MAX_VOCABULARY = 10**6
-PLAIN = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}  # ggml's number of a type
+PLAIN = {0: torch.float32, 1: torch.float16, 30: torch.bfloat16}  # by ggml's type number
 NAMES = {10: "q2_k", 11: "q3_k", 12: "q4_k", 13: "q5_k", 14: "q6_k", 15: "q8_k"}
 
 
 def read(stored: StoredWeights) -> Contents:
-    """A file's contents; ValueError where it is not a whole Whisper."""
+    """Read a file; ValueError if it is not a complete Whisper model."""
     file = Binary(stored.files[0])
     if file.bytes(4) != GGML_MAGIC:
         raise ValueError("it is not a ggml file")
@@ -71,23 +71,23 @@ def _values(file: Binary, name: str, kind: int, shape: tuple[int, ...]) -> Tenso
         return file.tensor(PLAIN[kind], shape)
     if kind not in BLOCKS:
         raise ValueError(
-            f"its {name} is in {NAMES.get(kind, f'type {kind}')}; f32, f16, q8_0, q5_0, q5_1, q4_0 and q4_1 are read"
+            f"its {name} is in {NAMES.get(kind, f'type {kind}')}; supported: f32, f16, q8_0, q5_0, q5_1, q4_0, q4_1"
         )
     n_bytes, values = BLOCKS[kind]
     if shape[-1] % N_BLOCK or any(size <= 0 for size in shape):
-        raise ValueError(f"its {name} has {shape[-1]} values a row, which are no whole blocks")
+        raise ValueError(f"its {name} has {shape[-1]} values per row, not a whole number of blocks")
     n_blocks = shape[-1] // N_BLOCK
     blocks = file.tensor(torch.uint8, (torch.Size(shape[:-1]).numel() * n_blocks, n_bytes))
     return values(blocks).reshape(shape)
 
 
 def _halves(blocks: Tensor, first: int, n: int = 1) -> Tensor:
-    """float16 numbers of each block from a byte on, as float32 (n_blocks, n)."""
+    """``n`` float16 numbers of each block from byte ``first`` on, as float32 (n_blocks, n)."""
     return blocks[:, first : first + 2 * n].contiguous().view(torch.float16).float()
 
 
 def _nibbles(blocks: Tensor, first: int) -> Tensor:
-    """16 bytes of each block as 32 numbers: the low halves of all, then the high ones."""
+    """16 bytes of each block as 32 numbers: all low halves, then all high ones."""
     packed = blocks[:, first : first + 16]
     return torch.cat([packed & 15, packed >> 4], dim=1).int()
 
@@ -118,7 +118,9 @@ def _q8_0(blocks: Tensor) -> Tensor:
     return blocks[:, 2:].contiguous().view(torch.int8) * _halves(blocks, 0)
 
 
-BLOCKS: dict[int, tuple[int, Callable[[Tensor], Tensor]]] = {  # bytes of a block, and its values in float32
+BLOCKS: dict[
+    int, tuple[int, Callable[[Tensor], Tensor]]
+] = {  # a block's bytes, and the function that returns its values in float32
     2: (18, _q4_0),
     3: (20, _q4_1),
     6: (22, _q5_0),

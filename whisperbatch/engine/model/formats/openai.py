@@ -1,7 +1,7 @@
-"""OpenAI's ``.pt`` files: a pickle of sizes and tensors, as openai-whisper downloads and fine-tuning scripts save them.
+"""Read OpenAI's ``.pt`` files: pickles of sizes and tensors that openai-whisper downloads and fine-tuning scripts save.
 
-The pickle is opened with ``weights_only``: tensors and plain values, and no code. Names are those of openai-whisper's
-modules (whisper/model.py, MIT); ``renamed`` gives transformers', for whisper.cpp's files too.
+The pickle is opened with ``weights_only``: it may hold tensors and plain values, but no code. Names are those of
+openai-whisper's modules (whisper/model.py, MIT); ``renamed`` translates them to transformers', for whisper.cpp too.
 """
 
 import pickle
@@ -16,7 +16,7 @@ from whisperbatch.engine.model.formats import StoredWeights
 from whisperbatch.engine.model.formats.contents import Contents, config_of
 from whisperbatch.engine.model.formats.vocabulary import in_folder
 
-_PARTS = (  # OpenAI's part of a name, and transformers'; longer ones first
+_PARTS = (  # parts of names, OpenAI's and transformers'; longer ones first
     ("cross_attn_ln", "encoder_attn_layer_norm"),
     ("attn_ln", "self_attn_layer_norm"),
     ("mlp_ln", "final_layer_norm"),
@@ -41,12 +41,12 @@ _WHOLE = {
 
 
 def read(stored: StoredWeights) -> Contents:
-    """A file's contents; ValueError, KeyError or TypeError where it is not a whole Whisper."""
+    """Read a file; ValueError, KeyError or TypeError if it is not a complete Whisper model."""
     (file,) = stored.files
     found = unpickled(file)
     dims, tensors = found.get("dims"), found.get("model_state_dict")
     if not isinstance(dims, Mapping) or not isinstance(tensors, Mapping):
-        raise ValueError("it holds no sizes and weights as openai-whisper saves them (dims, model_state_dict)")
+        raise ValueError("it lacks the sizes and weights that openai-whisper saves (dims, model_state_dict)")
     config = config_of(
         n_mels=dims["n_mels"],
         d_model=dims["n_audio_state"],
@@ -60,13 +60,13 @@ def read(stored: StoredWeights) -> Contents:
 
 
 def unpickled(file: Path) -> dict[str, Any]:
-    """A pickle's plain values and tensors; ValueError when it holds anything else, or is damaged."""
+    """A pickle's plain values and tensors; ValueError if it holds anything else or is damaged."""
     try:
         with file.open("rb") as stream:
-            is_zip = stream.read(4) == b"PK\x03\x04"  # only such files can be mapped
+            is_zip = stream.read(4) == b"PK\x03\x04"  # only zip archives can be memory-mapped
         found = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as err:
-        raise ValueError("the pickle is damaged or holds more than weights, and code in it is never run") from err
+        raise ValueError("the pickle is damaged or holds more than weights; code in it is never run") from err
     except (RuntimeError, EOFError, AttributeError, IndexError, AssertionError) as err:
         raise ValueError(
             f"the pickle is damaged ({str(err).strip().partition(chr(10))[0] or type(err).__name__})"
@@ -77,7 +77,7 @@ def unpickled(file: Path) -> dict[str, Any]:
 
 
 def renamed(name: str) -> str:
-    """The name in transformers of a tensor that openai-whisper names so."""
+    """Transformers' name of a tensor, given openai-whisper's."""
     if name in _WHOLE:
         return _WHOLE[name]
     side, blocks, rest = name.partition(".blocks.")
@@ -89,7 +89,7 @@ def renamed(name: str) -> str:
 
 
 def _part(name: str) -> str:
-    """A name whose first part is transformers'."""
+    """A name with its first part replaced by transformers'."""
     for theirs, ours in _PARTS:
         if name.startswith(theirs + "."):
             return ours + name[len(theirs) :]

@@ -1,8 +1,8 @@
-"""What OpenAI published for each size: settings that a checkpoint may lack, filled in.
+"""Fill in settings that a checkpoint lacks, from its tokenizer and from what OpenAI published for each model size.
 
-The heads that follow the audio are openai-whisper's (whisper/__init__.py, MIT), as (layer, head) of the decoder. Ids of
-special tokens come from the checkpoint's own tokenizer. Lists of suppressed tokens need no table: where there are none,
-``tokenizer`` finds them by openai-whisper's rule.
+The alignment heads, the attention heads that follow the audio, are openai-whisper's (whisper/__init__.py, MIT), as
+(layer, head) of the decoder. Ids of special tokens come from the checkpoint's own tokenizer. Lists of suppressed tokens
+need no table: where there are none, ``tokenizer`` finds them by openai-whisper's rule.
 """
 
 import re
@@ -41,7 +41,7 @@ _LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
 
 
 def size_of(config: Mapping[str, Any], name: str) -> str | None:
-    """OpenAI's name for a model of these sizes; ``name`` tells large-v1 from large-v2. None where they have none."""
+    """OpenAI's name for a model of these sizes, None if there is none; ``name`` distinguishes large-v1 and large-v2."""
     found = _SIZES.get((config["encoder_layers"], config["decoder_layers"], config["d_model"]))
     if found == "large":
         if config["num_mel_bins"] == 128:
@@ -52,35 +52,35 @@ def size_of(config: Mapping[str, Any], name: str) -> str | None:
     return found
 
 
-def heads_of(size: str | None) -> list[list[int]] | None:
-    """The (layer, head) pairs of a size that follow the audio; None where OpenAI published none."""
+def alignment_heads(size: str | None) -> list[list[int]] | None:
+    """The (layer, head) pairs of a size's alignment heads; None if OpenAI published none."""
     pairs = _HEADS.get(size or "")
     return None if pairs is None else [[int(number) for number in pair.split(".")] for pair in pairs.split()]
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """Generation settings that lack nothing.
+    """Complete generation settings.
 
     Attributes:
-        generation: By the names of ``generation_config.json``.
-        spelled: What the tokenizer had to tell, for people.
-        published: What OpenAI published and the checkpoint lacked, likewise.
+        generation: The settings by the names of ``generation_config.json``.
+        from_tokenizer: Which missing settings the tokenizer supplied, in words for messages.
+        from_openai: Which missing settings were taken from OpenAI's, likewise.
     """
 
     generation: Mapping[str, Any]
-    spelled: tuple[str, ...]
-    published: tuple[str, ...]
+    from_tokenizer: tuple[str, ...]
+    from_openai: tuple[str, ...]
 
 
 def completed(generation: Mapping[str, Any], config: Mapping[str, Any], tokenizer: Any, name: str) -> Completed:
-    """Generation settings with what they lack: ids from the tokenizer, heads from OpenAI's model of the same size.
+    """Complete generation settings with ids from the tokenizer and heads from OpenAI's model of the same size.
 
     Args:
-        generation: The checkpoint's own.
+        generation: The checkpoint's own settings.
         config: Its sizes.
         tokenizer: Its tokenizer.
-        name: Its name or place.
+        name: Its name or path.
     """
     found = {key: value for key, value in generation.items() if value is not None}
     is_multilingual = bool(found.setdefault("is_multilingual", config["vocab_size"] >= N_MULTILINGUAL))
@@ -94,20 +94,20 @@ def completed(generation: Mapping[str, Any], config: Mapping[str, Any], tokenize
         tasks = {task: ids(f"<|{task}|>") for task in ("transcribe", "translate")}
         own["language ids"] = {"lang_to_id": _languages(tokenizer) or None}
         own["task ids"] = {"task_to_id": None if None in tasks.values() else tasks}
-    spelled = tuple(what for what, values in own.items() if _fill(found, values))
-    heads = {"alignment_heads": heads_of(size_of(config, name))}
-    return Completed(found, spelled, ("alignment heads",) if _fill(found, heads) else ())
+    from_tokenizer = tuple(what for what, values in own.items() if _fill(found, values))
+    heads = {"alignment_heads": alignment_heads(size_of(config, name))}
+    return Completed(found, from_tokenizer, ("alignment heads",) if _fill(found, heads) else ())
 
 
 def _fill(found: dict[str, Any], values: Mapping[str, Any]) -> bool:
-    """Add what is lacking; whether anything was."""
+    """Add values that are missing; return True if any were."""
     lacking = {key: value for key, value in values.items() if value is not None and not found.get(key)}
     found.update(lacking)
     return bool(lacking)
 
 
 def _languages(tokenizer: Any) -> dict[str, int]:
-    """Ids by language token, of a tokenizer that names them."""
+    """The tokenizer's language tokens with their ids."""
     added = {token.content: index for index, token in tokenizer.get_added_tokens_decoder().items()}
     return {
         token: index for token, index in sorted(added.items(), key=lambda one: one[1]) if _LANGUAGE.fullmatch(token)

@@ -1,4 +1,4 @@
-"""Hugging Face folders: ``config.json``, ``generation_config.json``, a tokenizer, weights in one file or several."""
+"""Read Hugging Face folders: ``config.json``, ``generation_config.json``, a tokenizer, weights in one or more files."""
 
 import json
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from whisperbatch.engine.model.formats.openai import unpickled
 from whisperbatch.engine.model.formats.vocabulary import in_folder
 
 PREFIX = "model."
-SHARED = "proj_out.weight"  # the token embedding once more
+SHARED = "proj_out.weight"  # the same tensor as the token embedding
 
 
 def read(stored: StoredWeights) -> Contents:
-    """A folder's contents; ValueError, KeyError or OSError where it is not a whole Whisper."""
+    """Read a folder; ValueError, KeyError or OSError if it is not a complete Whisper model."""
     config = settings(stored.folder / "config.json")
     if config.get("model_type") != "whisper":
         raise ValueError(f"its config.json is of a {config.get('model_type')} model")
@@ -28,7 +28,7 @@ def read(stored: StoredWeights) -> Contents:
 
 
 def settings(path: Path, otherwise: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A file of settings; ``otherwise`` where there is none."""
+    """A file of settings; ``otherwise``, if given, when there is no such file."""
     if otherwise is not None and not path.is_file():
         return otherwise
     found = json.loads(path.read_text(encoding="utf-8"))
@@ -42,7 +42,7 @@ def _safe(files: tuple[Path, ...]) -> Iterator[tuple[str, Tensor]]:
 
     for file in files:
         with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118 - a handle and no mapping
+            for name in tensors.keys():  # noqa: SIM118 - the handle is not a mapping
                 if name != SHARED:
                     yield name.removeprefix(PREFIX), tensors.get_tensor(name)
 

@@ -1,8 +1,8 @@
-"""Where a model's tokenizer comes from: its folder, a list of tokens, or a place that has OpenAI's own.
+"""Find or build a model's tokenizer: from its folder, from a list of tokens, or OpenAI's own.
 
-A byte-level vocabulary in order of rank is all there is to Whisper's tokenizer: two neighbours are joined whenever what
-they make is a token, the lowest first. ``from_bytes`` makes a ``tokenizers.Tokenizer`` of it, special tokens where
-openai-whisper puts them (whisper/tokenizer.py, MIT).
+A byte-level vocabulary in order of rank defines Whisper's tokenizer completely: two neighbouring tokens are merged
+whenever together they are a token, the lowest rank first. ``from_bytes`` makes a ``tokenizers.Tokenizer`` of it, with
+special tokens where openai-whisper has them (whisper/tokenizer.py, MIT).
 """
 
 import base64
@@ -26,12 +26,12 @@ AROUND_LANGUAGES = (
     ("<|endoftext|>", "<|startoftranscript|>"),
     ("<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"),
 )
-TIKTOKEN = {True: "gpt2.tiktoken", False: "multilingual.tiktoken"}  # openai-whisper's, by whether it is English only
+TIKTOKEN = {True: "gpt2.tiktoken", False: "multilingual.tiktoken"}  # openai-whisper's files; True: English-only
 UNREACHABLE = (OSError, HTTPError, LocalEntryNotFoundError)
 
 
 def in_folder(folder: Path) -> Any:
-    """The tokenizer that a folder holds, in one file or in transformers' older ones; None where it holds none."""
+    """The tokenizer in a folder, in one file or in transformers' older layout; None if there is none."""
     if (folder / FILE).is_file():
         return from_file(folder / FILE)
     if not (folder / "vocab.json").is_file():
@@ -42,61 +42,61 @@ def in_folder(folder: Path) -> Any:
 
 
 def from_file(path: Path) -> Any:
-    """The tokenizer of a ``tokenizer.json``; ValueError when there is none in it."""
+    """The tokenizer in a ``tokenizer.json``; ValueError if the file holds none."""
     from tokenizers import Tokenizer
 
-    if "model" not in json.loads(path.read_text(encoding="utf-8")):  # else a bare Exception comes out of the library
+    if "model" not in json.loads(path.read_text(encoding="utf-8")):  # else the library raises a bare Exception
         raise ValueError(f"its {FILE} holds no vocabulary")
     return Tokenizer.from_file(str(path))
 
 
 def from_bytes(tokens: Sequence[bytes], n_vocab: int) -> Any:
-    """The tokenizer of a vocabulary in order of rank; special tokens fill the ids up to ``n_vocab``.
+    """The tokenizer of a vocabulary in order of rank, plus special tokens; ``n_vocab`` ids in all.
 
     Raises:
-        ValueError: There are too few tokens for the ids that are left, or a byte is missing.
+        ValueError: There are too few tokens, or a byte is missing.
     """
-    specials = specials_of(n_vocab)
+    specials = special_tokens(n_vocab)
     n_plain = n_vocab - len(specials)
     if len(tokens) < n_plain:
-        raise ValueError(f"its vocabulary has {len(tokens)} tokens where {n_plain} are needed")
-    return _tokenizer([_spelled(token) for token in tokens[:n_plain]], specials)
+        raise ValueError(f"its vocabulary has {len(tokens)} tokens, but {n_plain} are needed")
+    return _tokenizer([_as_gpt2_token(token) for token in tokens[:n_plain]], specials)
 
 
-def from_spelled(tokens: Sequence[str], n_vocab: int) -> Any:
-    """The same of tokens whose bytes are spelled as GPT-2 spells them, as CTranslate2 lists them."""
-    n_plain = n_vocab - len(specials_of(n_vocab))
+def from_gpt2_tokens(tokens: Sequence[str], n_vocab: int) -> Any:
+    """The tokenizer of tokens that are written with GPT-2's characters for bytes, as in CTranslate2's lists."""
+    n_plain = n_vocab - len(special_tokens(n_vocab))
     if len(tokens) < n_plain or not all(isinstance(token, str) for token in tokens):
-        raise ValueError(f"its vocabulary has {len(tokens)} tokens where {n_plain} are needed")
-    return _tokenizer(list(tokens[:n_plain]), specials_of(n_vocab))
+        raise ValueError(f"its vocabulary has {len(tokens)} tokens, but {n_plain} are needed")
+    return _tokenizer(list(tokens[:n_plain]), special_tokens(n_vocab))
 
 
-def specials_of(n_vocab: int) -> list[str]:
-    """The special tokens of a model with so many ids, in order; ValueError where that is none of OpenAI's sizes."""
+def special_tokens(n_vocab: int) -> list[str]:
+    """The special tokens of a model with ``n_vocab`` ids, in order; ValueError if OpenAI has no such vocabulary."""
     before, after = AROUND_LANGUAGES
     n_languages = n_vocab - 51_765 - (n_vocab > N_ENGLISH)
     if not 0 < n_languages <= len(LANGUAGES):
-        raise ValueError(f"its {n_vocab} ids are none of OpenAI's vocabularies")
+        raise ValueError(f"its vocabulary of {n_vocab} ids is not one of OpenAI's")
     languages = (f"<|{code}|>" for code in list(LANGUAGES)[:n_languages])
     return [*before, *languages, *after, *(f"<|{step * 0.02:.2f}|>" for step in range(N_TIMES))]
 
 
-def of_openai(n_vocab: int, model_dir: Path | None, *, offline: bool, on_notice: Callable[[str], None]) -> Any:
-    """OpenAI's tokenizer for so many ids: from the hub's cache, from openai-whisper, or from the hub.
+def openai_tokenizer(n_vocab: int, model_dir: Path | None, *, offline: bool, on_notice: Callable[[str], None]) -> Any:
+    """OpenAI's tokenizer with ``n_vocab`` ids: from the hub's cache, an installed openai-whisper, or the hub.
 
     Raises:
-        ModelError: It is in none of them.
+        ModelError: It is unavailable.
         ValueError: OpenAI has no such vocabulary.
     """
-    specials_of(n_vocab)
-    repos, place = model_names.with_vocabulary(n_vocab), model_dir or model_names.hub_cache()
+    special_tokens(n_vocab)
+    repos, place = model_names.repositories_with_vocabulary(n_vocab), model_dir or model_names.hub_cache()
     for repo in repos:
         if isinstance(cached := try_to_load_from_cache(repo, FILE, cache_dir=place), str):
             return from_file(Path(cached))
-    if (ranks := _of_openai_whisper(n_vocab)) is not None:
+    if (ranks := _openai_whisper_ranks(n_vocab)) is not None:
         return from_bytes(ranks, n_vocab)
-    missing = "the checkpoint brings no tokenizer, and none is in the cache or in an installed openai-whisper"
-    fetched = model_names.short(repos[0])
+    missing = "the checkpoint has no tokenizer, and none is in the cache or in an installed openai-whisper"
+    fetched = model_names.short_name(repos[0])
     remedy = f"run 'whisperbatch fetch {fetched}' where there is a network, or put {fetched}'s {FILE} beside it"
     if offline:
         raise ModelError(f"{missing}; {remedy}")
@@ -107,8 +107,8 @@ def of_openai(n_vocab: int, model_dir: Path | None, *, offline: bool, on_notice:
         raise ModelError(f"{missing}, and the hub cannot be reached; {remedy}") from err
 
 
-def _of_openai_whisper(n_vocab: int) -> list[bytes] | None:
-    """The vocabulary that openai-whisper brings, which is not imported; None where it is not installed."""
+def _openai_whisper_ranks(n_vocab: int) -> list[bytes] | None:
+    """The vocabulary of an installed openai-whisper, without importing it; None if it is not installed."""
     spec = find_spec("whisper")
     if spec is None or spec.origin is None:
         return None
@@ -120,26 +120,26 @@ def _of_openai_whisper(n_vocab: int) -> list[bytes] | None:
     return [ranks[rank] for rank in range(len(ranks))]
 
 
-def _spellings() -> list[str]:
-    """A printable character for each byte, GPT-2's: the byte's own where it has one, else one from 256 on."""
+def _byte_characters() -> list[str]:
+    """GPT-2's printable character for each byte: the byte's own if it has one, else one from 256 on."""
     own = {*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)}
     others = iter(range(256, 512))
     return [chr(byte if byte in own else next(others)) for byte in range(256)]
 
 
-_SPELLINGS = _spellings()
+_BYTE_CHARACTERS = _byte_characters()
 
 
-def _spelled(token: bytes) -> str:
-    return "".join(_SPELLINGS[byte] for byte in token)
+def _as_gpt2_token(token: bytes) -> str:
+    return "".join(_BYTE_CHARACTERS[byte] for byte in token)
 
 
 def _tokenizer(tokens: list[str], specials: Iterable[str]) -> Any:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     ranks = {token: rank for rank, token in enumerate(tokens)}
-    if not ranks.keys() >= set(_SPELLINGS):
-        raise ValueError("its vocabulary does not spell every byte")
+    if not ranks.keys() >= set(_BYTE_CHARACTERS):
+        raise ValueError("its vocabulary does not cover every byte")
     tokenizer = Tokenizer(models.BPE(vocab=ranks, merges=_merges(ranks), fuse_unk=False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -148,7 +148,7 @@ def _tokenizer(tokens: list[str], specials: Iterable[str]) -> Any:
 
 
 def _merges(ranks: dict[str, int]) -> list[tuple[str, str]]:
-    """Every pair of tokens that makes a token, in the order of what it makes."""
+    """Every pair of tokens whose concatenation is a token, in order of that token's rank."""
     pairs = []
     for token, rank in ranks.items():
         halves = ((token[:at], token[at:]) for at in range(1, len(token)))

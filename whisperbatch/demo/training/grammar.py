@@ -1,8 +1,7 @@
-"""The demo model's world of sentences: a small English and German grammar, split into training and held-out text.
+"""Generate the demo model's sentences from a small English and German grammar, split into training and held-out text.
 
-Comes in: a seeded ``random.Random``. Goes out: sentences.
-A sentence is held out when the hash of its words falls into ``HELD_OUT`` of ``N_SHARES`` shares, so no
-sentence of the test set is ever spoken in training, whoever draws it and whenever.
+A sentence is held out if the hash of its words falls into share ``HELD_OUT`` of ``N_SHARES``, so no sentence of the
+test set can ever occur in training.
 """
 
 import hashlib
@@ -136,7 +135,7 @@ GRAMMARS = {"en": EN, "de": DE}
 
 
 def sentence(rng: random.Random, language: str, held_out: bool) -> str:
-    """A sentence of ``language`` (``en`` or ``de``) from the training text, or from the held-out share."""
+    """Draw a sentence of ``language`` (``en`` or ``de``) from the training text, or from the held-out share."""
     while True:
         text = _fill(rng, GRAMMARS[language])
         if is_held_out(text) == held_out:
@@ -144,18 +143,18 @@ def sentence(rng: random.Random, language: str, held_out: bool) -> str:
 
 
 def is_held_out(text: str) -> bool:
-    """Whether a sentence belongs to the share that training never sees, whatever its case and punctuation."""
+    """Return whether a sentence belongs to the share that training never sees; ignores case and punctuation."""
     digest = hashlib.sha256(" ".join(words_of(text)).encode()).digest()
     return int.from_bytes(digest[:4], "big") % N_SHARES == HELD_OUT
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a sentence, folded, without punctuation."""
+    """Return the words of a sentence, casefolded, without punctuation."""
     return re.findall(r"\w+", text.casefold())
 
 
 def vocabulary() -> list[str]:
-    """Every word of both grammars, folded and sorted: the classes of the word head."""
+    """Return every word of both grammars, casefolded and sorted: the classes of the word head."""
     words: set[str] = set()
     for grammar in GRAMMARS.values():
         for entries in grammar.values():

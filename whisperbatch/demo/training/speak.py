@@ -1,4 +1,4 @@
-"""espeak-ng through its library: a sentence in, 16 kHz samples with word and phoneme times out.
+"""Speak sentences with the espeak-ng library: 16 kHz samples with word and phoneme times.
 
 Needs Debian's libespeak-ng1 (``apt-get install espeak-ng``).
 """
@@ -22,16 +22,16 @@ _PHONEME_EVENTS = 1
 _UTF8 = 1
 _WORD, _PHONEME = 1, 7
 _RATE, _PITCH, _RANGE = 1, 3, 4
-_AUDIBLE = 120  # int16; what lies below at both ends of a sentence is silence
+_AUDIBLE = 120  # int16; quieter samples at both ends of a sentence are silence
 
 ACCENTS = {"en": ("gmw/en-US", "gmw/en-US", "gmw/en-GB-x-rp"), "de": ("gmw/de",)}
 VARIANTS = ("", "+m1", "+m3", "+m4", "+m7", "+f2", "+f4", "+f5")
-HELD_OUT_VARIANTS = ("+m2", "+f1", "+f3")  # voices that training never hears
+HELD_OUT_VARIANTS = ("+m2", "+f1", "+f3")  # voices that training never uses
 
 
 @dataclass(frozen=True)
 class Voice:
-    """How a sentence is spoken: espeak voice and variant (``gmw/de+f2``), words a minute, pitch and its range 0-99."""
+    """A way to speak: espeak voice and variant (``gmw/de+f2``), words per minute, pitch and its range (0-99)."""
 
     name: str
     rate: int = 165
@@ -40,7 +40,7 @@ class Voice:
 
 
 def random_voice(rng: random.Random, language: str, held_out: bool) -> Voice:
-    """A voice of training, or one that training never hears."""
+    """Draw a voice for training, or one that training never uses."""
     variant = rng.choice(HELD_OUT_VARIANTS if held_out else VARIANTS)
     name = rng.choice(ACCENTS[language]) + variant
     return Voice(name, rng.randint(140, 190), rng.randint(35, 65), rng.randint(35, 65))
@@ -51,10 +51,10 @@ class Spoken:
     """A spoken sentence.
 
     Attributes:
-        samples: int16 (n_samples,), 16 kHz mono, silence at both ends cut.
-        text: What was said.
+        samples: int16 (n_samples,), 16 kHz mono, trimmed at both ends.
+        text: The spoken text.
         words: (first character, end character, start_s, end_s) of each word in ``text``.
-        phonemes: (name, start_s, end_s).
+        phonemes: (name, start_s, end_s) of each phoneme.
     """
 
     samples: np.ndarray
@@ -90,7 +90,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class _Mark:
-    """A word's or phoneme's beginning; ``position`` is the 0-based character, ``name`` the phoneme."""
+    """The beginning of a word or phoneme; ``position`` is the 0-based character, ``name`` the phoneme."""
 
     is_word: bool
     position: int
@@ -99,10 +99,10 @@ class _Mark:
 
 
 class Speaker:
-    """One espeak-ng library; owned by one thread, one to a process (the library keeps global state)."""
+    """The espeak-ng library; owned by one thread, one per process, since the library has global state."""
 
     def __init__(self) -> None:
-        """Load the library; RunError when it is not there."""
+        """Load the library; RunError if it is not installed."""
         name = ctypes.util.find_library("espeak-ng")
         if name is None:
             raise RunError("espeak-ng is not installed; on Debian: apt-get install espeak-ng")
@@ -119,7 +119,7 @@ class Speaker:
         self._voice: str | None = None
 
     def say(self, text: str, voice: Voice) -> Spoken:
-        """The sentence spoken; RunError when espeak-ng does not know the voice."""
+        """Speak a sentence; RunError if espeak-ng does not know the voice."""
         self._set(voice)
         self._blocks.clear()
         self._marks.clear()
@@ -128,7 +128,7 @@ class Speaker:
         raw = np.concatenate(self._blocks) if self._blocks else np.zeros(0, np.int16)
         loud = np.flatnonzero(np.abs(raw.astype(np.int32)) > _AUDIBLE)
         if len(loud) == 0:
-            raise RunError(f"espeak-ng said nothing for {text!r}")
+            raise RunError(f"espeak-ng produced no sound for {text!r}")
         first, last = int(loud[0]), int(loud[-1]) + 1
         end_s = (last - first) / self.source_rate
         marks = [
@@ -141,7 +141,7 @@ class Speaker:
 
     def _set(self, voice: Voice) -> None:
         if voice.name != self._voice:
-            # espeak falls back silently: on an unknown language unless a full file name is used, on a variant always
+            # espeak silently falls back: always on an unknown variant, on a language unless its full file name is used
             variant = voice.name.partition("+")[2]
             known = not variant or (self._variants / variant).is_file()
             if not known or self._lib.espeak_SetVoiceByName(voice.name.encode()) != 0:
@@ -165,7 +165,7 @@ class Speaker:
 
 
 def _words(text: str, marks: list[_Mark], end_s: float) -> tuple[tuple[int, int, float, float], ...]:
-    """Ranges of the text's words with times; words that espeak ran together share their stretch by length."""
+    """Return character ranges of words with times; words that espeak joined share their time by length."""
     spans = [match.span() for match in re.finditer(r"\S+", text)]
     starts: dict[int, float] = {}
     for mark in marks:

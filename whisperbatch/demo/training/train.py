@@ -1,9 +1,9 @@
-"""Training of the demo model: ``python -m whisperbatch.demo.train --minutes 90 --work FOLDER``.
+"""Train the demo model: ``python -m whisperbatch.demo.training.train --minutes 90 --work FOLDER``.
 
-Comes in: nothing but espeak-ng and a seed. Goes out: every few minutes a checkpoint in ``--work`` (training state, to
-go on from) and the Hugging Face folder beside it; with ``--install`` the bundled model itself. Runs on the CPU or,
-where there is one, on a CUDA device (not yet run on a GPU). Recipe: windows composed on the fly, a curriculum by share
-of the time, auxiliary losses on phonemes and words, guided attention; the losses' heads are thrown away.
+Needs only espeak-ng and a seed. Every few minutes it writes to ``--work`` a checkpoint, from which it can continue, and
+the Hugging Face folder; with ``--install`` it replaces the bundled model at the end. Runs on a CUDA device if there is
+one (not yet tried), else on the CPU. Recipe: windows composed on the fly, a curriculum by share of the time, auxiliary
+losses on phonemes and words, guided attention. The heads of the auxiliary losses are discarded.
 """
 
 import argparse
@@ -21,11 +21,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from whisperbatch.demo import FOLDER, export
-from whisperbatch.demo import vocabulary as ids
-from whisperbatch.demo.network import Network
-from whisperbatch.demo.vocabulary import N_TIMESTAMPS, Vocabulary
-from whisperbatch.demo.windows import FRAME_S, Composer, Labels, Recipe, Row, speak_pool
+from whisperbatch.demo import FOLDER
+from whisperbatch.demo.training import export
+from whisperbatch.demo.training import vocabulary as ids
+from whisperbatch.demo.training.network import Network
+from whisperbatch.demo.training.vocabulary import N_TIMESTAMPS, Vocabulary
+from whisperbatch.demo.training.windows import FRAME_S, Composer, Labels, Recipe, Row, speak_pool
 from whisperbatch.records import SAMPLE_RATE, WINDOW_S
 
 N_PHONEMES = 256  # room for both languages' inventories
@@ -38,7 +39,7 @@ SAVE_EVERY_S = 180
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows as tensors; ``targets`` is -100 where nothing is to be learned, ``times`` counts encoder frames."""
+    """Rows as tensors; ``targets`` is -100 where there is no loss, ``times`` counts encoder frames."""
 
     mel: Tensor  # float32 (n_rows, n_mels, n_frames)
     positions: Tensor  # int64 (n_rows,)
@@ -53,20 +54,20 @@ class LogMel:
     """Whisper's features: (n_rows, n_samples) in [-1, 1) to (n_rows, 80, n_samples / 160)."""
 
     def __init__(self, device: torch.device) -> None:
-        """Take librosa's filter bank, which is openai-whisper's."""
+        """Create librosa's filter bank, which is the same as openai-whisper's."""
         bank = librosa.filters.mel(sr=SAMPLE_RATE, n_fft=400, n_mels=80)
         self._bank = torch.from_numpy(bank).to(device)
         self._window = torch.hann_window(400, device=device)
 
     def __call__(self, samples: Tensor) -> Tensor:
-        """Log-mel with each row's own floor, 8 below its maximum."""
+        """Return log-mel features, each row with its own floor, 8 below its maximum."""
         spectrum = torch.stft(samples, 400, 160, window=self._window, return_complex=True)[..., :-1].abs() ** 2
         log = (self._bank @ spectrum).clamp(min=1e-10).log10()
         return (torch.maximum(log, log.amax(dim=(1, 2), keepdim=True) - 8.0) + 4.0) / 4.0
 
 
 def recipes(share: float, rng: random.Random) -> tuple[Recipe, int]:
-    """The recipe of the next batch and its number of rows, by the share of the training that has passed."""
+    """Return recipe and number of rows of the next batch, by the share of the training that has passed."""
     hard = Recipe(
         WINDOW_S,
         (1, 14),
@@ -83,7 +84,7 @@ def recipes(share: float, rng: random.Random) -> tuple[Recipe, int]:
 
 
 def collate(rows: list[Row], log_mel: LogMel, device: torch.device) -> Batch:
-    """Rows of one length as tensors, tokens padded to the longest."""
+    """Stack rows of equal length into tensors, with tokens padded to the longest."""
     n_tokens = max(len(row.tokens) for row in rows)
     tokens = np.zeros((len(rows), n_tokens), np.int64)
     targets = np.full((len(rows), n_tokens), -100, np.int64)
@@ -106,7 +107,7 @@ def collate(rows: list[Row], log_mel: LogMel, device: torch.device) -> Batch:
 
 
 def mark_silence(batch: Batch, vocabulary: Vocabulary, silent: list[bool]) -> None:
-    """Make ``<|nospeech|>`` the target after start-of-transcript in rows where nobody speaks."""
+    """Make ``<|nospeech|>`` the target after start-of-transcript in rows without speech."""
     starts = batch.tokens == vocabulary.compact[ids.SOT]
     for index, is_silent in enumerate(silent):
         if is_silent:
@@ -114,11 +115,11 @@ def mark_silence(batch: Batch, vocabulary: Vocabulary, silent: list[bool]) -> No
 
 
 def guided(weights: Tensor, times: Tensor) -> Tensor:
-    """Mean of -log(attention inside the stretch where a token sounds), a frame more at each side.
+    """Return the mean of -log(attention within the time of a token, plus a frame at each side).
 
     Args:
         weights: (n_rows, n_heads, n_tokens, n_audio).
-        times: (n_rows, n_tokens, 2) in frames, NaN where a token sounds nowhere.
+        times: (n_rows, n_tokens, 2) in frames, NaN for tokens without sound.
     """
     frames = torch.arange(weights.shape[-1], device=weights.device)
     first, last = times[..., :1].floor() - 1, times[..., 1:].ceil() + 1
@@ -130,7 +131,7 @@ def guided(weights: Tensor, times: Tensor) -> Tensor:
 
 
 def losses(network: Network, batch: Batch, log_n_unused: float) -> dict[str, Tensor]:
-    """The weighted parts of the loss by name."""
+    """Return the weighted parts of the loss by name."""
     audio, middle = network.encoder(batch.mel, batch.positions)
     logits, seen = network.decoder(batch.tokens, audio)
     logits = logits.float()
@@ -148,7 +149,7 @@ def losses(network: Network, batch: Batch, log_n_unused: float) -> dict[str, Ten
 
 
 def learning_rate(share: float, step: int) -> float:
-    """Warm up, stay flat for a quarter, then a cosine to a hundredth."""
+    """Return the learning rate: warm-up, flat for a quarter, then a cosine to a hundredth."""
     warm = min(1.0, (step + 1) / WARM_UP_STEPS)
     fall = max(0.0, (share - FLAT_SHARE) / (1 - FLAT_SHARE))
     return PEAK_LR * warm * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(fall, 1.0))))
@@ -158,7 +159,7 @@ class Training:
     """The state of one training: network, optimiser, clock; owned by the main thread."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        """Speak the pool and make the network, or take up a saved one."""
+        """Speak the pool and create the network, or continue from a saved one."""
         self.arguments = arguments
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(arguments.seed)
@@ -191,23 +192,23 @@ class Training:
 
     @property
     def share(self) -> float:
-        """How much of the training has passed, by time, or by steps when those were given."""
+        """The share of the training that has passed, by time, or by steps if they were given."""
         if self.arguments.steps:
             return self.step / int(self.arguments.steps)
         return self.spent_s / (float(self.arguments.minutes) * 60)
 
     @property
     def _passed(self) -> float:
-        """How far the curriculum has come; a trained model starts where whole windows have begun."""
+        """The share of the curriculum that has passed; a trained model starts where whole windows have begun."""
         return max(self.share, TRAINED_SHARE) if self.arguments.start else self.share
 
     def batches(self) -> Iterator[Batch]:
-        """Batches made a step ahead in a thread of their own."""
+        """Yield batches, each composed a step ahead in another thread."""
         with ThreadPoolExecutor(1) as ahead:
-            waiting = ahead.submit(self._compose, self._passed)
+            upcoming = ahead.submit(self._compose, self._passed)
             while self.share < 1:
-                ready = waiting
-                waiting = ahead.submit(self._compose, self._passed)
+                ready = upcoming
+                upcoming = ahead.submit(self._compose, self._passed)
                 yield ready.result()
 
     def _compose(self, share: float) -> Batch:
@@ -218,7 +219,7 @@ class Training:
         return batch
 
     def run(self) -> None:
-        """Train to the end, saving now and then."""
+        """Train to the end, saving every few minutes."""
         began = since_save = time.monotonic()
         for batch in self.batches():
             for group in self.optimiser.param_groups:
@@ -244,7 +245,7 @@ class Training:
         self.save()
 
     def save(self) -> None:
-        """The training state, and the exported folder beside it."""
+        """Save the training state, and the exported folder beside it."""
         state = {
             "network": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -264,18 +265,18 @@ class Training:
 
 
 def main() -> None:
-    """Train, and put the model into the package when asked to."""
+    """Train, and replace the bundled model with --install."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--work", type=Path, required=True, help="folder for checkpoints; an existing one is gone on from"
+        "--work", type=Path, required=True, help="folder for checkpoints; training continues from one in it"
     )
-    parser.add_argument("--start", type=Path, help="folder of a trained model to go on from (default: none)")
+    parser.add_argument("--start", type=Path, help="folder of a trained model to start from (default: none)")
     parser.add_argument("--minutes", type=float, default=90.0, help="length of the training (default: 90)")
-    parser.add_argument("--steps", type=int, default=0, help="length in steps instead, so that a run can be repeated")
+    parser.add_argument("--steps", type=int, default=0, help="length in steps instead, for a repeatable run")
     parser.add_argument("--hours", type=float, default=11.0, help="hours of single sentences to speak (default: 11)")
     parser.add_argument("--rows", type=int, default=1, help="multiply the rows of a batch (default: 1; more for a GPU)")
     parser.add_argument("--seed", type=int, default=1, help="default: 1")
-    parser.add_argument("--install", action="store_true", help="put the model into the package at the end")
+    parser.add_argument("--install", action="store_true", help="replace the bundled model at the end")
     parser.add_argument("--average", action="store_true", help="end with the mean of --start and the trained weights")
     arguments = parser.parse_args()
     if arguments.average and not arguments.start:

@@ -1,7 +1,6 @@
-"""The trained network as a Hugging Face Whisper folder: float16 safetensors, settings, tokenizer.
+"""Export the trained network as a Hugging Face Whisper folder: float16 safetensors, settings, tokenizer.
 
-Comes in: the network's state and the vocabulary. Goes out: a folder that transformers, openai-whisper (state dict
-renamed) and faster-whisper (converted) load unchanged.
+transformers loads the folder unchanged, openai-whisper with its state dict renamed, faster-whisper after conversion.
 """
 
 import json
@@ -16,17 +15,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from whisper.tokenizer import LANGUAGES, get_tokenizer
 
-from whisperbatch.demo import network as net
-from whisperbatch.demo import vocabulary as ids
-from whisperbatch.demo.vocabulary import Vocabulary
+from whisperbatch.demo.training import network as net
+from whisperbatch.demo.training import vocabulary as ids
+from whisperbatch.demo.training.vocabulary import Vocabulary
 
 ALIGNMENT_HEADS = [[net.N_DECODER_LAYERS - 1, 0], [net.N_DECODER_LAYERS - 1, 1]]  # the guided ones
-EMPTY = 50_256  # must stay the empty string: CTranslate2 tells a multilingual tokenizer by it
+EMPTY = 50_256  # must stay the empty string: CTranslate2 recognises a multilingual tokenizer by it
 AUXILIARY = ("phoneme_head", "word_head")
 
 
 def write(state: Mapping[str, Tensor], vocabulary: Vocabulary, folder: Path) -> None:
-    """Put the model into ``folder``, made when it is not there."""
+    """Write the model to ``folder``, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"model.{name}": t for name, t in state.items() if not name.startswith(AUXILIARY)}
     name = "model.decoder.embed_tokens.weight"
@@ -45,7 +44,7 @@ def write(state: Mapping[str, Tensor], vocabulary: Vocabulary, folder: Path) -> 
 
 
 def read(folder: Path, vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """The network's state back from a folder that ``write`` made, without the heads that were thrown away."""
+    """Read the network's state from a folder that ``write`` made; the auxiliary heads are not in it."""
     tensors = {name.removeprefix("model."): t.float() for name, t in load_file(folder / "model.safetensors").items()}
     full = tensors["decoder.embed_tokens.weight"]
     unused = next(index for index in range(ids.N_VOCAB) if index not in vocabulary.compact)
@@ -54,12 +53,12 @@ def read(folder: Path, vocabulary: Vocabulary) -> dict[str, Tensor]:
 
 
 def mean(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The mean of two trainings' weights, name by name; heads that only one of them has are left out."""
+    """Average the weights of two trainings by name; heads that only one has are left out."""
     return {name: (one[name].float().cpu() + other[name].float().cpu()) / 2 for name in one if name in other}
 
 
 def _spread(compact: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Rows for all ids, (n_vocab, d_model); ids that are never used share the one row."""
+    """Return rows for all ids, (n_vocab, d_model); unused ids share one row."""
     full = compact[vocabulary.unused].expand(ids.N_VOCAB, -1).clone()
     full[torch.from_numpy(vocabulary.ids)] = compact[: len(vocabulary.ids)]
     return full
@@ -165,7 +164,7 @@ def _tokenizer_config() -> dict[str, Any]:
 
 
 def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
-    """A byte-level BPE with real strings for what is used, closed under its merges, and placeholders elsewhere."""
+    """Return a byte-level BPE with real strings for used ids, closed under their merges, and placeholders elsewhere."""
     ranks = {token: rank for token, rank in vocabulary.encoding._mergeable_ranks.items() if rank < EMPTY}
     bytes_of = {rank: token for token, rank in ranks.items()}
     real = {rank for rank, token in bytes_of.items() if len(token) == 1}
@@ -207,7 +206,7 @@ def _tokenizer(vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def _parts(token: bytes, ranks: Mapping[bytes, int]) -> tuple[bytes, bytes]:
-    """The two tokens that byte-pair encoding joins last to make ``token``."""
+    """Return the two tokens that byte-pair encoding joins last to make ``token``."""
     parts = [token[i : i + 1] for i in range(len(token))]
     while len(parts) > 2:
         pairs = [ranks.get(a + b, len(ranks)) for a, b in pairwise(parts)]
@@ -217,14 +216,14 @@ def _parts(token: bytes, ranks: Mapping[bytes, int]) -> tuple[bytes, bytes]:
 
 
 def _visible(token: bytes) -> str:
-    """Bytes as byte-level BPE writes them: printable Latin-1 as it is, the rest from U+0100 on (GPT-2's table)."""
+    """Spell bytes as byte-level BPE does: printable Latin-1 as is, the rest from U+0100 on (GPT-2's table)."""
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     moved = {byte: chr(0x100 + index) for index, byte in enumerate(b for b in range(256) if b not in plain)}
     return "".join(moved.get(byte, chr(byte)) for byte in token)
 
 
 def _added(vocabulary: Vocabulary) -> list[tuple[int, str, bool]]:
-    """(id, text, special) of everything from end-of-text on."""
+    """Return (id, text, is_special) of all ids from end-of-text on."""
     specials = sorted((index, text) for text, index in vocabulary.encoding._special_tokens.items())
     return [(index, text, index < ids.TIMESTAMP_0) for index, text in specials]
 
@@ -255,7 +254,7 @@ def _template() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Export a training state by hand."""
+    """Export a training state: ``python -m whisperbatch.demo.training.export STATE FOLDER``."""
     state_file, folder = map(Path, sys.argv[1:])
     write(torch.load(state_file, weights_only=True, map_location="cpu")["network"], Vocabulary(), folder)
 

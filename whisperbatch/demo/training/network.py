@@ -1,8 +1,8 @@
-"""Whisper's network for training: parameters named as in Hugging Face's layout, short crops, attention made visible.
+"""Whisper's network for training: parameters named as in Hugging Face's layout, short crops, visible attention.
 
 The architecture is that of Radford et al. 2022 (openai/whisper, MIT): pre-norm, exact GELU, keys without bias,
-sinusoids in the encoder, learned positions and tied output in the decoder. Ours: the encoder takes crops at a
-position of choice, the vocabulary is the compact one, and cross-attention weights of two layers are given back.
+sinusoids in the encoder, learned positions and tied output in the decoder. Different here: the
+encoder takes crops at any position, the vocabulary is compact, and two layers return their cross-attention weights.
 Axes: n_rows, n_mels 80, n_frames, n_audio (n_frames / 2), n_tokens, n_heads 4.
 """
 
@@ -29,7 +29,7 @@ def sinusoids(length: int, channels: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head attention; ``visible`` computes and gives back the weights."""
+    """Multi-head attention; with ``visible`` it computes and returns the weights."""
 
     def __init__(self) -> None:
         """Make the four projections."""
@@ -42,7 +42,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, source: Tensor, causal: bool = False, visible: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """The attended (n_rows, n_queries, d_model) and, when visible, weights (n_rows, n_heads, n_queries, n_keys)."""
+        """Return output (n_rows, n_queries, d_model); if visible, also weights (n_rows, n_heads, n_queries, n_keys)."""
         q, k, v = (_heads(p(y)) for p, y in ((self.q_proj, x), (self.k_proj, source), (self.v_proj, source)))
         weights = None
         if visible:
@@ -78,7 +78,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(EncoderLayer):
-    """An encoder layer, causal, with cross-attention between its halves."""
+    """A causal encoder layer with cross-attention between self-attention and feed-forward."""
 
     def __init__(self) -> None:
         """Make the layer."""
@@ -87,7 +87,7 @@ class DecoderLayer(EncoderLayer):
         self.encoder_attn_layer_norm = nn.LayerNorm(D_MODEL)
 
     def forward(self, x: Tensor, audio: Tensor, visible: bool) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]  # audio too
-        """(n_rows, n_tokens, d_model) to the same, and cross-attention weights when visible."""
+        """(n_rows, n_tokens, d_model) to the same, and cross-attention weights if visible."""
         y = self.self_attn_layer_norm(x)
         x = x + self.self_attn(y, y, causal=True)[0]
         y, weights = self.encoder_attn(self.encoder_attn_layer_norm(x), audio, visible=visible)
@@ -108,7 +108,7 @@ class Encoder(nn.Module):
         self.layer_norm = nn.LayerNorm(D_MODEL)
 
     def forward(self, mel: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Audio states (n_rows, n_audio, d_model), and those after layer 2; ``positions`` (n_rows,) of first frames."""
+        """Return audio states (n_rows, n_audio, d_model) and those after layer 2; ``positions`` are of first frames."""
         x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
         at = positions[:, None] + torch.arange(x.shape[1], device=x.device)[None]
         x = x.float() + self.embed_positions(at)
@@ -132,7 +132,7 @@ class Decoder(nn.Module):
         self.layer_norm = nn.LayerNorm(D_MODEL)
 
     def forward(self, tokens: Tensor, audio: Tensor, visible: bool = True) -> tuple[Tensor, list[Tensor | None]]:
-        """Logits (n_rows, n_tokens, n_classes) and each layer's weights (None for the first layer)."""
+        """Return logits (n_rows, n_tokens, n_classes) and each layer's weights (None for the first layer)."""
         x = self.embed_tokens(tokens) + self.embed_positions.weight[: tokens.shape[1]]
         seen: list[Tensor | None] = []
         for index, layer in enumerate(self.layers):
@@ -142,10 +142,10 @@ class Decoder(nn.Module):
 
 
 class Network(nn.Module):
-    """Encoder, decoder, and the two heads that are thrown away after training."""
+    """Encoder, decoder, and two auxiliary heads that are discarded after training."""
 
     def __init__(self, n_classes: int, timestamp_0: int, n_timestamps: int, n_phonemes: int, n_words: int) -> None:
-        """Make and initialise all of it."""
+        """Create and initialise all parts."""
         super().__init__()
         self.encoder, self.decoder = Encoder(), Decoder(n_classes)
         self.phoneme_head, self.word_head = nn.Linear(D_MODEL, n_phonemes), nn.Linear(D_MODEL, n_words)
@@ -168,7 +168,7 @@ class Network(nn.Module):
         for layer, offsets in zip(self.encoder.layers, LOCAL_OFFSETS, strict=True):
             assert isinstance(layer, EncoderLayer)
             for head, offset in enumerate(offsets):
-                _look_aside(layer.self_attn, head, offset)
+                _attend_at_offset(layer.self_attn, head, offset)
         nn.init.normal_(self.decoder.embed_tokens.weight, std=0.05)
         nn.init.normal_(self.decoder.embed_positions.weight, std=0.02)
         rotation = torch.linalg.qr(torch.randn(D_MODEL, D_MODEL))[0]
@@ -177,8 +177,8 @@ class Network(nn.Module):
 
 
 @torch.no_grad()
-def _look_aside(attention: Attention, head: int, offset: int) -> None:
-    """Let a head start as local attention ``offset`` frames away: keys are sinusoids, queries rotated ones."""
+def _attend_at_offset(attention: Attention, head: int, offset: int) -> None:
+    """Initialise a head as local attention ``offset`` frames away: keys are sinusoids, queries rotated ones."""
     half = D_MODEL // 2
     pairs = torch.linspace(0, half // 2 - 2, D_HEAD // 2).round().long()  # from 6 frames a turn to 500
     speeds = torch.exp(-math.log(10_000) / (half - 1) * pairs)

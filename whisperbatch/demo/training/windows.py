@@ -1,7 +1,7 @@
-"""Training examples: spoken sentences composed into windows, with tokens, times and frame labels.
+"""Compose spoken sentences into training examples with tokens, times and frame labels.
 
-Comes in: a seeded Random. Goes out: ``Row``s; each holds sound (gain, noise, telephone band, colouring), the token
-sequence as openai-whisper would have it, and what the auxiliary losses want.
+A ``Row`` has augmented audio, the token sequence as openai-whisper would write it, and the targets of the auxiliary
+losses.
 """
 
 import random
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whisperbatch.demo import grammar, sound
-from whisperbatch.demo import vocabulary as ids
-from whisperbatch.demo.speak import Speaker, Spoken, random_voice
-from whisperbatch.demo.vocabulary import Spelled, Vocabulary
+from whisperbatch.demo.training import grammar, sound
+from whisperbatch.demo.training import vocabulary as ids
+from whisperbatch.demo.training.speak import Speaker, Spoken, random_voice
+from whisperbatch.demo.training.vocabulary import Spelled, Vocabulary
 from whisperbatch.records import N_SAMPLES, SAMPLE_RATE, WINDOW_S
 
 FRAME_S = 0.02  # one encoder frame, and one timestamp step
@@ -40,11 +40,11 @@ class Row:
     Attributes:
         samples: float32 (n_samples,) in [-1, 1).
         tokens: int64 (n_tokens,), compact classes, prompt included.
-        n_prompt: How many tokens stand before start-of-transcript.
-        times: float64 (n_tokens, 2), where each token sounds, in seconds from the first sample; NaN where nowhere.
+        n_prompt: Number of tokens before start-of-transcript.
+        times: float64 (n_tokens, 2), start and end of each token, in seconds from the first sample; NaN if it has none.
         phonemes: int64 (n_samples / 320,).
-        words: Likewise.
-        position: The encoder position of the first frame.
+        words: int64 (n_samples / 320,).
+        position: Encoder position of the first frame.
     """
 
     samples: np.ndarray
@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is asked of a row: its length, how many sentences, how hard the sound, how often a prompt."""
+    """How to compose a row: length, number of sentences, noise, and the probabilities of variants."""
 
     length_s: float
     n_sentences: tuple[int, int]
@@ -67,11 +67,11 @@ class Recipe:
     p_silence: float = 0.05
     p_telephone: float = 0.1
     p_plain: float = 0.25  # rows without timestamps
-    may_cut: bool = True  # whether a window's end may fall into a sentence
+    may_cut: bool = True  # a window's end may fall into a sentence
 
     @property
     def is_window(self) -> bool:
-        """Whether rows are whole windows, so that a sentence may be cut by their end."""
+        """True if rows are whole windows, so that their end may cut a sentence."""
         return self.length_s >= WINDOW_S
 
 
@@ -79,12 +79,12 @@ class Labels:
     """Class numbers of phonemes and words for the auxiliary losses; 0 is silence."""
 
     def __init__(self) -> None:
-        """Number the grammar's words; phonemes are numbered as they come."""
+        """Number the grammar's words; phonemes are numbered as they occur."""
         self.words = {word: index for index, word in enumerate(grammar.vocabulary(), start=1)}
         self.phonemes: dict[str, int] = {}
 
     def of(self, spoken: Spoken, language: str) -> tuple[np.ndarray, np.ndarray]:
-        """Phoneme and word class of each 20 ms frame of a sentence."""
+        """Return the phoneme and word class of each 20 ms frame of a sentence."""
         n_frames = int(spoken.duration_s / FRAME_S) + 1
         phonemes, words = np.zeros(n_frames, np.int64), np.zeros(n_frames, np.int64)
         for name, start_s, end_s in spoken.phonemes:
@@ -97,7 +97,7 @@ class Labels:
 
 
 def speak_pool(seed: int, hours: float, vocabulary: Vocabulary, labels: Labels, held_out: bool) -> list[Sentence]:
-    """Sentences of ``hours`` in all, about two English ones to a German one, each in a voice of its own."""
+    """Speak ``hours`` of sentences, about two English ones to one German, with a new voice every 8 sentences."""
     rng, speaker, pool, left_s = random.Random(seed), Speaker(), [], hours * 3600
     while left_s > 0:
         language = "en" if rng.random() < 0.64 else "de"
@@ -112,7 +112,7 @@ def speak_pool(seed: int, hours: float, vocabulary: Vocabulary, labels: Labels, 
 
 
 class Composer:
-    """Rows on demand from a pool of sentences; owned by one thread."""
+    """Composes rows on demand from a pool of sentences; owned by one thread."""
 
     def __init__(self, pool: Iterable[Sentence], vocabulary: Vocabulary, seed: int) -> None:
         """Sort the pool by language and by voice."""
@@ -126,7 +126,7 @@ class Composer:
             self._by_voice.setdefault(sentence.voice, []).append(sentence)
 
     def row(self, recipe: Recipe) -> Row:
-        """One training example."""
+        """Compose one training example."""
         if self._rng.random() < recipe.p_silence:
             return self._silence(recipe)
         return self._speech(recipe)
@@ -149,7 +149,7 @@ class Composer:
         return 0.25 + min(self._rng.expovariate(1 / 0.6), 2.75)
 
     def _place(self, sentences: list[Sentence], recipe: Recipe) -> list[tuple[Sentence, float]]:
-        """Sentences with their start in seconds; in a window the last may run over the end, in a crop none does."""
+        """Return sentences with their start in seconds; only in a window may the last extend beyond the end."""
         placed: list[tuple[Sentence, float]] = []
         at_s = self._start_s()
         for sentence in sentences:
@@ -205,7 +205,7 @@ class Composer:
         return Row(wave, sequence.array(), n_prompt, sequence.times(), phonemes, words, position)
 
     def _prompt(self, sequence: "_Sequence", language: str) -> None:
-        """Previous text, mostly with timestamps, as openai-whisper puts it before the next window."""
+        """Add previous text, mostly with timestamps, as openai-whisper puts it before the next window."""
         timed, at_s = self._rng.random() < 0.75, self._start_s()
         tokens: list[int] = []
         n_sentences = self._rng.randint(1, 9) if self._rng.random() < 0.5 else self._rng.randint(10, 24)
@@ -237,7 +237,7 @@ class Composer:
 
 
 class _Sequence:
-    """Tokens of a row as they are put down, with the time at which each sounds."""
+    """Collects the tokens of a row, with the time of each."""
 
     def __init__(self, vocabulary: Vocabulary, offset_s: float) -> None:
         self._vocabulary = vocabulary
@@ -261,7 +261,7 @@ class _Sequence:
         return n_prompt
 
     def say(self, sentence: Sentence, at_s: float, length_s: float, timed: bool, is_first: bool) -> None:
-        """A sentence; one that the window's end cuts gets its start only, or its whole words without timestamps."""
+        """Add a sentence; if the window's end cuts it, only its start, or without timestamps its whole words."""
         end_s = at_s + sentence.spoken.duration_s
         is_cut = end_s > length_s - 0.01
         if timed:
@@ -269,12 +269,12 @@ class _Sequence:
             self._mark(shown_s, (at_s, at_s + 0.1))
             if is_cut:
                 return
-        n_heard = len(sentence.spelled.tokens)
+        n_shown = len(sentence.spelled.tokens)
         if is_cut:
             whole = [last for _, _, _, last in sentence.spoken.words if at_s + last <= length_s - 0.02]
-            n_heard = int(np.sum(sentence.spelled.times[:, 1] <= whole[-1] + 1e-6)) if whole else 0
+            n_shown = int(np.sum(sentence.spelled.times[:, 1] <= whole[-1] + 1e-6)) if whole else 0
         for token, (start_s, stop_s) in zip(
-            sentence.spelled.tokens[:n_heard], sentence.spelled.times[:n_heard] + at_s, strict=True
+            sentence.spelled.tokens[:n_shown], sentence.spelled.times[:n_shown] + at_s, strict=True
         ):
             self.add_compact(int(token), (start_s, stop_s))
         if timed:

@@ -1,8 +1,8 @@
-"""The demo model's figures on a test set that training never touched: ``python -m whisperbatch.demo.evaluate``.
+"""Measure the demo model on held-out speech: ``python -m whisperbatch.demo.training.evaluate``.
 
-Voices and sentences are held out. Each clip is decoded by transformers, openai-whisper and faster-whisper, greedily
-in float32. Goes out: one JSON object with word error rates, segment counts, time errors, language accuracy, what is
-heard in silence, and on how many clips the three agree. The seed is fixed: the set is to be scored once, at the end.
+Training never met these voices and sentences. transformers, openai-whisper and faster-whisper decode each clip,
+greedily in float32. Prints one JSON object with word error rates, segment counts, time errors, language accuracy, text
+in silent clips, and the share of clips on which the three agree. The seed is fixed: score the set once, at the end.
 """
 
 import argparse
@@ -24,10 +24,11 @@ import whisper
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from transformers.utils import logging
 
-from whisperbatch.demo import FOLDER, peers, sound
-from whisperbatch.demo import vocabulary as ids
-from whisperbatch.demo.vocabulary import Vocabulary
-from whisperbatch.demo.windows import Composer, Labels, Recipe, Row, Sentence, speak_pool
+from whisperbatch.demo import FOLDER
+from whisperbatch.demo.training import peers, sound
+from whisperbatch.demo.training import vocabulary as ids
+from whisperbatch.demo.training.vocabulary import Vocabulary
+from whisperbatch.demo.training.windows import Composer, Labels, Recipe, Row, Sentence, speak_pool
 from whisperbatch.records import SAMPLE_RATE, WINDOW_S
 
 SEED = 20_261_124
@@ -37,7 +38,7 @@ LONG_S = 120.0
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """What a decoder made of a clip: text, language and (start_s, end_s) of each segment."""
+    """A decoder's result for a clip: text, language and (start_s, end_s) of each segment."""
 
     text: str
     language: str
@@ -46,7 +47,7 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Example:
-    """A clip of the test set, float32 samples, with what is said in it; ``kind`` names its part of the set."""
+    """A clip of the test set, as float32 samples, with its true text; ``kind`` names its part of the set."""
 
     kind: str
     samples: np.ndarray
@@ -57,17 +58,17 @@ Decoder = Callable[[np.ndarray], Hypothesis]
 
 
 def folded(text: str) -> str:
-    """The text without case and punctuation."""
+    """Return the text without case and punctuation."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def word_error_rate(truths: list[str], texts: list[str]) -> float:
-    """Word error rate over all texts together, case and punctuation folded."""
+    """Return the word error rate over all texts together, ignoring case and punctuation."""
     return jiwer.wer([folded(text) for text in truths], [folded(text) for text in texts])
 
 
 def truth_of(row: Row, vocabulary: Vocabulary) -> Hypothesis:
-    """Text, language and times as a row's tokens tell them."""
+    """Return text, language and times from a row's tokens."""
     full = [int(vocabulary.ids[token]) for token in row.tokens[row.n_prompt :]]
     language = next(code for code, index in ids.LANGUAGE_IDS.items() if index == full[1])
     times, text, start = [], "", None
@@ -85,7 +86,7 @@ def truth_of(row: Row, vocabulary: Vocabulary) -> Hypothesis:
 
 
 def make_set(n_each: int, n_silent: int, n_long: int) -> list[Example]:
-    """The test set: ``n_each`` windows of each kind, silent ones, and files of two minutes."""
+    """Make the test set: ``n_each`` windows of each kind, silent ones, and files of two minutes."""
     vocabulary, labels = Vocabulary(), Labels()
     pool = speak_pool(SEED, 1.5, vocabulary, labels, held_out=True)
     composer = Composer(pool, vocabulary, SEED)
@@ -104,12 +105,12 @@ def make_set(n_each: int, n_silent: int, n_long: int) -> list[Example]:
 
 
 def long_example(pool: list[Sentence], rng: random.Random, noise: np.random.Generator) -> Example:
-    """A file of two minutes in one voice, with pauses."""
+    """Make a file of two minutes in one voice, with pauses."""
     first = rng.choice(pool)
-    mine = [sentence for sentence in pool if sentence.voice == first.voice]
+    of_voice = [sentence for sentence in pool if sentence.voice == first.voice]
     pieces, texts, times, at_s = [], [], [], 0.0
     while at_s < LONG_S:
-        sentence = rng.choice(mine)
+        sentence = rng.choice(of_voice)
         pause = np.zeros(int(rng.uniform(0.3, 2.5) * SAMPLE_RATE), np.int16)
         pieces += [sentence.spoken.samples, pause]
         texts.append(sentence.spoken.text)
@@ -121,7 +122,7 @@ def long_example(pool: list[Sentence], rng: random.Random, noise: np.random.Gene
 
 
 def transformers_decoder(folder: Path) -> Decoder:
-    """Greedy ``generate`` of transformers, attention mask given."""
+    """Return a decoder that uses transformers' greedy ``generate``, with an attention mask."""
     model = WhisperForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
     processor = WhisperProcessor.from_pretrained(folder)
     codes = {index: token[2:-2] for token, index in model.generation_config.lang_to_id.items()}
@@ -156,14 +157,14 @@ def transformers_decoder(folder: Path) -> Decoder:
 
 
 def _token_times(tokens: list[int], piece: dict[str, Any]) -> tuple[float, float]:
-    """A segment's own timestamps: transformers, like openai-whisper, lets a lone segment start with its window."""
+    """Return a segment's times by its own tokens: transformers starts a lone segment at 0, as openai-whisper does."""
     marks = [(token - ids.TIMESTAMP_0) * 0.02 for token in tokens if token >= ids.TIMESTAMP_0]
     start_s, end_s = float(piece["start"]), float(piece["end"])
     return (start_s + marks[0], end_s) if marks and start_s == 0.0 else (start_s, end_s)
 
 
 def openai_decoder(folder: Path) -> Decoder:
-    """Greedy ``transcribe`` of openai-whisper."""
+    """Return a decoder that uses openai-whisper's greedy ``transcribe``."""
     model = peers.openai_whisper(folder)
 
     def decode(samples: np.ndarray) -> Hypothesis:
@@ -175,7 +176,7 @@ def openai_decoder(folder: Path) -> Decoder:
 
 
 def faster_decoder(folder: Path, converted: Path) -> Decoder:
-    """Greedy ``transcribe`` of faster-whisper."""
+    """Return a decoder that uses faster-whisper's greedy ``transcribe``."""
     model = peers.faster_whisper(folder, converted)
 
     def decode(samples: np.ndarray) -> Hypothesis:
@@ -186,20 +187,20 @@ def faster_decoder(folder: Path, converted: Path) -> Decoder:
     return decode
 
 
-def figures(examples: list[Example], heard: list[Hypothesis]) -> dict[str, float]:
-    """One decoder's figures by name; times are of windows whose segment count is right, in seconds."""
+def figures(examples: list[Example], hypotheses: list[Hypothesis]) -> dict[str, float]:
+    """Return one decoder's figures by name; time errors, in seconds, cover windows with the right segment count."""
     result: dict[str, float] = {}
     for kind in (*KINDS, "two minutes"):
-        pairs = [(e.truth, h) for e, h in zip(examples, heard, strict=True) if e.kind == kind]
+        pairs = [(e.truth, h) for e, h in zip(examples, hypotheses, strict=True) if e.kind == kind]
         if pairs:
             result[f"WER {kind}"] = word_error_rate([t.text for t, _ in pairs], [h.text for _, h in pairs])
-    windows = [(e.truth, h) for e, h in zip(examples, heard, strict=True) if e.kind in KINDS]
+    windows = [(e.truth, h) for e, h in zip(examples, hypotheses, strict=True) if e.kind in KINDS]
     counted = [(t, h) for t, h in windows if len(t.times) == len(h.times)]
     result["segment counts right"] = len(counted) / len(windows)
     errors = np.array([np.abs(np.subtract(a, b)) for t, h in counted for a, b in zip(t.times, h.times, strict=True)])
     result["start error s"], result["end error s"] = errors.mean(axis=0).tolist()
     result["language right"] = float(np.mean([t.language == h.language for t, h in windows]))
-    silent = [h.text.strip() for e, h in zip(examples, heard, strict=True) if e.kind == "silent"]
+    silent = [h.text.strip() for e, h in zip(examples, hypotheses, strict=True) if e.kind == "silent"]
     result["silence empty"] = float(np.mean([text == "" for text in silent]))
     return result
 
@@ -221,10 +222,10 @@ def main() -> None:
             "openai-whisper": openai_decoder(arguments.model),
             "faster-whisper": faster_decoder(arguments.model, Path(scratch) / "converted"),
         }
-        heard = {name: [decode(example.samples) for example in examples] for name, decode in decoders.items()}
+        hypotheses = {name: [decode(example.samples) for example in examples] for name, decode in decoders.items()}
     result: dict[str, object] = {"clips": len(examples)}
-    result |= {name: figures(examples, texts) for name, texts in heard.items()}
-    rows = list(zip(examples, *heard.values(), strict=True))
+    result |= {name: figures(examples, texts) for name, texts in hypotheses.items()}
+    rows = list(zip(examples, *hypotheses.values(), strict=True))
     windows = [row for row in rows if row[0].kind != "two minutes"]
     same = [len({h.text.strip() for h in row[1:]}) == 1 for row in windows]
     result["same text in all three"] = float(np.mean(same))

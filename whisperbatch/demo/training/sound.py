@@ -1,4 +1,4 @@
-"""What training does to sound: noise, telephone band, colouring, level; and windows in which nobody speaks.
+"""Augment training audio with noise, telephone band, colouring and level, and make windows without speech.
 
 Arrays are float32 (n_samples,) in [-1, 1), 16 kHz mono.
 """
@@ -19,7 +19,7 @@ def roughen(
     snr_db: tuple[float, float],
     p_telephone: float,
 ) -> np.ndarray:
-    """The wave at some level with noise up to sample ``end`` and zeros after it; sometimes coloured or band-limited."""
+    """Change level, add noise up to sample ``end`` and zeros after it; sometimes also colour or limit the band."""
     if rng.random() < p_telephone:
         wave = _filtered(wave, _telephone)
     elif rng.random() < 0.3:
@@ -37,7 +37,7 @@ def roughen(
 
 
 def hum(n_samples: int, rng: random.Random, noise: np.random.Generator) -> np.ndarray:
-    """White, pinkish or brownish noise of unit power."""
+    """Return white, pinkish or brownish noise of unit power."""
     white = noise.standard_normal(n_samples, dtype=np.float32)
     slope = rng.choice([0.0, 0.5, 1.0])
     if slope == 0.0:
@@ -48,7 +48,7 @@ def hum(n_samples: int, rng: random.Random, noise: np.random.Generator) -> np.nd
 
 
 def without_speech(n_samples: int, rng: random.Random, noise: np.random.Generator) -> np.ndarray:
-    """Silence, noise, tones, clicks, or several of them."""
+    """Return silence, noise, tones, clicks, or two of these."""
     wave = np.zeros(n_samples, np.float32)
     kinds = rng.sample(["nothing", "noise", "tone", "clicks"], k=rng.choice([1, 1, 2]))
     if "noise" in kinds:
@@ -64,7 +64,7 @@ def without_speech(n_samples: int, rng: random.Random, noise: np.random.Generato
 
 
 def tone(n_samples: int, rng: random.Random) -> np.ndarray:
-    """One to three steady or pulsed sines of unit height together."""
+    """Return the mean of one to three steady or pulsed sines of unit amplitude."""
     at_s = np.arange(n_samples) / SAMPLE_RATE
     tones = [np.sin(2 * np.pi * rng.uniform(80, 4000) * at_s) for _ in range(rng.randint(1, 3))]
     wave = sum(tones, np.zeros(n_samples)) / len(tones)

@@ -1,7 +1,7 @@
-"""Makes ``sample_audio``: ``python -m whisperbatch.demo.samples sample_audio``.
+"""Make ``sample_audio``: ``python -m whisperbatch.demo.training.samples sample_audio``.
 
-Sentences and voices are those that training never met; containers and codecs are written by PyAV. Seeded: the same
-words come out each time. Goes out: about ten recordings and ``references.tsv``.
+Writes about ten recordings, encoded by PyAV, and ``references.tsv``. Training never met these sentences and voices. The
+seed is fixed, so the words are always the same.
 """
 
 import random
@@ -13,8 +13,8 @@ import av
 import numpy as np
 import soxr
 
-from whisperbatch.demo import grammar, sound
-from whisperbatch.demo.speak import Speaker, random_voice
+from whisperbatch.demo.training import grammar, sound
+from whisperbatch.demo.training.speak import Speaker, random_voice
 from whisperbatch.records import SAMPLE_RATE
 
 SEED = 7
@@ -22,7 +22,7 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Sample:
-    """One recording to make: file name, language (empty: nobody speaks), sentences, codec, rate and channels."""
+    """One recording to make: file name, language (empty: no speech), number of sentences, codec, rate and channels."""
 
     file: str
     language: str
@@ -49,7 +49,7 @@ SAMPLES = (
 
 
 def speak(sample: Sample, rng: random.Random, speaker: Speaker) -> tuple[np.ndarray, str]:
-    """Samples, float32 at 16 kHz, and the text of a recording."""
+    """Return samples (float32, 16 kHz) and text of a recording."""
     noise = np.random.default_rng(SEED)
     if not sample.language:
         quiet = sound.hum(8 * SAMPLE_RATE, rng, noise) * 0.003
@@ -67,7 +67,7 @@ def speak(sample: Sample, rng: random.Random, speaker: Speaker) -> tuple[np.ndar
 
 
 def encode(path: Path, wave: np.ndarray, sample: Sample) -> None:
-    """Write float32 samples at 16 kHz in the sample's container, codec, rate and channels."""
+    """Write float32 samples of 16 kHz in the sample's container, codec, rate and channels."""
     resampled = soxr.resample(wave, SAMPLE_RATE, sample.rate)
     data = np.clip(np.rint(resampled * 32767), -32768, 32767).astype(np.int16)
     layout = "mono" if sample.channels == 1 else "stereo"
@@ -79,8 +79,8 @@ def encode(path: Path, wave: np.ndarray, sample: Sample) -> None:
         frame = av.AudioFrame.from_ndarray(np.repeat(data, sample.channels)[None], format="s16", layout=layout)
         frame.sample_rate = sample.rate
         resampler = av.AudioResampler(format=stream.format, layout=layout, rate=sample.rate)
-        for made in resampler.resample(frame):
-            container.mux(stream.encode(made))
+        for encoded in resampler.resample(frame):
+            container.mux(stream.encode(encoded))
         container.mux(stream.encode(None))
 
 

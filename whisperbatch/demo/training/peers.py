@@ -1,7 +1,4 @@
-"""The same weights in programs that no one here wrote: openai-whisper and faster-whisper.
-
-Comes in: a Hugging Face Whisper folder. Goes out: the peer's own model object.
-"""
+"""Load a Hugging Face Whisper folder in two other programs, openai-whisper and faster-whisper, to compare with them."""
 
 import json
 from pathlib import Path
@@ -35,7 +32,7 @@ _RENAMED = (
 
 
 def openai_whisper(folder: Path) -> Whisper:
-    """openai-whisper's model on the CPU in float32, from the renamed state dict."""
+    """Return openai-whisper's model on the CPU in float32, from the renamed state dict."""
     config = json.loads((folder / "config.json").read_text())
     sizes = ModelDimensions(
         n_mels=config["num_mel_bins"],
@@ -65,11 +62,11 @@ def openai_whisper(folder: Path) -> Whisper:
 
 
 def faster_whisper(folder: Path, converted: Path, n_threads: int = 0) -> WhisperModel:
-    """faster-whisper's model on the CPU in float32; its conversion is written to ``converted``."""
+    """Return faster-whisper's model on the CPU in float32; the converted weights are written to ``converted``."""
     converter = ctranslate2.converters.TransformersConverter(
         str(folder), copy_files=["tokenizer.json", "preprocessor_config.json"]
     )
     converter.convert(str(converted), force=True)
     model = WhisperModel(str(converted), device="cpu", compute_type="float32", cpu_threads=n_threads)
-    assert model.model.is_multilingual  # else language detection is off, silently
+    assert model.model.is_multilingual  # otherwise language detection is off, silently
     return model

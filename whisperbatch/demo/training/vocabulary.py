@@ -1,7 +1,7 @@
-"""The token ids that the demo model uses, renumbered without gaps for training.
+"""Renumber the token ids that the demo model uses without gaps, for training.
 
-Comes in: OpenAI's multilingual tokenizer (the openai-whisper package) and the grammar. Goes out: ``Vocabulary``,
-between ids as OpenAI numbers them and compact classes; the last class stands for every id that is never used.
+``Vocabulary`` maps between OpenAI's ids (from the multilingual tokenizer of the openai-whisper package) and compact
+classes; the last class represents all unused ids.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from whisper.tokenizer import get_tokenizer
 
-from whisperbatch.demo import grammar
+from whisperbatch.demo.training import grammar
 
 N_VOCAB = 51_865
 EOT, SOT, TRANSLATE, TRANSCRIBE, SOLM, SOP, NO_SPEECH, NO_TIMESTAMPS = (
@@ -20,8 +20,8 @@ EOT, SOT, TRANSLATE, TRANSCRIBE, SOLM, SOP, NO_SPEECH, NO_TIMESTAMPS = (
 TIMESTAMP_0 = 50_364
 N_TIMESTAMPS = 1_501  # 0.00 to 30.00 s in steps of 0.02 s
 LANGUAGE_IDS = {"en": 50_259, "de": 50_261}
-BLANK = 220  # a lone space, which decoders suppress at the beginning
-N_SENTENCES_SEEN = 40_000  # enough draws that every word has been met in every place it can take
+BLANK = 220  # a single space, which decoders suppress at the beginning
+N_SENTENCES_SEEN = 40_000  # enough to meet every word in every position that it can have
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Spelled:
 
 
 class Vocabulary:
-    """Which ids are used, and both directions between ids and compact classes."""
+    """The ids in use, and the mapping between ids and compact classes in both directions."""
 
     def __init__(self) -> None:
-        """Collect the ids of every sentence the grammar can give, the specials and the timestamps."""
+        """Collect the ids of the grammar's sentences, the special tokens and the timestamps."""
         self.encoding = get_tokenizer(True, num_languages=99).encoding
         rng = random.Random(20_250_625)
         text: set[int] = {BLANK}
@@ -54,15 +54,15 @@ class Vocabulary:
 
     @property
     def n_classes(self) -> int:
-        """Used ids and the one class for all the others."""
+        """The number of used ids, plus one class for all others."""
         return len(self.ids) + 1
 
     def timestamp(self, at_s: float) -> int:
-        """The class of a time in the window, in seconds."""
+        """Return the class of a time in the window, in seconds."""
         return self.timestamp_0 + min(max(round(at_s / 0.02), 0), N_TIMESTAMPS - 1)
 
     def spell(self, text: str, words: tuple[tuple[int, int, float, float], ...]) -> Spelled:
-        """The sentence's tokens with times, spread over each word by its bytes."""
+        """Return the sentence's tokens with times; a word's time is divided among its bytes."""
         line = " " + text
         full = self.encoding.encode(line)
         byte_at = [len(line[: i + 1].encode()) for i in range(len(text) + 1)]  # character of text -> byte of line
@@ -71,6 +71,6 @@ class Vocabulary:
             knots += [byte_at[first], byte_at[last]]
             seconds += [start_s, end_s]
         ends = np.cumsum([len(self.encoding.decode_single_token_bytes(token)) for token in full])
-        starts = np.concatenate([[0], ends[:-1]]) + 1  # the leading space is no sound
+        starts = np.concatenate([[0], ends[:-1]]) + 1  # the leading space has no sound
         times = np.stack([np.interp(np.minimum(starts, ends), knots, seconds), np.interp(ends, knots, seconds)], axis=1)
         return Spelled(np.array([self.compact[token] for token in full]), times)
