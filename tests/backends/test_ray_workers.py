@@ -134,8 +134,8 @@ def test_a_cluster_that_does_not_answer_for_a_while_grows_afterwards(monkeypatch
 
 
 def test_a_node_of_gpus_alone_has_an_actor_for_each():
-    shape = ray_workers._shape_of(RunOptions(), [{"GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}])
-    assert (shape.n_actors, shape.n_cpus, shape.n_gpus) == (3, 1.0, 1)
+    plan = ray_workers._plan_of(RunOptions(), [{"GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}])
+    assert (plan.n_actors, plan.n_cpus, plan.n_gpus) == (3, 1.0, 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
