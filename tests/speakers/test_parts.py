@@ -342,7 +342,7 @@ def test_speech_beyond_the_samples_is_cut():
         ({"min_speakers": 0}, "between 1 and 50"),
         ({"max_speakers": 51}, "between 1 and 50"),
         ({"min_speakers": 3, "max_speakers": 2}, "at least 3 and at most 2"),
-        ({"model": " "}, "is empty"),
+        ({"model": " "}, "must not be empty"),
         ({"model": "a\udc80"}, "valid UTF-8"),
     ],
 )
