@@ -151,7 +151,7 @@ def test_ctrl_c_keeps_what_was_measured(monkeypatch, tmp_path: Path, capsys, n_b
     lines = seen.err.splitlines()
     first = next(n for n, line in enumerate(lines) if "windows/s" in line)
     assert any(line.startswith("expected time: at most about") for line in lines[:first])
-    assert lines[-1] == "interrupted; the figures are those measured before"
+    assert lines[-1] == "interrupted; the figures are those measured so far"
 
 
 def test_ctrl_c_before_any_figure_writes_nothing(monkeypatch, tmp_path: Path, capsys):

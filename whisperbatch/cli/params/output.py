@@ -22,8 +22,8 @@ Format = Annotated[
         metavar="FORMAT",
         autocompletion=lambda: [*FORMATS, "all"],
         rich_help_panel=_OUT,
-        help=f"{', '.join(FORMATS)}, or all for the first five; commas and repeats "
-        f"(default: {','.join(DEFAULT_FORMATS)}).",
+        help=f"{', '.join(FORMATS)}, or all for the first five; separate several with commas, or repeat "
+        f"the option (default: {','.join(DEFAULT_FORMATS)}).",
         show_default=False,
     ),
 ]
