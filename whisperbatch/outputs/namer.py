@@ -39,7 +39,7 @@ class Name:
     Attributes:
         base: The stem.
         is_shared: Other recordings beside it would take the same stem, so that only one that has it from before may.
-        is_numbered: It tells the recording from others of its name that were moved away before.
+        is_numbered: A number distinguishes the recording from others of its name that were moved away before.
     """
 
     base: str
@@ -68,7 +68,7 @@ class Namer:
     """Names for one run's outputs; any thread may call it."""
 
     def __init__(self, options: OutputOptions, media_suffixes: frozenset[str]) -> None:
-        """Keep the options; ``media_suffixes`` tell which files beside a recording are recordings."""
+        """Keep the options; ``media_suffixes`` are the extensions of recordings."""
         self._options = options
         self._siblings = Siblings(media_suffixes)
         self._lock = threading.Lock()  # for the three below

@@ -132,7 +132,7 @@ class NameFacts:
         base: The stem.
         is_taken: The run does not let the file have it; nothing else is known then.
         is_shared: Only a recording that has it from before may have it.
-        is_numbered: It tells the recording from others of its name that were moved away.
+        is_numbered: A number distinguishes the recording from others of its name that were moved away.
         found: The recording's own transcript under it, and the outputs beside that; None when there is none.
         proven: The outputs beside it that render from the transcript to the byte, where that matters.
         lacks_speakers: That transcript has not the speakers that are wanted.

@@ -70,7 +70,7 @@ class Facts:
         )
 
     def names(self, job: Job) -> Iterator[NameFacts]:
-        """The names that a file may have, each looked at when it is asked for."""
+        """Yield the names that a file may have; each is looked up on disk only when it is needed."""
         audio = job.audio
         if self._namer.known_base(audio) is not None:
             self._existing.list_again(audio)
@@ -158,7 +158,7 @@ class Facts:
         return owner in (None, absolute(audio.path))
 
     def _wanted(self, audio: AudioFile, entry: Entry) -> list[Path]:
-        """Where the formats that are wanted lie, from the root."""
+        """The absolute paths of the formats that are wanted."""
         assert entry.base is not None
         template, language = self._options.output.name, entry.language or ""
         names = (file_name(template, entry.base, language, name) for name in formats_of(audio, self._options.output))

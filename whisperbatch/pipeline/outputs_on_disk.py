@@ -18,18 +18,18 @@ from whisperbatch.writers.content import Content, encoded
 
 
 def ours(entry: Entry) -> tuple[Output, ...]:
-    """The outputs that are as we left them, or as a run that was ended has written them."""
+    """Return the outputs that nobody has changed since we, or a run that was interrupted, wrote them."""
     return tuple(output for output in entry.outputs if is_as_left(output) or is_intended(output))
 
 
 def edited(entry: Entry) -> tuple[Path, ...]:
-    """The outputs that somebody has changed since we left them."""
+    """Return the outputs that somebody has changed since we wrote them."""
     changed = (one for one in entry.outputs if not (is_as_left(one) or is_intended(one)))
     return tuple(one.path for one in changed if os.path.lexists(one.path))
 
 
 def is_as_left(output: Output) -> bool:
-    """Whether an output has the size and mtime that it had when it was done."""
+    """Return whether an output has the size and mtime that it had when it was done."""
     try:
         status = output.path.lstat()
     except OSError:
@@ -38,7 +38,7 @@ def is_as_left(output: Output) -> bool:
 
 
 def is_intended(output: Output) -> bool:
-    """Whether an output is what was about to be written when its run ended."""
+    """Return whether an output holds what its run was about to write when it was interrupted."""
     if output.intended is None:
         return False
     try:
@@ -48,7 +48,7 @@ def is_intended(output: Output) -> bool:
 
 
 def as_left(name: str, path: Path) -> Output:
-    """An output as it lies there now."""
+    """Return an output with its present size and mtime."""
     try:
         status = path.lstat()
     except OSError:  # somebody was quick to take it away
@@ -57,7 +57,7 @@ def as_left(name: str, path: Path) -> Output:
 
 
 def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, options: OutputOptions) -> Output:
-    """An output that lay there before; one that somebody has corrected is never ours, however often it is kept."""
+    """Return an output that was there before; one that somebody has corrected is never ours, however often it is kept."""
     known = next((output for output in entry.outputs if output.path == absolute(path)), None)
     if known is None:
         return as_left(form, path) if is_made_from(path, transcript, options) else Output(absolute(path), form)
@@ -65,13 +65,13 @@ def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, options
 
 
 def is_made_from(path: Path, transcript: Transcript, options: OutputOptions) -> bool:
-    """Whether an output is a transcript's JSON, or what it renders to."""
+    """Return whether an output is a transcript's JSON, or renders from it to the byte."""
     name = path.suffix[1:]
     return name == "json" or (name in FORMATS and holds(path, name, transcript, options))
 
 
 def transcript_in(path: Path) -> Transcript | None:
-    """The transcript in a JSON file; None when there is none."""
+    """Return the transcript in a JSON file; None when there is none."""
     try:
         return read_json(read_regular(path))
     except (OSError, FileError):
@@ -79,10 +79,10 @@ def transcript_in(path: Path) -> Transcript | None:
 
 
 def transcript_among(outputs: Iterable[Output]) -> Transcript | None:
-    """The transcript in the JSON among outputs; None when there is none."""
+    """Return the transcript in the JSON among outputs; None when there is none."""
     return next(filter(None, (transcript_in(output.path) for output in outputs if output.name == "json")), None)
 
 
 def digest(content: Content) -> str:
-    """What tells an output on disk from others."""
+    """Return the SHA-256 of an output's bytes, hexadecimal."""
     return hashlib.sha256(encoded(content)).hexdigest()

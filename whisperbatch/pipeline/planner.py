@@ -1,6 +1,7 @@
-"""What is to be done for a file, and what became of it: the journal's answer first, then what lies on disk.
+"""Decides what to do with each file, and records what became of it: the journal's answer first, then the disk's.
 
-Comes in: jobs, one by one, and how they went. Goes out: a Decision each. Without a journal the disk alone answers.
+``facts`` gathers what is known of a file, ``decision`` decides, and the name is reserved here. Without a journal the
+disk alone answers.
 """
 
 import threading
@@ -20,11 +21,7 @@ from whisperbatch.pipeline.facts import Facts
 from whisperbatch.pipeline.file_digest import FileDigest, sample_of
 from whisperbatch.pipeline.open_files import Job
 from whisperbatch.pipeline.output_forms import OutputForms
-from whisperbatch.pipeline.outputs_on_disk import (
-    as_kept,
-    as_left,
-    digest,
-)
+from whisperbatch.pipeline.outputs_on_disk import as_kept, as_left, digest
 from whisperbatch.pipeline.speaker_marks import SpeakerMarks
 from whisperbatch.pipeline.text_recipes import TextRecipes
 from whisperbatch.records import Transcript
@@ -33,10 +30,7 @@ from whisperbatch.writers.content import Content
 
 
 class Planner:
-    """Decisions and bookkeeping of one run; any thread may call it.
-
-    ``weights_revision`` says which weights the model's name stands for; None where only the open model knows.
-    """
+    """Decisions and bookkeeping of one run; any thread may call it."""
 
     def __init__(
         self,
@@ -47,11 +41,20 @@ class Planner:
         *,
         is_dry: bool = False,
     ) -> None:
-        """Ask for the revision with the first file only; ``is_dry`` claims nothing and notes nothing."""
+        """Keep the options.
+
+        Args:
+            options: What the run wants.
+            namer: Names of its outputs.
+            journal: What earlier runs did; None for a run without one.
+            revision: Returns which weights the model's name stands for, None where only the open model knows; called
+                once, with the first file.
+            is_dry: Claim nothing and record nothing.
+        """
         self._options, self._namer, self.journal, self._is_dry = options, namer, journal, is_dry
         self._recipes, self._speakers = TextRecipes(options, revision), SpeakerMarks(options)
         self._forms = OutputForms(options, self._speakers)
-        self.is_over: Callable[[], bool] = lambda: False  # whether reading of recordings is to be broken off
+        self.is_over: Callable[[], bool] = lambda: False  # True when reading of recordings should stop
         self._lock = threading.Lock()
         self._cleaned: set[Path] = set()
         redo_since: float | None = None
@@ -100,7 +103,7 @@ class Planner:
         return decision
 
     def _reserved(self, job: Job, entry: Entry | None, known: Decision | None) -> Decision:
-        """The decision, its name reserved; ``known`` is what the journal says, asked again when the name is taken."""
+        """The decision, its name reserved; ``known`` is the journal's answer, read again when the name is taken."""
         while True:
             decision = known
             if decision is None:
@@ -154,7 +157,7 @@ class Planner:
         """Note what is about to be written: format and content by path.
 
         Raises:
-            TakenError: Another recording's output has come to lie at a path in ``new``.
+            TakenError: Another recording's output has appeared at a path in ``new``.
         """
         if self.journal is None or job.entry is None:
             return
@@ -180,7 +183,7 @@ class Planner:
     def done(
         self, job: Job, transcript: Transcript, places: Mapping[str, Path], kept: Collection[Path], wall_s: float
     ) -> None:
-        """Note that all of a file's outputs, by format, lie on disk; ``clip_cache`` are those that lay there before."""
+        """Record that all of a file's outputs, by format, are on disk; ``kept`` are those that were there before."""
         if self.journal is None or job.entry is None:
             return
         options = self._options.output
