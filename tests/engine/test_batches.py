@@ -150,7 +150,7 @@ def break_part(engine, place: str, err: Exception, times: list[int]) -> None:
     owner, name = {
         "features": (device._mel, "clips"),
         "encoder": (device, "_encoder"),
-        "hear": (device._decoder, "hear"),
+        "hear": (device._decoder, "fill_cross_attention"),
         "prefill": (device._decoder, "prefill"),
         "step": (device._decoder, "step"),
         "rules": (device._rules, "apply"),
