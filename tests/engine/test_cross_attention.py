@@ -105,6 +105,14 @@ def test_without_a_compiler_torch_does_it(monkeypatch: pytest.MonkeyPatch):
         cpu_cross_attention.find.cache_clear()
 
 
+def test_a_fault_of_the_kernels_source_is_no_reason_to_go_without(monkeypatch: pytest.MonkeyPatch):
+    cpu_cross_attention.find.cache_clear()
+    monkeypatch.delattr(cpu_cross_attention.IrBuilder, "emit")
+    with pytest.raises(AttributeError, match="emit"):
+        cpu_cross_attention.find(torch.float32, 64, 1)
+    cpu_cross_attention.find.cache_clear()
+
+
 def test_heads_of_another_size_have_no_kernels():
     assert cpu_cross_attention.find(torch.bfloat16, 20, 1) is None
     assert cpu_cross_attention.find(torch.float16, 64, 1) is None

@@ -57,7 +57,7 @@ def as_left(name: str, path: Path) -> Output:
 
 
 def as_kept(form: str, path: Path, entry: Entry, transcript: Transcript, options: OutputOptions) -> Output:
-    """Return an output that was there before; one that somebody has corrected never becomes ours, however often kept."""
+    """Return an output that was there before; one that somebody has corrected never becomes ours."""
     known = next((output for output in entry.outputs if output.path == absolute(path)), None)
     if known is None:
         return as_left(form, path) if is_made_from(path, transcript, options) else Output(absolute(path), form)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.kernels.llvm_ir import FAULTS, Compiled, IrBuilder, parallel_for
+from whisperbatch.engine.kernels.llvm_ir import CannotCompileError, Compiled, IrBuilder, parallel_for
 
 WIDTH = 16  # numbers per vector
 AHEAD = 2048  # prefetch distance in bytes: measured best of 0 to 65,536
@@ -32,7 +32,7 @@ class Kernels:
     """
 
     def __init__(self, dtype: torch.dtype, d_head: int, n_group: int) -> None:
-        """Compile the kernels; raise one of ``llvm_ir.FAULTS`` if this machine cannot."""
+        """Compile the kernels; CannotCompileError if this machine cannot."""
         self._scores = _KernelBuilder(dtype, d_head, n_group).scores()
         self._sums = _KernelBuilder(dtype, d_head, n_group).sums()
 
@@ -62,7 +62,7 @@ def find(dtype: torch.dtype, d_head: int, n_group: int) -> Kernels | None:
         return None
     try:
         return Kernels(dtype, d_head, n_group)
-    except FAULTS:
+    except CannotCompileError:
         return None
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.kernels.llvm_ir import FAULTS, Compiled, IrBuilder, features, parallel_for
+from whisperbatch.engine.kernels.llvm_ir import CannotCompileError, Compiled, IrBuilder, features, parallel_for
 from whisperbatch.engine.placement import has_bfloat16_tiles
 
 LANE = 4  # bytes: a float32, or two numbers of bfloat16
@@ -58,7 +58,7 @@ class EncoderAttention:
     """Self-attention for windows of one shape; any thread may call it."""
 
     def __init__(self, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int, tiles: Tiles) -> None:
-        """Compile the kernel; raise one of ``llvm_ir.FAULTS`` if this machine cannot."""
+        """Compile the kernel; CannotCompileError if this machine cannot."""
         builder = _KernelBuilder(dtype, n_heads, d_head, n_positions, tiles)
         self._n_items, self._n_scratch = n_heads * builder.n_blocks, builder.n_scratch
         self._attend = builder.compiled()
@@ -88,7 +88,7 @@ def find(
         if tiles is None or not tiles.suit(d_head, n_positions):
             return None
         return EncoderAttention(dtype, n_heads, d_head, n_positions, tiles)
-    except FAULTS:
+    except CannotCompileError:
         return None
 
 

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from whisperbatch.engine.kernels.llvm_ir import FAULTS, Compiled, IrBuilder, parallel_for
+from whisperbatch.engine.kernels.llvm_ir import CannotCompileError, Compiled, IrBuilder, parallel_for
 
 WIDTH = 16  # numbers per vector
 FLOAT, SHORT = 4, 2  # bytes
@@ -28,7 +28,7 @@ class BeamAttention:
     """Self-attention on caches of one shape; any thread may call it."""
 
     def __init__(self, dtype: torch.dtype, n_heads: int, n_context: int, d_head: int, n_group: int) -> None:
-        """Compile the kernel; raise one of ``llvm_ir.FAULTS`` if this machine cannot."""
+        """Compile the kernel; CannotCompileError if this machine cannot."""
         self._kernel = _KernelBuilder(dtype, n_heads, n_context, d_head, n_group).attention()
         self._n_heads, self._n_context = n_heads, n_context
 
@@ -62,7 +62,7 @@ def find(dtype: torch.dtype, n_heads: int, n_context: int, d_head: int, n_group:
         return None
     try:
         return BeamAttention(dtype, n_heads, n_context, d_head, n_group)
-    except FAULTS:
+    except CannotCompileError:
         return None
 
 

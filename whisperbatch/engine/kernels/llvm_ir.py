@@ -12,20 +12,19 @@ import struct
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
+from typing import Any
 
 import torch
 
-FAULTS = (
-    ImportError,
-    AttributeError,
-    TypeError,
-    OSError,
-    RuntimeError,
-)  # llvmlite missing, incompatible, or not allowed to compile
+FAULTS = (ImportError, AttributeError, TypeError, OSError, RuntimeError)  # llvmlite missing, or another release's
 ATTRIBUTES = '#0 = { nounwind "prefer-vector-width"="512" "min-legal-vector-width"="512" }'
 MAGIC = 1.5 * 2.0**23  # adding it to a float32 and subtracting it again rounds to the nearest whole number
 LEAST_EXPONENT = -126.0  # the smallest of a normal float32
 Carried = Sequence[tuple[str, str]]  # LLVM type and initial value of each value that a loop carries between iterations
+
+
+class CannotCompileError(Exception):
+    """This machine cannot compile kernels: llvmlite is missing, incompatible, or not allowed to."""
 
 
 class IrBuilder:
@@ -41,7 +40,7 @@ class IrBuilder:
         self._n_names = 0
 
     def compiled(self, pointers: Sequence[str], numbers: Sequence[str]) -> "Compiled":
-        """Compile the function with these arguments; raise one of ``FAULTS`` if this machine cannot."""
+        """Compile the function with these arguments; CannotCompileError if this machine cannot."""
         takes = ", ".join([*(f"ptr %{one}" for one in pointers), *(f"i64 %{one}" for one in numbers)])
         lines = [
             *sorted(self._declared),
@@ -205,31 +204,43 @@ class Compiled:
     """A compiled function; any thread may call it, and it runs without Python's global lock."""
 
     def __init__(self, source: str, n_pointers: int, n_numbers: int) -> None:
-        """Compile the function ``kernel`` of a module."""
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
-        )
-        module = llvm.parse_assembly(source)
-        module.verify()
-        self._engine = llvm.create_mcjit_compiler(module, machine)  # keeps the code alive
-        self._engine.finalize_object()
+        """Compile the function ``kernel`` of a module; CannotCompileError if this machine cannot."""
+        try:
+            self._engine, address = _compiled(source)  # the engine keeps the code alive
+        except FAULTS as err:
+            raise CannotCompileError(str(err)) from err
         takes = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * n_pointers, *[ctypes.c_int64] * n_numbers)
-        self._function = takes(self._engine.get_function_address("kernel"))
+        self._function = takes(address)
 
     def __call__(self, *values: int) -> None:
         """Call it with addresses and numbers."""
         self._function(*values)
 
 
-def features() -> set[str]:
-    """This processor's features, by LLVM's names; raise one of ``FAULTS`` without llvmlite."""
+def _compiled(source: str) -> tuple[Any, int]:
+    """LLVM's engine with the module compiled for this processor, and the address of its function ``kernel``."""
     import llvmlite.binding as llvm
 
-    return {name for name, has in llvm.get_host_cpu_features().items() if has}
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+    )
+    module = llvm.parse_assembly(source)
+    module.verify()
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    return engine, engine.get_function_address("kernel")
+
+
+def features() -> set[str]:
+    """This processor's features, by LLVM's names; CannotCompileError without llvmlite."""
+    try:
+        import llvmlite.binding as llvm
+
+        return {name for name, has in llvm.get_host_cpu_features().items() if has}
+    except FAULTS as err:
+        raise CannotCompileError(str(err)) from err
 
 
 def parallel_for(n_items: int, run: Callable[[int, int], None]) -> None:
