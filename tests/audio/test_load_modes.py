@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_leaves_no_spool(tmp_path: Path):
     start = processes.START.rpartition("import_module(")
     code = (
         "import threading\nfrom whisperbatch.audio import decode\nold = decode.Reader.blocks\n"
-        f"def blocks(self):\n{hang}\nload.Reader.blocks = blocks\n"
+        f"def blocks(self):\n{hang}\ndecode.Reader.blocks = blocks\n"
     )
     path = write_wav(tmp_path / "x.wav", noise(60))
     with pytest.MonkeyPatch.context() as patch:

@@ -142,7 +142,7 @@ def with_blocks(body: str) -> str:
     """The same, with another ``Reader.blocks``; ``body`` is indented by four."""
     return started_with(
         "import numpy, os, threading\nfrom whisperbatch.audio import decode, worker\nold = decode.Reader.blocks\n"
-        f"def blocks(self):\n{body}\nload.Reader.blocks = blocks\n"
+        f"def blocks(self):\n{body}\ndecode.Reader.blocks = blocks\n"
     )
 
 

@@ -20,7 +20,7 @@ from whisperbatch import demo
 from whisperbatch.bench.material import forced
 from whisperbatch.engine import open_engine
 from whisperbatch.engine.device import word_alignment
-from whisperbatch.engine.scheduling import request
+from whisperbatch.engine.scheduling import clip_request
 from whisperbatch.options import DecodeOptions, EngineOptions
 from whisperbatch.records import N_SAMPLES, Clip, ClipSettings, ClipText
 
@@ -74,7 +74,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rng = np.random.default_rng(1)
     windows = [(rng.normal(size=N_SAMPLES) * 3000).astype(np.int16) for _ in range(arguments.windows)]
-    request.MIN_REST = 10 * N_SAMPLES  # the first window of a clip is its last
+    clip_request.MIN_REST = 10 * N_SAMPLES  # the first window of a clip is its last
     spent: dict[str, float] = {}
     for owner, name in (
         (word_alignment.Aligner, "align"),
