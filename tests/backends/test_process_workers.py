@@ -20,12 +20,18 @@ def end_of(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     return process.returncode, told.decode()
 
 
-def undisturbed(folder: Path, n_files: int) -> dict[str, bytes]:
-    """What a local run writes for the same files."""
-    fill(folder, n_files)
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 60 files after a local run."""
+    fill(folder := tmp_path_factory.mktemp("local") / "audio", 60)
     code, told = end_of(start(folder))
     assert code == 0, told
-    return contents(folder)
+    return folder
+
+
+def first(n_files: int, folder: Path) -> dict[str, bytes]:
+    """The outputs of the first files."""
+    return {name: data for name, data in contents(folder).items() if int(name[:3]) < n_files}
 
 
 def assert_done_once(folder: Path, names: list[str]) -> None:
@@ -34,15 +40,14 @@ def assert_done_once(folder: Path, names: list[str]) -> None:
     wait_until(lambda: processes(folder) == {})  # load processes end once they notice that their worker has
 
 
-def test_two_processes_give_what_one_run_gives(tmp_path: Path):
-    expected = undisturbed(tmp_path / "one" / "audio", 24)
+def test_two_processes_give_what_one_run_gives(tmp_path: Path, local: Path):
     names = fill(folder := tmp_path / "two" / "audio", 24)
     code, told = end_of(start(folder, "--device", "cpu:2", step_s=0.02))
     assert code == 0, told
-    assert contents(folder) == expected
+    assert contents(folder) == first(24, local)
     assert_done_once(folder, names)
     kinds = {one["event"] for one in events(folder)}
-    assert kinds == {one["event"] for one in events(tmp_path / "one" / "audio")}
+    assert kinds == {one["event"] for one in events(local)}
     assert told.count("done: ") == 24
     assert told.splitlines()[-1].startswith("24 done; ")
 
@@ -71,8 +76,7 @@ def test_a_second_run_skips_all_and_starts_no_process(tmp_path: Path):
     assert (code, told.count("skipped: ")) == (0, 3)
 
 
-def test_processes_that_are_killed_are_replaced_and_every_file_is_done_once(tmp_path: Path):
-    expected = undisturbed(tmp_path / "one" / "audio", 60)
+def test_processes_that_are_killed_are_replaced_and_every_file_is_done_once(tmp_path: Path, local: Path):
     names = fill(folder := tmp_path / "two" / "audio", 60)
     process = start(folder, "--device", "cpu:2", step_s=0.15)
     # what the first one had goes before the others, and is done by the second time: a file that two have is given up
@@ -81,7 +85,7 @@ def test_processes_that_are_killed_are_replaced_and_every_file_is_done_once(tmp_
         os.kill(pool_workers(folder)[0], signal.SIGKILL)
     code, told = end_of(process)
     assert code == 0, told
-    assert contents(folder) == expected
+    assert contents(folder) == first(60, local)
     assert_done_once(folder, names)
 
 
@@ -104,8 +108,7 @@ def test_without_retries_the_first_death_fails_what_the_process_had(tmp_path: Pa
     assert "000.wav: the process that transcribed it died (signal 9, SIGKILL)\n" in told
 
 
-def test_a_run_that_is_killed_leaves_no_process_and_is_resumed(tmp_path: Path):
-    expected = undisturbed(tmp_path / "one" / "audio", 30)
+def test_a_run_that_is_killed_leaves_no_process_and_is_resumed(tmp_path: Path, local: Path):
     names = fill(folder := tmp_path / "two" / "audio", 30)
     process = start(folder, "--device", "cpu:2", step_s=0.1)
     wait_until(lambda: len(names_of(events(folder), "done")) >= 5)
@@ -115,7 +118,7 @@ def test_a_run_that_is_killed_leaves_no_process_and_is_resumed(tmp_path: Path):
     assert len(names_of(events(folder), "done")) < 30
     code, told = end_of(start(folder, "--device", "cpu:2"))
     assert code == 0, told
-    assert contents(folder) == expected
+    assert contents(folder) == first(30, local)
     done = names_of(events(folder), "done")  # a file may be done without a chance to say so: it is skipped then
     assert sorted({*done, *names_of(events(folder), "skipped")}) == names
     assert len(set(done)) == len(done)
