@@ -109,7 +109,7 @@ def test_a_fault_of_the_kernels_source_is_no_reason_to_go_without(monkeypatch: p
     cpu_cross_attention.find.cache_clear()
     monkeypatch.delattr(cpu_cross_attention.IrBuilder, "load")
     with pytest.raises(AttributeError, match="load"):
-        cpu_cross_attention.find(torch.float32, 64, 1)
+        cpu_cross_attention.find(torch.bfloat16, 32, 1)
     cpu_cross_attention.find.cache_clear()
 
 
