@@ -250,14 +250,7 @@ class ContinuousEngine(Generic[BatchT]):
         try:
             ended = self.device.step(batch)
         except Exception as err:
-            windows = batch.discard(lambda window: True)
-            if self.device.is_out_of_memory(err) and self._shrink(err):
-                self._scheduler.add(*windows)
-            elif len(windows) == 1:
-                self._fail(windows[0].request, err)
-            else:
-                half = len(windows) // 2
-                self._quarantine.extendleft([windows[half:], windows[:half]])
+            self._quarantine.extendleft(reversed(self._halves(batch.discard(lambda window: True), err)))
             return
         for slot, window, sampled in ended:
             self._isolate([window], partial(self._end, batch, slot, sampled))
@@ -351,19 +344,26 @@ class ContinuousEngine(Generic[BatchT]):
         """Do the work; if it raises, split the windows until the one at fault is alone, and fail its clip."""
         if not windows:
             return
+        halves: list[list[Window]] = []
         try:
             work(windows)
         except Exception as err:
             for batch in self.device.batches:
                 batch.discard(lambda window: window in windows)
-            if self.device.is_out_of_memory(err) and self._shrink(err):
-                self._scheduler.add(*windows)
-            elif len(windows) == 1:
-                self._fail(windows[0].request, err)
-            else:
-                half = len(windows) // 2
-                self._isolate(windows[:half], work)
-                self._isolate(windows[half:], work)
+            halves = self._halves(windows, err)
+        for half in halves:
+            self._isolate(half, work)
+
+    def _halves(self, windows: Sequence[Window], err: Exception) -> list[list[Window]]:
+        """Return the groups to try again after an error: none if all are queued again, or if one was alone and failed."""
+        if self.device.is_out_of_memory(err) and self._shrink(err):
+            self._scheduler.add(*windows)
+            return []
+        if len(windows) == 1:
+            self._fail(windows[0].request, err)
+            return []
+        half = len(windows) // 2
+        return [list(windows[:half]), list(windows[half:])]
 
     def _shrink(self, err: Exception) -> bool:
         """Halve the slots and queue all running windows again; return False if there is only one slot."""
