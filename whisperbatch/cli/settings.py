@@ -1,6 +1,7 @@
 """Turns a command's parameters into options."""
 
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -124,18 +125,14 @@ def _holds(place: Path, folder: Path) -> bool:
 
 
 def _decode_options(given: dict[str, Any]) -> DecodeOptions:
-    names = """
-        beam_size best_of length_penalty compression_ratio_threshold logprob_threshold no_speech_threshold
-        condition_on_previous_text carry_initial_prompt prefix without_timestamps seed second_pass
-        word_timestamps prepend_punctuations append_punctuations hallucination_silence_threshold
-        repetition_penalty no_repeat_ngram_size multilingual
-    """.split()
-    return DecodeOptions(
-        **{name: given[name] for name in names},
-        patience=1.0 if given["patience"] is None else given["patience"],
-        temperatures=parse_temperatures(given["temperature"], given["temperature_increment_on_fallback"]),
-        suppress_tokens=parse_ids(given["suppress_tokens"]),
-    )
+    """A field of DecodeOptions takes the parameter of its name; these three are converted."""
+    plain = {field.name: given[field.name] for field in fields(DecodeOptions) if field.name in given}
+    converted = {
+        "patience": 1.0 if given["patience"] is None else given["patience"],
+        "temperatures": parse_temperatures(given["temperature"], given["temperature_increment_on_fallback"]),
+        "suppress_tokens": parse_ids(given["suppress_tokens"]),
+    }
+    return DecodeOptions(**plain | converted)
 
 
 def _hook_options(given: dict[str, Any]) -> HookOptions:

@@ -355,7 +355,7 @@ class ContinuousEngine(Generic[BatchT]):
             self._isolate(half, work)
 
     def _halves(self, windows: Sequence[Window], err: Exception) -> list[list[Window]]:
-        """Return the groups to try again after an error: none if all are queued again, or if one was alone and failed."""
+        """Return the groups to try again after an error: none if all are queued again, or a window alone failed."""
         if self.device.is_out_of_memory(err) and self._shrink(err):
             self._scheduler.add(*windows)
             return []
