@@ -1,4 +1,4 @@
-"""The house rules, read from the source: who imports whom, where heavy libraries live, how long things are."""
+"""The architecture's rules, checked on the source: what may import what, where heavy libraries live, how long code is."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "whisperbatch"
 
-FLOORS = (
+LAYERS = (
     ("errors", "wording", "records", "languages", "files", "processes", "unreachable"),
     ("options",),
     (
@@ -26,13 +26,13 @@ FLOORS = (
     ("cli",),
     ("__init__", "__main__"),
 )
-FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
-GROUND_IMPORTS = {
+LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
+LOWEST_IMPORTS = {
     ("records", "errors"),
     ("records", "wording"),
     ("languages", "errors"),
     ("files", "errors"),
-}  # within the ground floor, errors lies lowest
+}  # within the lowest layer
 
 HOMES = {
     # speakers has two networks of its own beside Whisper; engine/scheduling is policy on plain values
@@ -111,7 +111,7 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, "typing.TYPE_CHECKING"
 
 
-def room_of(path: str) -> str:
+def package_of(path: str) -> str:
     return path.split("/")[0].removesuffix(".py")
 
 
@@ -164,8 +164,8 @@ def _import_faults(path: str, name: str) -> Iterator[str]:
         yield "relative import"
     if name == "time.sleep":
         yield name
-    if name == "whisperbatch" and room_of(path) not in ("__init__", "__main__"):
-        yield "imports the whole package, through which every room is in reach"
+    if name == "whisperbatch" and package_of(path) not in ("__init__", "__main__"):
+        yield "imports the whole package, through which every part is in reach"
     for library, homes in HOMES.items():
         if (parts[0] == library or parts[-1] == library == "TYPE_CHECKING") and not any(
             path == home or (home.endswith("/") and path.startswith(home)) for home in homes
@@ -173,22 +173,22 @@ def _import_faults(path: str, name: str) -> Iterator[str]:
             yield f"imports {library} outside its home"
     if parts[0] != "whisperbatch" or len(parts) < 2:
         return
-    here, there = room_of(path), parts[1] if parts[1] in FLOOR else "__init__"
+    here, there = package_of(path), parts[1] if parts[1] in LAYER else "__init__"
     if there == "__init__" and parts[1] != "__version__" and here not in ("__init__", "__main__"):
-        yield f"imports {name}, which is no room"
-    if here == there or parts[1] == "__version__" or (here, there) in GROUND_IMPORTS:
+        yield f"imports {name}, which is not a package"
+    if here == there or parts[1] == "__version__" or (here, there) in LOWEST_IMPORTS:
         return
-    if FLOOR[there] >= FLOOR[here]:
+    if LAYER[there] >= LAYER[here]:
         yield f"{here} imports {there}, which is not below it"
 
 
 def test_the_architecture_page_lists_the_same_layers():
     text = (REPOSITORY / ".github" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     rows = text[text.index("| layer | packages |") :].split("\n\n")[0].splitlines()[2:]
-    assert [set(re.findall(r"`(\w+)`", row.split("|")[2])) for row in rows] == [set(floor) for floor in FLOORS[:-1]]
+    assert [set(re.findall(r"`(\w+)`", row.split("|")[2])) for row in rows] == [set(layer) for layer in LAYERS[:-1]]
 
 
-def test_the_house_stands():
+def test_the_source_keeps_the_rules():
     assert faults(PACKAGE) == []
 
 
@@ -229,12 +229,12 @@ def test_the_house_stands():
 def test_each_rule_fires(tmp_path: Path, path: str, source: str, fault: str):
     (tmp_path / path).parent.mkdir(exist_ok=True, parents=True)
     (tmp_path / path).write_text('"""Doc."""\n' + source)
-    told = faults(tmp_path)
-    assert any(fault in one for one in told), told
-    assert all(one.startswith(f"{path}:") and one.split(":")[1].isdigit() for one in told)
+    found = faults(tmp_path)
+    assert any(fault in one for one in found), found
+    assert all(one.startswith(f"{path}:") and one.split(":")[1].isdigit() for one in found)
 
 
-def test_what_is_allowed_is_not_told(tmp_path: Path):
+def test_what_is_allowed_is_not_reported(tmp_path: Path):
     allowed = {
         "audio/x.py": "import subprocess\nfrom whisperbatch.records import Clip\nfrom whisperbatch.audio import y",
         "audio/decode.py": "import av\nimport librosa",
@@ -248,7 +248,7 @@ def test_what_is_allowed_is_not_told(tmp_path: Path):
     assert faults(tmp_path) == []
 
 
-def test_a_module_without_docstring_is_told(tmp_path: Path):
+def test_a_module_without_docstring_is_reported(tmp_path: Path):
     (tmp_path / "errors.py").write_text("x = 1\n")
     assert faults(tmp_path) == ["errors.py:1: no docstring"]
 
@@ -266,11 +266,11 @@ def unnamed(package: Path) -> list[str]:
     return found
 
 
-def test_the_signs_name_every_leaf():
+def test_package_docstrings_name_every_module():
     assert unnamed(PACKAGE) == []
 
 
-def test_a_leaf_that_no_sign_names_is_told(tmp_path: Path):
+def test_a_module_that_no_docstring_names_is_reported(tmp_path: Path):
     (tmp_path / "audio").mkdir()
     (tmp_path / "__init__.py").write_text('"""audio: files to clips."""')
     (tmp_path / "audio" / "__init__.py").write_text('"""Leaves: vad (speech)."""')
