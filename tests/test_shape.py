@@ -1,4 +1,4 @@
-"""The architecture's rules, checked on the source: what may import what, where heavy libraries live, how long code is."""
+"""The architecture, checked on the source: what may import what, where heavy libraries live, how long code is."""
 
 import ast
 import re
