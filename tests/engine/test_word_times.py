@@ -110,18 +110,18 @@ def test_words_lie_in_their_segments_and_spell_them():
 
 
 def test_plain_decoding_is_what_it_was_before(monkeypatch: pytest.MonkeyPatch):
-    n_settled = []
-    settle = ContinuousEngine._settle
-    monkeypatch.setattr(ContinuousEngine, "_settle", lambda *args: (n_settled.append(1), settle(*args))[1])
+    n_emitted = []
+    emit = ContinuousEngine._emit
+    monkeypatch.setattr(ContinuousEngine, "_emit", lambda *args: (n_emitted.append(1), emit(*args))[1])
     waves = some_clips(2)[:4]
     plain = replace(GREEDY, word_timestamps=False)
     with Counting() as work_before:
         before = ours(waves, plain)
     assert all(segment.words is None for text in before for segment in text.segments)
     engine = model_engine.engine(GREEDY, 4, as_openai=True)
-    n_settled.clear()
+    n_emitted.clear()
     model_engine.hear(engine, [model_engine.clip(wave, number) for number, wave in enumerate(waves)])
-    assert engine.device.n_encoded == len(n_settled)  # no window is heard twice
+    assert engine.device.n_encoded == len(n_emitted)  # no window is heard twice
     with Counting() as work_after:
         assert ours(waves, plain) == before
     assert work_after.n_calls == work_before.n_calls  # as fast as it was, told without a clock
