@@ -101,7 +101,7 @@ def test_sections_limit_rules_to_a_language():
         (rb"/a/ -> \n", r"line 1: '\n' means nothing on the right"),
         (b"[xx]\na -> b", "line 1: unknown language 'xx'"),
         (b"a -> \xff", "line 1: this is not UTF-8 text"),
-        (b"a -> b\0", "line 1: the line holds a control character"),
+        (b"a -> b\0", "line 1: the line contains a control character"),
         (b"a -> " + b"b" * 1000, "line 1: the line is longer than 1000 characters"),
         (b"a" * 1_000_001, "is larger than 1000 kB"),
     ],

@@ -128,7 +128,7 @@ def test_hotwords_without_room_are_left_out_whole_and_named_once():
     wave = corpus.speech(np.random.default_rng(1), 1)
     hotwords = ", ".join(terms)
     model_engine.hear(engine, [model_engine.clip(wave, k, language="en", hotwords=hotwords) for k in range(3)])
-    ids, n_left_out = hot_ids(engine._speller, hotwords)
+    ids, n_left_out = hot_ids(engine._tokenizer, hotwords)
     n_fit = len(terms) - n_left_out
     assert ids == spelled.encode(" " + ", ".join(terms[:n_fit]))
     assert len(ids) <= N_PROMPT < len(spelled.encode(" " + ", ".join(terms[: n_fit + 1])))

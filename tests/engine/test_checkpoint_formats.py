@@ -278,7 +278,7 @@ def test_a_file_of_a_folder_is_that_file_and_a_part_is_its_whole(tmp_path: Path,
     parts = stored_weights.sharded(demo_folder, tmp_path / "parts")
     assert len(formats.recognise(parts / "model-00002-of-00002.safetensors").files) == 2
     (folder / "config.json").unlink()
-    with pytest.raises(ModelError, match=r"holds best\.safetensors and no config\.json"):
+    with pytest.raises(ModelError, match=r"holds best\.safetensors but no config\.json"):
         formats.recognise(Path(other))
 
 

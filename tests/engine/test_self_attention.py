@@ -5,6 +5,7 @@ import torch
 
 from unfused_kernels import InTorch
 from whisperbatch.engine.kernels import cpu_self_attention
+from whisperbatch.engine.kernels.llvm_ir import CannotCompileError
 
 SHAPES = [(8, 448, 64, 5, 15), (3, 40, 16, 1, 4), (2, 33, 32, 2, 6), (1, 16, 128, 3, 3)]
 CLOSE = {torch.float32: 1e-6, torch.bfloat16: 0.02}
@@ -68,7 +69,7 @@ def test_other_numbers_and_heads_are_left_to_torch(monkeypatch: pytest.MonkeyPat
     assert cpu_self_attention.find(torch.float32, 8, 448, 20, 5) is None
 
     def missing(*args: object) -> None:
-        raise ImportError
+        raise CannotCompileError
 
     monkeypatch.setattr(cpu_self_attention, "BeamAttention", missing)
     assert cpu_self_attention.find(torch.float32, 8, 447, 64, 5) is None

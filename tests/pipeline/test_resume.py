@@ -488,14 +488,14 @@ def test_a_long_file_may_end_while_one_of_its_clips_is_noted(tmp_path: Path):
         def has_room(self, job: Job) -> bool:
             return True
 
-        def kept(self, job: Job) -> dict[int, tuple[str, str]]:
+        def stored(self, job: Job) -> dict[int, tuple[str, str]]:
             if job.file_id == 2:
                 reads.set()
                 goes_on.wait(20)
             return {}
 
-        def keep(self, clips: object) -> None:
-            raise AssertionError("nothing of a file that has ended is kept")
+        def store(self, clips: object) -> None:
+            raise AssertionError("nothing of a file that has ended is stored")
 
     def long_file(number: int) -> Job:
         audio = AudioFile(tmp_path / f"{number}.wav")

@@ -32,6 +32,7 @@ class Recordings:
             if not os.path.isdir(folder):  # noqa: PTH112  (Path.is_dir raises on names too long)
                 raise UsageError(f"there is no folder {folder}")
         self._folders = folders
+        self._in = functools.lru_cache(maxsize=64)(_by_name_in)
         self._moved = _by_name(audio.path for folder in folders for audio in below(folder))
         self._journal: Journal | None = None
         place = journal or default_path()
@@ -51,7 +52,7 @@ class Recordings:
 
     def of(self, file: Path, transcript: Transcript, root: Path | None) -> Path | None:
         """Return the recording of the transcript in ``file``, or None; ``root`` is None for a file that was named."""
-        beside = _by_name_in(file.parent)
+        beside = self._in(file.parent)
         return (
             _best(beside, file, transcript)
             or self._in_folders(file, transcript, root)
@@ -63,7 +64,7 @@ class Recordings:
         """Return the recording at the same relative path below one of the folders."""
         inside = file.parent.relative_to(root) if root is not None else Path()
         for folder in self._folders:
-            if (found := _best(_by_name_in(folder / inside), file, transcript)) is not None:
+            if (found := _best(self._in(folder / inside), file, transcript)) is not None:
                 return found
         return None
 
@@ -130,7 +131,6 @@ def _found(known: dict[str, list[Path]], file: Path, transcript: Transcript) -> 
     return stem, known.get(stem, [])
 
 
-@functools.lru_cache(maxsize=64)
 def _by_name_in(folder: Path) -> dict[str, list[Path]]:
     files: list[Path] = []
     with suppress(OSError):

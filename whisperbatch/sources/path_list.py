@@ -108,6 +108,8 @@ def _cleaned(line: bytes, end: bytes, name: str) -> bytes:
 def _refuse_binary(head: bytes, name: str) -> None:
     if head.startswith(WIDE_BOMS) and b"\0" in head[:4]:
         raise UsageError(f"{name} is UTF-16 text; save it as UTF-8")
+    # names may consist of control characters, but a list of them without NUL is not binary data
     controls = sum(byte < 32 and byte not in b"\t\r\n\0\x1b" for byte in head)
-    if AUDIO_START.match(head) or b"\0\0\0" in head or controls > 2 + len(head) // 50:
+    is_noise = b"\0" in head and controls > 2 + len(head) // 50
+    if AUDIO_START.match(head) or b"\0\0\0" in head or is_noise:
         raise UsageError(f"{name} {NOT_A_LIST}")
