@@ -17,8 +17,8 @@ from whisperbatch.errors import UsageError
 from whisperbatch.options import read_rules
 from whisperbatch.options.replacements import parse_rules
 from whisperbatch.records import UNREPLACED, Segment, Transcript, Word
+from whisperbatch.replacement_rules import Rule, Rules
 from whisperbatch.replacements import corrected, restored
-from whisperbatch.wording import Rule, Rules
 from whisperbatch.writers import read_json, render
 
 HAN = re.compile("[一-鿿]")

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGE = REPOSITORY / "whisperbatch"
 
 LAYERS = (
-    ("errors", "wording", "records", "languages", "files", "processes", "unreachable"),
+    ("errors", "replacement_rules", "records", "languages", "files", "processes", "hub_errors"),
     ("options",),
     (
         *("sources", "audio", "batcher", "engine", "transcripts", "writers", "journal", "report", "events"),
@@ -29,7 +29,7 @@ LAYERS = (
 LAYER = {name: height for height, names in enumerate(LAYERS) for name in names}
 LOWEST_IMPORTS = {
     ("records", "errors"),
-    ("records", "wording"),
+    ("records", "replacement_rules"),
     ("languages", "errors"),
     ("files", "errors"),
 }  # within the lowest layer

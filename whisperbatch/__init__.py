@@ -3,9 +3,10 @@
 Packages and modules, layer by layer, the lowest first; each imports only from the layers below its own
 (tests/test_shape.py):
 
-    errors, records, wording    exceptions; records that packages exchange; replacement rules as values
+    errors, records             exceptions; records that packages exchange
     files, processes            regular files only; child processes that run a module of this package
-    languages, unreachable      Whisper's languages; why the model hub gave nothing
+    replacement_rules           replacement rules as values
+    languages, hub_errors       Whisper's languages; why the model hub gave nothing
     options                     settings, checked once, where they are made
     sources                     find recordings: paths, lists, drop folders
     audio                       decode and cut recordings into clips, in load workers

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from whisperbatch.errors import FileError, WhisperbatchError
-from whisperbatch.wording import Rules
+from whisperbatch.replacement_rules import Rules
 
 SAMPLE_RATE = 16_000  # Hz; what Whisper was trained on
 WINDOW_S = 30.0  # what the model processes at a time

@@ -18,7 +18,7 @@ import regex
 
 from whisperbatch.options import BLANKLESS
 from whisperbatch.records import UNREPLACED, Segment, Transcript, Word
-from whisperbatch.wording import Rule, Rules
+from whisperbatch.replacement_rules import Rule, Rules
 
 LIMIT_S = 2.0  # for one rule on one transcript; a plain rule takes a millisecond
 MAX_GROWTH, MIN_LIMIT = 10, 10_000  # a segment's text may grow to this multiple of its length, or this many characters

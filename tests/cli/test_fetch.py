@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fake_hub import SHA, hub
-from whisperbatch import unreachable
+from whisperbatch import hub_errors
 from whisperbatch.engine.model import checkpoint, download, model_names
 from whisperbatch.errors import ModelError
 from whisperbatch.options import EngineOptions
@@ -185,11 +185,11 @@ def _http(status: int) -> Exception:
 )
 def test_what_keeps_a_model_away_is_named(monkeypatch: pytest.MonkeyPatch, error: Exception, told: str):
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    assert told in unreachable.fault(error)
+    assert told in hub_errors.fault(error)
     wrapped = RuntimeError("of the client")
     wrapped.__cause__ = error
     if not hasattr(error, "response") and error.args != ("what?",):
-        assert told in unreachable.fault(wrapped)
+        assert told in hub_errors.fault(wrapped)
 
 
 def test_a_model_that_the_hub_does_not_know_is_one_sentence(tmp_path: Path, demo_folder: Path):

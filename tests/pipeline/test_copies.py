@@ -16,8 +16,8 @@ from whisperbatch.options.replacements import parse_rules
 from whisperbatch.pipeline import local_stages
 from whisperbatch.pipeline.copies import Copies, Mark
 from whisperbatch.records import AudioFile, Clip, FileOptions, Segment, Status, Transcript
+from whisperbatch.replacement_rules import Rules
 from whisperbatch.sources import from_paths
-from whisperbatch.wording import Rules
 
 MARK = Mark(10, ".wav", "sampled:x", "turbo {}")
 TEXT = Transcript("en", (Segment(0.0, 1.0, " x"),), 1.0)

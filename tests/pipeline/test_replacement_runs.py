@@ -13,7 +13,7 @@ from whisperbatch.options import SubtitleOptions, read_rules
 from whisperbatch.outputs import atomic
 from whisperbatch.pipeline import write_outputs
 from whisperbatch.records import AudioFile, Event, FileOptions
-from whisperbatch.wording import Rules
+from whisperbatch.replacement_rules import Rules
 
 ALL = {"formats": ("txt", "srt", "json")}
 

@@ -24,11 +24,12 @@ from whisperbatch.errors import (
 from whisperbatch.journal import Journal, State
 from whisperbatch.options import EngineOptions, FailureOptions, JournalOptions, LoadOptions, OutputOptions, RunOptions
 from whisperbatch.outputs.namer import Namer
-from whisperbatch.pipeline import retry_policy, write_outputs
+from whisperbatch.pipeline import mounts, retry_policy, write_outputs
 from whisperbatch.pipeline.decision import Decision
+from whisperbatch.pipeline.mounts import Mounts
 from whisperbatch.pipeline.open_files import Job, OpenFiles
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.retry_policy import ExclusiveLoading, Mounts, Retry, lasts, may_pass, retry_of
+from whisperbatch.pipeline.retry_policy import ExclusiveLoading, Retry, lasts, may_pass, retry_of
 from whisperbatch.records import AudioFile, Clip, FileLoaded, Outcome, Status
 from whisperbatch.sources import MEDIA_SUFFIXES
 
@@ -114,18 +115,18 @@ def test_alone_is_alone_and_does_not_wait_for_ever():
 
 
 def test_a_folder_that_went_away_is_known_by_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    mounts, audio = Mounts(), AudioFile(tmp_path / "a.wav", tmp_path)
-    mounts.seen(audio)
-    assert not mounts.is_away(audio)
-    monkeypatch.setattr(retry_policy, "_device", lambda folder: -1)  # an empty folder, on another device
-    assert mounts.is_away(audio)
-    assert not mounts.is_away(AudioFile(tmp_path / "a.wav"))
+    folders, audio = Mounts(), AudioFile(tmp_path / "a.wav", tmp_path)
+    folders.seen(audio)
+    assert not folders.is_away(audio)
+    monkeypatch.setattr(mounts, "_device", lambda folder: -1)  # an empty folder, on another device
+    assert folders.is_away(audio)
+    assert not folders.is_away(AudioFile(tmp_path / "a.wav"))
     audio.path.write_bytes(b"it is mounted anew")
-    assert not mounts.is_away(audio)
+    assert not folders.is_away(audio)
     audio.path.unlink()
-    assert not mounts.is_away(audio)  # it is that device's now, and the file has gone
-    monkeypatch.setattr(retry_policy, "_device", lambda folder: None)
-    assert mounts.is_away(audio)
+    assert not folders.is_away(audio)  # it is that device's now, and the file has gone
+    monkeypatch.setattr(mounts, "_device", lambda folder: None)
+    assert folders.is_away(audio)
 
 
 class Script:
@@ -286,7 +287,7 @@ def test_so_many_failures_end_the_run(place: Place, failures: FailureOptions, li
 
 
 def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
+    monkeypatch.setattr(mounts, "LOOK_S", 0.02)
 
     def go_away() -> None:
         place.away_until_told()
@@ -304,7 +305,7 @@ def test_a_folder_that_goes_away_is_waited_for(place: Place, monkeypatch: pytest
 def test_a_folder_that_goes_away_while_it_is_looked_at_is_waited_for(
     place: Place, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ):
-    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
+    monkeypatch.setattr(mounts, "LOOK_S", 0.02)
     real, goes, decisions = Planner.decide, [True], []
 
     def decide(planner: Planner, job: Job) -> Decision:
@@ -326,8 +327,8 @@ def test_a_folder_that_goes_away_while_it_is_looked_at_is_waited_for(
 
 
 def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
-    monkeypatch.setattr(retry_policy, "AWAY_S", 0.2)
+    monkeypatch.setattr(mounts, "LOOK_S", 0.02)
+    monkeypatch.setattr(mounts, "AWAY_S", 0.2)
 
     def go_away() -> None:
         place.folder.rename(place.folder.with_name("away"))
@@ -340,7 +341,7 @@ def test_a_folder_that_stays_away_ends_the_run_and_no_file_is_failed(place: Plac
 
 
 def test_a_file_whose_folder_is_away_as_the_run_is_stopped_is_not_failed(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
+    monkeypatch.setattr(mounts, "LOOK_S", 0.02)
     real, stop = OpenFiles.interrupt, threading.Event()
 
     def late(open_files: OpenFiles, *given: object, **named: object) -> None:
@@ -358,8 +359,8 @@ def test_a_file_whose_folder_is_away_as_the_run_is_stopped_is_not_failed(place: 
 
 
 def test_a_folder_that_goes_before_a_write_and_stays_away_ends_the_run(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
-    monkeypatch.setattr(retry_policy, "AWAY_S", 0.2)
+    monkeypatch.setattr(mounts, "LOOK_S", 0.02)
+    monkeypatch.setattr(mounts, "AWAY_S", 0.2)
     real, lock = write_outputs.write_all, threading.Lock()
 
     def write_all(texts, **more):
@@ -375,7 +376,7 @@ def test_a_folder_that_goes_before_a_write_and_stays_away_ends_the_run(place: Pl
 
 
 def test_a_folder_that_goes_before_a_write_and_comes_back_is_waited_for(place: Place, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(retry_policy, "LOOK_S", 0.02)
+    monkeypatch.setattr(mounts, "LOOK_S", 0.02)
     real, lock, goes = write_outputs.write_all, threading.Lock(), [True]
 
     def write_all(texts, **more):

@@ -9,7 +9,7 @@ from typing import Any
 
 from whisperbatch.errors import UsageError
 from whisperbatch.options.checks import require
-from whisperbatch.wording import Rules
+from whisperbatch.replacement_rules import Rules
 
 ALL_FORMATS = ("txt", "vtt", "srt", "tsv", "json")  # the meaning of ``all``, as in openai-whisper
 FORMATS = (*ALL_FORMATS, "lrc", "csv", "aud", "ass", "md", "docx", "rttm")

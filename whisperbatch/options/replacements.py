@@ -17,7 +17,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.files import read_bounded
 from whisperbatch.languages import parse_language
 from whisperbatch.options.checks import require
-from whisperbatch.wording import Rule, Rules
+from whisperbatch.replacement_rules import Rule, Rules
 
 MAX_BYTES = 1_000_000  # size of a file; a glossary of 10,000 names takes a third of that
 MAX_RULES = 10_000

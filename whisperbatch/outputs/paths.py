@@ -10,7 +10,7 @@ from pathlib import Path
 from whisperbatch.errors import WriteError
 from whisperbatch.options import FORMATS, OutputOptions
 from whisperbatch.records import AudioFile
-from whisperbatch.wording import Rules
+from whisperbatch.replacement_rules import Rules
 
 UNDETERMINED = "und"  # ISO 639-2's code, for a name with {language} if there is no speech
 

@@ -14,12 +14,12 @@ run and its pool), open_files (jobs that have not ended, and how each ended), cl
 working on). Deciding what to do for a file: planner, facts (from the journal and the disk), decision (pure rules on
 those facts), outputs_on_disk (are outputs as we left them?), output_forms (format, shape, rules and speakers of an
 output), text_settings (settings that affect the text), text_recipes (model, weights and settings of a text),
-weights_revision (which weights a model's name means),
-earlier_transcripts (of a recording that was moved), copies and copy_jobs (one recording under several names),
-file_digest (hash of a recording's bytes). Failures: retry_policy, clip_retries (clips that failed for a passing
-reason), stale (has a watched file changed?). Speakers: find_speakers (the diarizer's threads), assign_speakers (words
-to speakers), speaker_marks (does a text have the requested speakers?). The end of a file: write_outputs, clip_cache
-(finished clips of long files), move_recordings (to the folders for done and failed), run_hooks (commands per file).
+weights_revision (which weights a model's name means), earlier_transcripts (of a recording that was moved), copies and
+copy_jobs (one recording under several names), file_digest (hash of a recording's bytes). Failures: retry_policy, mounts
+(folders that go away), clip_retries (clips that failed for a passing reason), stale (has a watched file changed?).
+Speakers: find_speakers (the diarizer's threads), assign_speakers (words to speakers), speaker_marks (does a text have
+the requested speakers?). The end of a file: write_outputs, clip_cache (finished clips of long files), move_recordings
+(to the folders for done and failed), run_hooks (commands per file).
 """
 
 from whisperbatch.pipeline.clip_cache import ClipStore

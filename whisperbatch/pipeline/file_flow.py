@@ -14,9 +14,10 @@ from whisperbatch.pipeline.claimed_files import ClaimedFiles
 from whisperbatch.pipeline.copy_jobs import CopyJobs
 from whisperbatch.pipeline.decision import SPEAKERS_ADDED, TAKEN, Decision
 from whisperbatch.pipeline.file_digest import FileDigest
+from whisperbatch.pipeline.mounts import WENT_AWAY, Mounts
 from whisperbatch.pipeline.open_files import Job, OpenFiles, failure
 from whisperbatch.pipeline.planner import Planner
-from whisperbatch.pipeline.retry_policy import WENT_AWAY, FailureLimit, Mounts, Retry, lasts, retry_of, unexpected
+from whisperbatch.pipeline.retry_policy import FailureLimit, Retry, lasts, retry_of, unexpected
 from whisperbatch.pipeline.run_hooks import Hooks
 from whisperbatch.pipeline.stale import CHANGED, stale
 from whisperbatch.pipeline.text_settings import fault_of

@@ -7,8 +7,7 @@ not try again without --retry-failed. Others only a later run tries again: a ful
 
 import errno
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,8 @@ from pathlib import Path
 from whisperbatch.errors import LoadError, RefusedError, RunError, WhisperbatchError, WorkerDiedError, WorkerStartError
 from whisperbatch.files import IrregularFileError, open_regular
 from whisperbatch.options import FailureOptions
-from whisperbatch.records import AudioFile
 
 PAUSES_S = (0.5, 2.0, 8.0, 30.0)  # before each retry; the last value repeats
-AWAY_S = 300.0  # a folder that is away longer ends the run
-LOOK_S = 1.0  # between checks for it
-WENT_AWAY = "this folder went away; the run continues when it is back"
 PASSING = frozenset(
     getattr(errno, name)
     for name in (
@@ -30,7 +25,6 @@ PASSING = frozenset(
     )
     if hasattr(errno, name)
 )
-UNREACHABLE = PASSING - {errno.EAGAIN, errno.EBUSY, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +50,7 @@ def may_pass(error: WhisperbatchError, path: Path) -> bool:
         return True
     if any(isinstance(e, MemoryError) or (isinstance(e, OSError) and e.errno in PASSING) for e in _chain(error)):
         return True
-    number = _errno(path)
+    number = read_errno(path)
     was_gone = any(isinstance(e, FileNotFoundError) for e in _chain(error))
     if was_gone and number is None:  # its folder was away for a moment
         return True
@@ -68,7 +62,7 @@ def lasts(error: WhisperbatchError, path: Path) -> bool:
     if isinstance(error, WorkerDiedError | RefusedError):
         return True
     is_about_content = isinstance(error, LoadError) and not isinstance(error, WorkerStartError)
-    return is_about_content and _errno(path) is None and not any(isinstance(e, OSError) for e in _chain(error))
+    return is_about_content and read_errno(path) is None and not any(isinstance(e, OSError) for e in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -105,52 +99,6 @@ class ExclusiveLoading:
                 self._changed.notify_all()
 
 
-class Mounts:
-    """Checks that folders of recordings are still mounted; any thread may call it.
-
-    A network folder that goes away leaves nothing, an error, or an empty folder on another device.
-    """
-
-    def __init__(self) -> None:
-        """Start with no folder."""
-        self._devices: dict[Path, int] = {}
-
-    def seen(self, audio: AudioFile) -> None:
-        """Remember the device of a file's folder."""
-        root = audio.root
-        if root is not None and root not in self._devices and (device := _device(root)) is not None:
-            self._devices[root] = device
-
-    def is_away(self, audio: AudioFile) -> bool:
-        """Whether the folder of a file cannot be reached now."""
-        if audio.root is None:
-            return _errno(audio.path) in UNREACHABLE
-        device = _device(audio.root)
-        if device is None or audio.root not in self._devices or device == self._devices[audio.root]:
-            return device is None and audio.root in self._devices
-        if _errno(audio.path) is not None:
-            return True
-        self._devices[audio.root] = device  # mounted again, with the file in it
-        return False
-
-    def wait_for(self, audio: AudioFile, stopping: threading.Event, notify: Callable[[Path], None]) -> bool:
-        """Wait for the folder if it is away, until ``stopping`` is set; return whether it was away.
-
-        ``notify`` is called once with the folder.
-
-        Raises:
-            RunError: It does not come back.
-        """
-        if not self.is_away(audio):
-            return False
-        folder, until_s = audio.root or audio.path.parent, time.monotonic() + AWAY_S
-        notify(folder)
-        while self.is_away(audio) and not stopping.wait(LOOK_S):
-            if time.monotonic() > until_s:
-                raise RunError("this folder went away and did not come back; run again when it is there", folder)
-        return True
-
-
 class FailureLimit:
     """Counts failed files, and ends the run at the limit; any thread may call it."""
 
@@ -180,14 +128,7 @@ def unexpected(kind: type[WhisperbatchError], when: str, err: Exception) -> Whis
     return error
 
 
-def _device(folder: Path) -> int | None:
-    try:
-        return folder.stat().st_dev
-    except OSError:
-        return None
-
-
-def _errno(path: Path) -> int | None:
+def read_errno(path: Path) -> int | None:
     """Return the errno with which reading the file fails; None if it can be read."""
     try:
         with open_regular(path) as stream:

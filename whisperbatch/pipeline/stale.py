@@ -4,8 +4,8 @@ A drop folder yields a file again when it has changed, so work on its older cont
 is growing again.
 """
 
+from whisperbatch.pipeline.mounts import Mounts
 from whisperbatch.pipeline.open_files import Job
-from whisperbatch.pipeline.retry_policy import Mounts
 
 CHANGED = "it has changed; its new content is transcribed once it stops changing"
 GONE = "it no longer exists"

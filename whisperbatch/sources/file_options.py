@@ -14,7 +14,7 @@ from whisperbatch.errors import UsageError
 from whisperbatch.languages import parse_language
 from whisperbatch.options import TASKS, SpeakerOptions, parse_formats, parse_speakers, read_rules, require
 from whisperbatch.records import FileOptions
-from whisperbatch.wording import Rules
+from whisperbatch.replacement_rules import Rules
 
 KEYS = ("path", "language", "task", "prompt", "hotwords", "replace", "output", "format", "speakers")
 PlaceOf = Callable[[str], Path]  # the path of a named file of rules; UsageError when it may not be read

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from whisperbatch import unreachable
+from whisperbatch import hub_errors
 from whisperbatch.errors import ModelError
 from whisperbatch.files import open_regular
 
@@ -159,7 +159,7 @@ def _download(remote: Remote) -> Path:
     except (OSError, HTTPError, LocalEntryNotFoundError) as err:
         raise ModelError(
             f"the speaker model is not on this machine and {remote.repo} cannot be fetched: "
-            f"{unreachable.fault(err)}; try '{FETCH}' where there is a network, or give a folder with --speaker-model"
+            f"{hub_errors.fault(err)}; try '{FETCH}' where there is a network, or give a folder with --speaker-model"
         ) from err
     if remote.sha256 and digest(path) != remote.sha256:
         raise ModelError(f"differs from the file in {remote.repo}; delete it and run '{FETCH}'", path)
@@ -178,7 +178,7 @@ def _repository(repo: str, *, offline: bool) -> Path:
             HfApi().model_info(repo, timeout=TIMEOUT_S)
         return Path(snapshot_download(repo, allow_patterns=patterns, local_files_only=is_offline))
     except (OSError, HTTPError, HFValidationError, LocalEntryNotFoundError) as err:
-        reason = "" if is_offline else f": {unreachable.fault(err)}"
+        reason = "" if is_offline else f": {hub_errors.fault(err)}"
         raise ModelError(
             f"the speaker model {repo} is not in the cache and cannot be fetched{reason}; fetch it "
             "where there is a network, or give a folder with --speaker-model"

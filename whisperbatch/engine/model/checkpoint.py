@@ -13,7 +13,7 @@ from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import validate_repo_id
 
-from whisperbatch import unreachable
+from whisperbatch import hub_errors
 from whisperbatch.engine.model import local_caches, model_names
 from whisperbatch.engine.model.download import DownloadProgress, counting_bar, format_bytes
 from whisperbatch.engine.model.formats import BINARY, INDEX, PICKLED, PICKLED_INDEX, READ, SINGLE
@@ -119,9 +119,9 @@ def fetch(
         # trap: given a commit, the client does not record what "main" is, and the model cannot be found offline
         return Path(snapshot_download(repo, allow_patterns=list(patterns), cache_dir=model_dir, tqdm_class=bar))
     except UNREACHABLE as err:
-        if unreachable.is_unknown(err):
+        if hub_errors.is_unknown(err):
             raise ModelError(f"model {model} is not on the hub, or is private there{_suggestion(model)}") from err
-        reason = f"{'cannot' if is_explicit else 'is not in the cache and cannot'} be fetched: {unreachable.fault(err)}"
+        reason = f"{'cannot' if is_explicit else 'is not in the cache and cannot'} be fetched: {hub_errors.fault(err)}"
         raise _missing(model, model_dir, reason, is_explicit=is_explicit) from err
 
 
