@@ -1,6 +1,6 @@
-"""What is to be done for a file: a pure function of what the journal knows and what is on disk.
+"""Decide what to do for a file: pure functions of what the journal knows and what is on disk.
 
-``facts`` gathers, ``decide`` decides, ``Namer`` reserves the name. Nothing here looks at a disk or a journal.
+``facts`` gathers that, and ``planner`` reserves the name that was decided. Nothing here reads a disk or a journal.
 """
 
 from collections.abc import Iterable

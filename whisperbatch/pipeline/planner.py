@@ -81,8 +81,7 @@ class Planner:
         key = self._key(job)
         entry = journal.look(key)
         if self._is_dry:
-            is_others = entry is not None and journal.is_claimed(entry)
-            if is_others:
+            if entry is not None and journal.is_claimed(entry):
                 return Decision(is_claimed_by_other_run=True)
             known = None if entry is None else self._from_journal(job, entry)
             return self.known_in_other_folder(job, self._reserved(job, entry, known))
