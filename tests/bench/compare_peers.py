@@ -3,8 +3,9 @@
 The same weights (OpenAI's) and recordings (``tests/support/real_speech.py`` says where both are looked for), the same
 five beams, each program at its defaults, one machine, one run, programs in turn, medians of ratios. Each runs as a
 process of its own from start to the last transcript on disk. Beside seconds: CPU seconds, peak memory (proportional set
-size of all its processes; Linux) and the word error rate. Three sets: ``short`` (60 recordings of English under 30 s),
-``long`` (two of over four minutes: two talks joined, and sentences read aloud), ``hour`` (one of an hour made of them).
+size of all its processes; Linux; in a run of its own, since looking at it slows a program) and the word error rate.
+Three sets: ``short`` (60 recordings of English under 30 s), ``long`` (two of over four minutes: two talks joined, and
+sentences read aloud), ``hour`` (one of an hour made of them).
 Needs ``whisperbatch[bench]``. Engines alone: ``bench_engine.py``.
 """
 
@@ -18,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import jiwer
@@ -124,8 +125,8 @@ def put(folder: Path, kind: str) -> dict[str, str]:
     return {name: words for name, (_, words) in made.items()}
 
 
-def peak_of(process: subprocess.Popen[bytes], found: list[float]) -> None:
-    """Note the most memory, in megabytes, that a process and those below it had together, until it ends."""
+def _watch(process: subprocess.Popen[bytes], found: list[float]) -> None:
+    """Keep the most memory, in megabytes, that a process and those below it have together, until it ends."""
     while process.poll() is None:
         found[0] = max(found[0], sum(map(_memory, _family(process.pid))) / 1024)
         time.sleep(SAMPLE_S)
@@ -148,20 +149,25 @@ def _memory(pid: int) -> float:
     return next((float(line.split()[1]) for line in lines if line.startswith("Pss:")), 0.0)
 
 
+def peak_of_run(command: Sequence[str]) -> float:
+    """Most memory, in megabytes, of a run that is not timed: each look at the memory stops the program for a while."""
+    peak = [0.0]
+    process = _start(command)
+    watch = threading.Thread(target=_watch, args=(process, peak))
+    watch.start()
+    process.communicate()
+    watch.join()
+    return peak[0]
+
+
 def once(command: Sequence[str], folder: Path, truths: dict[str, str]) -> Cost:
-    """One run; transcripts of before are gone."""
+    """One timed run, without the transcripts of the one before. Its ``peak_mb`` is still 0."""
     for path in folder.glob("*.txt"):
         path.unlink()
-    before, began_s, peak = os.times(), time.perf_counter(), [0.0]
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | {"HF_HUB_OFFLINE": "1"}
-    )
-    watch = threading.Thread(target=peak_of, args=(process, peak))
-    watch.start()
+    before, began_s = os.times(), time.perf_counter()
+    process = _start(command)
     _, told = process.communicate()
-    wall_s = time.perf_counter() - began_s
-    watch.join()
-    after = os.times()
+    wall_s, after = time.perf_counter() - began_s, os.times()
     if process.returncode != 0:
         raise SystemExit(f"{command[:4]} ended with {process.returncode}:\n{told.decode()[-2000:]}")
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
@@ -169,7 +175,12 @@ def once(command: Sequence[str], folder: Path, truths: dict[str, str]) -> Cost:
     normal = [[compare_truth.normal(text, "en") for text in some] for some in (truths.values(), texts)]
     pairs = [(truth, text) for truth, text in zip(*normal, strict=True) if truth]
     wer = jiwer.process_words([truth for truth, _ in pairs], [text for _, text in pairs]).wer
-    return Cost(wall_s, cpu_s, peak[0], wer)
+    return Cost(wall_s, cpu_s, 0.0, wer)
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
 
 
 def main() -> None:
@@ -198,6 +209,8 @@ def main() -> None:
             for name, command in programs.items():
                 found[name].append(once(command, folder, truths))
                 print(f"  {number + 1} {name:34} {found[name][-1].wall_s:7.1f} s", flush=True)
+        peaks = {name: peak_of_run(command) for name, command in programs.items()}
+    found = {name: [replace(one, peak_mb=peaks[name]) for one in costs] for name, costs in found.items()}
     table = [row(name, costs, found[OURS], total_s) for name, costs in found.items()]
     if arguments.json:
         arguments.json.write_text(json.dumps({"audio_s": total_s, "table": table}, indent=1))
