@@ -153,7 +153,7 @@ def break_part(engine, place: str, err: Exception, times: list[int]) -> None:
         "hear": (device._decoder, "fill_cross_attention"),
         "prefill": (device._decoder, "prefill"),
         "step": (device._decoder, "step"),
-        "rules": (device._rules, "apply"),
+        "rules": (device._rules, "restrict"),
         "spelling": (spelling, "decode"),
     }[place]
     real = getattr(owner, name)

@@ -62,7 +62,7 @@ class StandIn:
         self._windows = {window.number: window for window in windows}
 
     def new_caches(self, n_slots: int, n_group: int) -> Caches:
-        heard = [CrossAttentionCache((n_slots, 1, 1, 1), n_group, self.device, torch.float32)]
+        heard = [CrossAttentionCache((n_slots, 1, 1, 1), self.device, torch.float32)]
         return Caches(heard, SelfAttentionCache(1, (n_slots * n_group, 1, N_CONTEXT, 1), self.device, torch.float32))
 
     def fill_cross_attention(self, caches: Caches, slots: torch.Tensor, audio: torch.Tensor) -> None:
@@ -77,18 +77,18 @@ class StandIn:
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         return torch.zeros(*states.shape[:-1], N_VOCAB)
 
-    def step(self, caches, n_slots, n_group, tokens, positions, reach) -> torch.Tensor:
+    def step(self, caches, n_slots, n_group, tokens, positions, reach) -> tuple[torch.Tensor, torch.Tensor]:
         assert positions.max() < reach <= N_CONTEXT
         made = []
         for row, (token, at) in enumerate(zip(tokens.tolist(), positions.tolist(), strict=True)):
             caches.self_attention.k[0][row, 0, at, 0] = token
             window = self._windows[int(caches.cross_attention[0].tensors[0][row // n_group, 0, 0, 0])]
             made.append(window.logits(caches.self_attention.k[0][row, 0, : at + 1, 0].long().tolist()))
-        return torch.stack(made)
+        return torch.stack(made), torch.zeros(len(made), 1)
 
 
 class NoRules:
-    end, timestamp_begin = END, N_VOCAB
+    end, timestamp_begin, discourages = END, N_VOCAB, False
 
     def apply(self, logits: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
         return logits

@@ -306,5 +306,5 @@ def test_what_a_window_left_behind_does_not_reach_the_next_one():
     for cache in (*caches.self_attention.k, *caches.self_attention.v):
         cache.fill_(torch.nan)
     decoder.prefill(caches, slot, 1, torch.tensor([[1, 2, 3]]))
-    logits = decoder.step(caches, 1, 1, torch.tensor([4]), torch.tensor([3]), 32)
+    logits, _ = decoder.step(caches, 1, 1, torch.tensor([4]), torch.tensor([3]), 32)
     assert logits.isfinite().all()

@@ -146,7 +146,7 @@ def logprobs(device: str, compute_type: str) -> torch.Tensor:
     found_here = []
     for step, token in enumerate(spelling.encode(" the old")[:2]):
         at = torch.full((4,), opening.shape[1] + step, device=place.device)
-        logits = decoder.step(caches, 2, 2, torch.full_like(at, token), at, 32)
+        logits, _ = decoder.step(caches, 2, 2, torch.full_like(at, token), at, 32)
         found_here.append(logits.float().log_softmax(dim=-1).cpu())
     return torch.stack(found_here)
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from whisperbatch.engine.device import best_tokens
 from whisperbatch.engine.device.beam_search import BeamSearch
 from whisperbatch.engine.device.cuda_graphs import CudaGraphs, Recorder
 from whisperbatch.engine.device.logit_rules import Rules
@@ -46,7 +47,7 @@ class DecodeBatch:
         """Allocate the caches; with a ``recorder``, passes are recorded and replayed."""
         self.n_group, self._stopwatch = n_group, stopwatch or Stopwatch()
         self.slots: Slots[SlotState] = Slots(n_slots)
-        self._decoder, self._rules = decoder, rules
+        self._decoder, self._rules, self._best_tokens = decoder, rules, best_tokens.find(decoder, rules)
         self._end, self._length_penalty = rules.end, options.length_penalty
         self._device, n_rows = decoder.device, n_slots * n_group
         n_room = decoder.n_context + 2
@@ -177,15 +178,37 @@ class DecodeBatch:
         tokens = self._tokens[:n_rows]
         last = tokens.gather(1, n_tokens[:, None] - 1)[:, 0]
         with stopwatch.stage("decoder"):
-            logits = self._decoder.step(self._caches, shape.n_slots, self.n_group, last, n_tokens - 1, shape.reach)
+            logits, states = self._decoder.step(
+                self._caches, shape.n_slots, self.n_group, last, n_tokens - 1, shape.reach
+            )
         temperatures = self._temperatures[:n_rows] if shape.is_warm else None
         rows = Rows(tokens, n_tokens, n_opening, n_begun, temperatures, self._keys[:n_rows])
-        choices = choose(logits, rows, self._rules, stopwatch, width=shape.width, draws=shape.draws)
+        choices = self._choose(logits, states, rows, shape, stopwatch)
         if not shape.draws:
             return choices
         ended = last == self._end
         drawn, logprobs = torch.where(ended, self._end, choices.drawn), choices.logprobs.masked_fill(ended, 0.0)
         return choices._replace(drawn=drawn, logprobs=logprobs)
+
+    def _choose(
+        self, logits: Tensor, states: Tensor, rows: Rows, shape: PassShape, stopwatch: Stopwatch
+    ) -> TokenChoices:
+        """Choose the next tokens; a row's choice is the same whatever the temperatures of the others are."""
+        width, draws = shape.width, shape.draws
+        if self._best_tokens is None:
+            return choose(logits, rows, self._rules, stopwatch, width=width, draws=draws)
+        is_sampling = draws and rows.temperatures is not None
+        with stopwatch.stage("rules"):
+            copied = logits.clone() if is_sampling else logits
+            choices = self._best_tokens(copied, states, rows, width=width, draws=draws)
+        if not is_sampling:
+            return choices
+        sampled = choose(logits, rows, self._rules, stopwatch, width=0, draws=True)
+        is_warm = self._temperatures[: len(logits)] > 0
+        return choices._replace(
+            drawn=torch.where(is_warm, sampled.drawn, choices.drawn),
+            logprobs=torch.where(is_warm, sampled.logprobs, choices.logprobs),
+        )
 
     def _append(self, choices: TokenChoices, shape: PassShape) -> None:
         """Append the next token to every row; rows of free slots may be written to."""

@@ -5,6 +5,8 @@ CTranslate2's RepetitionPenalty and NoRepeatNgram (MIT), which faster-whisper of
 and never make the host wait.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,25 @@ from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.options import DecodeOptions
 
 PRECISION_S = 0.02  # one timestamp token
+
+
+class Timing(NamedTuple):
+    """What the rules for timestamps need to know of each row, bool (n_rows,).
+
+    Attributes:
+        is_first: True if no token has been sampled.
+        in_pair: True after text and a timestamp: next is a timestamp that starts a segment, or the end.
+    """
+
+    is_first: Tensor
+    in_pair: Tensor
+
+
+class Masks(NamedTuple):
+    """The rows, bool (n_rows,), in which all ids of text or all special ids are forbidden."""
+
+    text: Tensor
+    special: Tensor
 
 
 class Rules:
@@ -43,15 +64,34 @@ class Rules:
             n_opening: int64 (n_rows,), how many of them are not the window's text.
             n_begun: int64 (n_rows,), how many of them were not sampled; None for ``n_opening``.
         """
-        if self._penalty != 1.0 or self._n_gram:
+        if self.discourages:
             self._discourage(logits, tokens, n_tokens, n_opening)
+        timing = self.restrict(logits, tokens, n_tokens, n_opening, n_begun)
+        if timing is not None:
+            begin = self.timestamp_begin
+            times, text, special = logits[:, begin:], logits[:, : self.end], logits[:, self.end : begin]
+            masks = forbidden(timing, text.amax(dim=1), special.amax(dim=1), times.logsumexp(dim=1))
+            special.masked_fill_(masks.special[:, None], -torch.inf)
+            text.masked_fill_(masks.text[:, None], -torch.inf)
+        return logits
+
+    @property
+    def discourages(self) -> bool:
+        """True if tokens that were sampled before are penalised or banned."""
+        return self._penalty != 1.0 or self._n_gram > 0
+
+    def restrict(
+        self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor, n_begun: Tensor | None = None
+    ) -> "Timing | None":
+        """Mask in place what is forbidden whatever the logits are; the rest is up to ``forbidden``.
+
+        Takes the arguments of ``apply``; returns None without timestamps, where nothing else is forbidden.
+        """
         logits.index_fill_(1, self._never, -torch.inf)
         if len(self._first):
             is_first = (n_tokens == (n_opening if n_begun is None else n_begun))[:, None]
             logits[:, self._first] = logits[:, self._first].masked_fill(is_first, -torch.inf)
-        if self._timed:
-            self._apply_times(logits, tokens, n_tokens, n_opening)
-        return logits
+        return self._restrict_times(logits, tokens, n_tokens, n_opening) if self._timed else None
 
     def _discourage(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
         """Penalise tokens that were sampled before, and ban those that would repeat an n-gram; times are tokens too."""
@@ -69,7 +109,7 @@ class Rules:
             whole = (starts >= n_opening[:, None]) & (starts + n <= n_tokens[:, None])
             logits.masked_fill_(_marked(runs[..., -1], repeats & whole, logits.shape[1]), -torch.inf)
 
-    def _apply_times(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> None:
+    def _restrict_times(self, logits: Tensor, tokens: Tensor, n_tokens: Tensor, n_opening: Tensor) -> "Timing":
         begin, n_sampled = self.timestamp_begin, n_tokens - n_opening
         last = tokens.gather(1, (n_tokens - 1)[:, None])[:, 0]
         before = tokens.gather(1, (n_tokens - 2).clamp(min=0)[:, None])[:, 0]
@@ -84,13 +124,22 @@ class Rules:
         earliest = torch.where(latest >= 0, torch.where(in_pair, latest, latest + 1), begin)
         final = torch.where(n_sampled == 0, self._last_initial, logits.shape[1])
         banned = (self._times < earliest[:, None]) | (self._times > final[:, None]) | after_pair[:, None]
-        times, text, special = logits[:, begin:], logits[:, : self.end], logits[:, self.end : begin]
-        times.masked_fill_(banned, -torch.inf)
-        rest = special.amax(dim=1)
-        most = torch.where(in_pair, rest, torch.maximum(rest, text.amax(dim=1)))
-        only_time = (n_sampled == 0) | (times.logsumexp(dim=1) > most)  # the softmax's denominator cancels out
-        special.masked_fill_(only_time[:, None], -torch.inf)
-        text.masked_fill_((only_time | in_pair)[:, None], -torch.inf)
+        logits[:, begin:].masked_fill_(banned, -torch.inf)
+        return Timing(n_sampled == 0, in_pair)
+
+
+def forbidden(timing: Timing, text: Tensor, special: Tensor, times: Tensor) -> Masks:
+    """Decide between text and timestamps: only a timestamp may follow if all of them together are the most probable.
+
+    Args:
+        timing: What ``Rules.restrict`` returned.
+        text: (n_rows,), the largest logit of text.
+        special: (n_rows,), the largest logit of special tokens.
+        times: (n_rows,), the logarithm of the summed exponentials of timestamps' logits.
+    """
+    most = torch.where(timing.in_pair, special, torch.maximum(special, text))
+    only_time = timing.is_first | (times > most)  # the softmax's denominator cancels out
+    return Masks(only_time | timing.in_pair, only_time)
 
 
 def _marked(tokens: Tensor, chosen: Tensor, n_vocab: int) -> Tensor:

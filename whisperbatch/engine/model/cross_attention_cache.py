@@ -2,8 +2,7 @@
 
 Each step reads the whole cache, and on a CPU the speed of that read limits the step. In 8 bits the cache is half the
 size of bfloat16 and a quarter of float32 (int8, with a scale per channel of a window's keys and per position of its
-values, as in Liu et al. 2024, KIVI; one core, 32 windows of the tiny shape, one layer with one query: 12.3 ms in
-float32, 6.0 in bfloat16, 3.7 in int8).
+values, as in Liu et al. 2024, KIVI).
 Axes as in ``engine``: k and v are (n_slots, n_heads, n_audio, d_head).
 """
 
@@ -11,25 +10,24 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.kernels.cpu_cross_attention import WIDTH, Kernels, find
+from whisperbatch.engine.kernels import cpu_cross_attention
+from whisperbatch.engine.kernels.cpu_cross_attention import CrossAttention
 from whisperbatch.engine.kernels.cuda import CudaKernels, Scales, find_for_bytes
 from whisperbatch.engine.placement import zeros
 from whisperbatch.errors import UsageError
 
+CPU = torch.device("cpu")
 TOP = 127.0  # the largest int8; -127 is the smallest used
 LEAST = torch.finfo(torch.float32).tiny  # the smallest divisor
+MOST_TOKENS = 16  # of a prefill that reads packed keys; for more it is faster to unpack them first
 
 
 class CrossAttentionCache:
     """Keys and values of one layer, in the model's own type; owned by a decode batch."""
 
-    def __init__(
-        self, shape: tuple[int, int, int, int], n_group: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        """Hold zeros of ``shape`` (n_slots, n_heads, n_audio, d_head) for groups of ``n_group`` queries."""
+    def __init__(self, shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype) -> None:
+        """Hold zeros of ``shape`` (n_slots, n_heads, n_audio, d_head)."""
         self.tensors = [zeros(shape, dtype, device) for _ in "kv"]
-        is_compiled = device.type == "cpu" and dtype == torch.bfloat16
-        self._kernels = find(dtype, shape[3], n_group) if is_compiled else None
 
     def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
         """Store keys and values of some windows in their slots, int64 (n_windows,)."""
@@ -47,10 +45,7 @@ class CrossAttentionCache:
 
     def attend(self, q: Tensor) -> Tensor:
         """Attention of queries (n, n_heads, n_group, d_head) on the first n slots, in the queries' shape and type."""
-        k, v = (held[: len(q)] for held in self.tensors)
-        if self._kernels is None:
-            return attend(q, k, v)
-        return _compiled(self._kernels, q.float() * q.shape[-1] ** -0.5, k, v).to(q.dtype)
+        return attend(q, *(held[: len(q)] for held in self.tensors))
 
     def move(self, source: int, target: int) -> None:
         """Move a window to another slot."""
@@ -62,40 +57,72 @@ class CrossAttentionCache:
         self.tensors.clear()
 
 
-class Int8CrossAttentionCache(CrossAttentionCache):
-    """Keys and values of one layer in int8, each with its scales; on a CPU only."""
+class PackedCrossAttentionCache(CrossAttentionCache):
+    """Keys and values of one layer on a CPU, with keys packed for a compiled kernel."""
 
-    def __init__(self, shape: tuple[int, int, int, int], n_group: int, dtype: torch.dtype) -> None:
-        """Hold zeros; ``dtype`` is the model's, and what ``read`` returns."""
-        n_slots, n_heads, n_audio, d_head = shape
-        self.tensors = [zeros(shape, torch.int8, torch.device("cpu")) for _ in "kv"]
-        self.tensors += [torch.zeros(n_slots, n_heads, 1, d_head), torch.zeros(n_slots, n_heads, n_audio, 1)]
-        self._dtype = dtype
-        kernels = find(torch.int8, d_head, n_group)
-        if kernels is None:
-            raise UsageError(
-                f"8-bit compute types need llvmlite and a head size divisible by {WIDTH}; try another --compute-type"
-            )
-        self._kernels: Kernels = kernels
+    def __init__(self, shape: tuple[int, int, int, int], dtype: torch.dtype, kernel: CrossAttention) -> None:
+        """Hold zeros of ``shape`` (n_slots, n_heads, n_audio, d_head)."""
+        self.tensors = [zeros((*shape[:2], *kernel.packed_shape), dtype, CPU), zeros(shape, dtype, CPU)]
+        self._kernel = kernel
 
     def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
         """Store keys and values of some windows in their slots, int64 (n_windows,)."""
-        for held, scales, new, across in zip(self.tensors[:2], self.tensors[2:], (k, v), (1, 2), strict=True):
-            for slot, one in zip(slots.tolist(), new, strict=True):  # a single window fits in the processor's cache
-                numbers = one.float()
-                scale = numbers.abs().amax(dim=across, keepdim=True).clamp_(min=LEAST) / TOP
-                held[slot], scales[slot] = numbers.div(scale).round_(), scale
+        self._kernel.pack(k, self.tensors[0], slots.to(torch.int32))
+        _put(self.tensors[1], slots, v)
 
     def read(self, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """The keys and values of some slots, in the model's type."""
-        k, v, k_scale, v_scale = (_read(held, slots) for held in self.tensors)
-        return (k * k_scale).to(self._dtype), (v * v_scale).to(self._dtype)
+        """The keys and values of some slots."""
+        return self._kernel.unpack(_read(self.tensors[0], slots)), _read(self.tensors[1], slots)
+
+    def attend_slots(self, q: Tensor, slots: Tensor) -> Tensor:
+        """Attention of queries (n, n_heads, n_tokens, d_head) on slots, int64 (n,), in the queries' shape and type."""
+        return self._on(q, slots) if q.shape[2] <= MOST_TOKENS else super().attend_slots(q, slots)
 
     def attend(self, q: Tensor) -> Tensor:
         """Attention of queries (n, n_heads, n_group, d_head) on the first n slots, in the queries' shape and type."""
-        k, v, k_scale, v_scale = (held[: len(q)] for held in self.tensors)
-        scaled = q.float() * (k_scale * q.shape[-1] ** -0.5)
-        return _compiled(self._kernels, scaled, k, v, v_scale.transpose(-1, -2)).to(q.dtype)
+        return self._on(q, torch.arange(len(q)))
+
+    def _on(self, q: Tensor, slots: Tensor) -> Tensor:
+        return self._kernel(q, self.tensors[0], self.tensors[1], slots.to(torch.int32))
+
+
+class Int8CrossAttentionCache(PackedCrossAttentionCache):
+    """Keys and values of one layer in int8, each with its scales; on a CPU only."""
+
+    def __init__(self, shape: tuple[int, int, int, int], n_group: int, dtype: torch.dtype) -> None:
+        """Hold zeros for groups of ``n_group`` queries; ``dtype`` is the model's, and what ``read`` returns."""
+        n_slots, n_heads, n_audio, d_head = shape
+        kernel = cpu_cross_attention.find(torch.int8, n_heads, n_audio, d_head, n_group)
+        if kernel is None:
+            width = cpu_cross_attention.WIDTH
+            raise UsageError(
+                f"8-bit compute types need llvmlite and a head size divisible by {width}; try another --compute-type"
+            )
+        super().__init__(shape, torch.int8, kernel)
+        self.tensors += [torch.zeros(n_slots, n_heads, 1, d_head), torch.zeros(n_slots, n_heads, n_audio, 1)]
+        self._dtype = dtype
+
+    def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
+        """Store keys and values of some windows in their slots, int64 (n_windows,)."""
+        for slot, *new in zip(slots.tolist(), k, v, strict=True):  # a single window fits in the processor's cache
+            made = []
+            for scales, one, across in zip(self.tensors[2:], new, (1, 2), strict=True):
+                numbers = one.float()
+                scale = numbers.abs().amax(dim=across, keepdim=True).clamp_(min=LEAST) / TOP
+                scales[slot] = scale
+                made.append(numbers.div(scale).round_().to(torch.int8))
+            super().put(torch.tensor([slot]), made[0][None], made[1][None])
+
+    def read(self, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """The keys and values of some slots, in the model's type."""
+        numbers, scales = super().read(slots), (_read(held, slots) for held in self.tensors[2:])
+        k, v = ((one * scale).to(self._dtype) for one, scale in zip(numbers, scales, strict=True))
+        return k, v
+
+    def _on(self, q: Tensor, slots: Tensor) -> Tensor:
+        k, v, k_scale, v_scale = self.tensors
+        scaled = q.float() * _read(k_scale, slots)
+        return self._kernel(scaled, k, v, slots.to(torch.int32), v_scale).to(q.dtype)
 
 
 class CudaCrossAttentionCache(CrossAttentionCache):
@@ -105,7 +132,7 @@ class CudaCrossAttentionCache(CrossAttentionCache):
         self, shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, fused: CudaKernels
     ) -> None:
         """Hold zeros of ``shape`` (n_slots, n_heads, n_audio, d_head)."""
-        super().__init__(shape, 1, device, dtype)
+        super().__init__(shape, device, dtype)
         self._fused = fused
 
     def put(self, slots: Tensor, k: Tensor, v: Tensor) -> None:
@@ -183,8 +210,3 @@ def _read(held: Tensor, slots: Tensor) -> Tensor:
         if slots.tolist() == list(range(first, first + n)):
             return held[first : first + n]
     return held[slots]
-
-
-def _compiled(kernels: Kernels, q: Tensor, k: Tensor, v: Tensor, v_scale: Tensor | None = None) -> Tensor:
-    weights = kernels.scores(q.contiguous(), k).softmax(dim=-1)
-    return kernels.sums(weights if v_scale is None else weights.mul_(v_scale), v)

@@ -18,13 +18,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.kernels import cpu_self_attention
+from whisperbatch.engine.kernels import cpu_cross_attention, cpu_self_attention
 from whisperbatch.engine.kernels.cuda import find
 from whisperbatch.engine.model.cross_attention_cache import (
     CrossAttentionCache,
     CudaCrossAttentionCache,
     CudaInt8CrossAttentionCache,
     Int8CrossAttentionCache,
+    PackedCrossAttentionCache,
 )
 from whisperbatch.engine.model.linear import Maps
 from whisperbatch.engine.model.self_attention_cache import BeamSelfAttentionCache, SelfAttentionCache
@@ -156,8 +157,10 @@ class Decoder:
             x, normed = following.sum_and_norm(x, layer.fc2(layer.fc1(normed)))
         return normed
 
-    def step(self, caches: Caches, n_slots: int, n_group: int, tokens: Tensor, positions: Tensor, reach: int) -> Tensor:
-        """Decode one more token in each row of the first ``n_slots`` slots; return logits (n_rows, n_vocab).
+    def step(
+        self, caches: Caches, n_slots: int, n_group: int, tokens: Tensor, positions: Tensor, reach: int
+    ) -> tuple[Tensor, Tensor]:
+        """Decode one more token in each row of the first ``n_slots`` slots.
 
         Args:
             caches: The decode batch's.
@@ -166,6 +169,9 @@ class Decoder:
             tokens: int64 (n_rows,).
             positions: int64 (n_rows,), the tokens' positions in their rows.
             reach: An upper bound (exclusive) of all positions; the caches are read up to there.
+
+        Returns:
+            Logits, (n_rows, n_vocab), and the normed states that they follow from, (n_rows, d_model).
         """
         n_rows = n_slots * n_group
         n_padded = max(n_rows, MIN_ROWS)
@@ -179,7 +185,7 @@ class Decoder:
             attended = caches.cross_attention[index].attend(q.transpose(1, 2)).transpose(1, 2).reshape(n_rows, -1)
             x, normed = layer.norm.sum_and_norm(x, layer.cross_out(self._pad(attended, n_padded)))
             x, normed = following.sum_and_norm(x, layer.fc2(layer.fc1(normed)))
-        return self._to_logits(normed)[:n_rows]
+        return self._to_logits(normed)[:n_rows], normed[:n_rows]
 
     def align(self, tokens: Tensor, audio: Tensor, heads: Sequence[tuple[int, int]]) -> tuple[Tensor, Tensor]:
         """Decode all tokens of some windows in one pass without caches; return the alignment heads' attention scores.
@@ -213,6 +219,15 @@ class Decoder:
         logits = F.linear(x, self._project[:end]).float()
         return logits.log_softmax(dim=-1).gather(1, tokens[:, None])[:, 0]
 
+    @property
+    def rounds_logits(self) -> bool:
+        """True if the logits of a step are less precise than float32."""
+        return self.dtype != torch.float32 or self._in_eight_bits
+
+    def exact_logits(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """The float32 logits (n_rows, n) of some tokens, int64 (n_rows, n), from normed states (n_rows, d_model)."""
+        return (self._project[tokens].float() * states.float()[:, None]).sum(dim=-1)
+
     def logits(self, x: Tensor) -> Tensor:
         """The float32 logits of normed states."""
         return self._to_logits(x).float()
@@ -233,7 +248,12 @@ class Decoder:
             return Int8CrossAttentionCache(shape, n_group, self.dtype)
         if self._fused is not None:
             return CudaCrossAttentionCache(shape, self.device, self.dtype, self._fused)
-        return CrossAttentionCache(shape, n_group, self.device, self.dtype)
+        kernel = None
+        if self.device.type == "cpu":
+            kernel = cpu_cross_attention.find(self.dtype, self.n_heads, self.n_audio, self.d_head, n_group)
+        if kernel is not None:
+            return PackedCrossAttentionCache(shape, self.dtype, kernel)
+        return CrossAttentionCache(shape, self.device, self.dtype)
 
     def _self_attention_cache(self, n_slots: int, n_group: int) -> SelfAttentionCache:
         shape = (n_slots * n_group, self.n_heads, self.n_context, self.d_head)
