@@ -1,6 +1,7 @@
 """Find the model that the options name: the bundled demo, a folder or file, a cache, or a download from the hub.
 
-An error explains how to get the model. Code that comes with a model is never run.
+An error explains how to get the model. Code that comes with a model is never run. The hub's client takes 0.3 s to
+import, so only what asks the hub imports it.
 """
 
 import os
@@ -8,10 +9,6 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
-from huggingface_hub.utils import validate_repo_id
 
 from whisperbatch import hub_errors
 from whisperbatch.engine.model import local_caches, model_names
@@ -29,7 +26,6 @@ FILES = {  # files to fetch from a repository, by its weights file; the first th
     PICKLED: ("*.json", "*.txt", PICKLED),
     PICKLED_INDEX: ("*.json", "*.txt", "pytorch_model-*.bin"),
 }
-UNREACHABLE = (OSError, HTTPError, LocalEntryNotFoundError)  # the error for an unknown name is not an OSError
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +100,8 @@ def fetch(
         raise UsageError(f"{model} is already on this machine; nothing to fetch")
     _require_name(model)
     _require_known(model)
+    from huggingface_hub import HfApi, snapshot_download
+
     repo = model_names.repository(model)
     try:
         info = HfApi().model_info(repo, files_metadata=True, timeout=15)
@@ -118,7 +116,7 @@ def fetch(
         bar = counting_bar(pace.add if on_progress is None else lambda n_more: on_progress(n_more, n_bytes))
         # trap: given a commit, the client does not record what "main" is, and the model cannot be found offline
         return Path(snapshot_download(repo, allow_patterns=list(patterns), cache_dir=model_dir, tqdm_class=bar))
-    except UNREACHABLE as err:
+    except _hub_errors() as err:
         if hub_errors.is_unknown(err):
             raise ModelError(f"model {model} is not on the hub, or is private there{_suggestion(model)}") from err
         reason = f"{'cannot' if is_explicit else 'is not in the cache and cannot'} be fetched: {hub_errors.fault(err)}"
@@ -138,6 +136,8 @@ def _patterns(repo: str, names_there: Sequence[str]) -> tuple[str, ...]:
 
 
 def _is_here(repo: str, name: str, revision: str | None, model_dir: Path | None) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
     return isinstance(try_to_load_from_cache(repo, name, cache_dir=model_dir, revision=revision), str)
 
 
@@ -158,15 +158,29 @@ def is_offline() -> bool:
 
 def is_reachable(model: str, timeout_s: float = 5.0) -> bool:
     """True if the hub answers a request for the model's information."""
+    from huggingface_hub import HfApi
+
     try:
         HfApi().model_info(model_names.repository(model), timeout=timeout_s)
-    except UNREACHABLE:
+    except _hub_errors():
         return False
     return True
 
 
+def _hub_errors() -> tuple[type[Exception], ...]:
+    """What the hub's client raises when it gets nothing; the error for an unknown name is not an OSError."""
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
+
+    return OSError, HTTPError, LocalEntryNotFoundError
+
+
 def _require_name(model: str) -> None:
     """Raise ModelError if ``model`` cannot be a name on the hub."""
+    if model in model_names.REPOSITORIES:
+        return
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
     try:
         validate_repo_id(model_names.repository(model))
     except HFValidationError as err:

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from huggingface_hub.utils import tqdm as hub_bar
-
 LINE_S = 10.0
 
 
-def counting_bar(on_bytes: Callable[[int], None]) -> type[hub_bar]:
+def counting_bar(on_bytes: Callable[[int], None]) -> Any:
     """A progress bar class for the hub's client that draws nothing and calls ``on_bytes`` with newly arrived bytes."""
+    from huggingface_hub.utils import tqdm as hub_bar
 
     class Counting(hub_bar):
         """Counts bytes; ignores the client's other bars, of files and of compressed network traffic."""

@@ -12,9 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
-
 from whisperbatch.engine.model import model_names
 from whisperbatch.errors import ModelError
 from whisperbatch.languages import LANGUAGES
@@ -27,7 +24,6 @@ AROUND_LANGUAGES = (
     ("<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>"),
 )
 TIKTOKEN = {True: "gpt2.tiktoken", False: "multilingual.tiktoken"}  # openai-whisper's files; True: English-only
-UNREACHABLE = (OSError, HTTPError, LocalEntryNotFoundError)
 
 
 def in_folder(folder: Path) -> Any:
@@ -88,6 +84,9 @@ def openai_tokenizer(n_vocab: int, model_dir: Path | None, *, offline: bool, on_
         ModelError: It is unavailable.
         ValueError: OpenAI has no such vocabulary.
     """
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HTTPError, LocalEntryNotFoundError
+
     special_tokens(n_vocab)
     repos, place = model_names.repositories_with_vocabulary(n_vocab), model_dir or model_names.hub_cache()
     for repo in repos:
@@ -103,7 +102,7 @@ def openai_tokenizer(n_vocab: int, model_dir: Path | None, *, offline: bool, on_
     try:
         on_notice(f"fetching the tokenizer of {repos[0]} (about 2 MB)")
         return from_file(Path(hf_hub_download(repos[0], FILE, cache_dir=place)))
-    except UNREACHABLE as err:
+    except (OSError, HTTPError, LocalEntryNotFoundError) as err:
         raise ModelError(f"{missing}, and the hub cannot be reached; {remedy}") from err
 
 
