@@ -9,18 +9,27 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 import model_engine
-from whisperbatch.engine.kernels import cpu_encoder_attention, llvm_ir
-from whisperbatch.engine.kernels.cpu_encoder_attention import NARROW, WIDE, EncoderAttention, Tiles
+from whisperbatch.engine.kernels import cpu_encoder_attention, cpu_tile_attention, llvm_ir
+from whisperbatch.engine.kernels.cpu_encoder_attention import NARROW, WIDE, AttentionBuilder, EncoderAttention, Tiles
+from whisperbatch.engine.kernels.cpu_tile_attention import BLOCK, NEEDS
 from whisperbatch.engine.model.encoder import Encoder
 
 CPU = torch.device("cpu")
-KINDS = [(torch.float32, WIDE), (torch.float32, NARROW), (torch.bfloat16, WIDE)]
+KINDS = [(torch.float32, WIDE), (torch.float32, NARROW), (torch.bfloat16, WIDE), (torch.bfloat16, BLOCK)]
 
 
 def made(dtype: torch.dtype, n_heads: int, tiles: Tiles, n_positions: int = 1500, d_head: int = 32) -> EncoderAttention:
     if dtype == torch.bfloat16 and "avx512bf16" not in llvm_ir.features():
         pytest.skip("this processor has no products of pairs of bfloat16")
-    return EncoderAttention(dtype, n_heads, d_head, n_positions, tiles)
+    if tiles is not BLOCK:
+        return EncoderAttention(AttentionBuilder(dtype, n_heads, d_head, n_positions, tiles))
+    if d_head % 32:
+        pytest.skip("heads of this size have no use for tiles")
+    found = cpu_tile_attention.find(CPU, dtype, n_heads, d_head, n_positions)
+    if found is None:
+        assert not llvm_ir.features() >= NEEDS
+        pytest.skip("this processor has no tiles")
+    return found
 
 
 def numbers(n: int, n_heads: int, dtype: torch.dtype, n_positions: int = 1500, d_head: int = 32) -> torch.Tensor:
@@ -136,7 +145,7 @@ def test_what_is_not_contiguous_is_refused():
     ("has", "has_tiles", "dtype", "tiles"),
     [
         ({"avx512f", "avx512bf16"}, False, torch.bfloat16, WIDE),
-        ({"avx512f", "avx512bf16"}, True, torch.bfloat16, None),  # torch has AMX
+        ({"avx512f", "avx512bf16"}, True, torch.bfloat16, None),  # tiles are faster, torch's if not ours
         ({"avx512f"}, False, torch.bfloat16, None),
         ({"avx512f", "avx2", "fma"}, True, torch.float32, WIDE),
         ({"avx2", "fma"}, False, torch.float32, NARROW),
@@ -147,7 +156,8 @@ def test_what_is_not_contiguous_is_refused():
 def test_a_processor_gets_what_it_can_run(has, has_tiles: bool, dtype: torch.dtype, tiles, monkeypatch):
     monkeypatch.setattr(cpu_encoder_attention, "has_bfloat16_tiles", lambda: has_tiles)
     monkeypatch.setattr(cpu_encoder_attention, "features", lambda: has)
-    monkeypatch.setattr(cpu_encoder_attention, "EncoderAttention", lambda *shape: shape)
+    monkeypatch.setattr(cpu_encoder_attention, "EncoderAttention", lambda builder: builder)
+    monkeypatch.setattr(cpu_encoder_attention, "AttentionBuilder", lambda *shape: shape)
     found = cpu_encoder_attention.find.__wrapped__(CPU, dtype, 6, 64, 1500)
     assert found == (None if tiles is None else (dtype, 6, 64, 1500, tiles))
 
@@ -159,6 +169,33 @@ def test_a_processor_gets_what_it_can_run(has, has_tiles: bool, dtype: torch.dty
 )
 def test_what_it_does_not_suit_is_left_to_torch(device: str, dtype: torch.dtype, d_head: int, n_positions: int):
     assert cpu_encoder_attention.find.__wrapped__(torch.device(device), dtype, 6, d_head, n_positions) is None
+
+
+def test_tiles_need_a_processor_that_has_them_and_a_system_that_grants_them(monkeypatch: pytest.MonkeyPatch):
+    find = cpu_tile_attention.find.__wrapped__
+    monkeypatch.setattr(cpu_tile_attention, "EncoderAttention", lambda builder: builder)
+    monkeypatch.setattr(cpu_tile_attention, "features", lambda: NEEDS)
+    monkeypatch.setattr(cpu_tile_attention, "_may_use_tiles", lambda: True)
+    assert find(CPU, torch.bfloat16, 6, 64, 1500) is not None
+    assert find(CPU, torch.float32, 6, 64, 1500) is None
+    assert find(torch.device("cuda"), torch.bfloat16, 6, 64, 1500) is None
+    assert find(CPU, torch.bfloat16, 6, 80, 1500) is None
+    assert find(CPU, torch.bfloat16, 6, 64, 1501) is None
+    assert find(CPU, torch.bfloat16, 6, 64, 30) is None
+    monkeypatch.setattr(cpu_tile_attention, "_may_use_tiles", lambda: False)
+    assert find(CPU, torch.bfloat16, 6, 64, 1500) is None
+    monkeypatch.setattr(cpu_tile_attention, "features", lambda: NEEDS - {"amx-tile"})
+    assert find(CPU, torch.bfloat16, 6, 64, 1500) is None
+
+
+def test_the_encoder_uses_tiles_where_it_can():
+    found, place = cpu_tile_attention.find(CPU, torch.bfloat16, 6, 32, 1500), model_engine.loaded()
+    tensors = {name: one.bfloat16() for name, one in place.tensors.items()}
+    flash = Encoder(tensors, place.config)._flash
+    shape = place.config["encoder_attention_heads"], 32, place.config["max_source_positions"]
+    wanted = cpu_tile_attention.find(CPU, torch.bfloat16, *shape)
+    assert flash is wanted or (wanted is None and flash is cpu_encoder_attention.find(CPU, torch.bfloat16, *shape))
+    assert (found is None) == (wanted is None)
 
 
 @torch.inference_mode()

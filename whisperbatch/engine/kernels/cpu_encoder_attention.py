@@ -8,11 +8,12 @@ are stored (AVX512-BF16).
 Sums are in float32 and each head of a window is computed on its own: no text depends on its neighbours in the batch, or
 on the number of threads. Measured on two cores of an EPYC with AVX512-BF16 (Zen 4), eight windows of the tiny shape,
 one layer: torch in bfloat16 190 ms, this kernel 79; in float32 190 and 147; both limited to AVX2, 186 and 160. On
-processors with AMX, torch's own bfloat16 attention is used.
+processors with AMX, bfloat16 is up to ``cpu_tile_attention``.
 """
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -57,10 +58,9 @@ NARROW = Tiles(width=8, n_queries=48, n_keys=6, n_few=6, n_across=2)  # 16 of 25
 class EncoderAttention:
     """Self-attention for windows of one shape; any thread may call it."""
 
-    def __init__(self, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int, tiles: Tiles) -> None:
+    def __init__(self, builder: "AttentionBuilder") -> None:
         """Compile the kernel; CannotCompileError if this machine cannot."""
-        builder = _KernelBuilder(dtype, n_heads, d_head, n_positions, tiles)
-        self._n_items, self._n_scratch = n_heads * builder.n_blocks, builder.n_scratch
+        self._n_items, self._n_scratch = builder.n_heads * builder.n_blocks, builder.n_scratch
         self._attend = builder.compiled()
 
     def __call__(self, joined: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def find(
         tiles = _tiles(features(), dtype)
         if tiles is None or not tiles.suit(d_head, n_positions):
             return None
-        return EncoderAttention(dtype, n_heads, d_head, n_positions, tiles)
+        return EncoderAttention(AttentionBuilder(dtype, n_heads, d_head, n_positions, tiles))
     except CannotCompileError:
         return None
 
@@ -99,7 +99,7 @@ def _tiles(has: set[str], dtype: torch.dtype) -> Tiles | None:
     return WIDE if "avx512f" in has else NARROW if {"avx2", "fma"} <= has else None
 
 
-class _KernelBuilder:
+class AttentionBuilder:
     """Builds the kernel. An item is one block of queries of one head of one window.
 
     Scratch memory holds the head's values, lanes (n_positions / n_pack, d_head); the block's queries (d_head / n_pack,
@@ -108,10 +108,11 @@ class _KernelBuilder:
     """
 
     def __init__(self, dtype: torch.dtype, n_heads: int, d_head: int, n_positions: int, tiles: Tiles) -> None:
+        """Lay out scratch memory."""
         self._ir, self._tiles = IrBuilder(tiles.width), tiles
         self._is_packed = dtype == torch.bfloat16
         self._n_pack, self._size = LANE // dtype.itemsize, dtype.itemsize
-        self._n_heads, self._d_head, self._n_positions = n_heads, d_head, n_positions
+        self.n_heads, self._d_head, self._n_positions = n_heads, d_head, n_positions
         self._d_model = n_heads * d_head
         self._row = 3 * self._d_model * self._size  # bytes of a position
         self._degree = 4 if self._is_packed else 6  # of the polynomial: errors of 4e-5 and 2e-7
@@ -119,14 +120,20 @@ class _KernelBuilder:
         self._n_keys = next(n for n in range(MOST_KEYS, 0, -1) if not n_positions % n and not n % (2 * tiles.n_keys))
         self._vectors, self._n_vectors = tiles.n_queries // tiles.width, d_head // tiles.width
         self.n_blocks = -(-n_positions // tiles.n_queries)
-        parts = {
-            "values": n_positions * d_head // self._n_pack,
-            "queries": tiles.n_queries * d_head // self._n_pack,
-            "scores": self._n_keys * tiles.n_queries,
-            "sums": tiles.n_queries * d_head,
-            "scales": tiles.n_queries,
-        }
-        self._offsets, self.n_scratch = {}, 0
+        self._lay_out(
+            {
+                "values": n_positions * d_head // self._n_pack,
+                "queries": tiles.n_queries * d_head // self._n_pack,
+                "scores": self._n_keys * tiles.n_queries,
+                "sums": tiles.n_queries * d_head,
+                "scales": tiles.n_queries,
+            }
+        )
+
+    def _lay_out(self, parts: Mapping[str, int]) -> None:
+        """Give each part of scratch memory, a number of lanes, its place."""
+        self._offsets: dict[str, int] = {}
+        self.n_scratch = 0
         for name, n_lanes in parts.items():
             self._offsets[name] = self.n_scratch
             self.n_scratch += -(-n_lanes * LANE // LINE) * LINE
@@ -140,29 +147,34 @@ class _KernelBuilder:
     def _item(self, item: str, _: list[str]) -> list[str]:
         ir, size, n_queries = self._ir, self._size, self._tiles.n_queries
         head, block = (ir.index_op(operation, item, self.n_blocks) for operation in ("udiv", "urem"))
-        window, part = (ir.index_op(operation, head, self._n_heads) for operation in ("udiv", "urem"))
+        window, part = (ir.index_op(operation, head, self.n_heads) for operation in ("udiv", "urem"))
         window_at = ir.index_op("mul", window, self._n_positions * self._row)
         queries = ir.at("%joined", ir.index_op("add", window_at, ir.index_op("mul", part, self._d_head * size)))
         keys, values = ir.at(queries, self._d_model * size), ir.at(queries, 2 * self._d_model * size)
         starts = ir.emit(f"icmp eq i64 {block}, 0"), ir.emit(f"icmp eq i64 {item}, %first")
-        ir.if_true(ir.emit(f"or i1 {starts[0]}, {starts[1]}"), lambda: self._pack_values(values))
+        ir.if_true(ir.emit(f"or i1 {starts[0]}, {starts[1]}"), lambda: self._pack_head(keys, values))
         wanted, last = ir.index_op("mul", block, n_queries), self._n_positions - n_queries
         is_past = ir.emit(f"icmp ugt i64 {wanted}, {last}")
         first = ir.emit(f"select i1 {is_past}, i64 {last}, i64 {wanted}")  # the last block may overlap the one before
         self._pack_queries(ir.at(queries, ir.index_op("mul", first, self._row)))
-        n = self._vectors
-        start = [(ir.floats, ir.constant(LOWEST))] * n + [(ir.floats, "zeroinitializer")] * n
-        found = ir.loop(
-            self._n_positions // self._n_keys, start, lambda at, held: self._block(keys, at, held[:n], held[n:])
-        )
+        totals = self._attend(keys)
         row = ir.index_op("add", ir.index_op("mul", window, self._n_positions), first)
         out = ir.index_op(
             "add", ir.index_op("mul", row, self._d_model * size), ir.index_op("mul", part, self._d_head * size)
         )
-        self._finish(ir.at("%out", out), found[n:])
+        self._finish(ir.at("%out", out), totals)
         return []
 
-    def _pack_values(self, values: str) -> None:
+    def _attend(self, keys: str) -> list[str]:
+        """Sum the weighted values of all keys in scratch memory; return the totals of the queries' weights."""
+        ir, n = self._ir, self._vectors
+        start = [(ir.floats, ir.constant(LOWEST))] * n + [(ir.floats, "zeroinitializer")] * n
+        found = ir.loop(
+            self._n_positions // self._n_keys, start, lambda at, held: self._block(keys, at, held[:n], held[n:])
+        )
+        return found[n:]
+
+    def _pack_head(self, keys: str, values: str) -> None:
         """Copy a head's values to scratch memory, in bfloat16 with those of two keys in each lane."""
         ir = self._ir
 

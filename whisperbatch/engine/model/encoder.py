@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from torch import Tensor
 
-from whisperbatch.engine.kernels import cpu_encoder_attention
+from whisperbatch.engine.kernels import cpu_encoder_attention, cpu_tile_attention
 from whisperbatch.engine.kernels.cuda import find
 from whisperbatch.engine.model.linear import Maps
 
@@ -31,7 +31,10 @@ class Encoder:
         ]
         self._positions = tensors["encoder.embed_positions.weight"]  # (n_audio, d_model)
         device, dtype, d_head = self._positions.device, self._positions.dtype, config["d_model"] // self._n_heads
-        self._flash = cpu_encoder_attention.find(device, dtype, self._n_heads, d_head, len(self._positions))
+        shape = self._n_heads, d_head, len(self._positions)
+        self._flash = cpu_tile_attention.find(device, dtype, *shape) or cpu_encoder_attention.find(
+            device, dtype, *shape
+        )
         maps = Maps(tensors, find(device, dtype, d_head), in_eight_bits=in_eight_bits)
         self._layers = [_Layer(maps, f"encoder.layers.{index}") for index in range(config["encoder_layers"])]
         self._followers = [*(layer.self_norm for layer in self._layers[1:]), maps.norm("encoder.layer_norm")]
