@@ -21,10 +21,10 @@ pytest.register_assert_rewrite(*(path.stem for path in (REPOSITORY / "tests" / "
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _journal_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or writes the journal of whoever runs it."""
+def _journal_and_cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the journal or the cache of whoever runs it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("XDG_STATE_HOME", "LOCALAPPDATA"):
+        for name in ("XDG_STATE_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
             patch.setenv(name, str(tmp_path_factory.mktemp("state")))
         yield
 

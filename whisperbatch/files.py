@@ -6,6 +6,7 @@ Opening a pipe may block for ever, and a device may act when opened or never end
 import io
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +49,21 @@ def read_bounded(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise TooLargeError(f"is larger than {most // 1000} kB")
     return data
+
+
+def cache_folder() -> Path:
+    """Return this program's folder in the user's cache; it need not exist."""
+    try:
+        home = Path.home()
+    except RuntimeError:  # an account without a home folder
+        home = Path("/var/tmp")
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
+    return Path(base) / "whisperbatch"
 
 
 class WholeFile:

@@ -13,6 +13,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = ("base", "tiny.en")
 
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")  # read before tests get one of their own
+
 
 @dataclass(frozen=True)
 class Spoken:
@@ -37,8 +39,7 @@ class Spoken:
 
 def weights() -> Path:
     """The folder of real weights."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("WHISPERBATCH_REAL") or cache / "real-whisper")
+    return Path(os.environ.get("WHISPERBATCH_REAL") or CACHE / "real-whisper")
 
 
 def speech() -> Path:

@@ -9,7 +9,6 @@ import itertools
 import os
 import platform
 import re
-import sys
 import threading
 import weakref
 from contextlib import suppress
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from whisperbatch.errors import SpoolError
+from whisperbatch.files import cache_folder
 from whisperbatch.processes import RUN, has_ended
 
 N_BYTES = 2  # per sample
@@ -31,17 +31,7 @@ _cleaned: set[Path] = set()
 
 def default_folder() -> Path:
     """Return a folder in the user's cache: that is on a disk, while a temporary folder may be in memory."""
-    try:
-        home = Path.home()
-    except RuntimeError:  # an account without a home folder
-        home = Path("/var/tmp")
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or home / ".cache"
-    return Path(base) / "whisperbatch" / "spool"
+    return cache_folder() / "spool"
 
 
 class Spool:

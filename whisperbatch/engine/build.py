@@ -1,11 +1,13 @@
 """Put an engine together: model, tokenizer, device, continuous batching; on a CPU often several engines in parallel."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
 from whisperbatch.engine import Engine, EngineFacts, placement
 from whisperbatch.engine.device import batch_size
 from whisperbatch.engine.device.runner import Runner
+from whisperbatch.engine.device.step_times import StepTimes
 from whisperbatch.engine.model import checkpoint, weights
 from whisperbatch.engine.model.tokenizer import WhisperTokenizer
 from whisperbatch.engine.scheduling.continuous_batching import ContinuousEngine
@@ -56,11 +58,18 @@ def _sized(runner: Runner, place: placement.Placement, n_sharing: int) -> list[R
     most = batch_size.slots_that_fit(runner.free_bytes and runner.free_bytes / n_sharing, runner.bytes_per_slot)
     seconds: dict[int, float | None] = {}
 
+    on_cpu = place.device.type == "cpu"
+    known = StepTimes() if on_cpu else None
+
     def seconds_of(n_slots: int) -> float | None:
-        seconds[n_slots] = runner.time_step(n_slots)
+        measure = functools.partial(runner.time_step, n_slots)
+        if known is None:  # a GPU's trials also show whether there is memory
+            seconds[n_slots] = measure()
+        else:
+            kind = f"{runner.sizes} in {place.compute_type}, {n_slots} slots, {placement.n_threads()} threads"
+            seconds[n_slots] = known.shortest(kind, measure)
         return seconds[n_slots]
 
-    on_cpu = place.device.type == "cpu"
     budget_s = batch_size.BUDGET_S if runner.recorder is None else batch_size.RECORDING_BUDGET_S
     n_slots = batch_size.choose(min(most, batch_size.MIN_SLOTS) if on_cpu else most, seconds_of, budget_s=budget_s)
     n_engines, step_s = 1, seconds[n_slots]

@@ -244,6 +244,12 @@ class Runner:
                 batch.discard(lambda window: True)
 
     @property
+    def sizes(self) -> str:
+        """What the time of a step depends on: the decoder's sizes, and the rows of a window."""
+        decoder, n_group = self._decoder, self._group(self._options.temperatures[0])
+        return f"{decoder.n_layers} layers of {decoder.d_model}, {decoder.n_vocab} ids, {n_group} rows"
+
+    @property
     def bytes_per_slot(self) -> int:
         """The memory of a window in the batches, and of its way there."""
         groups = {self._group(temperature) for temperature in self._options.temperatures}

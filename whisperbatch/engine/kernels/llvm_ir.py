@@ -243,6 +243,16 @@ def features() -> set[str]:
         raise CannotCompileError(str(err)) from err
 
 
+def processor_name() -> str:
+    """This processor's kind, by LLVM's name; CannotCompileError without llvmlite."""
+    try:
+        import llvmlite.binding as llvm
+
+        return str(llvm.get_host_cpu_name())
+    except FAULTS as err:
+        raise CannotCompileError(str(err)) from err
+
+
 def parallel_for(n_items: int, run: Callable[[int, int], None]) -> None:
     """Split the items into ranges and call ``run(first, last)``, last exclusive, on as many threads as torch uses here.
 
