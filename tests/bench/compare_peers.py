@@ -5,7 +5,7 @@ five beams, each program at its defaults, one machine, one run, programs in turn
 process of its own from start to the last transcript on disk. Beside seconds: CPU seconds, peak memory (proportional set
 size of all its processes; Linux; in a run of its own, since looking at it slows a program) and the word error rate.
 Three sets: ``short`` (60 recordings of English under 30 s), ``long`` (two of over four minutes: two talks joined, and
-sentences read aloud), ``hour`` (one of an hour made of them).
+sentences read aloud), ``hour`` (one of an hour made of them). ``--isa`` holds all to older processors' instructions.
 Needs ``whisperbatch[bench]``. Engines alone: ``bench_engine.py``.
 """
 
@@ -29,6 +29,7 @@ import soundfile
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 import compare_truth
+import older_processor
 
 import corpus
 import real_speech
@@ -190,12 +191,18 @@ def main() -> None:
     parser.add_argument("--model", default="base", choices=real_speech.MODELS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="parts of the other programs' names, by commas")
+    parser.add_argument(
+        "--isa", choices=older_processor.KINDS, help="hold all to the instructions of an older processor"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if (told := real_speech.missing()) is not None:
         parser.error(told)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
+        if arguments.isa:
+            os.environ.update(older_processor.environment(arguments.isa, Path(scratch) / "held"))
+        folder = Path(scratch) / "audio"
+        folder.mkdir()
         truths = put(folder, arguments.set)
         total_s = sum(soundfile.info(path).duration for path in folder.glob("*.wav"))
         programs = {

@@ -164,6 +164,10 @@ class _KernelBuilder:
         self._block = WIDTH * d_head * dtype.itemsize  # bytes
         self._scores = self._n_blocks * WIDTH * FLOAT  # bytes of one query's scores
         self._groups = range(n_group)
+        # sums that fit in the registers: 32 of 512 bits, or with AVX2 16 of which two hold a vector
+        n_sums = 24 if "avx512f" in features() else 6
+        self._n_together = 2 if 2 * n_group <= n_sums else 1  # blocks of keys
+        self._n_columns = max(1, min(self._n_vectors, n_sums // n_group))  # vectors of values
 
     def compiled(self) -> Compiled:
         """Compile the kernel, which works on the heads from ``first`` to ``last`` (exclusive)."""
@@ -223,11 +227,10 @@ class _KernelBuilder:
             return held
 
         held = [ir.constant(LOWEST)] * self._n_group
-        n_pairs, n_single = divmod(self._n_blocks, 2)
-        if n_pairs:
-            start = [(ir.floats, one) for one in held]
-            held = ir.loop(n_pairs, start, lambda at, held: blocks(ir.index_op("mul", at, 2), 2, held))
-        if n_single:
+        n, start = self._n_together, [(ir.floats, one) for one in held]
+        if self._n_blocks >= n:
+            held = ir.loop(self._n_blocks // n, start, lambda at, held: blocks(ir.index_op("mul", at, n), n, held))
+        if self._n_blocks % n:
             held = blocks(str(self._n_blocks - 1), 1, held)
         name = f"llvm.vector.reduce.fmax.v{WIDTH}f32"
         return [ir.broadcast("float", ir.call("float", name, (ir.floats, one))) for one in held]
@@ -293,24 +296,27 @@ class _KernelBuilder:
         """Write the weighted sums of the values."""
         ir, row = self._ir, self._d_head * self._dtype.itemsize
 
-        def key(at: str, held: list[str]) -> list[str]:
-            value = ir.at(values, ir.index_op("mul", at, row))
-            for line in range(0, row, LINE):
-                ir.prefetch(value, AHEAD + line)
-            read = [self._read(ir.at(value, i * WIDTH * self._dtype.itemsize)) for i in range(self._n_vectors)]
-            place, new = ir.index_op("mul", at, FLOAT), []
-            for group in self._groups:
-                weight = ir.load("float", ir.at(ir.at("%scratch", group * self._scores), place))
-                weight = ir.broadcast("float", weight)
-                new += [ir.fma(one, weight, held[group * self._n_vectors + i]) for i, one in enumerate(read)]
-            return new
+        def columns(first: int, n: int) -> None:
+            def key(at: str, held: list[str]) -> list[str]:
+                value = ir.at(values, ir.index_op("mul", at, row))
+                for line in range(0, row if first == 0 else 0, LINE):
+                    ir.prefetch(value, AHEAD + line)
+                read = [self._read(ir.at(value, (first + i) * WIDTH * self._dtype.itemsize)) for i in range(n)]
+                place, new = ir.index_op("mul", at, FLOAT), []
+                for group in self._groups:
+                    weight = ir.load("float", ir.at(ir.at("%scratch", group * self._scores), place))
+                    weight = ir.broadcast("float", weight)
+                    new += [ir.fma(one, weight, held[group * n + i]) for i, one in enumerate(read)]
+                return new
 
-        zeros = [(ir.floats, "zeroinitializer")] * (self._n_group * self._n_vectors)
-        summed = ir.loop(self._n_keys, zeros, key)
-        for group in self._groups:
-            for i in range(self._n_vectors):
-                total = ir.float_op("fmul", summed[group * self._n_vectors + i], totals[group])
-                ir.store(ir.floats, total, outputs[group], i * WIDTH * FLOAT)
+            summed = ir.loop(self._n_keys, [(ir.floats, "zeroinitializer")] * (self._n_group * n), key)
+            for group in self._groups:
+                for i in range(n):
+                    total = ir.float_op("fmul", summed[group * n + i], totals[group])
+                    ir.store(ir.floats, total, outputs[group], (first + i) * WIDTH * FLOAT)
+
+        for first in range(0, self._n_vectors, self._n_columns):
+            columns(first, min(self._n_columns, self._n_vectors - first))
 
     def _read(self, address: str) -> str:
         """A vector of numbers in float32."""

@@ -27,7 +27,7 @@ from whisperbatch.engine.model.cross_attention_cache import (
     Int8CrossAttentionCache,
     PackedCrossAttentionCache,
 )
-from whisperbatch.engine.model.linear import Maps
+from whisperbatch.engine.model.linear import Maps, residual
 from whisperbatch.engine.model.self_attention_cache import BeamSelfAttentionCache, SelfAttentionCache
 
 MIN_ROWS = 8  # matrix products of fewer rows take another code path, which rounds differently
@@ -233,7 +233,7 @@ class Decoder:
         return self._to_logits(x).float()
 
     def _embed_tokens(self, tokens: Tensor, positions: Tensor) -> Tensor:
-        return F.embedding(tokens, self._embed) * self._scale + self._positions[positions]
+        return residual(F.embedding(tokens, self._embed)) * self._scale + self._positions[positions]
 
     def _qkv(self, layer: _Layer, normed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of self-attention, each (n_windows, n_heads, n_tokens, d_head)."""

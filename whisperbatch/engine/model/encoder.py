@@ -13,7 +13,7 @@ from torch import Tensor
 
 from whisperbatch.engine.kernels import cpu_encoder_attention, cpu_tile_attention
 from whisperbatch.engine.kernels.cuda import find
-from whisperbatch.engine.model.linear import Maps
+from whisperbatch.engine.model.linear import Maps, residual
 
 HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # as transformers keeps float16 from becoming infinite
 
@@ -44,7 +44,7 @@ class Encoder:
         for stride, (weight, bias) in enumerate(self._convs, start=1):
             mel = F.gelu(F.conv1d(mel, weight, bias, stride=stride, padding=1))
         # contiguous in memory: adding states in another memory order takes several times as long
-        x = mel.transpose(1, 2).contiguous() + self._positions  # (n_windows, n_audio, d_model)
+        x = residual(mel.transpose(1, 2).contiguous()) + self._positions  # (n_windows, n_audio, d_model)
         limit = HALF_LIMIT if x.dtype == torch.float16 else None
         normed = self._layers[0].self_norm(x)
         for layer, following in zip(self._layers, self._followers, strict=True):

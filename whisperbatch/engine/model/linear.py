@@ -57,11 +57,12 @@ class Norm:
 
     def __init__(self, weight: Tensor, bias: Tensor, fused: CudaKernels | None) -> None:
         """Take the weight and bias, (d_model,)."""
-        self._weight, self._bias, self._fused = weight, bias, fused
+        self._dtype, self._fused = weight.dtype, fused
+        self._weight, self._bias = residual(weight), residual(bias)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """``x`` normed over its last axis."""
-        return F.layer_norm(x, self._weight.shape, self._weight, self._bias, EPSILON)
+        """``x`` normed over its last axis, in the model's type."""
+        return F.layer_norm(x, self._weight.shape, self._weight, self._bias, EPSILON).to(self._dtype)
 
     def sum_and_norm(self, x: Tensor, y: Tensor, limit: float | None = None) -> tuple[Tensor, Tensor]:
         """``x + y``, clamped to ``[-limit, limit]`` if there is a limit, and its layer norm."""
@@ -69,6 +70,14 @@ class Norm:
             return self._fused.sum_and_norm(x, y, self._weight, self._bias, EPSILON, limit)
         total = x + y if limit is None else (x + y).clamp(-limit, limit)
         return total, self(total)
+
+
+def residual(x: Tensor) -> Tensor:
+    """``x`` in the type that the sums over layers are kept in: float32 where a CPU computes in bfloat16.
+
+    Else each layer's sum would be rounded to 8 bits, the largest part of all rounding.
+    """
+    return x.float() if x.device.type == "cpu" and x.dtype == torch.bfloat16 else x
 
 
 def linear_map(weight: Tensor, bias: Tensor | None = None, *, is_gelu: bool = False) -> Map:
