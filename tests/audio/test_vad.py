@@ -4,6 +4,8 @@ import itertools
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from unittest import mock
 
@@ -97,6 +99,32 @@ def borders(found: list[tuple[int, int]]) -> np.ndarray:
     return np.array([border for span in found for border in span], dtype=float)
 
 
+@pytest.fixture(scope="module")
+def told(material: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Our probabilities of each kind; no option changes them."""
+    return {name: probabilities(samples) for name, samples in material.items()}
+
+
+@pytest.fixture(scope="module")
+def their_models() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """faster-whisper's model with the same weights as ours and with those that it brings; no option changes them."""
+    models = {"same": faster_vad.SileroVADModel(str(vad.model_path())), "older": faster_vad.get_vad_model()}
+    return {name: remembering(model) for name, model in models.items()}
+
+
+def remembering(model: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """The model, which looks at no samples twice."""
+    known: dict[bytes, np.ndarray] = {}
+
+    def call(samples: np.ndarray) -> np.ndarray:
+        key = sha256(samples.tobytes()).digest()
+        if key not in known:
+            known[key] = model(samples)
+        return known[key].copy()
+
+    return call
+
+
 def theirs_of(samples: np.ndarray, options: SpeechOptions, longest_s: float, model=None) -> list[tuple[int, int]]:
     """faster-whisper's spans, by ``model`` or by the one it brings."""
     asked = VadOptions(
@@ -121,18 +149,17 @@ def theirs_of(samples: np.ndarray, options: SpeechOptions, longest_s: float, mod
         (SpeechOptions(vad_threshold=0.1, vad_pad_s=0.0, vad_min_silence_s=0.0), None),
     ],
 )
-def test_spans_are_those_of_faster_whisper(material, options: SpeechOptions, n_longest: int | None):
+def test_spans_are_those_of_faster_whisper(material, told, their_models, options: SpeechOptions, n_longest: int | None):
     """95 % of the borders lie within 100 ms, both ways; where speech is cut for its length, ours is another rule.
 
     faster-whisper 1.2.1 brings silero-vad 6.0's weights, which tell other probabilities than 6.2's, so its code runs
     on the same weights here. How far the older ones are away is printed.
     """
-    same, older = faster_vad.SileroVADModel(str(vad.model_path())), faster_vad.get_vad_model()
     n_near, n_all = {"same": 0, "older": 0}, {"same": 0, "older": 0}
-    for samples in material.values():
-        found = spans(probabilities(samples), len(samples), options, n_longest)
+    for kind, samples in material.items():
+        found = spans(told[kind], len(samples), options, n_longest)
         ours = borders([(span.start, span.end) for span in found])
-        for name, model in (("same", same), ("older", older)):
+        for name, model in their_models.items():
             theirs = borders(theirs_of(samples, options, n_longest / SAMPLE_RATE if n_longest else np.inf, model))
             for one, two in ((ours, theirs), (theirs, ours)):
                 n_all[name] += len(one)
