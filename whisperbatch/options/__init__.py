@@ -3,8 +3,8 @@
 The CLI and the Python API create them; a package receives its own dataclass. An invalid value raises UsageError, which
 names the argument as a Python caller spells it, in backticks; the CLI turns that into a flag. Modules:
 checks, audio (drop folders, load workers, speech), engine (model, batches, decoding), workers (several devices, many
-machines), output (formats, names, subtitles, documents), replacements (rules from files), speakers (speaker
-diarization), hooks (commands to run), run (journal, failures, all options of a run), bench (measurements).
+machines), output (formats, names, documents), subtitles (layout and presets), replacements (rules from files), speakers
+(speaker diarization), hooks (commands to run), run (journal, failures, all options of a run), bench (measurements).
 """
 
 from whisperbatch.options.audio import (
@@ -37,23 +37,20 @@ from whisperbatch.options.hooks import PLACEHOLDER, HookOptions, parse_hook, pla
 from whisperbatch.options.output import (
     ALL_FORMATS,
     BINARY,
-    BREAKS,
     DEFAULT_FORMATS,
     DOCUMENTS,
     FORMATS,
-    PRESETS,
     READABLE,
     SHAPED,
     DocumentOptions,
     OutputOptions,
-    SubtitleOptions,
     form,
     parse_formats,
-    subtitle_options,
 )
 from whisperbatch.options.replacements import BLANKLESS, read_rules, replacements
 from whisperbatch.options.run import FailureOptions, JournalOptions, RunOptions
 from whisperbatch.options.speakers import SpeakerOptions, parse_speakers, speaker_options
+from whisperbatch.options.subtitles import BREAKS, PRESETS, SubtitleOptions, subtitle_options
 from whisperbatch.options.workers import BACKENDS, WorkerOptions
 
 __all__ = [

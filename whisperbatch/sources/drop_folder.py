@@ -17,8 +17,7 @@ from whisperbatch.options import WatchOptions
 from whisperbatch.records import AudioFile, FileOptions
 from whisperbatch.sources.change_events import ChangeEvents
 from whisperbatch.sources.folders import Notice, below
-from whisperbatch.sources.incomplete import is_cut_short
-from whisperbatch.sources.media import is_under_way
+from whisperbatch.sources.incomplete import is_cut_short, is_under_way
 from whisperbatch.sources.sidecars import Sidecars
 
 REST = (

@@ -1,4 +1,4 @@
-"""Detect incomplete files, shorter than their container says: still being copied, or a copy that broke off.
+"""Detect incomplete files: by the extensions of unfinished downloads and copies, or shorter than their container says.
 
 Reads a few headers and no audio.
 """
@@ -8,11 +8,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+UNDER_WAY = frozenset(
+    ".part .partial .filepart .tmp .temp .crdownload .download .opdownload .swp .swx .bak .!ut .!qb .~lock".split()
+)  # rsync, browsers, WinSCP, editors, yt-dlp
 SLACK = 64  # bytes; many programs miscount by a few, and so few hold no word
 UNKNOWN = 0x7FFF_0000  # programs that do not know the length write 0, 0xFFFFFFFF, or about half of that
 MAX_BOXES = 4_096  # at the top of an MP4; a fragmented one has a pair for every few seconds, its index at the start
 MP4_STARTS = frozenset((b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free", b"pnot"))
 MP4_NEEDED = frozenset((b"moov", b"mdat"))  # index and content
+
+
+def is_under_way(name: str) -> bool:
+    """True if the name says that the file is still being written: ``talk.part.wav``, ``talk.wav~``.
+
+    This applies to folders too: a browser may keep ``talk.wav`` in ``talk.wav.download`` until it is complete.
+    """
+    if name.startswith((".", "~")) or name.endswith("~") or (name.startswith("#") and name.endswith("#")):
+        return True
+    return not UNDER_WAY.isdisjoint(suffix.lower() for suffix in Path(name).suffixes[-2:])
 
 
 def is_cut_short(path: Path) -> bool:

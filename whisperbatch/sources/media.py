@@ -21,9 +21,6 @@ VIDEO_SUFFIXES = frozenset(
     """.split()
 )
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
-UNDER_WAY = frozenset(
-    ".part .partial .filepart .tmp .temp .crdownload .download .opdownload .swp .swx .bak .!ut .!qb .~lock".split()
-)  # rsync, browsers, WinSCP, editors, yt-dlp
 SYSTEM_FOLDERS = frozenset(("lost+found", "System Volume Information", "$RECYCLE.BIN"))
 
 
@@ -40,16 +37,6 @@ def is_media(name: str) -> bool:
 def is_transcript(name: str) -> bool:
     """True if a file of that name in a folder may be a transcript, by the same rules."""
     return not name.startswith((".", "~")) and Path(name).suffix.lower()[1:] in READABLE
-
-
-def is_under_way(name: str) -> bool:
-    """True if the name says that the file is still being written: ``talk.part.wav``, ``talk.wav~``.
-
-    This applies to folders too: a browser may keep ``talk.wav`` in ``talk.wav.download`` until it is complete.
-    """
-    if name.startswith((".", "~")) or name.endswith("~") or (name.startswith("#") and name.endswith("#")):
-        return True
-    return not UNDER_WAY.isdisjoint(suffix.lower() for suffix in Path(name).suffixes[-2:])
 
 
 def audio_file(path: Path, root: Path | None = None) -> AudioFile:
