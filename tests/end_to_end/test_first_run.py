@@ -295,6 +295,7 @@ def test_info_says_where_each_thing_is_stored_and_what_names_another_place(tmp_p
         "demo model": str(Path(app.__file__).parents[1] / "demo" / "model"),
         "settings": f"{tmp_path}/my.toml, 0 kB (WHISPERBATCH_CONFIG)",
         "spool": f"{tmp_path}/cache/whisperbatch/spool, not there yet (--spool-dir, XDG_CACHE_HOME)",
+        "step times": f"{tmp_path}/cache/whisperbatch/step-times.json, not there yet (XDG_CACHE_HOME)",
         "CUDA kernels": f"{tmp_path}/kernels, not there yet (TRITON_CACHE_DIR)",
     }
     assert re.search(r"^  settings +none \(--config, WHISPERBATCH_CONFIG\)$", info(), re.M)

@@ -15,7 +15,7 @@ from whisperbatch.audio import spool
 from whisperbatch.cli import config, text_layout
 from whisperbatch.cli.diagnosis import Facts, findings
 from whisperbatch.engine import placement
-from whisperbatch.engine.device import health
+from whisperbatch.engine.device import health, step_times
 from whisperbatch.engine.model import checkpoint, local_caches, model_names
 from whisperbatch.errors import RunError
 from whisperbatch.journal import Journal, default_path
@@ -55,6 +55,7 @@ def _places(model_dir: Path | None, cached: list[str], theirs: list[str]) -> lis
         ("demo model", str(demo.FOLDER)),
         ("settings", _place(Path(given).expanduser(), config.CONFIG) if given else f"none (--config, {config.CONFIG})"),
         ("spool", _place(spool.default_folder(), "--spool-dir, XDG_CACHE_HOME")),
+        ("step times", _place(step_times.default_path(), "XDG_CACHE_HOME")),
         ("CUDA kernels", _place(Path(os.path.expanduser(triton)), "TRITON_CACHE_DIR")),  # noqa: PTH111  (never raises)
     ]
 

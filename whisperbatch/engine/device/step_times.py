@@ -24,6 +24,11 @@ MOST_KINDS = 200  # kinds of step to remember; the oldest are forgotten
 MOST_BYTES = 1 << 20
 
 
+def default_path() -> Path:
+    """Return the file in the user's cache."""
+    return cache_folder() / FILE
+
+
 def processor() -> str:
     """This processor, what torch may use of it, and the versions whose code a step runs."""
     try:
@@ -40,7 +45,7 @@ class StepTimes:
 
     def __init__(self, folder: Path | None = None) -> None:
         """Read the file in ``folder``, by default in the user's cache."""
-        self._path = (folder or cache_folder()) / FILE
+        self._path = default_path() if folder is None else folder / FILE
         self._seconds: dict[str, list[float]] = {}
         with suppress(OSError, ValueError, TypeError, AttributeError):  # also of another user, or of another release
             found = json.loads(read_bounded(self._path, MOST_BYTES))
