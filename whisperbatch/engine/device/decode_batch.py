@@ -199,11 +199,10 @@ class DecodeBatch:
             return choose(logits, rows, self._rules, stopwatch, width=width, draws=draws)
         is_sampling = draws and rows.temperatures is not None
         with stopwatch.stage("rules"):
-            copied = logits.clone() if is_sampling else logits
-            choices = self._best_tokens(copied, states, rows, width=width, draws=draws)
+            choices = self._best_tokens(logits, states, rows, width=width, draws=draws)
         if not is_sampling:
             return choices
-        sampled = choose(logits, rows, self._rules, stopwatch, width=0, draws=True)
+        sampled = choose(logits, rows, self._rules, stopwatch, width=0, draws=True)  # the rules forbid the same again
         is_warm = self._temperatures[: len(logits)] > 0
         return choices._replace(
             drawn=torch.where(is_warm, sampled.drawn, choices.drawn),
